@@ -1,0 +1,1 @@
+"""Kerbline: the gateway agent between street assets and the city's data platform."""

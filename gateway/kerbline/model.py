@@ -1,0 +1,109 @@
+"""What the gateway talks about: readings, gaps, alarms and commands, as frozen values.
+
+Everything here is plain data. How it got here (south), where it goes (north) and how it is
+kept (store) is the business of those rooms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """The name of one record for ever: `number` is never reused within (source, epoch).
+
+    A node's record is (node id, log epoch, rseq); the gateway's own is
+    (gateway id, start epoch, sequence).
+    """
+
+    source: str
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measurement or event of an asset, in engineering units (the unit ends each name)."""
+
+    key: Key
+    asset: str
+    kind: str  # "streetlight", "water_meter", "air_quality", "event", "modbus", "control"
+    observed_at_ms: int  # UTC (street time in a simulation), ms since 1970
+    uncertainty_ms: int  # half width of the interval around observed_at_ms
+    values: Mapping[str, Value] = field(default_factory=dict)
+    quality: tuple[str, ...] = ()  # flags, empty means good
+    received_at_ms: int = 0  # real UTC at the gateway, ms since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Record numbers `first`..`last` (both included) that will never come, and why."""
+
+    source: str
+    epoch: int
+    first: int
+    last: int | None  # None: open-ended, the rest of a lost log
+    reason: str  # "power", "full", "log_lost", ...
+    declared_at_ms: int = 0
+
+
+class Severity(StrEnum):
+    """How loud an alarm is."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A rule's finding on an asset; `active` False is its clearing. `evidence` explains it."""
+
+    key: Key
+    asset: str
+    rule: str  # "continuous_flow", ...
+    active: bool
+    severity: Severity
+    observed_at_ms: int
+    evidence: Mapping[str, Value] = field(default_factory=dict)
+
+
+Entry = Reading | Gap | Alarm  # whatever the durable log keeps
+
+
+class CommandState(StrEnum):
+    """Where a command stands; the last four are final."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    OK = "OK"
+    ERROR = "ERROR"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order to one asset. `id` is the sender's and makes a repeat harmless."""
+
+    id: str
+    asset: str
+    operation: str  # "set_level", ...
+    arguments: Mapping[str, int]
+    expires_at_ms: int  # real UTC; never delivered after it
+    source: str  # "mqtt", "control/dimming", ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What became of a command; `reason` is empty when it went well."""
+
+    command_id: str
+    asset: str
+    state: CommandState
+    reason: str = ""
+    at_ms: int = 0  # real UTC
