@@ -1,0 +1,51 @@
+"""Every bound of the protocol, by name; `protocol/wire.md` section "Limits" says why each is what it is."""
+
+# How frames travel.
+STREAM = 0  # COBS on a byte stream (UART, USB serial, TCP)
+DATAGRAM = 1  # one frame is one datagram (UDP)
+
+# Frames.
+FRAME_BYTES = 254  # one COBS block: no frame is longer
+TAG_BYTES = 8
+NONCE_BYTES = 8  # the nonces of HELLO and WELCOME
+MAC_BYTES = 8  # the truncated HMAC that ends HELLO and WELCOME
+NODE_ID_BYTES = 16
+KEY_BYTES = 16
+SCHEMA_HASH_BYTES = 8
+
+# CBOR of a body.
+CBOR_ITEMS = 64
+VALUES = 32  # fields of one record
+SPANS_IN_POLL = 4  # ranges of each acknowledgement
+COMMAND_ARGS = 8
+
+# Sessions.
+REPLAY_WINDOW = 32
+SESSION_FRAMES = 1 << 24
+SESSION_MS = 7 * 86_400_000
+FAILED_TAGS = 1 << 16  # then a new session
+RATCHET_STEPS = 1000
+HELLOS_ON_REQUEST = 3  # answers to a plain HELLO? ...
+HELLO_REQUEST_MS = 10_000  # ... in any such time
+HELLO_REQUEST_GAP_MS = 1000  # a gateway asks one peer at most once in that time
+
+# Exchange.
+UNACKED_FRAMES = 4
+LOST_IN_ROW = 4  # then one frame a back-off step
+TRIES = 5  # a control frame: once and four times more
+BACKOFF_MIN_MS = 1000
+BACKOFF_MAX_MS = 300_000
+RTO_MIN_MS = 40  # RFC 6298 with a floor for a local link
+RTO_START_MS = 500
+RTO_MAX_MS = 10_000
+ACK_DELAY_MS = 10  # a gateway gathers what it has seen for that long
+IDLE_MS = 20_000  # a silent node says IDLE
+SILENCE_MS = 65_000  # no valid frame for that long: the peer is gone
+OFFER_MS = 60_000  # time between two time offers
+BASE_REACH = 255  # a delta's base is at most so far below the newest one seen
+DELTA_REACH = 4096  # and a record at most so far above its base
+SENT_TIMES = 8  # frames whose sending time a node remembers for time offers
+GATEWAY_BASES = 64  # records that a gateway keeps to decode deltas against
+ACK_SPANS = 64  # spans of record numbers that an engine remembers
+DEFERRED_COMMANDS = 8  # commands under way to one node
+PLAIN_OUT = 4  # plain frames waiting to be sent

@@ -1,0 +1,154 @@
+"""The messages of layer 3: their numbers, their classes, and the codes that travel in them.
+
+A body is the type, a one-byte integer, then positional items; `protocol/messages.cddl` is the
+normative list. What each message does is the business of `session` and what it uses.
+"""
+
+# Frame classes (header bits 1..0).
+CLASS_REPORT = 0
+CLASS_CONTROL = 1
+CLASS_OBJECT = 2
+CLASS_PLAIN = 3
+
+# Types. 0..23 so that each is one CBOR byte. Numbers in brackets are kept for kerbwire 1.0.
+HELLO = 0
+WELCOME = 1
+HELLO_REQUEST = 2  # "HELLO?": a gateway that meets an unknown session asks for a new one
+INFO = 3
+REPORT = 4
+EVENT = 5
+GAP = 6
+POLL = 7
+COMMAND = 8
+RESULT = 9
+IDLE = 10
+NEED_KEYFRAME = 11
+# BATCH 12, DIAG 13, CONFIG 14, OFFER 15, WANT 16, BLOCK 17, DISCOVER 18, CLAIM 19, SLOT 20
+
+BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
+
+TYPE_NAMES = {
+    HELLO: "HELLO",
+    WELCOME: "WELCOME",
+    HELLO_REQUEST: "HELLO?",
+    INFO: "INFO",
+    REPORT: "REPORT",
+    EVENT: "EVENT",
+    GAP: "GAP",
+    POLL: "POLL",
+    COMMAND: "CMD",
+    RESULT: "RESULT",
+    IDLE: "IDLE",
+    NEED_KEYFRAME: "NEED_KEYFRAME",
+}
+
+CLASS_OF = {REPORT: CLASS_REPORT, EVENT: CLASS_REPORT}  # all others that are sealed: control
+
+# Operations of a CMD.
+OP_SET_LEVEL = 1  # level_pct 0..100, hold_s (0: until the next scheduled change), fade_ms
+OP_RELEASE = 2  # back to the schedule
+OP_IDENTIFY = 3  # seconds
+OP_REBOOT = 4  # not idempotent
+
+OP_NAMES = {
+    OP_SET_LEVEL: "set_level",
+    OP_RELEASE: "release",
+    OP_IDENTIFY: "identify",
+    OP_REBOOT: "reboot",
+}
+IDEMPOTENT_OPS = (OP_SET_LEVEL, OP_RELEASE, OP_IDENTIFY)
+
+# Codes of a RESULT.
+OK = 0
+NO_TIME = 1
+EXPIRED = 2
+REPLAYED = 3
+UNSUPPORTED = 4
+OUT_OF_RANGE = 5
+FAILED = 6
+
+RESULT_NAMES = {
+    OK: "ok",
+    NO_TIME: "no_time",
+    EXPIRED: "expired",
+    REPLAYED: "replayed",
+    UNSUPPORTED: "unsupported",
+    OUT_OF_RANGE: "out_of_range",
+    FAILED: "failed",
+}
+
+# Codes of an EVENT.
+EV_BOOT = 1  # value: reset cause
+EV_MOTION = 2
+EV_MOTION_CLEAR = 3
+EV_LAMP_FAILURE = 4
+EV_CONTINUOUS_FLOW = 5
+EV_BURST = 6
+EV_TAMPER = 7
+EV_SENSOR_FAULT = 8
+EV_CLOCK_JUMP = 9  # value: seconds
+EV_SAFE_MODE = 10
+
+EVENT_NAMES = {
+    EV_BOOT: "boot",
+    EV_MOTION: "motion",
+    EV_MOTION_CLEAR: "motion_clear",
+    EV_LAMP_FAILURE: "lamp_failure",
+    EV_CONTINUOUS_FLOW: "continuous_flow",
+    EV_BURST: "burst",
+    EV_TAMPER: "tamper",
+    EV_SENSOR_FAULT: "sensor_fault",
+    EV_CLOCK_JUMP: "clock_jump",
+    EV_SAFE_MODE: "safe_mode",
+}
+
+# Reasons of a GAP.
+GAP_POWER = 1
+GAP_FULL = 2
+GAP_LOG_LOST = 3
+GAP_FLASH_FAULT = 4
+
+GAP_NAMES = {
+    GAP_POWER: "power",
+    GAP_FULL: "full",
+    GAP_LOG_LOST: "log_lost",
+    GAP_FLASH_FAULT: "flash_fault",
+}
+
+MESSAGES_VERSION = 1
+
+
+class Info:
+    """What INFO says of a node: who runs there and which records it still holds.
+
+    `first_rseq` is the oldest record held, `next_rseq` the number that the next one gets;
+    `command_id` the highest executed command; `uptime_s` the age of this boot at sending;
+    `period_s` the usual distance of two reports, which deltas leave out.
+    """
+
+    __slots__ = (
+        "boot_id",
+        "command_id",
+        "config_version",
+        "epoch",
+        "firmware",
+        "first_rseq",
+        "messages_version",
+        "next_rseq",
+        "period_s",
+        "schema_hash",
+        "uptime_s",
+    )
+
+    def __init__(self, schema_hash: bytes, boot_id: int, epoch: int, firmware: int):
+        self.schema_hash = schema_hash
+        self.boot_id = boot_id
+        self.epoch = epoch
+        self.firmware = firmware  # major << 16 | minor << 8 | patch
+        self.first_rseq = 1
+        self.next_rseq = 1
+        self.command_id = 0
+        self.config_version = 0
+        self.uptime_s = 0
+        self.period_s = 0
+        self.messages_version = MESSAGES_VERSION

@@ -1,0 +1,129 @@
+"""The crypto shim: AES-CCM-16-64-128 (COSE algorithm 10), HMAC-SHA-256 and HKDF.
+
+On MicroPython CCM is made from the cipher modes that every image has: the CBC-MAC is the last
+block of one CBC call, the key stream one ECB call over the counter blocks (RFC 3610).
+"""
+
+from hashlib import sha256
+
+from kerbwire import fast
+from kerbwire.limits import TAG_BYTES
+
+try:
+    from cryptolib import aes as _aes
+except ImportError:
+    from cryptography.exceptions import InvalidTag as _InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM as _AESCCM
+
+    _aes = None
+
+NONCE_BYTES = 13  # of the cipher; RFC 3610 with L = 2
+_ECB = 1
+_CBC = 2
+_FLAGS_MAC = 0x40 | ((TAG_BYTES - 2) // 2) << 3 | 1  # Adata, M' and L' (RFC 3610 section 2.2)
+_FLAGS_COUNTER = 1
+_ZERO_BLOCK = bytes(16)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 16)
+
+
+class _CipherModes:
+    """CCM over ECB and CBC."""
+
+    __slots__ = ("_ecb", "_key")
+
+    def __init__(self, key: bytes):
+        self._key = key
+        self._ecb = _aes(key, _ECB)
+
+    def _mac(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        first = bytes((_FLAGS_MAC,)) + nonce + len(plain).to_bytes(2, "big")
+        blocks = first + _padded(len(aad).to_bytes(2, "big") + aad) + _padded(plain)
+        return _aes(self._key, _CBC, _ZERO_BLOCK).encrypt(blocks)[-16:]
+
+    def _stream(self, nonce: bytes, length: int) -> bytes:
+        start = bytes((_FLAGS_COUNTER,)) + nonce
+        blocks = [start + i.to_bytes(2, "big") for i in range(1 + (length + 15) // 16)]
+        return self._ecb.encrypt(b"".join(blocks))
+
+    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        stream = self._stream(nonce, len(plain))
+        tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
+        return fast.xor(plain, stream[16:]) + tag
+
+    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+        length = len(sealed) - TAG_BYTES
+        stream = self._stream(nonce, length)
+        plain = fast.xor(sealed[:length], stream[16:])
+        tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
+        return plain if equal(tag, sealed[length:]) else None
+
+
+class _Library:
+    """CCM from the library of the host."""
+
+    __slots__ = ("_ccm",)
+
+    def __init__(self, key: bytes):
+        self._ccm = _AESCCM(key, tag_length=TAG_BYTES)
+
+    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        return self._ccm.encrypt(nonce, plain, aad)
+
+    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+        try:
+            return self._ccm.decrypt(nonce, sealed, aad)
+        except _InvalidTag:
+            return None
+
+
+class Cipher:
+    """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one."""
+
+    __slots__ = ("_mode",)
+
+    def __init__(self, key: bytes):
+        self._mode = _Library(key) if _aes is None else _CipherModes(key)
+
+    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
+        return self._mode.seal(nonce, aad, plain)
+
+    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+        """The plain text, or None where the tag is wrong."""
+        if len(sealed) < TAG_BYTES:
+            return None
+        return self._mode.open(nonce, aad, sealed)
+
+
+def equal(left: bytes, right: bytes) -> bool:
+    """Are two tags of one length equal? In a time that does not depend on where they differ."""
+    if len(left) != len(right):
+        return False
+    difference = 0
+    for a, b in zip(left, right):
+        difference |= a ^ b
+    return difference == 0
+
+
+def hmac(key: bytes, message: bytes) -> bytes:
+    """HMAC-SHA-256 (RFC 2104)."""
+    if len(key) > 64:
+        key = sha256(key).digest()
+    key = key + bytes(64 - len(key))
+    inner = sha256(bytes([byte ^ 0x36 for byte in key]) + message).digest()
+    return sha256(bytes([byte ^ 0x5C for byte in key]) + inner).digest()
+
+
+def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-SHA-256 (RFC 5869), `length` <= 255 x 32 bytes."""
+    prk = hmac(salt, secret)
+    out = block = b""
+    count = 0
+    while len(out) < length:
+        count += 1
+        block = hmac(prk, block + info + bytes((count,)))
+        out += block
+    return out[:length]
