@@ -1,0 +1,81 @@
+"""What sections say of each other: names given once, and references that lead somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kerbline.config import faults
+from kerbline.config.reader import Reader
+from kerbline.config.sections import UDP
+
+Found = tuple[faults.Path, object]
+
+
+def check(reader: Reader) -> None:
+    """Keep a fault for each name given twice and each reference to nothing."""
+    _once(reader, reader.select("node", "*", "id"))
+    _once(
+        reader,
+        [
+            *reader.select("node", "*", "asset"),
+            *reader.select("modbus", "*", "device", "*", "asset"),
+        ],
+    )
+    _once(reader, [*_node_lines(reader), *reader.select("modbus", "*", "port")])
+    _once(reader, reader.select("modbus", "*", "name"))
+    for bus, _ in list(reader.select("modbus", "*", "port")):
+        _once(reader, reader.select(*bus[:2], "device", "*", "unit"))
+    for device, _ in list(reader.select("modbus", "*", "device", "*", "unit")):
+        _once(reader, reader.select(*device[:4], "register", "*", "name"))
+    _once(reader, reader.select("dimming", "*", "lamps", "*"))
+    _once(reader, reader.select("leak", "*", "meter"))
+    _refer(reader, reader.select("dimming", "*", "lamps", "*"), "streetlight")
+    _refer(reader, reader.select("leak", "*", "meter"), "water_meter")
+    _udp(reader)
+
+
+def _node_lines(reader: Reader) -> Iterable[Found]:
+    return (found for found in reader.select("node", "*", "port") if found[1] != UDP)
+
+
+def _once(reader: Reader, found: Iterable[Found]) -> None:
+    first: dict[object, faults.Path] = {}
+    for path, value in found:
+        before = first.setdefault(value, path)
+        if before != path:
+            where = f"{faults.spelled(before)}, line {reader.line(before)}"
+            reader.complain(
+                path, f"{faults.shown(value)} stands at {where} already", "write another one"
+            )
+
+
+def _refer(reader: Reader, found: Iterable[Found], kind: str) -> None:
+    kinds = dict(reader.select("node", "*", "kind"))
+    assets = {
+        asset: kinds.get((*path[:-1], "kind"))
+        for path, asset in reader.select("node", "*", "asset")
+    }
+    fitting = [str(asset) for asset, its_kind in assets.items() if its_kind == kind]
+    for path, asset in found:
+        if asset in assets and assets[asset] in (kind, None):
+            continue
+        problem = f"is a {assets[asset]}" if asset in assets else "is no node's asset"
+        reader.complain(path, f"{faults.shown(asset)} {problem}", _offer(kind, fitting))
+
+
+def _offer(kind: str, fitting: list[str]) -> str:
+    if not fitting:
+        return f"add a [[node]] of kind {kind}"
+    more = ", ..." if len(fitting) > 8 else ""
+    return f"write a {kind}: {', '.join(sorted(fitting)[:8])}{more}"
+
+
+def _udp(reader: Reader) -> None:
+    if any(reader.select("udp", "listen")):
+        return
+    for path, value in reader.select("node", "*", "port"):
+        if value == UDP:
+            reader.complain(
+                path, "no [udp] section opens a port for it", 'add [udp] with listen = "host:port"'
+            )
+            return

@@ -1,0 +1,199 @@
+"""From a TOML table to a section's dataclass, by the dataclass's own types and rules.
+
+A field is `name: type`, `name: Annotated[type, Rule...]` or, where the key of the file has another
+name, `name: Annotated[type, Key("node")]`. Types: str, int, float, bool, Path (made absolute from
+the file's folder), a section, `X | None`, and tuples of these. A field without default must stand
+in the file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerbline.config import faults
+from kerbline.config.faults import Complaint, Fault, shown, spelled
+from kerbline.config.rules import Rule
+
+LARGEST = 1e300
+
+_TYPE_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+_EXAMPLES = {
+    str: '"text" in quotes',
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key of a field in the file, where the field's own name would read badly there."""
+
+    name: str
+
+
+class Unusable:
+    """Stands where no value could be made; an object that holds one never leaves this room."""
+
+
+UNUSABLE = Unusable()
+
+
+class Reader:
+    """Reads one file; keeps every fault, and every value that was accepted, by its path."""
+
+    def __init__(self, file: str, folder: Path, lines: Mapping[faults.Path, int]) -> None:
+        self.faults: list[Fault] = []
+        self.accepted: dict[faults.Path, object] = {}
+        self._file = file
+        self._folder = folder
+        self._lines = lines
+
+    def complain(self, path: faults.Path, problem: str, remedy: str) -> None:
+        """Keep a fault at the line of `path`, or of the nearest table around it."""
+        near = path
+        while near not in self._lines:
+            near = near[:-1]
+        self.faults.append(Fault(self._file, self._lines[near], spelled(path), problem, remedy))
+
+    def line(self, path: faults.Path) -> int:
+        """The line where `path` stands."""
+        return self._lines[path]
+
+    def select(self, *pattern: str | int) -> Iterator[tuple[faults.Path, object]]:
+        """Accepted values whose path fits: select("node", "*", "id") gives each node's id."""
+        for path, value in self.accepted.items():
+            if len(path) == len(pattern) and all(
+                want in ("*", part) for want, part in zip(pattern, path, strict=True)
+            ):
+                yield path, value
+
+    def section(
+        self, kind: type, table: Mapping[str, object], path: faults.Path = ()
+    ) -> typing.Any:
+        """An instance of the dataclass `kind`; with faults kept it holds `UNUSABLE` in places."""
+        hints = typing.get_type_hints(kind, include_extras=True)
+        values: dict[str, object] = {}
+        known = []
+        for field in dataclasses.fields(kind):
+            plain, rules, key = _taken_apart(hints[field.name], field.name)
+            known.append(key)
+            if key in table:
+                values[field.name] = self._value(plain, rules, table[key], (*path, key))
+            elif _required(field):
+                values[field.name] = UNUSABLE
+                self.complain((*path, key), "is missing", f"write {_example(plain, key)}")
+        for key in table:
+            if key not in known:
+                self.complain((*path, key), "is not a key that belongs here", _hint(key, known))
+        return kind(**values)
+
+    def _value(
+        self, plain: typing.Any, rules: tuple[Rule, ...], raw: object, path: faults.Path
+    ) -> object:
+        if dataclasses.is_dataclass(plain):
+            assert isinstance(plain, type)
+            return self._table(plain, raw, path)
+        if typing.get_origin(plain) is tuple:
+            value = self._list(typing.get_args(plain)[0], raw, path)
+        else:
+            value = self._scalar(plain, raw, path)
+        if value is UNUSABLE:
+            return value
+        for rule in rules:
+            complaint = rule.judge(value)
+            if complaint is not None:
+                self.complain(path, complaint.problem, complaint.remedy)
+                return UNUSABLE
+        self.accepted[path] = value
+        return value
+
+    def _table(self, kind: type, raw: object, path: faults.Path) -> object:
+        if isinstance(raw, dict):
+            return self.section(kind, raw, path)
+        self.complain(path, f"{_named(raw)} where a table belongs", f"write [{_header(path)}]")
+        return UNUSABLE
+
+    def _list(self, element: typing.Any, raw: object, path: faults.Path) -> object:
+        plain, rules, _ = _taken_apart(element, "")
+        if isinstance(raw, list):
+            return tuple(self._value(plain, rules, each, (*path, i)) for i, each in enumerate(raw))
+        form = f"[[{_header(path)}]]" if dataclasses.is_dataclass(plain) else "a list in [ ]"
+        self.complain(path, f"{_named(raw)} where a list belongs", f"write {form}")
+        return UNUSABLE
+
+    def _scalar(self, plain: typing.Any, raw: object, path: faults.Path) -> object:
+        if plain is Path and isinstance(raw, str):
+            if raw and raw.isprintable():
+                return self._folder / Path(raw)
+            self.complain(path, f"{shown(raw)} is not a path", "write the path of a file")
+            return UNUSABLE
+        if plain is float and isinstance(raw, int | float) and not isinstance(raw, bool):
+            if abs(raw) < LARGEST:  # neither infinite nor NaN
+                return float(raw)
+            self.complain(path, f"{shown(raw)} is no measurable number", "write a number")
+            return UNUSABLE
+        if plain is not float and type(raw) is plain:  # not isinstance: true is not 1
+            return raw
+        wanted = str if plain is Path else plain
+        self.complain(
+            path, f"{_named(raw)} where {_TYPE_NAMES[wanted]} belongs", f"write {_EXAMPLES[wanted]}"
+        )
+        return UNUSABLE
+
+
+def _taken_apart(hint: typing.Any, name: str) -> tuple[typing.Any, tuple[Rule, ...], str]:
+    """A field's hint as its plain type, its rules and its key in the file."""
+    plain, *marks = typing.get_args(hint) if _is_annotated(hint) else (hint,)
+    plain = _without_none(plain)
+    if _is_annotated(plain):  # Annotated[Path, SecretFile()] | None
+        plain, *inner = typing.get_args(plain)
+        marks += inner
+    keys = [mark.name for mark in marks if isinstance(mark, Key)]
+    return plain, tuple(mark for mark in marks if not isinstance(mark, Key)), (keys or [name])[0]
+
+
+def _is_annotated(hint: typing.Any) -> bool:
+    return typing.get_origin(hint) is typing.Annotated
+
+
+def _without_none(plain: typing.Any) -> typing.Any:
+    if typing.get_origin(plain) in (types.UnionType, typing.Union):
+        return next(each for each in typing.get_args(plain) if each is not types.NoneType)
+    return plain
+
+
+def _required(field: dataclasses.Field[typing.Any]) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+def _named(raw: object) -> str:
+    if isinstance(raw, dict):
+        return "a table"
+    return "a list" if isinstance(raw, list) else shown(raw)
+
+
+def _header(path: faults.Path) -> str:
+    return ".".join(part for part in path if isinstance(part, str))
+
+
+def _example(plain: typing.Any, key: str) -> str:
+    if dataclasses.is_dataclass(plain):
+        return f"[{key}]"
+    if typing.get_origin(plain) is tuple:
+        return f"{key} = [ ... ]"
+    return f"{key} = " + ('"..."' if plain in (str, Path) else "...")
+
+
+def _hint(key: str, known: list[str]) -> str:
+    import difflib  # only for somebody who mistyped; it costs a start 3 ms
+
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "remove it; known here: " + ", ".join(known)

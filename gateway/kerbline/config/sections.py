@@ -1,0 +1,200 @@
+"""The sections of a gateway's config file: one dataclass each, with what each key may hold.
+
+A new section is a dataclass here and a field in `Config`; references between sections are checked
+in `crossings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from kerbline.config.reader import Key
+from kerbline.config.rules import (
+    Between,
+    ClockTable,
+    Filled,
+    KeyFile,
+    Matching,
+    OneOf,
+    ReadableFile,
+    SecretFile,
+)
+
+UDP = "udp"
+
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)"
+_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+# Names become topics, file names and entity ids: no dots, slashes, spaces or $ (gateway to broker)
+Name = Annotated[
+    str, Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, - and _")
+]
+Baud = Annotated[
+    int, OneOf(1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
+]
+Line = Annotated[
+    str,
+    Matching(
+        rf"/[^\x00-\x20]{{1,250}}|socket://{_HOST}:{_PORT}", '"/dev/..." or "socket://host:port"'
+    ),
+]
+Percent = Annotated[int, Between(0, 100)]
+TcpPort = Annotated[int, Between(1, 65_535)]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Who this gateway is and where it keeps what must survive a restart."""
+
+    id: Name
+    state_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Only in a simulation: street time runs by this table."""
+
+    clock_table: Annotated[Path, ClockTable()]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """When the durable log commits and how large it may grow."""
+
+    commit_readings: Annotated[int, Between(1, 10_000)] = 100
+    commit_interval_s: Annotated[float, Between(0.01, 600)] = 10.0
+    max_bytes: Annotated[int, Between(1_000_000, 1_000_000_000_000)] = 2_000_000_000
+    keep_days: Annotated[int, Between(1, 3_650)] = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whom to believe (`ca`) and, with `cert` and `key`, who we are."""
+
+    ca: Annotated[Path, ReadableFile()]
+    cert: Annotated[Path, ReadableFile()] | None = None
+    key: Annotated[Path, SecretFile()] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """The broker that gets every reading and gives the commands."""
+
+    host: Annotated[str, Matching(r"[A-Za-z0-9._:-]{1,253}", "a host name or an address")]
+    port: TcpPort = 1883
+    prefix: Annotated[
+        str,
+        Matching(
+            r"[A-Za-z0-9_-]{1,32}(/[A-Za-z0-9_-]{1,32}){0,3}",
+            "up to 4 levels of letters, digits, - and _, parted by /",
+        ),
+    ] = "kerbline"
+    username: str = ""
+    password_file: Annotated[Path, SecretFile()] | None = None
+    tls: Tls | None = None
+    backoff_max_s: Annotated[float, Between(0.1, 3_600)] = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Udp:
+    """Where nodes reach us by datagram; without this section no port is open."""
+
+    listen: Annotated[str, Matching(rf"{_HOST}:{_PORT}", '"host:port"')]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of ours, the asset it serves and the line it hangs on (`port` "udp": any datagram)."""
+
+    id: Name
+    asset: Name
+    kind: Annotated[str, OneOf("streetlight", "water_meter", "air_quality")]
+    key_file: Annotated[Path, KeyFile()]
+    port: Annotated[
+        str,
+        Matching(
+            rf"/[^\x00-\x20]{{1,250}}|socket://{_HOST}:{_PORT}|{UDP}",
+            '"/dev/...", "socket://host:port" or "udp"',
+        ),
+    ]
+    baud: Baud = 115_200
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """One value of a Modbus device; its name ends in its unit."""
+
+    name: Annotated[
+        str,
+        Matching(r"[a-z][a-z0-9_]{0,63}", 'a small letter, then letters, digits and _: "power_w"'),
+    ]
+    address: Annotated[int, Between(0, 65_535)]
+    type: Annotated[str, OneOf("uint16", "int16", "uint32", "int32", "float32")] = "uint16"
+    table: Annotated[str, OneOf("input", "holding")] = "holding"
+    word_order: Annotated[str, OneOf("high_first", "low_first")] = "high_first"
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusDevice:
+    """A unit on a bus, the asset it is and what is read from it every `poll_s`."""
+
+    unit: Annotated[int, Between(1, 247)]
+    asset: Name
+    registers: Annotated[tuple[Register, ...], Key("register"), Filled()]
+    poll_s: Annotated[float, Between(0.05, 86_400)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusBus:
+    """A Modbus bus: one line, one master (us), several units."""
+
+    name: Name
+    port: Line
+    devices: Annotated[tuple[ModbusDevice, ...], Key("device"), Filled()]
+    framer: Annotated[str, OneOf("rtu", "tcp")] = "rtu"
+    baud: Baud = 19_200
+    parity: Annotated[str, OneOf("none", "even", "odd")] = "none"
+    timeout_s: Annotated[float, Between(0.02, 10)] = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Dimming:
+    """A corridor of lamps, in their order along the street, that rise before whoever moves."""
+
+    lamps: Annotated[tuple[Name, ...], Filled()]
+    high_pct: Percent = 100
+    ahead: Annotated[int, Between(0, 20)] = 1
+    hold_s: Annotated[int, Between(1, 3_600)] = 8
+    fade_ms: Annotated[int, Between(0, 60_000)] = 1_500
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A flow at `meter` that never rests for so long is a leak (street time)."""
+
+    meter: Name
+    continuous_flow_h: Annotated[float, Between(0.1, 168)] = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole config file, every rule kept; paths are absolute."""
+
+    gateway: Gateway
+    simulation: Simulation | None = None
+    store: Store = field(default_factory=Store)
+    mqtt: Mqtt | None = None
+    udp: Udp | None = None
+    nodes: Annotated[tuple[Node, ...], Key("node")] = ()
+    buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()
+    corridors: Annotated[tuple[Dimming, ...], Key("dimming")] = ()
+    leaks: Annotated[tuple[Leak, ...], Key("leak")] = ()
