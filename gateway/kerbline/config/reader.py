@@ -16,13 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerbline.config import faults
-from kerbline.config.faults import Complaint, Fault, shown, spelled
+from kerbline.config.faults import Fault, shown, spelled
 from kerbline.config.rules import Rule
 
 LARGEST = 1e300
 
-_TYPE_NAMES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-_EXAMPLES = {
+_TYPE_NAMES: dict[object, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+_EXAMPLES: dict[object, str] = {
     str: '"text" in quotes',
     int: "a whole number",
     float: "a number",
@@ -73,9 +78,7 @@ class Reader:
             ):
                 yield path, value
 
-    def section(
-        self, kind: type, table: Mapping[str, object], path: faults.Path = ()
-    ) -> typing.Any:
+    def section(self, kind: type, table: Mapping[str, object], path: faults.Path = ()) -> object:
         """An instance of the dataclass `kind`; with faults kept it holds `UNUSABLE` in places."""
         hints = typing.get_type_hints(kind, include_extras=True)
         values: dict[str, object] = {}
@@ -94,7 +97,7 @@ class Reader:
         return kind(**values)
 
     def _value(
-        self, plain: typing.Any, rules: tuple[Rule, ...], raw: object, path: faults.Path
+        self, plain: object, rules: tuple[Rule, ...], raw: object, path: faults.Path
     ) -> object:
         if dataclasses.is_dataclass(plain):
             assert isinstance(plain, type)
@@ -119,7 +122,7 @@ class Reader:
         self.complain(path, f"{_named(raw)} where a table belongs", f"write [{_header(path)}]")
         return UNUSABLE
 
-    def _list(self, element: typing.Any, raw: object, path: faults.Path) -> object:
+    def _list(self, element: object, raw: object, path: faults.Path) -> object:
         plain, rules, _ = _taken_apart(element, "")
         if isinstance(raw, list):
             return tuple(self._value(plain, rules, each, (*path, i)) for i, each in enumerate(raw))
@@ -127,7 +130,7 @@ class Reader:
         self.complain(path, f"{_named(raw)} where a list belongs", f"write {form}")
         return UNUSABLE
 
-    def _scalar(self, plain: typing.Any, raw: object, path: faults.Path) -> object:
+    def _scalar(self, plain: object, raw: object, path: faults.Path) -> object:
         if plain is Path and isinstance(raw, str):
             if raw and raw.isprintable():
                 return self._folder / Path(raw)
@@ -147,7 +150,7 @@ class Reader:
         return UNUSABLE
 
 
-def _taken_apart(hint: typing.Any, name: str) -> tuple[typing.Any, tuple[Rule, ...], str]:
+def _taken_apart(hint: object, name: str) -> tuple[object, tuple[Rule, ...], str]:
     """A field's hint as its plain type, its rules and its key in the file."""
     plain, *marks = typing.get_args(hint) if _is_annotated(hint) else (hint,)
     plain = _without_none(plain)
@@ -158,11 +161,11 @@ def _taken_apart(hint: typing.Any, name: str) -> tuple[typing.Any, tuple[Rule, .
     return plain, tuple(mark for mark in marks if not isinstance(mark, Key)), (keys or [name])[0]
 
 
-def _is_annotated(hint: typing.Any) -> bool:
+def _is_annotated(hint: object) -> bool:
     return typing.get_origin(hint) is typing.Annotated
 
 
-def _without_none(plain: typing.Any) -> typing.Any:
+def _without_none(plain: object) -> object:
     if typing.get_origin(plain) in (types.UnionType, typing.Union):
         return next(each for each in typing.get_args(plain) if each is not types.NoneType)
     return plain
@@ -182,7 +185,7 @@ def _header(path: faults.Path) -> str:
     return ".".join(part for part in path if isinstance(part, str))
 
 
-def _example(plain: typing.Any, key: str) -> str:
+def _example(plain: object, key: str) -> str:
     if dataclasses.is_dataclass(plain):
         return f"[{key}]"
     if typing.get_origin(plain) is tuple:
