@@ -1,1 +1,101 @@
-""
+"""The command `kerbline`: a thin shell that says expected failures in one line and an exit status.
+
+Each command imports what it needs when it runs: the agent starts without the demo's parts.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
+
+import click
+
+from kerbline.errors import KerblineError
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
+
+_FILE = click.Path(path_type=Path)
+
+
+def main() -> NoReturn:
+    """Run the command line of this process; ends it."""
+    sys.excepthook = _say_bug
+    try:
+        status = app(standalone_mode=False)
+    except KerblineError as error:
+        click.echo(error, err=True)
+        status = error.exit_status
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:  # `kerbline ... | head`
+        sys.stderr.close()
+        status = 1
+    sys.exit(status)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kerbline", message="kerbline %(version)s")
+@click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
+def app(*, debug: bool) -> None:
+    """The open edge of a smart city: serve street assets from here."""
+    if debug:
+        sys.excepthook = sys.__excepthook__
+
+
+@app.command()
+@click.argument("config", type=_FILE)
+def check(config: Path) -> int:
+    """Tell every fault in a config file; exit status 2 if there is one."""
+    from kerbline.config import load
+
+    loaded = load(config)
+    click.echo(
+        f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses, "
+        f"{len(loaded.corridors)} corridors, {len(loaded.leaks)} leak rules"
+    )
+    return 0
+
+
+@app.command()
+@click.argument("config", type=_FILE)
+@click.pass_context
+def run(context: click.Context, config: Path) -> int:
+    """Run the gateway until SIGTERM or Ctrl-C."""
+    from kerbline.cli import service
+    from kerbline.config import load
+
+    parent = context.find_root().params
+    return service.run(load(config), verbose=bool(parent["debug"]))
+
+
+@app.command()
+@click.option("--headless", is_flag=True, help="For a machine: no live view, a report at the end.")
+@click.option("--seconds", type=click.FloatRange(10, 3600), default=60, show_default=True)
+@click.option("--json", "report", type=_FILE, help="Write the report to this file, too.")
+@click.option("--broker", type=click.Choice(["nats", "mosquitto"]), default="nats")
+@click.option("--keep", type=_FILE, help="Keep all files of the run in this folder.")
+def demo(
+    *, headless: bool, seconds: float, report: Path | None, broker: str, keep: Path | None
+) -> int:
+    """Simulate a street, serve it, and count at the end whether anything was lost."""
+    from kerbline.demo import main as tell
+
+    return tell(headless=headless, seconds=seconds, report=report, broker=broker, keep=keep)
+
+
+def _say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What an unexpected exception says: one line, and where to look."""
+    frames = traceback.extract_tb(trace)
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    what = str(error).splitlines()
+    click.echo(
+        f"kerbline: a fault of ours: {kind.__name__}: {what[0] if what else ''}{where}; "
+        "run `kerbline --debug ...` for the whole trace",
+        err=True,
+    )

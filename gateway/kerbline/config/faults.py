@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from kerbline.errors import KerblineError
 
@@ -63,6 +64,8 @@ def spelled(path: Path) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of the file in a message: on one line, short, without control characters."""
+    """A value of the file in a message: on one line, without control characters, and short."""
     text = json.dumps(value, default=str)
+    if isinstance(value, PurePath):
+        return text
     return text if len(text) <= 48 else text[:44] + " ..."

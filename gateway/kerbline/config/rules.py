@@ -102,7 +102,7 @@ class KeyFile:
         if isinstance(content, Complaint) or _KEY.fullmatch(content):
             return content if isinstance(content, Complaint) else None
         return Complaint(
-            f"{shown(str(value))} does not hold a key", "write exactly 32 hex digits into it"
+            f"{shown(value)} does not hold a key", "write exactly 32 hex digits into it"
         )
 
 
@@ -118,9 +118,7 @@ class SecretFile:
         if isinstance(content, Complaint):
             return content
         return (
-            None
-            if content
-            else Complaint(f"{shown(str(value))} is empty", "write the secret into it")
+            None if content else Complaint(f"{shown(value)} is empty", "write the secret into it")
         )
 
 
@@ -151,7 +149,7 @@ class ClockTable:
             StreetTable.parse(content)
         except ValueError as error:
             return Complaint(
-                f"{shown(str(value))} is no clock table: {error}",
+                f"{shown(value)} is no clock table: {error}",
                 "write [[real_ms, street_ms, rate], ...]",
             )
         return None
@@ -165,7 +163,7 @@ def read_secret(path: Path) -> str | Complaint:
     content, mode = read
     if mode & 0o177:
         return Complaint(
-            f"{shown(str(path))} has mode {mode:04o}, others may use it",
+            f"{shown(path)} has mode {mode:04o}, others may use it",
             f"run: chmod 600 {shlex.quote(str(path))}",
         )
     return content.decode("ascii", "replace").strip()
@@ -178,7 +176,7 @@ def read_bytes(path: Path) -> bytes | Complaint:
 
 
 def _read(path: Path) -> tuple[bytes, int] | Complaint:
-    name = shown(str(path))
+    name = shown(path)
     try:
         # O_NONBLOCK: a FIFO of that name must not hold up the start
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

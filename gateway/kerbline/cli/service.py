@@ -1,0 +1,76 @@
+"""The agent as a process: its log on standard error, and an orderly end at SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import traceback
+from types import TracebackType
+
+from kerbline import agent
+from kerbline.config import Config
+from kerbline.errors import KerblineError
+
+EXIT_STOPPED = 0
+EXIT_INTERRUPTED = 130
+
+
+class _OneLine(logging.Formatter):
+    """Says an exception in one line: a technician reads the log, not our stack."""
+
+    def formatException(  # noqa: N802 - logging's name
+        self,
+        ei: tuple[type[BaseException], BaseException, TracebackType | None]
+        | tuple[None, None, None],
+    ) -> str:
+        _, error, trace = ei
+        frames = traceback.extract_tb(trace)
+        where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        return f"{type(error).__name__}: {error}{where}"
+
+
+def run(config: Config, *, verbose: bool) -> int:
+    """Serve until asked to stop; the exit status. Raises KerblineError for an expected failure."""
+    _log(verbose=verbose)
+    try:
+        return asyncio.run(_serve(config))
+    except BaseExceptionGroup as group:
+        expected, bugs = group.split(KerblineError)
+        if bugs is not None or expected is None:
+            raise
+        raise _first(expected) from None
+
+
+async def _serve(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(agent.run(config))
+    statuses: list[int] = []
+
+    def stop(status: int) -> None:
+        statuses.append(status)
+        task.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)  # a second one ends us at once
+
+    loop.add_signal_handler(signal.SIGTERM, stop, EXIT_STOPPED)
+    loop.add_signal_handler(signal.SIGINT, stop, EXIT_INTERRUPTED)
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+    return statuses[0] if statuses else EXIT_STOPPED
+
+
+def _first(group: BaseExceptionGroup[KerblineError]) -> KerblineError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, KerblineError)
+    return error
+
+
+def _log(*, verbose: bool) -> None:
+    handler = logging.StreamHandler()
+    layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(layout) if verbose else _OneLine(layout))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
