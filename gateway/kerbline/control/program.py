@@ -26,9 +26,9 @@ class Plan:
 class State:
     """What the rules remember."""
 
-    dimming: dimming.State = dimming.State()
+    dimming: dimming.State = field(default_factory=dimming.State)
     leaks: leak.State = field(default_factory=dict)
-    claims: arbitration.Claims = arbitration.Claims()
+    claims: arbitration.Claims = field(default_factory=arbitration.Claims)
 
 
 @dataclass(frozen=True, slots=True)
