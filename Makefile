@@ -1,0 +1,74 @@
+# Every command that a person or CI runs. `make` alone lists them.
+#
+# Set-up hangs on stamp files: it runs when pyproject.toml or constraints.txt changed, else not.
+
+SHELL := /bin/sh
+PY    := .venv/bin/python
+ARGS  ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do \
+	  printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+# ---------------------------------------------------------------- set-up
+
+.venv/.made: tools/setup.sh
+	@tools/setup.sh python
+	@touch $@
+
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	@tools/setup.sh install demo
+	@touch $@
+
+# After .demo and never beside it: two pips in one environment would meet.
+.venv/.all: .venv/.demo
+	@tools/setup.sh install demo,field,analysis,test,dev
+	@touch $@
+
+.venv/.debian: .venv/.made
+	@tools/setup.sh debian
+	@touch $@
+
+build/stubs/.made: .venv/.all tools/device_stubs.sh
+	@tools/device_stubs.sh
+	@touch $@
+
+.PHONY: venv
+venv: .venv/.all ## set .venv up with everything that tests and checks need
+
+# ---------------------------------------------------------------- what runs
+
+.PHONY: demo
+demo: .venv/.demo ## a street, a broker and the gateway, live; ARGS="--headless --seconds 30"
+	@$(PY) -m kerbline demo $(ARGS)
+
+.PHONY: test
+test: .venv/.all .venv/.debian ## every test, on CPython and on MicroPython; ARGS go to pytest
+	@$(PY) -m tools.run_tests $(ARGS)
+
+.PHONY: nightly
+nightly: .venv/.all .venv/.debian ## every test, those that take minutes too
+	@KERBLINE_NIGHTLY=1 $(PY) -m tools.run_tests --nightly $(ARGS)
+
+.PHONY: check
+check: .venv/.all build/stubs/.made ## format, lint, types, import contracts, device subset, spelling
+	@$(PY) -m tools.check $(ARGS)
+
+.PHONY: firmware
+firmware: .venv/.all ## every device file through mpy-cross into build/firmware, with its size
+	@$(PY) -m tools.firmware build/firmware
+
+# A bench-NAME target is a benchmark; each compares with something measured in the same run.
+BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: bench $(BENCHES)
+bench: .venv/.all $(BENCHES) ## the benchmarks
+	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
+
+.PHONY: clean
+clean: ## remove .venv and everything that was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

