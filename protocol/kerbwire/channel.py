@@ -1,0 +1,98 @@
+"""One session's sealed channel: seals what goes out, opens what comes in, refuses replays."""
+
+from kerbwire import frame, keyschedule
+from kerbwire.errors import RemoteError
+from kerbwire.limits import REPLAY_WINDOW
+from kerbwire.messages import CLASS_REPORT
+
+# COSE Enc_structure (RFC 9052 section 5.3) up to the external AAD: ["Encrypt0", h'', ...
+_ENC_STRUCTURE = b"\x83\x68Encrypt0\x40"
+
+
+def _aad(header: bytes, schema_hash: bytes) -> bytes:
+    external = header + schema_hash  # at most 12 bytes: a one-byte CBOR head
+    return _ENC_STRUCTURE + bytes((0x40 | len(external),)) + external
+
+
+class Channel:
+    """Keys, counters and replay window of one session, for one side of it.
+
+    `schema_hash` is empty until this session's INFO has named it. `sent` counts the frames out,
+    `heard_newest` says whether the last opened frame was the newest so far.
+    """
+
+    __slots__ = (
+        "_keys",
+        "_seen",
+        "_top",
+        "address",
+        "born_ms",
+        "direction",
+        "failed_tags",
+        "heard_newest",
+        "last_sent_ms",
+        "parity",
+        "schema_hash",
+        "sent",
+    )
+
+    def __init__(
+        self,
+        keys: keyschedule.SessionKeys,
+        direction: int,
+        parity: int,
+        address: "int | None",
+        now: int,
+    ):
+        self._keys = keys
+        self.direction = direction  # of what goes out
+        self.parity = parity
+        self.address = address
+        self.born_ms = now
+        self.sent = 0
+        self.last_sent_ms = now
+        self.failed_tags = 0
+        self.schema_hash = b""
+        self.heard_newest = False
+        self._top = -1
+        self._seen = 0  # bit i: number _top - i was opened
+
+    @property
+    def top(self) -> int:
+        """The highest fseq opened so far, -1 before the first."""
+        return self._top
+
+    def seal(self, class_: int, body: bytes, now: int) -> bytes:
+        """The next frame out."""
+        fseq = self.sent
+        self.sent += 1
+        self.last_sent_ms = now
+        header = frame.sealed_header(class_, self.direction, self.address, self.parity, fseq)
+        up = self.direction == frame.UP
+        cipher = self._keys.up if up else self._keys.down
+        nonce = self._keys.nonce(keyschedule.UP_ID if up else keyschedule.DOWN_ID, fseq)
+        schema_hash = self.schema_hash if class_ == CLASS_REPORT else b""
+        return header + cipher.seal(nonce, _aad(header, schema_hash), body)
+
+    def open(self, header: frame.Header, data: bytes) -> bytes:
+        """The body of a frame from the peer; RemoteError("replay" or "tag")."""
+        fseq = frame.nearest(header.fseq, header.fseq_bits, self._top + 1)
+        age = self._top - fseq
+        if fseq < 0 or age >= REPLAY_WINDOW or (age >= 0 and self._seen >> age & 1):
+            raise RemoteError("replay")
+        up = header.direction == frame.UP
+        cipher = self._keys.up if up else self._keys.down
+        nonce = self._keys.nonce(keyschedule.UP_ID if up else keyschedule.DOWN_ID, fseq)
+        schema_hash = self.schema_hash if header.class_ == CLASS_REPORT else b""
+        aad = _aad(data[: header.size], schema_hash)
+        body = cipher.open(nonce, aad, data[header.size :])
+        if body is None:
+            self.failed_tags += 1
+            raise RemoteError("tag")
+        self.heard_newest = age < 0
+        if age < 0:
+            self._seen = (self._seen << -age | 1) & ((1 << REPLAY_WINDOW) - 1)
+            self._top = fseq
+        else:
+            self._seen |= 1 << age
+        return body

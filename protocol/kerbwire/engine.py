@@ -1,0 +1,156 @@
+"""The engine: one node and one gateway over one line, without I/O and without a clock.
+
+Bytes go in with the time, events and bytes come out; the host moves them. Garbage from the peer
+becomes a FAULT event with a code. Any other exception that leaves this class is a bug.
+"""
+
+from kerbwire import cbor, cobs, frame
+from kerbwire import messages as m
+from kerbwire.channel import Channel
+from kerbwire.errors import RemoteError
+from kerbwire.limits import FAILED_TAGS, SESSION_FRAMES, SESSION_MS, SILENCE_MS, STREAM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Event = tuple[object, ...]
+
+
+class Engine:
+    """What both ends share: framing, the channels, the events; `node` and `gateway` add the rest.
+
+    After `receive`, and whenever `deadline` has passed, call `outgoing` and `next_event` until
+    they give nothing more. All times are monotonic milliseconds of the host.
+    """
+
+    __slots__ = (
+        "_deframer",
+        "_events",
+        "_framing",
+        "_heard_ms",
+        "_silent",
+        "channel",
+    )
+
+    def __init__(self, framing: int):
+        self.channel: Channel | None = None  # the session, once confirmed
+        self._framing = framing
+        self._deframer = cobs.Deframer()
+        self._events: list[Event] = []
+        self._heard_ms = 0
+        self._silent = False
+
+    def receive(self, data: bytes, now: int) -> bool:
+        """Take bytes of the line (any portions) or one datagram; True if a frame was authentic."""
+        if self._framing != STREAM:
+            return self._frame(data, now)
+        authentic = False
+        at = 0
+        while at < len(data):
+            at = self._deframer.take(data, at)
+            if self._deframer.length > 0:
+                authentic = self._frame(self._deframer.frame(), now) or authentic
+            elif self._deframer.length < 0:
+                self._events.append(("FAULT", "cobs" if self._deframer.length == -1 else "long"))
+        return authentic
+
+    def next_event(self) -> "Event | None":
+        """The next event, or None."""
+        return self._events.pop(0) if self._events else None
+
+    def outgoing(self, now: int) -> bytes:
+        """What to write now: all bytes of a stream, or one datagram; b"" when there is nothing."""
+        self._watch(now)
+        if self._framing != STREAM:
+            return self._next_frame(now) or b""
+        out = b""
+        while True:
+            data = self._next_frame(now)
+            if data is None:
+                return out
+            out += cobs.encode(data)
+
+    def failed(self, now: int) -> None:
+        """The line broke: half a frame is forgotten; the session itself lives on."""
+        self._deframer.reset()
+
+    @property
+    def heard_newest(self) -> bool:
+        """Was the last authentic frame the newest so far? (A peer's address follows only that.)"""
+        return self.channel is not None and self.channel.heard_newest
+
+    def _frame(self, data: bytes, now: int) -> bool:
+        try:
+            header = frame.Header(data)
+            if header.class_ == m.CLASS_PLAIN:
+                return self._plain(data, header, now)
+            self._sealed(data, header, now)
+            return True
+        except RemoteError as fault:
+            self._events.append(("FAULT", fault.code))
+            return False
+
+    def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
+        """Take a plain frame; True if it was authentic."""
+        raise RemoteError("type")
+
+    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+        """Take a sealed frame."""
+        raise RemoteError("unknown_session")
+
+    def _next_frame(self, now: int) -> "bytes | None":
+        """The next frame out, if any."""
+        return None
+
+    def _open(
+        self, data: bytes, header: frame.Header, pending: "Channel | None"
+    ) -> "tuple[Channel, int, list[int | bytes]]":
+        """The channel that a sealed frame belongs to, its type and its items (the type first)."""
+        fault = RemoteError("unknown_session")
+        for channel in (pending, self.channel):
+            if channel is None or channel.parity != header.parity:
+                continue
+            if channel.direction == header.direction:
+                raise RemoteError("direction")
+            try:
+                items = cbor.decode(channel.open(header, data))
+            except RemoteError as error:
+                if error.code == "cbor":
+                    raise
+                fault = error
+                continue
+            if not items or not isinstance(items[0], int):
+                raise RemoteError("type")
+            if m.CLASS_OF.get(items[0], m.CLASS_CONTROL) != header.class_:
+                raise RemoteError("class")
+            return channel, items[0], items
+        raise fault
+
+    def _alive(self, now: int) -> bool:
+        """A valid frame of the session came; True if the peer had been silent."""
+        self._heard_ms = now
+        was_silent = self._silent
+        self._silent = False
+        return was_silent
+
+    def _watch(self, now: int) -> None:
+        """What time alone brings."""
+        if self.channel and not self._silent and now - self._heard_ms >= SILENCE_MS:
+            self._silent = True
+            self._events.append(("DOWN",))
+
+    def _worn(self, now: int) -> bool:
+        """Has this session had its frames, its days or too many failed tags?"""
+        channel = self.channel
+        return channel is not None and (
+            channel.sent >= SESSION_FRAMES
+            or now - channel.born_ms >= SESSION_MS
+            or channel.failed_tags >= FAILED_TAGS
+        )
+
+    def _earliest(self, *times: "int | None") -> "int | None":
+        """The least of these times and of the moment at which silence is declared."""
+        when = self._heard_ms + SILENCE_MS if self.channel and not self._silent else None
+        for time in times:
+            if time is not None and (when is None or time < when):
+                when = time
+        return when

@@ -1,0 +1,248 @@
+"""The gateway's end of a node's session: verifies, ratchets, welcomes, then runs its intake."""
+
+from kerbwire import cbor, frame, handshake, keyschedule, seal
+from kerbwire import messages as m
+from kerbwire.channel import Channel
+from kerbwire.engine import Engine
+from kerbwire.errors import RemoteError
+from kerbwire.handshake import CONFIRMING, GREETED, HEARD, REST, STORED
+from kerbwire.intake import Intake
+from kerbwire.limits import HELLO_REQUEST_GAP_MS, MAC_BYTES, NONCE_BYTES, RATCHET_STEPS
+from kerbwire.ranges import RangeSet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Random = Callable[[int], bytes]
+    Keys = tuple[int, bytes, "bytes | None"]  # generation, its key, the next one's
+
+
+class _Greeted:
+    """One HELLO that the gateway has answered or is about to answer."""
+
+    __slots__ = ("channel", "hello", "welcome")
+
+    def __init__(self, hello: bytes, channel: Channel, welcome: bytes):
+        self.hello = hello
+        self.channel = channel
+        self.welcome = welcome
+
+
+class GatewayHandshake:
+    """The gateway's side: verifies HELLO, ratchets, answers WELCOME, waits for INFO."""
+
+    __slots__ = (
+        "_answer",
+        "_confirmed",
+        "_pending",
+        "address",
+        "keys",
+        "node_id",
+        "random",
+        "state",
+    )
+
+    def __init__(self, node_id: bytes, keys: "Keys", random: "Random", address: "int | None"):
+        self.node_id = node_id
+        self.keys = keys
+        self.random = random
+        self.address = address
+        self.state = REST
+        self._pending: _Greeted | None = None
+        self._confirmed: _Greeted | None = None
+        self._answer: bytes | None = None
+
+    @property
+    def channel(self) -> "Channel | None":
+        """The session that waits for its INFO."""
+        return self._pending.channel if self._pending and self.state == CONFIRMING else None
+
+    def step(self, input_: int) -> bool:
+        """Take one step of the table; False where the table has none."""
+        state = handshake.TRANSITIONS.get((handshake.GATEWAY, self.state, input_))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    def hello(self, data: bytes, header: frame.Header, now: int) -> "Keys | None":
+        """A HELLO: the keys to keep before WELCOME goes, or None where it was known already."""
+        node_id, generation, nonce, _ = handshake.greeting(data, header, m.HELLO)
+        if node_id != self.node_id:
+            raise RemoteError("unknown_node")
+        for known in (self._pending, self._confirmed):
+            if known and known.hello == data:  # the same nonce: the same answer, nothing started
+                if known is self._confirmed or self.state == CONFIRMING:
+                    self._answer = known.welcome
+                return None
+        key = self._ratcheted(generation)
+        cut = len(data) - MAC_BYTES
+        if not seal.equal(keyschedule.hello_mac(key, data[:cut]), data[cut:]):
+            raise RemoteError("mac")
+        self._greet(data, key, generation, nonce, now)
+        self.keys = (generation, key, keyschedule.ratchet(key))
+        self.step(GREETED)
+        return self.keys
+
+    def stored(self) -> None:
+        """The host holds both keys durably: WELCOME may go."""
+        if self.step(STORED) and self._pending:
+            self._answer = self._pending.welcome
+
+    def confirm(self) -> "Keys":
+        """INFO came on the new channel: the keys to keep (K_g is erased)."""
+        self.step(HEARD)
+        self._confirmed = self._pending
+        self._pending = None
+        generation, key, following = self.keys
+        self.keys = (generation + 1, following or keyschedule.ratchet(key), None)
+        return self.keys
+
+    def outgoing(self) -> "bytes | None":
+        """The WELCOME that is due, once."""
+        answer = self._answer
+        self._answer = None
+        return answer
+
+    def _ratcheted(self, generation: int) -> bytes:
+        current, key, following = self.keys
+        if not current <= generation <= current + RATCHET_STEPS:
+            raise RemoteError("generation")
+        if generation > current and following:
+            current += 1
+            key = following
+        for _ in range(generation - current):
+            key = keyschedule.ratchet(key)
+        return key
+
+    def _greet(self, hello: bytes, key: bytes, generation: int, nonce: bytes, now: int) -> None:
+        ours = self.random(NONCE_BYTES)
+        keys = keyschedule.SessionKeys(key, self.node_id, nonce, ours)
+        channel = Channel(keys, frame.DOWN, generation & 1, self.address, now)
+        head = frame.plain_header(frame.DOWN, self.address)
+        data = head + cbor.encode([m.WELCOME, generation, ours, self.address or 0])
+        welcome = data + keyschedule.hello_mac(key, data + nonce)
+        self._pending = _Greeted(hello, channel, welcome)
+
+
+class GatewaySession(Engine):
+    """The engine of a gateway for one node.
+
+    Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
+    ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
+    ("RESULT", command id, code, value), ("EXPIRED", command id), ("FAULT", code).
+    """
+
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_intake")
+
+    def __init__(
+        self,
+        node_id: bytes,
+        keys: "Keys",
+        epoch: "int | None",
+        kept: RangeSet,
+        random: "Random",
+        framing: int,
+        address: "int | None",
+    ):
+        """`address`: the connection id on UDP, None on a point-to-point line."""
+        Engine.__init__(self, framing)
+        self._handshake = GatewayHandshake(node_id, keys, random, address)
+        self._intake = Intake(epoch, kept, random)
+        self._asked_ms = -HELLO_REQUEST_GAP_MS
+        self._ask_at_ms: int | None = None
+
+    def start(self, now: int) -> None:
+        """Say HELLO? on a point-to-point line: a node that has a session comes at once."""
+        self._ask_at_ms = now
+
+    def key_stored(self, now: int) -> None:
+        """The keys of the last KEYS event are durable."""
+        self._handshake.stored()
+
+    @property
+    def up(self) -> bool:
+        """Is a session confirmed?"""
+        return self.channel is not None
+
+    @property
+    def info(self) -> "m.Info | None":
+        """What the node said of itself at the start of this session."""
+        return self._intake.info
+
+    def set_utc(self, offset_ms: int, uncertainty_ms: int) -> None:
+        """utc = now + offset, for time offers."""
+        self._intake.set_utc(offset_ms, uncertainty_ms)
+
+    def keep(self, epoch: int, first: int, last: int) -> None:
+        """first..last of this log are durable: the node is told that it may delete them."""
+        self._intake.keep(epoch, first, last)
+
+    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
+        """Hand over a COMMAND: (id, expires_utc_s, op, args); LocalError("window") when full."""
+        self._intake.send(kind, payload, now)
+
+    def deadline(self) -> "int | None":
+        """When `outgoing` and `next_event` have something without a byte received."""
+        resting = self._intake.deadline() if self.channel else None
+        return self._earliest(resting, self._ask_at_ms)
+
+    def _watch(self, now: int) -> None:
+        Engine._watch(self, now)
+        self._events += self._intake.expired(now)
+        if self._worn(now):
+            self.channel = None
+            self._ask_at_ms = now
+
+    def _next_frame(self, now: int) -> "bytes | None":
+        data = self._handshake.outgoing()
+        if data is not None:
+            return data
+        if self._ask_at_ms is not None and now >= self._ask_at_ms:
+            self._ask_at_ms = None
+            self._asked_ms = now
+            head = frame.plain_header(frame.DOWN, self._handshake.address)
+            return head + cbor.encode([m.HELLO_REQUEST])
+        if self.channel:
+            item = self._intake.pull(self.channel, now)
+            if item:
+                return self.channel.seal(item[0], item[1], now)
+        return None
+
+    def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
+        if header.direction != frame.UP:
+            raise RemoteError("direction")
+        keys = self._handshake.hello(data, header, now)
+        if keys:
+            self._events.append(("KEYS",) + keys)
+        return True
+
+    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+        try:
+            channel, type_, items = self._open(data, header, self._handshake.channel)
+        except RemoteError as fault:
+            if fault.code == "unknown_session" and self._ask_at_ms is None:
+                self._ask_at_ms = max(now, self._asked_ms + HELLO_REQUEST_GAP_MS)
+            raise
+        if channel is not self.channel:
+            self._begin(channel, type_, items, now)
+            return
+        if channel.heard_newest:
+            self._intake.heard(now)
+        if self._alive(now):
+            self._events.append(("UP", self.info))
+        self._events += self._intake.receive(type_, items, channel, now)
+
+    def _begin(self, channel: Channel, type_: int, items: "list[int | bytes]", now: int) -> None:
+        """The first sealed frame of a new session: INFO confirms it and ends the old one."""
+        if type_ != m.INFO:
+            raise RemoteError("type")
+        info = handshake.decode_info(items)
+        keys = self._handshake.confirm()
+        channel.schema_hash = info.schema_hash
+        self.channel = channel
+        self._alive(now)
+        self._intake.begin(info, now)
+        self._events.append(("KEYS",) + keys)
+        self._events.append(("UP", info))

@@ -1,0 +1,128 @@
+"""HELLO, WELCOME, INFO: how two sides that share K_g come to a session.
+
+Here are the states of both roles, one table, and the three messages; `node` and `gateway` do
+what a step needs. A side that gets a new key announces it, and goes on when its host says that
+it is stored.
+"""
+
+from kerbwire import cbor, frame
+from kerbwire import messages as m
+from kerbwire.errors import RemoteError
+from kerbwire.limits import MAC_BYTES, NODE_ID_BYTES, NONCE_BYTES, SCHEMA_HASH_BYTES
+
+NODE = 0
+GATEWAY = 1
+
+# States.
+REST = 0  # nothing under way; a session may be up
+GREETING = 1  # node: HELLO is out
+KEEPING = 2  # the new key is being made durable
+CONFIRMING = 3  # node: INFO is out; gateway: WELCOME is out
+
+# What moves them.
+ASKED = 0  # node: start, HELLO?, or the session is worn out
+WELCOMED = 1  # node: a WELCOME verified
+STORED = 2  # the host says that the key is durable
+HEARD = 3  # node: first sealed frame of the new session; gateway: its INFO
+GREETED = 4  # gateway: a HELLO with a new nonce verified
+
+STATES = ("rest", "greeting", "keeping", "confirming")
+INPUTS = ("asked", "welcomed", "stored", "heard", "greeted")
+
+TRANSITIONS = {
+    (NODE, REST, ASKED): GREETING,
+    (NODE, GREETING, ASKED): GREETING,
+    (NODE, KEEPING, ASKED): KEEPING,
+    (NODE, CONFIRMING, ASKED): GREETING,
+    (NODE, GREETING, WELCOMED): KEEPING,
+    (NODE, KEEPING, STORED): CONFIRMING,
+    (NODE, CONFIRMING, HEARD): REST,
+    (GATEWAY, REST, GREETED): KEEPING,
+    (GATEWAY, KEEPING, GREETED): KEEPING,
+    (GATEWAY, CONFIRMING, GREETED): KEEPING,
+    (GATEWAY, KEEPING, STORED): CONFIRMING,
+    (GATEWAY, CONFIRMING, HEARD): REST,
+}
+
+
+def node_id_of(data: bytes, header: frame.Header) -> bytes:
+    """The node id that a HELLO names, before anything is verified; RemoteError if it is none."""
+    items = _plain_items(data, header)
+    if items[0] != m.HELLO or len(items) != 4 or not isinstance(items[1], bytes):
+        raise RemoteError("type")
+    return items[1]
+
+
+def _plain_items(data: bytes, header: frame.Header) -> "list[int | bytes]":
+    items = cbor.decode(data[header.size : len(data) - MAC_BYTES])
+    if not items:
+        raise RemoteError("short")
+    return items
+
+
+def greeting(data: bytes, header: frame.Header, type_: int) -> "tuple[bytes, int, bytes, int]":
+    """(node id, generation, nonce, address) of a HELLO (address 0) or WELCOME (node id b"")."""
+    items = _plain_items(data, header)
+    if items[0] != type_ or len(items) != 4:
+        raise RemoteError("type")
+    node_id: int | bytes = b""
+    address: int | bytes = 0
+    if type_ == m.HELLO:
+        node_id, generation, nonce = items[1], items[2], items[3]
+    else:
+        generation, nonce, address = items[1], items[2], items[3]
+    if (
+        not isinstance(node_id, bytes)
+        or not isinstance(nonce, bytes)
+        or not isinstance(generation, int)
+        or not isinstance(address, int)
+        or len(node_id) > NODE_ID_BYTES
+        or len(nonce) != NONCE_BYTES
+        or not 0 <= generation < 1 << 32
+        or not 0 <= address < 255
+    ):
+        raise RemoteError("value")
+    return node_id, generation, nonce, address
+
+
+def encode_info(info: m.Info) -> bytes:
+    """INFO's body; its uptime is that of the moment of sending."""
+    return cbor.encode(
+        [
+            m.INFO,
+            info.messages_version,
+            info.schema_hash,
+            info.boot_id,
+            info.epoch,
+            info.first_rseq,
+            info.next_rseq,
+            info.uptime_s,
+            info.period_s,
+            info.firmware,
+            info.command_id,
+            info.config_version,
+        ]
+    )
+
+
+def decode_info(items: "list[int | bytes]") -> m.Info:
+    """INFO from its items (the type first); RemoteError("value")."""
+    if len(items) < 12:
+        raise RemoteError("value")
+    schema_hash = items[2]
+    if not isinstance(schema_hash, bytes) or len(schema_hash) != SCHEMA_HASH_BYTES:
+        raise RemoteError("value")
+    numbers: list[int] = []
+    for item in items[1:2] + items[3:12]:
+        if not isinstance(item, int) or not 0 <= item < 1 << 40:
+            raise RemoteError("value")
+        numbers.append(item)
+    info = m.Info(schema_hash, numbers[1], numbers[2], numbers[7])
+    info.messages_version = numbers[0]
+    info.first_rseq = numbers[3]
+    info.next_rseq = numbers[4]
+    info.uptime_s = numbers[5]
+    info.period_s = numbers[6]
+    info.command_id = numbers[8]
+    info.config_version = numbers[9]
+    return info

@@ -1,0 +1,245 @@
+"""The gateway's end of a session: takes records, acknowledges them twice, sends commands.
+
+`seen` says "stop sending", `kept` says "durable here, you may delete": the host tells with
+`keep` what has become durable, and POLL carries both.
+"""
+
+from kerbwire import acks, cbor, report
+from kerbwire import messages as m
+from kerbwire.channel import Channel
+from kerbwire.errors import LocalError, RemoteError
+from kerbwire.limits import (
+    ACK_DELAY_MS,
+    ACK_SPANS,
+    COMMAND_ARGS,
+    DEFERRED_COMMANDS,
+    OFFER_MS,
+    TRIES,
+    UNACKED_FRAMES,
+)
+from kerbwire.ranges import RangeSet
+from kerbwire.retry import Backoff, RoundTrip
+from kerbwire.schema import Schema, by_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Event = tuple[object, ...]
+
+CREDIT = 1  # frames that a node on a polled bus may answer with; without meaning elsewhere
+_NEVER = 1 << 62
+
+
+class _Order:
+    """One command under way."""
+
+    __slots__ = ("backoff", "body", "command_id", "due_ms", "expires_utc_s", "sent_ms", "tries")
+
+    def __init__(self, command_id: int, expires_utc_s: int, body: bytes, backoff: Backoff):
+        self.command_id = command_id
+        self.expires_utc_s = expires_utc_s
+        self.body = body
+        self.backoff = backoff
+        self.tries = 0
+        self.sent_ms = 0
+        self.due_ms = 0
+
+
+class Intake:
+    """Takes REPORT, EVENT, GAP, RESULT and IDLE; sends POLL, CMD and NEED_KEYFRAME."""
+
+    __slots__ = (
+        "_bases",
+        "_need_keyframe",
+        "_offer_ms",
+        "_orders",
+        "_poll_ms",
+        "_random",
+        "_top_ms",
+        "_utc_offset_ms",
+        "_utc_uncertainty_ms",
+        "epoch",
+        "info",
+        "kept",
+        "round_trip",
+        "schema",
+        "seen",
+    )
+
+    def __init__(self, epoch: "int | None", kept: RangeSet, random: "Callable[[int], bytes]"):
+        self.epoch = epoch
+        self.kept = kept.copy(ACK_SPANS)
+        self.seen = kept.copy(ACK_SPANS)
+        self.info: m.Info | None = None
+        self.schema: Schema | None = None
+        self.round_trip = RoundTrip()
+        self._random = random
+        self._bases = report.Bases()
+        self._orders: list[_Order] = []
+        self._need_keyframe = False
+        self._poll_ms = _NEVER
+        self._offer_ms = 0
+        self._top_ms = 0
+        self._utc_offset_ms: int | None = None
+        self._utc_uncertainty_ms = 0
+
+    def begin(self, info: m.Info, now: int) -> None:
+        """A new session: INFO names the log's epoch; another one than before starts empty."""
+        self.info = info
+        self.schema = by_hash(info.schema_hash)
+        if info.epoch != self.epoch:
+            self.epoch = info.epoch
+            self.kept = RangeSet(limit=ACK_SPANS)
+        self.seen = self.kept.copy(ACK_SPANS)
+        self._bases.clear()
+        self._need_keyframe = False
+        self._offer_ms = now
+        for order in self._orders:
+            order.due_ms = now
+            order.tries = 0
+        self.heard(now)
+        self._poll_ms = now
+
+    def heard(self, now: int) -> None:
+        """The node's newest frame came now: time offers count from it."""
+        self._top_ms = now
+
+    def set_utc(self, offset_ms: int, uncertainty_ms: int) -> None:
+        """utc = now + offset, for time offers."""
+        self._utc_offset_ms = offset_ms
+        self._utc_uncertainty_ms = uncertainty_ms
+
+    def keep(self, epoch: int, first: int, last: int) -> None:
+        """first..last of this log are durable: the node may delete them."""
+        if epoch != self.epoch:
+            return
+        self.kept.add(first, last)
+        self.seen.add(first, last)
+        self._poll_ms = 0  # with the next bytes out
+
+    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
+        """Take a command; LocalError("window") when too many are under way."""
+        if kind != m.COMMAND:
+            raise LocalError("kind")
+        command_id, expires_utc_s, op, args = payload
+        if len(self._orders) == DEFERRED_COMMANDS:
+            raise LocalError("window")
+        if len(args) > COMMAND_ARGS:
+            raise LocalError("arguments")
+        body = cbor.encode([m.COMMAND, command_id, expires_utc_s, op] + list(args))
+        self._orders.append(_Order(command_id, expires_utc_s, body, Backoff(self._random)))
+
+    def receive(
+        self, type_: int, items: "list[int | bytes]", channel: Channel, now: int
+    ) -> "list[Event]":
+        """The events of one message from the node; RemoteError where it is malformed."""
+        if type_ == m.REPORT:
+            return self._report(items, now)
+        if type_ == m.EVENT:
+            return self._event(report.integers(items, 6), now)
+        if type_ == m.GAP:
+            return self._gap(report.integers(items, 4), now)
+        if type_ == m.RESULT:
+            return self._result(report.integers(items, 4), now)
+        if type_ in (m.IDLE, m.INFO):  # an INFO again: our answer to it was lost
+            self._poll_ms = now
+            return []
+        raise RemoteError("type")
+
+    def _report(self, items: "list[int | bytes]", now: int) -> "list[Event]":
+        if self.schema is None or self.info is None:
+            raise RemoteError("schema")
+        try:
+            record = report.decode(items, self._bases, self.info, len(self.schema.fields))
+        except RemoteError as fault:
+            self._need_keyframe = self._need_keyframe or fault.code == "base"
+            raise
+        self._bases.add(record)
+        return self._record(m.REPORT, record, now)
+
+    def _event(self, numbers: "list[int]", now: int) -> "list[Event]":
+        if self.info is None:
+            raise RemoteError("type")
+        rseq, boot, uptime_s = numbers[1:4]
+        boot_id = boot or self.info.boot_id
+        report.check_number(rseq, boot_id, uptime_s)
+        return self._record(m.EVENT, (rseq, boot_id, uptime_s, tuple(numbers[4:6])), now)
+
+    def _record(self, kind: int, record: "report.Record", now: int) -> "list[Event]":
+        self._soon(now)
+        rseq, boot_id, uptime_s, values = record
+        if rseq in self.seen:
+            return []
+        self.seen.add(rseq, rseq)
+        return [("RECORD", kind, self.epoch, rseq, boot_id, uptime_s, values)]
+
+    def _gap(self, numbers: "list[int]", now: int) -> "list[Event]":
+        first, last, reason = numbers[1:4]
+        if not 0 < first <= last < 1 << 40 or not 0 <= reason < 256:
+            raise RemoteError("value")
+        self._soon(now)
+        if self.seen.covers(first, last):
+            return []
+        self.seen.add(first, last)
+        return [("GAP", self.epoch, first, last, reason)]
+
+    def _result(self, numbers: "list[int]", now: int) -> "list[Event]":
+        for order in self._orders:
+            if order.command_id == numbers[1]:
+                if order.tries == 1:
+                    self.round_trip.sample(now - order.sent_ms)
+                self._orders.remove(order)
+                return [("RESULT", numbers[1], numbers[2], numbers[3])]
+        return []
+
+    def expired(self, now: int) -> "list[Event]":
+        """An EXPIRED event for each command whose time is over."""
+        if self._utc_offset_ms is None:
+            return []
+        utc_s = (now + self._utc_offset_ms) // 1000
+        late = [order for order in self._orders if order.expires_utc_s < utc_s]
+        for order in late:
+            self._orders.remove(order)
+        return [("EXPIRED", order.command_id) for order in late]
+
+    def pull(self, channel: Channel, now: int) -> "tuple[int, bytes] | None":
+        """The next (class, body) to seal, or None."""
+        for order in self._orders[:UNACKED_FRAMES]:
+            if now >= order.due_ms:
+                order.tries += 1
+                order.sent_ms = now
+                fresh = order.tries < TRIES
+                order.due_ms = now + (
+                    self.round_trip.timeout_ms if fresh else order.backoff.next_ms()
+                )
+                return m.CLASS_CONTROL, order.body
+        if self._need_keyframe:
+            self._need_keyframe = False
+            return m.CLASS_CONTROL, cbor.encode([m.NEED_KEYFRAME])
+        if now >= self._poll_ms:
+            self._poll_ms = _NEVER
+            return m.CLASS_CONTROL, self._poll(channel, now)
+        return None
+
+    def deadline(self) -> int:
+        """When `pull` has something next by itself."""
+        if self._need_keyframe:
+            return 0
+        when = self._poll_ms
+        for order in self._orders[:UNACKED_FRAMES]:
+            when = min(when, order.due_ms)
+        return when
+
+    def _soon(self, now: int) -> None:
+        self._poll_ms = min(self._poll_ms, now + ACK_DELAY_MS)
+
+    def _poll(self, channel: Channel, now: int) -> bytes:
+        seen = self.seen.cumulative
+        items: list[int | bytes] = [m.POLL, seen, seen - self.kept.cumulative, CREDIT]
+        items += acks.encode_spans(self.seen) + acks.encode_spans(self.kept)
+        if self._utc_offset_ms is not None and now >= self._offer_ms:
+            self._offer_ms = now + OFFER_MS
+            utc_ms = now + self._utc_offset_ms
+            items += [channel.top & 0xFFFF, now - self._top_ms, utc_ms, self._utc_uncertainty_ms]
+        return cbor.encode(items)

@@ -1,0 +1,269 @@
+"""The node's end of a session: greets, keeps the next key, confirms, then runs its uplink."""
+
+from kerbwire import cbor, frame, handshake, keyschedule, seal
+from kerbwire import messages as m
+from kerbwire.channel import Channel
+from kerbwire.engine import Engine
+from kerbwire.errors import LocalError, RemoteError
+from kerbwire.handshake import ASKED, CONFIRMING, GREETING, HEARD, KEEPING, REST, STORED, WELCOMED
+from kerbwire.limits import (
+    HELLO_REQUEST_MS,
+    HELLOS_ON_REQUEST,
+    MAC_BYTES,
+    NONCE_BYTES,
+    RTO_START_MS,
+    STREAM,
+    TRIES,
+)
+from kerbwire.ranges import RangeSet
+from kerbwire.retry import Backoff
+from kerbwire.uplink import Uplink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Random = Callable[[int], bytes]
+
+_HELLO_REQUEST = cbor.encode([m.HELLO_REQUEST])
+_WELCOME = cbor.encode([m.WELCOME])
+
+
+class NodeHandshake:
+    """The node's side: greets, keeps the next key, confirms with INFO."""
+
+    __slots__ = (
+        "_addressed",
+        "_backoff",
+        "_due_ms",
+        "_nonce",
+        "_tries",
+        "channel",
+        "generation",
+        "info",
+        "key",
+        "node_id",
+        "random",
+        "state",
+    )
+
+    def __init__(
+        self,
+        node_id: bytes,
+        generation: int,
+        key: bytes,
+        info: m.Info,
+        random: "Random",
+        addressed: bool,
+    ):
+        self.node_id = node_id
+        self.generation = generation
+        self.key = key
+        self.info = info
+        self.random = random
+        self.channel: Channel | None = None  # the new session until it is confirmed
+        self.state = REST
+        self._addressed = addressed
+        self._backoff = Backoff(random)
+        self._due_ms: int | None = None
+        self._tries = 0
+        self._nonce = b""
+
+    def step(self, input_: int) -> bool:
+        """Take one step of the table; False where the table has none."""
+        state = handshake.TRANSITIONS.get((handshake.NODE, self.state, input_))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    def ask(self, now: int) -> None:
+        """Say HELLO now: at start, on HELLO?, when the session is worn out."""
+        before = self.state
+        if not self.step(ASKED) or self.state == KEEPING:
+            return
+        if before != GREETING:  # a HELLO that is out keeps its nonce: its answer may be under way
+            self._nonce = self.random(NONCE_BYTES)
+        self._restart(now)
+
+    def welcome(self, data: bytes, header: frame.Header, now: int) -> "tuple[int, bytes]":
+        """A WELCOME: the (generation, key) to keep; RemoteError where it is not for us."""
+        _, generation, nonce, address = handshake.greeting(data, header, m.WELCOME)
+        cut = len(data) - MAC_BYTES
+        mac = keyschedule.hello_mac(self.key, data[:cut] + self._nonce)
+        if generation != self.generation or not seal.equal(mac, data[cut:]):
+            raise RemoteError("mac")
+        keys = keyschedule.SessionKeys(self.key, self.node_id, self._nonce, nonce)
+        parity = self.generation & 1
+        place = address if self._addressed else None
+        self.channel = Channel(keys, frame.UP, parity, place, now)
+        self.generation += 1
+        self.key = keyschedule.ratchet(self.key)
+        self.step(WELCOMED)
+        self._due_ms = None
+        return self.generation, self.key
+
+    def stored(self, now: int) -> None:
+        """The host holds the new key durably: INFO may go."""
+        if self.step(STORED):
+            self._restart(now)
+
+    def heard(self) -> "Channel | None":
+        """A sealed frame came on the new channel: it is the session now."""
+        if not self.step(HEARD):
+            return None
+        self._due_ms = None
+        self._backoff.reset()
+        channel = self.channel
+        self.channel = None
+        return channel
+
+    def outgoing(self, now: int) -> "bytes | None":
+        """HELLO or INFO when it is due."""
+        if self._due_ms is None or now < self._due_ms:
+            return None
+        self._tries += 1
+        wait = RTO_START_MS if self._tries < TRIES else self._backoff.next_ms()
+        self._due_ms = now + wait
+        if self.state == GREETING:
+            head = frame.plain_header(frame.UP, 0 if self._addressed else None)
+            data = head + cbor.encode([m.HELLO, self.node_id, self.generation, self._nonce])
+            return data + keyschedule.hello_mac(self.key, data)
+        assert self.channel is not None  # CONFIRMING has one
+        sealed = self.channel.seal(m.CLASS_CONTROL, handshake.encode_info(self.info), now)
+        self.channel.schema_hash = self.info.schema_hash
+        return sealed
+
+    def deadline(self) -> "int | None":
+        """When `outgoing` has something next."""
+        return self._due_ms
+
+    def _restart(self, now: int) -> None:
+        self._tries = 0
+        self._due_ms = now
+
+
+class NodeSession(Engine):
+    """The engine of a node.
+
+    Events: ("KEY", generation, key), ("UP",), ("DOWN",), ("SEEN",), ("KEPT",),
+    ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args), ("FAULT", code).
+    """
+
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "info")
+
+    def __init__(
+        self,
+        node_id: bytes,
+        generation: int,
+        key: bytes,
+        info: m.Info,
+        random: "Random",
+        framing: int,
+    ):
+        Engine.__init__(self, framing)
+        self.info = info  # the host keeps its uptime and numbers current
+        self._uplink = Uplink(info, random)
+        self._handshake = NodeHandshake(
+            node_id, generation, key, info, random, addressed=framing != STREAM
+        )
+        self._asked_ms: list[int] = []  # when HELLO? was answered
+        self._ask_at_ms: int | None = None  # when a HELLO? too many will be
+
+    def start(self, now: int) -> None:
+        """Say HELLO."""
+        self._handshake.ask(now)
+
+    def key_stored(self, now: int) -> None:
+        """The key of the last KEY event is durable."""
+        self._handshake.stored(now)
+
+    @property
+    def up(self) -> bool:
+        """Is a session confirmed, and no other under way?"""
+        return self.channel is not None and self._handshake.state == REST
+
+    @property
+    def kept(self) -> RangeSet:
+        """The record numbers that the gateway holds durably: they may be deleted here."""
+        return self._uplink.kept
+
+    def window(self, now: int) -> int:
+        """How many records or gaps may be handed to `send` now."""
+        return self._uplink.window(now) if self.up else 0
+
+    def wants(self, rseq: int) -> bool:
+        """Is this record neither kept nor seen nor in flight?"""
+        return self._uplink.wants(rseq)
+
+    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
+        """Hand over a REPORT, BACKFILL, EVENT, GAP or RESULT.
+
+        Record: (rseq, boot id, uptime_s, values); event: (rseq, boot id, uptime_s, code, value);
+        gap: (first, last, reason); result: (command id, code, value). LocalError("window") where
+        `window` is 0; a result needs none.
+        """
+        if kind != m.RESULT and not self.up:
+            raise LocalError("window")
+        self._uplink.send(kind, payload, now)
+
+    def failed(self, now: int) -> None:
+        """The line broke: half a frame is forgotten, what was in flight is free again."""
+        Engine.failed(self, now)
+        self._uplink.release()
+
+    def deadline(self) -> "int | None":
+        """When `outgoing` and `next_event` have something without a byte received."""
+        resting = self._uplink.deadline() if self.up else None
+        return self._earliest(resting, self._ask_at_ms, self._handshake.deadline())
+
+    def _watch(self, now: int) -> None:
+        Engine._watch(self, now)
+        if self._ask_at_ms is not None and now >= self._ask_at_ms:
+            self._ask_at_ms = None
+            self._asked(now)
+        if self._handshake.state == REST and self._worn(now):
+            self._handshake.ask(now)
+
+    def _asked(self, now: int) -> None:
+        """Answer a HELLO?, at most HELLOS_ON_REQUEST in HELLO_REQUEST_MS; one too many waits."""
+        self._asked_ms = [time for time in self._asked_ms if now - time < HELLO_REQUEST_MS]
+        if len(self._asked_ms) < HELLOS_ON_REQUEST:
+            self._asked_ms.append(now)
+            self._handshake.ask(now)
+        elif self._ask_at_ms is None:
+            self._ask_at_ms = self._asked_ms[0] + HELLO_REQUEST_MS
+
+    def _next_frame(self, now: int) -> "bytes | None":
+        data = self._handshake.outgoing(now)
+        if data is None and self.channel and self.up:
+            item = self._uplink.pull(now)
+            if item:
+                data = self.channel.seal(item[0], item[1], now)
+        return data
+
+    def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
+        if header.direction != frame.DOWN:
+            raise RemoteError("direction")
+        body = data[header.size :]
+        if body == _HELLO_REQUEST:
+            self._asked(now)
+            return False
+        if body[:1] != _WELCOME:
+            raise RemoteError("type")
+        if self._handshake.state != GREETING:  # a repeat of the answer that we took
+            return False
+        generation, key = self._handshake.welcome(data, header, now)
+        self._events.append(("KEY", generation, key))
+        return True
+
+    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+        channel, type_, items = self._open(data, header, self._handshake.channel)
+        if channel is not self.channel:
+            self.channel = self._handshake.heard() or channel
+            self._uplink.begin(now)
+            self._silent = True
+        self._uplink.heard()
+        if self._alive(now):
+            self._events.append(("UP",))
+        self._events += self._uplink.receive(type_, items, channel, now)

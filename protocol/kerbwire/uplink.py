@@ -1,0 +1,270 @@
+"""The node's end of a session: what is in flight to the gateway, and what the gateway says back.
+
+A missing acknowledgement changes pacing, never the session: a report is sent once and, when it
+is not seen in time, joins the backlog; an event or a gap is tried again first.
+"""
+
+from kerbwire import acks, cbor, report
+from kerbwire import messages as m
+from kerbwire.channel import Channel
+from kerbwire.errors import LocalError, RemoteError
+from kerbwire.limits import (
+    ACK_SPANS,
+    COMMAND_ARGS,
+    IDLE_MS,
+    LOST_IN_ROW,
+    TRIES,
+    UNACKED_FRAMES,
+)
+from kerbwire.ranges import RangeSet
+from kerbwire.retry import Backoff, RoundTrip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kerbwire.report import Record
+
+    Event = tuple[object, ...]
+
+_QUEUED = -1  # a slot whose frame has not gone yet
+
+
+class _Slot:
+    """One frame that waits for `seen`: it is told by the last record number in it."""
+
+    __slots__ = ("body", "class_", "due_ms", "live", "rseq", "sent_ms", "tries_left")
+
+    def __init__(self, rseq: int, class_: int, body: bytes, tries: int, live: "Record | None"):
+        self.rseq = rseq
+        self.class_ = class_
+        self.body = body
+        self.tries_left = tries
+        self.live = live  # a report sent live may become a base
+        self.sent_ms = _QUEUED
+        self.due_ms = _QUEUED
+
+
+class Uplink:
+    """Sends records, gaps and results; takes POLL, CMD and NEED_KEYFRAME."""
+
+    __slots__ = (
+        "_backoff",
+        "_base",
+        "_highest_seen",
+        "_idle_ms",
+        "_info",
+        "_lost_in_row",
+        "_next_ms",
+        "_results",
+        "_slots",
+        "kept",
+        "round_trip",
+        "seen",
+    )
+
+    def __init__(self, info: m.Info, random: "Callable[[int], bytes]"):
+        self._info = info
+        self._backoff = Backoff(random)
+        self._slots: list[_Slot] = []
+        self._results: list[bytes] = []
+        self._base: Record | None = None
+        self._highest_seen = 0
+        self._lost_in_row = 0
+        self._next_ms = 0  # while backing off: no record before this time
+        self._idle_ms = 0
+        self.round_trip = RoundTrip()
+        self.seen = RangeSet(limit=ACK_SPANS)
+        self.kept = RangeSet(limit=ACK_SPANS)
+
+    def begin(self, now: int) -> None:
+        """A new session: nothing is seen but what is kept, nothing in flight, no base."""
+        self._slots = []
+        self._results = []
+        self._base = None
+        self._highest_seen = 0
+        self._resume()
+        self.seen = self.kept.copy(ACK_SPANS)
+        self._idle_ms = now + IDLE_MS
+
+    def release(self) -> None:
+        """The line broke: what was in flight is free to be sent again."""
+        self._slots = []
+
+    def heard(self) -> None:
+        """A valid frame came: an end to backing off."""
+        if self._lost_in_row:
+            self._resume()
+
+    def window(self, now: int) -> int:
+        """How many records or gaps may be handed to `send` now."""
+        self._expire(now)
+        if self._lost_in_row >= LOST_IN_ROW:
+            return 0 if self._slots or now < self._next_ms else 1
+        return UNACKED_FRAMES - len(self._slots)
+
+    def wants(self, rseq: int) -> bool:
+        """Is this number neither kept nor seen nor in flight?"""
+        for slot in self._slots:
+            if slot.rseq == rseq:
+                return False
+        return rseq not in self.seen and rseq not in self.kept
+
+    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
+        """Take a record, gap or result; LocalError("window") where `window` is 0."""
+        if kind == m.RESULT:
+            self._results.append(cbor.encode([m.RESULT] + list(payload)))
+            return
+        if self.window(now) < 1:
+            raise LocalError("window")
+        self._slots.append(self._slot(kind, payload))
+
+    def _slot(self, kind: int, payload: "tuple[object, ...]") -> _Slot:
+        if kind == m.REPORT:
+            record: Record = payload
+            if report.usable(record, self._base, self._highest_seen):
+                body = report.encode_delta(record, self._base, self._info)
+            else:
+                body = report.encode_keyframe(record, self._info)
+            return _Slot(record[0], m.CLASS_REPORT, body, 1, record)
+        if kind == m.BACKFILL:
+            body = report.encode_keyframe(payload, self._info)
+            return _Slot(payload[0], m.CLASS_REPORT, body, 1, None)
+        if kind == m.EVENT:
+            rseq, boot_id, uptime_s, code, value = payload
+            boot = 0 if boot_id == self._info.boot_id else boot_id
+            body = cbor.encode([m.EVENT, rseq, boot, uptime_s, code, value])
+            return _Slot(rseq, m.CLASS_REPORT, body, TRIES, None)
+        if kind == m.GAP:
+            return _Slot(
+                payload[1], m.CLASS_CONTROL, cbor.encode([m.GAP] + list(payload)), TRIES, None
+            )
+        raise LocalError("kind")
+
+    def pull(self, now: int) -> "tuple[int, bytes] | None":
+        """The next (class, body) to seal, or None."""
+        self._expire(now)
+        if self._results:
+            return self._sent(m.CLASS_CONTROL, self._results.pop(0), now)
+        for slot in self._slots:
+            if slot.due_ms == _QUEUED or now >= slot.due_ms:
+                again = slot.due_ms != _QUEUED
+                slot.sent_ms = _QUEUED if again else now  # Karn: no round trip from a repeat
+                slot.tries_left -= 1
+                slot.due_ms = now + self.round_trip.timeout_ms
+                return self._sent(slot.class_, slot.body, now)
+        if now >= self._idle_ms:
+            return self._sent(m.CLASS_CONTROL, cbor.encode([m.IDLE]), now)
+        return None
+
+    def deadline(self) -> int:
+        """When `pull` or `window` changes by itself."""
+        when = self._idle_ms
+        for slot in self._slots:
+            when = min(when, slot.due_ms)
+        if self._lost_in_row >= LOST_IN_ROW and not self._slots:
+            when = min(when, self._next_ms)
+        return when
+
+    def receive(
+        self, type_: int, items: "list[int | bytes]", channel: Channel, now: int
+    ) -> "list[Event]":
+        """The events of one message from the gateway; RemoteError where it is malformed."""
+        if type_ == m.POLL:
+            return self._poll(report.integers(items, 6), channel, now)
+        if type_ == m.COMMAND:
+            numbers = report.integers(items, 4)
+            if len(numbers) > 4 + COMMAND_ARGS or numbers[1] < 1 or numbers[2] < 0:
+                raise RemoteError("value")
+            return [("COMMAND", numbers[1], numbers[2], numbers[3], tuple(numbers[4:]))]
+        if type_ == m.NEED_KEYFRAME:
+            self._base = None
+            return []
+        raise RemoteError("type")
+
+    def _poll(self, numbers: "list[int]", channel: Channel, now: int) -> "list[Event]":
+        if not channel.heard_newest:  # overtaken on the way: a newer one has said more
+            return []
+        seen, behind = numbers[1], numbers[2]
+        if not 0 <= behind <= seen < 1 << 40:
+            raise RemoteError("value")
+        seen_spans, at = acks.decode_spans(numbers, 4, seen)
+        kept_spans, at = acks.decode_spans(numbers, at, seen - behind)
+        events = self._acknowledge(seen, seen_spans, seen - behind, kept_spans, now)
+        if len(numbers) >= at + 4:
+            event = self._offer(numbers[at : at + 4], channel, now)
+            if event:
+                events.append(event)
+        return events
+
+    def _acknowledge(
+        self,
+        seen: int,
+        seen_spans: "list[tuple[int, int]]",
+        kept: int,
+        kept_spans: "list[tuple[int, int]]",
+        now: int,
+    ) -> "list[Event]":
+        if seen < self.seen.cumulative:  # the gateway knows less than it did: believe it
+            self.seen = RangeSet(limit=ACK_SPANS)
+        if seen:
+            self.seen.add(1, seen)
+        for first, last in seen_spans:
+            self.seen.add(first, last)
+        before = self.kept.spans()
+        if kept:
+            self.kept.add(1, kept)
+        for first, last in kept_spans:
+            self.kept.add(first, last)
+        events: list[Event] = []
+        if self._settle(now):
+            events.append(("SEEN",))
+        if self.kept.spans() != before:
+            events.append(("KEPT",))
+        return events
+
+    def _settle(self, now: int) -> bool:
+        """Free the slots whose records are seen; did any?"""
+        waiting = []
+        for slot in self._slots:
+            if slot.rseq not in self.seen:
+                waiting.append(slot)
+                continue
+            self._highest_seen = max(self._highest_seen, slot.rseq)
+            if slot.sent_ms != _QUEUED:
+                self.round_trip.sample(now - slot.sent_ms)
+            if slot.live and (self._base is None or slot.rseq > self._base[0]):
+                self._base = slot.live
+        freed = len(waiting) < len(self._slots)
+        self._slots = waiting
+        return freed
+
+    def _offer(self, offer: "list[int]", channel: Channel, now: int) -> "Event | None":
+        """A time offer counts only as the answer to our latest frame."""
+        echo, hold_ms, utc_ms, uncertainty_ms = offer
+        if echo != (channel.sent - 1) & 0xFFFF:
+            return None
+        trip = now - channel.last_sent_ms - hold_ms
+        if hold_ms < 0 or trip < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
+            raise RemoteError("value")
+        return ("TIME", utc_ms + trip // 2, uncertainty_ms + trip // 2 + 1)
+
+    def _expire(self, now: int) -> None:
+        """Slots whose last try is over time are lost: their records join the backlog."""
+        waiting = []
+        for slot in self._slots:
+            if slot.due_ms == _QUEUED or now < slot.due_ms or slot.tries_left > 0:
+                waiting.append(slot)
+                continue
+            self._lost_in_row += 1
+            if self._lost_in_row >= LOST_IN_ROW:
+                self._next_ms = now + self._backoff.next_ms()
+        self._slots = waiting
+
+    def _resume(self) -> None:
+        self._lost_in_row = 0
+        self._backoff.reset()
+
+    def _sent(self, class_: int, body: bytes, now: int) -> "tuple[int, bytes]":
+        self._idle_ms = now + IDLE_MS
+        return class_, body
