@@ -18,6 +18,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -300,10 +301,12 @@ class Count:
 
 
 def read_lines(path: Path) -> Iterator[Any]:
-    """The JSON lines of a log; a last line that a kill has cut short is left out."""
+    """The JSON lines of a log but those that a kill has cut short."""
     if path.exists():
         with path.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.endswith("\n"))
+            for line in lines:
+                with suppress(ValueError):
+                    yield json.loads(line)
 
 
 def count(worlds: Sequence[Path], published: Path, store: Path) -> dict[str, Any]:
