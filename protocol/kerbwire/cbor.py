@@ -7,6 +7,10 @@ is not the one shortest form, and more than CBOR_ITEMS items.
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import CBOR_ITEMS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _UINT = 0x00
 _NEGATIVE = 0x20
 _BYTES = 0x40
@@ -27,7 +31,7 @@ def _head(major: int, number: int) -> bytes:
     return bytes((major | 27,)) + number.to_bytes(8, "big")
 
 
-def encode(items: "list[int | bytes]") -> bytes:
+def encode(items: "Sequence[int | bytes]") -> bytes:
     """The items, one after the other; integers from -2^64 to 2^64 - 1."""
     parts = []
     for item in items:

@@ -179,9 +179,11 @@ class GatewaySession(Engine):
         """first..last of this log are durable: the node is told that it may delete them."""
         self._intake.keep(epoch, first, last)
 
-    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
-        """Hand over a COMMAND: (id, expires_utc_s, op, args); LocalError("window") when full."""
-        self._intake.send(kind, payload, now)
+    def send_command(
+        self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
+    ) -> None:
+        """Hand over a command; LocalError("window") when too many are under way."""
+        self._intake.send_command(command_id, expires_utc_s, op, args)
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""

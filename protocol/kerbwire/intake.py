@@ -118,11 +118,10 @@ class Intake:
         self.seen.add(first, last)
         self._poll_ms = 0  # with the next bytes out
 
-    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
+    def send_command(
+        self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
+    ) -> None:
         """Take a command; LocalError("window") when too many are under way."""
-        if kind != m.COMMAND:
-            raise LocalError("kind")
-        command_id, expires_utc_s, op, args = payload
         if len(self._orders) == DEFERRED_COMMANDS:
             raise LocalError("window")
         if len(args) > COMMAND_ARGS:

@@ -4,8 +4,8 @@ from kerbwire import cbor, frame, handshake, keyschedule, seal
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
-from kerbwire.errors import LocalError, RemoteError
-from kerbwire.handshake import ASKED, CONFIRMING, GREETING, HEARD, KEEPING, REST, STORED, WELCOMED
+from kerbwire.errors import RemoteError
+from kerbwire.handshake import ASKED, GREETING, HEARD, KEEPING, REST, STORED, WELCOMED
 from kerbwire.limits import (
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
@@ -22,6 +22,8 @@ from kerbwire.uplink import Uplink
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kerbwire.report import Record
 
     Random = Callable[[int], bytes]
 
@@ -144,7 +146,7 @@ class NodeHandshake:
 
 
 class NodeSession(Engine):
-    """The engine of a node.
+    """The engine of a node. `send_*` of a record or gap raises LocalError("window") without one.
 
     Events: ("KEY", generation, key), ("UP",), ("DOWN",), ("SEEN",), ("KEPT",),
     ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args), ("FAULT", code).
@@ -196,16 +198,25 @@ class NodeSession(Engine):
         """Is this record neither kept nor seen nor in flight?"""
         return self._uplink.wants(rseq)
 
-    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
-        """Hand over a REPORT, BACKFILL, EVENT, GAP or RESULT.
+    def send_report(self, record: "Record", now: int) -> None:
+        """Hand over a record just made: (rseq, boot id, uptime in s, values)."""
+        self._uplink.send_report(record, now)
 
-        Record: (rseq, boot id, uptime_s, values); event: (rseq, boot id, uptime_s, code, value);
-        gap: (first, last, reason); result: (command id, code, value). LocalError("window") where
-        `window` is 0; a result needs none.
-        """
-        if kind != m.RESULT and not self.up:
-            raise LocalError("window")
-        self._uplink.send(kind, payload, now)
+    def send_backfill(self, record: "Record", now: int) -> None:
+        """Hand over a record from the backlog."""
+        self._uplink.send_backfill(record, now)
+
+    def send_event(self, record: "Record", now: int) -> None:
+        """Hand over an event: a record whose values are (code, value)."""
+        self._uplink.send_event(record, now)
+
+    def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
+        """Declare numbers that will never come; again until `kept` has passed `last`."""
+        self._uplink.send_gap(first, last, reason, now)
+
+    def send_result(self, command_id: int, code: int, value: int) -> None:
+        """Answer a command; this needs no window."""
+        self._uplink.send_result(command_id, code, value)
 
     def failed(self, now: int) -> None:
         """The line broke: half a frame is forgotten, what was in flight is free again."""

@@ -34,7 +34,7 @@ class Schema:
         self.hash = sha256(self.encode()).digest()[:SCHEMA_HASH_BYTES]
 
     def encode(self) -> bytes:
-        """The schema as deterministic CBOR: class, version, then name, scale and unit of each field."""
+        """Deterministic CBOR: class, version, then name, scale and unit of each field."""
         items: list[int | bytes] = [self.class_id, self.version]
         for field in self.fields:
             items += [field.name.encode(), field.scale, field.unit.encode()]

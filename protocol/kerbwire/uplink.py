@@ -110,36 +110,40 @@ class Uplink:
                 return False
         return rseq not in self.seen and rseq not in self.kept
 
-    def send(self, kind: int, payload: "tuple[object, ...]", now: int) -> None:
-        """Take a record, gap or result; LocalError("window") where `window` is 0."""
-        if kind == m.RESULT:
-            self._results.append(cbor.encode([m.RESULT] + list(payload)))
-            return
+    def send_report(self, record: "Record", now: int) -> None:
+        """A record just made, as deltas where the gateway holds a base."""
+        base = self._base
+        if base is not None and report.usable(record, base, self._highest_seen):
+            body = report.encode_delta(record, base, self._info)
+        else:
+            body = report.encode_keyframe(record, self._info)
+        self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, record), now)
+
+    def send_backfill(self, record: "Record", now: int) -> None:
+        """A record from the backlog, whole, never a base."""
+        body = report.encode_keyframe(record, self._info)
+        self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, None), now)
+
+    def send_event(self, record: "Record", now: int) -> None:
+        """An event: its values are (code, value)."""
+        rseq, boot_id, uptime_s, values = record
+        boot = 0 if boot_id == self._info.boot_id else boot_id
+        body = cbor.encode([m.EVENT, rseq, boot, uptime_s] + list(values))
+        self._take(_Slot(rseq, m.CLASS_REPORT, body, TRIES, None), now)
+
+    def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
+        """Numbers that will never come."""
+        body = cbor.encode([m.GAP, first, last, reason])
+        self._take(_Slot(last, m.CLASS_CONTROL, body, TRIES, None), now)
+
+    def send_result(self, command_id: int, code: int, value: int) -> None:
+        """What became of a command; it needs no window."""
+        self._results.append(cbor.encode([m.RESULT, command_id, code, value]))
+
+    def _take(self, slot: _Slot, now: int) -> None:
         if self.window(now) < 1:
             raise LocalError("window")
-        self._slots.append(self._slot(kind, payload))
-
-    def _slot(self, kind: int, payload: "tuple[object, ...]") -> _Slot:
-        if kind == m.REPORT:
-            record: Record = payload
-            if report.usable(record, self._base, self._highest_seen):
-                body = report.encode_delta(record, self._base, self._info)
-            else:
-                body = report.encode_keyframe(record, self._info)
-            return _Slot(record[0], m.CLASS_REPORT, body, 1, record)
-        if kind == m.BACKFILL:
-            body = report.encode_keyframe(payload, self._info)
-            return _Slot(payload[0], m.CLASS_REPORT, body, 1, None)
-        if kind == m.EVENT:
-            rseq, boot_id, uptime_s, code, value = payload
-            boot = 0 if boot_id == self._info.boot_id else boot_id
-            body = cbor.encode([m.EVENT, rseq, boot, uptime_s, code, value])
-            return _Slot(rseq, m.CLASS_REPORT, body, TRIES, None)
-        if kind == m.GAP:
-            return _Slot(
-                payload[1], m.CLASS_CONTROL, cbor.encode([m.GAP] + list(payload)), TRIES, None
-            )
-        raise LocalError("kind")
+        self._slots.append(slot)
 
     def pull(self, now: int) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None."""

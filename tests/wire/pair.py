@@ -141,20 +141,22 @@ class Pair:
         while self.node.window(self.now):
             waiting = [gap for gap in self.gaps if self.node.wants(gap[1])]
             if waiting:
-                self.node.send(m.GAP, waiting[0], self.now)
+                first, last, reason = waiting[0]
+                self.node.send_gap(first, last, reason, self.now)
                 continue
             numbers = [n for n in self.records if self.node.wants(n)]
             if not numbers:
                 return
             rseq = max(numbers)
-            kind, boot_id, uptime_s, values = self.records[rseq]
+            kind, boot_id = self.records[rseq][:2]
             live = rseq == self.next_rseq - 1 and boot_id == self.boot_id
+            record = self.records[rseq][1:]
             if kind == m.EVENT:
-                payload = (rseq, boot_id, uptime_s, values[0], values[1])
-                self.node.send(m.EVENT, payload, self.now)
+                self.node.send_event((rseq,) + record, self.now)
+            elif live:
+                self.node.send_report((rseq,) + record, self.now)
             else:
-                kind = m.REPORT if live else m.BACKFILL
-                self.node.send(kind, (rseq, boot_id, uptime_s, values), self.now)
+                self.node.send_backfill((rseq,) + record, self.now)
 
     def _node_step(self) -> None:
         for data in self.down_line.take(self.now):
