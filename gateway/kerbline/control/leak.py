@@ -25,7 +25,7 @@ class Rule:
     """Which meter, and for how many hours of street time its flow may go without a rest."""
 
     meter: str
-    continuous_flow_h: int = 24
+    continuous_flow_h: float = 24.0
 
 
 @dataclass(frozen=True, slots=True)
