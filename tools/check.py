@@ -41,6 +41,7 @@ CHECKS = (
         (str(BIN / "lint-imports"), "--no-cache"),
     ),
     Check("placement", "kerbwire's allow-list, the chip, dates", (PYTHON, "-m", "tools.placement")),
+    Check("house", "house style that a tree shows", (PYTHON, "-m", "tools.house")),
     Check("subset", "device code in MicroPython's subset", (PYTHON, "-m", "tools.subset")),
     Check("mpy-cross", "every device file compiles", (PYTHON, "-m", "tools.firmware")),
     Check("spelling", "codespell", (str(BIN / "codespell"), ".")),
