@@ -76,6 +76,11 @@ class _Unit:
             self.reads = plan(self.device.registers, GAPS[self.boldness])
 
 
+def _turn(unit: _Unit) -> tuple[float, int, float]:
+    """Who is first in a tick: those that answer, then whoever waited longest."""
+    return unit.due_s, unit.failures, unit.polled_s
+
+
 class Poller:
     """Polls one bus; `run` does it until cancelled, `next` gives what it found."""
 
@@ -113,7 +118,7 @@ class Poller:
         loop = asyncio.get_running_loop()
         self._silent = 0
         while True:
-            unit = min(self._units, key=lambda each: (each.due_s, each.polled_s))
+            unit = min(self._units, key=_turn)
             late_s = loop.time() - unit.due_s
             if late_s < 0:
                 await asyncio.sleep(-late_s)
