@@ -38,7 +38,7 @@ CHECKS = (
     Check(
         "imports",
         "import-linter's contracts",
-        (str(BIN / "lint-imports"), "--no-cache"),
+        (str(BIN / "lint-imports"), "--no-cache", "--no-logo"),
     ),
     Check("placement", "kerbwire's allow-list, the chip, dates", (PYTHON, "-m", "tools.placement")),
     Check("house", "house style that a tree shows", (PYTHON, "-m", "tools.house")),

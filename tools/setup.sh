@@ -54,8 +54,8 @@ install() {
 
 # Debian packages for the tests: installed where we may, otherwise the tests that need them skip.
 debian() {
-    [ -x /usr/sbin/mosquitto ] && return
-    command -v mosquitto >/dev/null 2>&1 && return
+    # Debian keeps servers in /usr/sbin, which a user's PATH may lack.
+    PATH=$PATH:${SBIN:-/usr/sbin} command -v mosquitto >/dev/null 2>&1 && return
     if ! debian_like; then
         say "mosquitto is not installed, and this is no Debian: tests that need it are skipped"
         return

@@ -62,6 +62,8 @@ def test_wheel_carries_its_own(checkout: Path, tmp_path: Path) -> None:
     assert root == site / "kerbline" / "_carried"
     assert (firmware / "main.py").read_bytes() == (ROOT / "firmware/main.py").read_bytes()
     assert (firmware / "kerbnode" / "__init__.py").is_file()
-    assert boards.is_dir()
+    assert sorted(b.name for b in boards.glob("*.toml")) == sorted(
+        b.name for b in (ROOT / "boards").glob("*.toml")
+    )
     assert (wire / "kerbwire" / "__init__.py").is_file()
     assert site in wire.parents or site == wire

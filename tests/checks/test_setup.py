@@ -1,0 +1,74 @@
+"""Set-up names what a machine lacks and the command that installs it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools.trees import ROOT
+
+TOOLS = ("dirname", "cat", "grep", "id", "sh", "touch", "sed")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A checkout and a bin folder with next to nothing: the whole PATH of the machine."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools/setup.sh", tmp_path / "tools")
+    shutil.copy(ROOT / "constraints.txt", tmp_path)
+    for name in TOOLS:
+        found = shutil.which(name)
+        assert found
+        (tmp_path / "bin" / name).symlink_to(found)
+    give(tmp_path, "apt-get", "exit 100")
+    return tmp_path
+
+
+def give(machine: Path, name: str, script: str) -> None:
+    """Puts a program on the machine's PATH."""
+    program = machine / "bin" / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def set_up(machine: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [machine / "tools/setup.sh", *arguments],
+        env={"PATH": str(machine / "bin"), "SBIN": str(machine / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_no_python(machine: Path) -> None:
+    status, said = set_up(machine, "python")
+    assert status == 1
+    assert "Python 3.11 or later" in said
+    assert "sudo apt-get install python3 python3-venv" in said
+
+
+def test_old_python_alone_will_not_do(machine: Path) -> None:
+    give(machine, "python3", "exit 1")  # what `sys.exit(version < (3, 11))` comes to
+    status, said = set_up(machine, "python")
+    assert status == 1
+    assert "Python 3.11 or later" in said
+
+
+def test_python_without_venv(machine: Path) -> None:
+    give(machine, "python3", 'case "$2" in *ensurepip*) exit 1 ;; esac')
+    status, said = set_up(machine, "python")
+    assert status == 1
+    assert "sudo apt-get install python3-venv" in said
+    assert not (machine / ".venv").exists()
+
+
+def test_mosquitto_without_root_is_a_skip(machine: Path) -> None:
+    give(machine, "id", "echo 1000")
+    status, said = set_up(machine, "debian")
+    assert status == 0
+    assert "tests that need it are skipped" in said
+    assert "sudo apt-get install mosquitto" in said
