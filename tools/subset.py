@@ -198,11 +198,18 @@ class _Walk:
         if "implementation.name" in test:
             on_micropython = ("!=" in test) != ("micropython" in test)
             return (node.body, []) if on_micropython else ([], node.orelse)
-        if test in self._flags:
+        if test in self._flags or self._always_true(node.test):
             return node.body, []
         if test.removeprefix("not ") in self._flags:
             return [], node.orelse
         return node.body, node.orelse
+
+    def _always_true(self, test: ast.expr) -> bool:
+        """hasattr(module, name) of what MicroPython's module has."""
+        if not (isinstance(test, ast.Call) and ast.unparse(test.func) == "hasattr"):
+            return False
+        module = self._modules.get(ast.unparse(test.args[0]))
+        return module is not None and _asked_by_hasattr(test) <= names().modules[module]
 
     def _judge(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
         for construct in CONSTRUCTS:

@@ -69,6 +69,7 @@ def test_what_micropython_lacks_is_found(text: str, code: str) -> None:
         "MICRO = sys.implementation.name == 'micropython'\nif not MICRO:\n    import signal",
         "try:\n    from cryptolib import aes\nexcept ImportError:\n    import cryptography",
         "import os\nif hasattr(os, 'fsync'):\n    os.fsync(1)",
+        "import sys\nif hasattr(sys, 'print_exception'):\n    pass\nelse:\n    import traceback",
         "import os\nsync = os.fsync if hasattr(os, 'fsync') else None",
         "class Lock:\n    def release(self): ...\nLock().release()",
         "[1, 2].pop()\nx = [y for y in (1, 2) if y]\nb'' + bytes(3)",
