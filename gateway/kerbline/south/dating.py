@@ -1,0 +1,61 @@
+"""Dates a node's records: they carry the seconds since a boot, and the boot is anchored in time.
+
+A record can't arrive before it was made, so the earliest "arrival - uptime" of a boot is the best
+estimate of when it began. All times are street time, ms since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kerbline.clock import Clock
+from kerbline.store import Anchor
+
+RESOLUTION_MS = 1_000  # of the uptime in a record
+LINK_DELAY_MS = 100  # real time that a live frame may have been under way
+DRIFT_PPM = 100  # of a node's crystal: how fast an old anchor loses its authority
+UNKNOWN_BOOT_MS = 30 * 86_400_000  # how far back a boot may lie that nobody heard of
+
+
+class BootClock:
+    """The boots of one node and when each began."""
+
+    __slots__ = ("_anchors", "_clock", "_current", "_renewed_ms")
+
+    def __init__(self, clock: Clock, anchors: Mapping[int, Anchor]) -> None:
+        self._clock = clock
+        self._anchors = dict(anchors)  # by boot id
+        self._current = 0
+        self._renewed_ms = 0
+
+    def hear(self, boot_id: int, uptime_s: int, utc_ms: int) -> Anchor | None:
+        """The running boot was `uptime_s` old at most now (real UTC): a new anchor if better."""
+        now_ms = self._clock.street_ms(utc_ms)
+        latest_ms = now_ms - RESOLUTION_MS * uptime_s - RESOLUTION_MS // 2
+        known = self._anchors.get(boot_id)
+        self._current = boot_id
+        if known is not None:
+            drift_ms = max(0, now_ms - self._renewed_ms) * DRIFT_PPM // 1_000_000
+            if latest_ms >= known.street_ms + drift_ms:
+                return None
+        delay_ms = now_ms - self._clock.street_ms(utc_ms - LINK_DELAY_MS)
+        anchor = Anchor(latest_ms, RESOLUTION_MS // 2 + delay_ms)
+        self._anchors[boot_id] = anchor
+        self._renewed_ms = now_ms
+        return anchor
+
+    def date(self, boot_id: int, uptime_s: int, utc_ms: int) -> tuple[int, int, tuple[str, ...]]:
+        """(observed at, half width, quality flags) of a record; `utc_ms` is real UTC now."""
+        anchor = self._anchors.get(boot_id)
+        if anchor is not None:
+            return anchor.street_ms + RESOLUTION_MS * uptime_s, anchor.uncertainty_ms, ()
+        return (*self._between_boots(uptime_s, utc_ms), ("undated",))
+
+    def _between_boots(self, uptime_s: int, utc_ms: int) -> tuple[int, int]:
+        """The interval of a boot that no gateway heard: after an older one, before the present."""
+        current = self._anchors.get(self._current)
+        end_ms = current.street_ms if current else self._clock.street_ms(utc_ms)
+        older = [a.street_ms for a in self._anchors.values() if a.street_ms < end_ms]
+        start_ms = max(older, default=end_ms - UNKNOWN_BOOT_MS) + RESOLUTION_MS * uptime_s
+        start_ms = min(start_ms, end_ms)
+        return (start_ms + end_ms) // 2, (end_ms - start_ms) // 2

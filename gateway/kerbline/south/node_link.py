@@ -1,0 +1,225 @@
+"""One node at the gateway: its engine, and what its events mean to us.
+
+It moves no bytes: `serial_line` and `udp` do, and call `settle` after each step of the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from kerbline.clock import Clock
+from kerbline.config import Node
+from kerbline.counters import Counters
+from kerbline.keys import KeyFault, NodeKeys
+from kerbline.model import Command, Gap, Key, Reading, Value
+from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Silent
+from kerbline.south.dating import BootClock
+from kerbline.south.operations import OPERATIONS
+from kerbwire import messages as m
+from kerbwire.errors import LocalError
+from kerbwire.gateway import GatewaySession
+from kerbwire.ranges import RangeSet
+from kerbwire.schema import by_hash
+
+UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
+KEY_RETRY_S = 2.0  # after the disk refused a key
+
+log = logging.getLogger("kerbline.south")
+
+
+class NodeLink:
+    """The session with one node and the translation of its events into arrivals."""
+
+    def __init__(
+        self,
+        node: Node,
+        keys: NodeKeys,
+        held: tuple[int | None, RangeSet],
+        boots: BootClock,
+        clock: Clock,
+        counters: Counters,
+        *,
+        keep_keys: Callable[[NodeKeys], Awaitable[None]],
+        arrive: Callable[[Arrival], Awaitable[None]],
+        framing: int,
+        address: int | None,
+    ) -> None:
+        self.node = node
+        self.changed = asyncio.Event()  # there may be something to send
+        self._boots = boots
+        self._clock = clock
+        self._counters = counters
+        self._keep_keys = keep_keys
+        self._arrive = arrive
+        self._commands: dict[int, Command] = {}  # under way, by their number on the wire
+        self._last_number = 0
+        self._epoch = held[0]
+        self._info: m.Info | None = None
+        self.session = GatewaySession(
+            node.id.encode(),
+            (keys.generation, keys.key, keys.next_key),
+            held[0],
+            held[1],
+            os.urandom,
+            framing,
+            address,
+        )
+
+    def begin(self) -> None:
+        """The line is open: ask the node for a session."""
+        self._tell_time()
+        self.session.start(self._clock.monotonic_ms())
+        self.changed.set()
+
+    def receive(self, data: bytes) -> bool:
+        """Bytes or a datagram came; True if something in it was authentic."""
+        return self.session.receive(data, self._clock.monotonic_ms())
+
+    def outgoing(self) -> bytes:
+        """What to send now, b"" for nothing."""
+        self._tell_time()
+        return self.session.outgoing(self._clock.monotonic_ms())
+
+    def lost(self) -> None:
+        """The line broke."""
+        self.session.failed(self._clock.monotonic_ms())
+
+    def wait_s(self) -> float | None:
+        """Seconds until the engine has something to do by itself."""
+        deadline = self.session.deadline()
+        if deadline is None:
+            return None
+        return max(0.0, (deadline - self._clock.monotonic_ms()) / 1000)
+
+    def keep(self, epoch: int, first: int, last: int) -> None:
+        """These records are durable: the node may delete them."""
+        self.session.keep(epoch, first, last)
+        self.changed.set()
+
+    def send(self, command: Command) -> bool:
+        """Send a command; False while there is no session or too many are under way."""
+        if self._info is None or not self.session.up:
+            return False
+        operation = OPERATIONS[command.operation]
+        number = max(self._last_number, self._info.command_id) + 1
+        arguments = operation.pack(command.arguments)
+        try:
+            expires_s = command.expires_at_ms // 1000
+            self.session.send_command(number, expires_s, operation.number, arguments)
+        except LocalError:
+            return False
+        self._last_number = number
+        self._commands[number] = command
+        self.changed.set()
+        return True
+
+    async def settle(self) -> None:
+        """Take the engine's events; waits where the agent can't take more."""
+        while (event := self.session.next_event()) is not None:
+            await self._take(event)
+
+    async def _take(self, event: tuple[Any, ...]) -> None:
+        match event:
+            case ("RECORD", kind, epoch, rseq, boot_id, uptime_s, values):
+                await self._record(kind, Key(self.node.id, epoch, rseq), boot_id, uptime_s, values)
+            case ("GAP", epoch, first, last, reason):
+                name = m.GAP_NAMES.get(reason, f"reason_{reason}")
+                await self._arrive(
+                    Gap(self.node.id, epoch, first, last, name, self._clock.utc_ms())
+                )
+            case ("KEYS", generation, key, next_key):
+                await self._kept(NodeKeys(generation, key, next_key))
+                self.session.key_stored(self._clock.monotonic_ms())
+            case ("UP", info):
+                await self._up(info)
+            case ("DOWN",):
+                log.warning("node %s: silent", self.node.id)
+                await self._arrive(Silent(self.node.id, self.node.asset))
+            case ("RESULT", number, code, _):
+                reason = "" if code == m.OK else m.RESULT_NAMES.get(code, f"code_{code}")
+                await self._answered(number, reason)
+            case ("EXPIRED", number):
+                await self._answered(number, "expired")
+            case ("FAULT", code):
+                self._counters.count(f"nodes.{code}")
+
+    async def _kept(self, keys: NodeKeys) -> None:
+        """Make the keys durable; a disk that refuses keeps this node waiting, and is said once."""
+        refused = ""
+        while True:
+            try:
+                await self._keep_keys(keys)
+            except KeyFault as fault:
+                if str(fault) != refused:
+                    log.error(
+                        "node %s: no session until its key can be kept: %s", self.node.id, fault
+                    )
+                refused = str(fault)
+                await asyncio.sleep(KEY_RETRY_S)
+            else:
+                return
+
+    async def _up(self, info: m.Info) -> None:
+        renewed = self._info is not None and self._info.boot_id == info.boot_id
+        self._info = info
+        log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
+        if by_hash(info.schema_hash) is None:
+            self._counters.count("nodes.schema")
+            log.warning("node %s: reports in a schema that we do not know", self.node.id)
+        lost, self._epoch = self._epoch, info.epoch
+        if lost is not None and lost != info.epoch:
+            log.warning("node %s: its log was lost and begins anew", self.node.id)
+            # Open-ended; the store leaves out what it holds of it.
+            await self._arrive(Gap(self.node.id, lost, 1, None, "log_lost", self._clock.utc_ms()))
+        await self._heard(info.boot_id, info.uptime_s)
+        await self._arrive(Joined(self.node.id, self.node.asset))
+
+    async def _record(
+        self, kind: int, key: Key, boot_id: int, uptime_s: int, values: tuple[int, ...]
+    ) -> None:
+        utc_ms = self._clock.utc_ms()
+        if self._info is not None and boot_id == self._info.boot_id:
+            await self._heard(boot_id, uptime_s)
+        name, named = self._named(kind, values)
+        observed_at_ms, uncertainty_ms, quality = self._boots.date(boot_id, uptime_s, utc_ms)
+        await self._arrive(
+            Reading(
+                key=key,
+                asset=self.node.asset,
+                kind=name,
+                observed_at_ms=observed_at_ms,
+                uncertainty_ms=uncertainty_ms,
+                values=named,
+                quality=quality,
+                received_at_ms=utc_ms,
+            )
+        )
+
+    async def _heard(self, boot_id: int, uptime_s: int) -> None:
+        anchor = self._boots.hear(boot_id, uptime_s, self._clock.utc_ms())
+        if anchor is not None:
+            await self._arrive(Anchored(self.node.id, boot_id, anchor))
+
+    def _named(self, kind: int, values: tuple[int, ...]) -> tuple[str, dict[str, Value]]:
+        """The kind and the values under their names, in engineering units."""
+        schema = by_hash(self._info.schema_hash) if self._info else None
+        if kind == m.EVENT or schema is None:
+            code, value = values
+            return "event", {"event": m.EVENT_NAMES.get(code, f"code_{code}"), "value": value}
+        return schema.name, {
+            field.name: value if field.scale == 0 else round(value / 10**field.scale, field.scale)
+            for field, value in zip(schema.fields, values, strict=True)
+        }
+
+    async def _answered(self, number: int, reason: str) -> None:
+        command = self._commands.pop(number, None)
+        if command is not None:
+            await self._arrive(Answered(command.id, command.asset, reason))
+
+    def _tell_time(self) -> None:
+        offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
+        self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)

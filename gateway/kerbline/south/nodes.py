@@ -1,0 +1,106 @@
+"""All nodes of a gateway: makes their links, runs their lines, and is the one queue they fill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from kerbline.clock import Clock
+from kerbline.config import Config, Node
+from kerbline.config.sections import UDP
+from kerbline.counters import Counters
+from kerbline.keys import KeyRing, NodeKeys
+from kerbline.model import Command
+from kerbline.south import serial_line
+from kerbline.south.arrivals import Arrival
+from kerbline.south.dating import BootClock
+from kerbline.south.node_link import NodeLink
+from kerbline.south.udp import UdpNodes, connection_id
+from kerbline.store import Anchor, Span, Store
+from kerbwire.limits import DATAGRAM, STREAM
+from kerbwire.ranges import RangeSet
+
+QUEUE_BOUND = 256  # then no line is read: the nodes keep their records and wait for `kept`
+
+
+class Nodes:
+    """The nodes' side of the gateway: `next` gives what arrived, `keep` and `send` go back."""
+
+    def __init__(self, config: Config, ring: KeyRing, clock: Clock, counters: Counters) -> None:
+        self._config = config
+        self._ring = ring
+        self._clock = clock
+        self._counters = counters
+        self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(QUEUE_BOUND)
+        self._links: dict[str, NodeLink] = {}  # by node id
+        self._by_asset: dict[str, NodeLink] = {}
+        self._key_thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
+
+    def prepare(self, store: Store) -> None:
+        """Load keys and what is held of each node; raises KeyFault."""
+        anchors = store.anchors()
+        datagram_nodes = 0
+        for node in self._config.nodes:
+            address = None
+            if node.port == UDP:
+                address = connection_id(datagram_nodes)
+                datagram_nodes += 1
+            boots = {boot: anchor for (name, boot), anchor in anchors.items() if name == node.id}
+            link = self._link(node, store.held(node.id), boots, address)
+            self._links[node.id] = link
+            self._by_asset[node.asset] = link
+
+    async def run(self) -> None:
+        """Serve all lines until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for link in self._links.values():
+                    if link.node.port != UDP:
+                        tasks.create_task(serial_line.serve(link))
+                if self._config.udp is not None:
+                    links = [link for link in self._links.values() if link.node.port == UDP]
+                    served = UdpNodes(links, self._counters).serve(self._config.udp.address)
+                    tasks.create_task(served)
+        finally:
+            self._key_thread.shutdown(wait=False)
+
+    async def next(self) -> Arrival:
+        """The oldest arrival that was not taken yet; waits for one."""
+        return await self._arrived.get()
+
+    def keep(self, spans: Iterable[Span]) -> None:
+        """These records are durable: their nodes may delete them. Other sources are passed over."""
+        for span in spans:
+            link = self._links.get(span.source)
+            if link is not None:
+                link.keep(span.epoch, span.first, span.last)
+
+    def send(self, command: Command) -> bool:
+        """Send a command; False while its node can't be reached or has too many under way."""
+        link = self._by_asset.get(command.asset)
+        return link is not None and link.send(command)
+
+    def _link(
+        self,
+        node: Node,
+        held: tuple[int | None, RangeSet],
+        boots: Mapping[int, Anchor],
+        address: int | None,
+    ) -> NodeLink:
+        async def keep_keys(keys: NodeKeys) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._key_thread, self._ring.store, node.id, keys)
+
+        return NodeLink(
+            node,
+            self._ring.load(node.id, node.key_file),
+            held,
+            BootClock(self._clock, boots),
+            self._clock,
+            self._counters,
+            keep_keys=keep_keys,
+            arrive=self._arrived.put,
+            framing=STREAM if address is None else DATAGRAM,
+            address=address,
+        )

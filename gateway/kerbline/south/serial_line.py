@@ -1,0 +1,53 @@
+"""A node on a line of its own (serial, pty, TCP): opens it, pumps it, finds it again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from kerbline.ports import Port, PortLost, open_when_there
+from kerbline.south.node_link import NodeLink
+
+log = logging.getLogger("kerbline.south")
+
+PAUSE_S = 0.2  # before a line that was just lost is opened again
+
+
+async def serve(link: NodeLink) -> None:
+    """Serve one node for ever, whatever its line does."""
+    node = link.node
+    while True:
+        port = await open_when_there(node.port, node.baud)
+        try:
+            await _pump(link, port)
+        except PortLost as error:
+            log.warning("node %s: line lost: %s", node.id, error)
+            link.lost()
+        finally:
+            port.close()
+        await asyncio.sleep(PAUSE_S)
+
+
+async def _pump(link: NodeLink, port: Port) -> None:
+    """Bytes in, events up, bytes out; ends with PortLost."""
+    link.begin()
+    reading = asyncio.ensure_future(port.read())
+    changing = asyncio.ensure_future(link.changed.wait())
+    try:
+        while True:
+            await link.settle()
+            while data := link.outgoing():
+                port.write(data)
+                await link.settle()
+            waiting = {reading, changing}
+            await asyncio.wait(waiting, timeout=link.wait_s(), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                link.receive(reading.result())
+                reading = asyncio.ensure_future(port.read())
+            if changing.done():
+                link.changed.clear()
+                changing = asyncio.ensure_future(link.changed.wait())
+    finally:
+        reading.cancel()
+        changing.cancel()
+        await asyncio.gather(reading, changing, return_exceptions=True)
