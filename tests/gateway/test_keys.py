@@ -1,0 +1,109 @@
+"""Node keys: where they start, that they last, and that a damaged file is said and not used."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from kerbline.keys import KeyFault, KeyRing, NodeKeys
+
+FIRST = bytes(range(16))
+SECOND = bytes(range(16, 32))
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "node.key"
+    path.touch(mode=0o600)
+    path.write_text(FIRST.hex().upper() + "\n")
+    return path
+
+
+def test_a_node_starts_with_its_key_file_at_generation_0(tmp_path: Path, key_file: Path) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    assert ring.load("n-1", key_file) == NodeKeys(0, FIRST)
+    assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("next_key", [None, SECOND])
+def test_what_is_stored_is_there_after_a_restart(
+    tmp_path: Path, key_file: Path, next_key: bytes | None
+) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    ring.store("n-1", NodeKeys(6, FIRST))
+    ring.store("n-1", NodeKeys(7, SECOND, next_key))
+    assert KeyRing(tmp_path / "keys").load("n-1", key_file) == NodeKeys(7, SECOND, next_key)
+    kept = list((tmp_path / "keys").iterdir())
+    assert [path.name for path in kept] == ["n-1.json"]
+    assert stat.S_IMODE(kept[0].stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+
+
+def test_a_new_key_file_starts_again(tmp_path: Path, key_file: Path) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    ring.store("n-1", NodeKeys(7, FIRST))
+    key_file.write_text(SECOND.hex())
+    assert KeyRing(tmp_path / "keys").load("n-1", key_file) == NodeKeys(0, SECOND)
+
+
+def test_a_draft_that_a_power_cut_left_is_no_hindrance(tmp_path: Path, key_file: Path) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    ring.store("n-1", NodeKeys(7, FIRST))
+    (tmp_path / "keys" / "n-1.new").write_text('{"generation"')
+    assert ring.load("n-1", key_file) == NodeKeys(7, FIRST)
+    ring.store("n-1", NodeKeys(8, FIRST))
+    assert ring.load("n-1", key_file) == NodeKeys(8, FIRST)
+
+
+def test_every_damage_is_said_and_tells_no_key(tmp_path: Path, key_file: Path) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    ring.store("n-1", NodeKeys(7, SECOND, FIRST))
+    path = tmp_path / "keys" / "n-1.json"
+    whole = path.read_bytes()
+    torn = [whole[:length] for length in range(0, len(whole) - 1, 7)]
+    flipped = [
+        bytes([*whole[:at], whole[at] ^ 1, *whole[at + 1 :]]) for at in range(0, len(whole), 5)
+    ]
+    other = json.loads(whole)
+    other["generation"] = 8
+    for damaged in [*torn, *flipped, json.dumps(other).encode(), b"[]", b"\xff" * 40]:
+        path.write_bytes(damaged)
+        said = told(ring, key_file)
+        assert "n-1.json: damaged" in said or (
+            said == "" and json.loads(damaged) == json.loads(whole)
+        )
+        assert SECOND.hex() not in said
+
+
+def told(ring: KeyRing, key_file: Path) -> str:
+    """What loading says; nothing when it goes well."""
+    try:
+        ring.load("n-1", key_file)
+    except KeyFault as fault:
+        return str(fault)
+    return ""
+
+
+def test_a_key_is_not_shown(tmp_path: Path, key_file: Path) -> None:
+    assert FIRST.hex() not in repr(NodeKeys(1, FIRST, SECOND))
+    assert repr(FIRST) not in repr(NodeKeys(1, FIRST, SECOND))
+    key_file.chmod(0o644)
+    with pytest.raises(KeyFault, match="mode 0644") as raised:
+        KeyRing(tmp_path).load("n-1", key_file)
+    assert FIRST.hex() not in str(raised.value).lower()
+
+
+def test_a_folder_that_can_not_be_written_is_said(tmp_path: Path, key_file: Path) -> None:
+    (tmp_path / "keys").write_text("a file")
+    ring = KeyRing(tmp_path / "keys" / "deeper")
+    with pytest.raises(KeyFault, match="can't be read: Not a directory"):
+        ring.load("n-1", key_file)
+    with pytest.raises(KeyFault, match="can't be written: Not a directory"):
+        ring.store("n-1", NodeKeys(1, FIRST))
