@@ -64,12 +64,14 @@ class StreetTable:
         first = self.rows[0]
         if street_utc_ms <= first.street_ms:
             return street_utc_ms + first.real_ms - first.street_ms
-        row = _last(r for r in self.rows if r.street_ms <= street_utc_ms)
+        row = _last(r for r in self.rows if r.street_ms < street_utc_ms)
         real = row.real_ms + math.ceil((street_utc_ms - row.street_ms) / row.rate)
-        for later in self.rows:
-            if later.real_ms > row.real_ms:  # a jump: reached when the next row begins
-                return min(real, later.real_ms)
-        return real
+        while _along(row, real) < street_utc_ms:  # the quotient was rounded, and `_along` too
+            real += 1
+        while _along(row, real - 1) >= street_utc_ms:
+            real -= 1
+        later = (r.real_ms for r in self.rows if r.real_ms > row.real_ms)
+        return min(real, next(later, real))  # a jump is reached when the next row begins
 
 
 def _row(entry: object) -> StreetRow:
