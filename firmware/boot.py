@@ -1,0 +1,1 @@
+"""Runs first after a reset; everything starts in main.py, so that the REPL stays reachable."""

@@ -1,0 +1,140 @@
+"""The composition root: which board, which asset, which concerns, and how they know each other."""
+
+import asyncio
+import sys
+
+from kerbnode import VERSION, instruments, settings, store
+from kerbnode.clock import Clock
+from kerbnode.commands import Commands
+from kerbnode.flash import Flash
+from kerbnode.journal import Journal
+from kerbnode.link import Link
+from kerbnode.records import Records
+from kerbnode.sense import Sense
+from kerbnode.supervisor import Supervisor
+from kerbnode.wake import Wake
+from kerbwire import messages as m
+from kerbwire.node import NodeSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal import Board, Line
+
+FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
+LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
+SENSE_SILENCE_S = 10
+STORE_SILENCE_S = 30
+
+
+class Node:
+    """All parts of one boot, and the few decisions that need several of them."""
+
+    def __init__(self, board: "Board", wanted: settings.Settings, key: "tuple[int, bytes]"):
+        self.board = board
+        self.settings = wanted
+        self.clock = Clock()
+        self.commands = Commands(board.nvs)
+        self.journal = Journal(Flash(board.flash_path), board.random)
+        self.link_wake = Wake()
+        self.leaving = False  # an order to restart was answered
+        self._store_wake = Wake()
+        self._key = key
+
+    def assemble(self) -> Supervisor:
+        """Read what is durable, then make session and concerns; the supervisor runs them."""
+        board = self.board
+        wanted = self.settings
+        boot_id = settings.next_boot_id(board.nvs, board.random)
+        self.journal.open()
+        self.commands.load()
+        board.booted(boot_id, self.journal.epoch)
+        totals = store.load_totals(board.nvs)
+        self.instruments = instruments.build(board, wanted, totals)
+        asset = self.instruments.asset
+        info = m.Info(asset.SCHEMA.hash, boot_id, self.journal.epoch, FIRMWARE)
+        info.period_s = wanted.report_s
+        generation, key = self._key
+        node_id = wanted.node_id.encode()
+        framing = board.framing(wanted.link)
+        self.session = NodeSession(node_id, generation, key, info, board.random, framing)
+        self.records = Records(board, self.journal, boot_id, wanted.asset)
+        wakes = (self.link_wake, self._store_wake)
+        self.sense = Sense(
+            board, self.clock, self.instruments, self.records, wakes, wanted.report_s
+        )
+        self.store = store.Store(board, self.journal, asset, self._store_wake)
+        self.sense.record(board.uptime_ms(), m.EVENT, (m.EV_BOOT, board.reset_cause()))
+        supervisor = Supervisor(board)
+        supervisor.add(Link(self), LINK_SILENCE_S)
+        supervisor.add(self.sense, SENSE_SILENCE_S)
+        supervisor.add(self.store, STORE_SILENCE_S)
+        return supervisor
+
+    async def open_line(self) -> "Line":
+        """The way to the gateway that the settings name."""
+        wanted = self.settings
+        place = wanted.gateway if wanted.link == "udp" else wanted.uart
+        return await self.board.open_line(wanted.link, place, wanted.baud)
+
+    def describe(self, now: int) -> None:
+        """Bring up to date what INFO says."""
+        info = self.session.info
+        info.uptime_s = self.board.uptime_ms() // 1000
+        info.first_rseq = self.journal.first()
+        info.next_rseq = self.journal.next
+        info.command_id = self.commands.highest
+
+    def take_time(self, utc_ms: int, uncertainty_ms: int, now: int) -> None:
+        """A time offer; a clock that jumps says so."""
+        jump_s = self.clock.offer(utc_ms, uncertainty_ms, now)
+        if jump_s:
+            self.sense.record(self.board.uptime_ms(), m.EVENT, (m.EV_CLOCK_JUMP, jump_s))
+
+    def obey(
+        self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]", now: int
+    ) -> "tuple[int, int]":
+        """Judge and carry out a command: its result's (code, value)."""
+        known = self.commands.known(command_id)
+        if known is not None:
+            return known
+        utc_ms = self.clock.utc_ms(now) if self.clock.trusted else None
+        code = self.commands.refusal(expires_utc_s, utc_ms)
+        if code == m.OK:
+            self.commands.begin(command_id, op)
+            if op == m.OP_REBOOT:
+                self.leaving = True
+            else:
+                code = self.instruments.asset.command(op, args, self.board.uptime_ms())
+        self.commands.finish(command_id, code, 0)
+        return code, 0
+
+    async def leave(self) -> None:
+        """Restart in good order; the result is out by now."""
+        await asyncio.sleep(1)
+        self.stop()
+        self.board.reset()
+
+    def stop(self) -> None:
+        """Bring everything to flash; after this no record may be made."""
+        self.store.save()
+        self.journal.close()
+
+
+def main() -> None:
+    """Run the node of this board; a restart of a simulated one begins it anew."""
+    if sys.platform == "esp32":
+        from kerbnode.hal.esp32 import Board, Restart
+    else:
+        from kerbnode.hal.sim import Board, Restart
+    while True:
+        board = Board()
+        board.open()
+        node = Node(board, settings.load(board.nvs), settings.load_key(board.nvs))
+        supervisor = node.assemble()
+        try:
+            asyncio.run(supervisor.run())
+        except Restart:
+            pass
+        except KeyboardInterrupt:
+            node.stop()
+            return

@@ -1,0 +1,1 @@
+"""One sensor or actuator a file; each speaks to the pins and buses that a hal hands it."""

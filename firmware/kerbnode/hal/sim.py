@@ -1,0 +1,310 @@
+"""A node's board on a PC: its folder is the flash, `world.json` in it the street around it.
+
+What the sensors feel comes from hal.sim_world at the street's time. Each record made and each
+change of the lamp goes to an append-only witness log, which the node itself never reads.
+"""
+
+import asyncio
+import json
+import os
+import time
+
+from kerbnode.drivers import lps22, scd41
+from kerbnode.hal import Restart, sim_world
+from kerbnode.hal.sim_line import MICROPYTHON, PtyLine, UdpLine
+from kerbwire.limits import DATAGRAM, STREAM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
+SOFT_RESET = 5
+STANDBY_DW = 5
+BATTERY_UV = 1_800_000  # half of a fresh cell's 3.6 V
+
+__all__ = ("Board", "Restart")
+
+
+class Nvs:
+    """One file a blob; a new one takes the old one's place at once."""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def get(self, name: str) -> "bytes | None":
+        """The blob, or None."""
+        try:
+            with open(self._path + "/" + name, "rb") as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def set(self, name: str, blob: bytes) -> None:
+        """Write it, durable on return."""
+        place = self._path + "/" + name
+        new = self._path + "/." + name
+        with open(new, "wb") as file:
+            if not MICROPYTHON:
+                os.chmod(new, 0o600)
+            file.write(blob)
+            file.flush()  # fsync under MicroPython
+            if not MICROPYTHON:
+                os.fsync(file.fileno())
+        os.rename(new, place)
+
+
+class Board:
+    """The simulated board; `open` reads its world."""
+
+    def __init__(self) -> None:
+        place = os.getenv("KERBNODE_DIR") or "."
+        self._place = place
+        self.nvs = Nvs(place + "/nvs")
+        self.flash_path = place + "/flash"
+        self._duty = 0
+        self._level_pct = -1
+
+    def open(self) -> None:
+        """Power on."""
+        with open(self._place + "/world.json") as file:
+            self._world = json.load(file)
+        self._node = json.loads(self.nvs.get("settings")[:-4])["node_id"]
+        self._time = sim_world.StreetTime(self._world.get("clock", []))
+        self._stop_ms = self._world.get("stop_real_ms", 0)
+        witness = self._world.get("witness")
+        self._witness = open(witness, "ab", 0) if witness else None
+        self._boot_ms = self._felt_ms = self._street_now()
+        water = self._world.get("water", {})
+        self._water = sim_world.Water(
+            water.get("seed", 1),
+            water.get("leak_from_street_ms", 0),
+            water.get("leak_lph", 0),
+            self._boot_ms,
+        )
+
+    def framing(self, link: str) -> int:
+        """How frames travel on that link."""
+        return DATAGRAM if link == "udp" else STREAM
+
+    def monotonic_ms(self) -> int:
+        """Real time for timers."""
+        return time.ticks_ms() if MICROPYTHON else time.monotonic_ns() // 1_000_000
+
+    def uptime_ms(self) -> int:
+        """Street time since power-on."""
+        return self._street_now() - self._boot_ms
+
+    def street_ms(self, utc_ms: int) -> int:
+        """The street's time of a real UTC instant."""
+        return self._time.street_ms(utc_ms)
+
+    def random(self, count: int) -> bytes:
+        """From the system's generator."""
+        return os.urandom(count)
+
+    def reset_cause(self) -> int:
+        """Why the node started; asked once."""
+        cause = self.nvs.get("restart")
+        if cause != b"\x01":
+            return POWER_ON
+        self.nvs.set("restart", b"\x00")
+        return SOFT_RESET
+
+    def feed(self) -> None:
+        """No watchdog bites here: whoever started the process sees it hang."""
+
+    def reset(self) -> None:
+        """Restart the node."""
+        self.nvs.set("restart", b"\x01")
+        if MICROPYTHON:
+            asyncio.new_event_loop()  # drops the tasks of this boot
+        raise Restart
+
+    def quiet(self) -> bool:
+        """Have the sources of the simulation stopped?"""
+        return self._stop_ms > 0 and _real_now() >= self._stop_ms
+
+    def booted(self, boot_id: int, epoch: int) -> None:
+        """Tell the witness."""
+        self._tell({"t": "boot", "boot_id": boot_id, "epoch": epoch})
+
+    def made(self, kind: str, record: tuple, epoch: int) -> None:
+        """Tell the witness of a record as soon as it has its number."""
+        number, _, _, uptime_s, values = record
+        self._tell(
+            {
+                "t": "made",
+                "epoch": epoch,
+                "rseq": number,
+                "kind": kind,
+                "uptime_s": uptime_s,
+                "values": list(values),
+            }
+        )
+
+    async def open_line(self, link: str, place: "str | tuple[str, int]", baud: int) -> object:
+        """The pty of that path, or a socket to that gateway; a pty knows no baud rate."""
+        return UdpLine(place[0], place[1]) if link == "udp" else PtyLine(place)
+
+    def pwm(self, name: str) -> "_Pwm":
+        """The lamp's dimming output."""
+        return _Pwm(self)
+
+    def adc(self, name: str) -> "_Adc":
+        """An analogue sensor by its name."""
+        return _Adc(getattr(self, "feel_" + name))
+
+    def latch(self, name: str) -> "_Latch":
+        """The motion sensor."""
+        return _Latch(self)
+
+    def counter(self, name: str) -> "_Counter":
+        """The meter's pulses; nothing ever flows backward here."""
+        return _Counter(self.feel_litres if name == "forward" else _nothing)
+
+    def i2c(self, name: str) -> "_I2c":
+        """The bus of the air station."""
+        return _I2c(self)
+
+    def serial(self, name: str) -> "_Particles":
+        """The particle sensor."""
+        return _Particles(self)
+
+    def feel_light(self) -> int:
+        """Microvolts of the light sensor."""
+        world = self._world
+        place = world.get("latitude", 52.37), world.get("longitude", 4.9)
+        return 3000 * min(1000, sim_world.lux(self._street_now(), place[0], place[1]))
+
+    def feel_power(self) -> int:
+        """Microvolts of the power sensor."""
+        lamp_dw = self._world.get("lamp_w", 60) * 10 * self._duty // 65_535
+        return 500_000 + 1000 * (STANDBY_DW + lamp_dw)
+
+    def feel_temperature(self) -> int:
+        """Microvolts of the thermometer: the night's air, and the lamp's own heat."""
+        tenth_c = self.feel_air()[5] + 150 * self._duty // 65_535
+        return 500_000 + 1000 * tenth_c
+
+    def feel_battery(self) -> int:
+        """Microvolts behind the divider."""
+        return BATTERY_UV
+
+    def feel_no2(self) -> int:
+        """Microvolts of the gas cell."""
+        return 500_000 + 200 * self.feel_air()[4]
+
+    def feel_motion(self) -> bool:
+        """Was a car there since this was asked last?"""
+        world = self._world
+        since_ms, self._felt_ms = self._felt_ms, self._street_now()
+        return sim_world.car_is_near(
+            world.get("cars", []),
+            world.get("position_m", 0),
+            world.get("sensor_range_m", 10),
+            since_ms,
+            self._felt_ms,
+        )
+
+    def feel_litres(self) -> int:
+        """Pulses of the meter, one a litre."""
+        return self._water.millilitres(self._street_now()) // 1000
+
+    def feel_air(self) -> "tuple[int, ...]":
+        """The air, as sim_world.air has it."""
+        return sim_world.air(self._street_now(), self._world.get("air", {}).get("seed", 1))
+
+    def light_up(self, duty: int) -> None:
+        """The lamp shows another level."""
+        self._duty = duty
+        pct = (duty * 100 + 32_767) // 65_535
+        if pct != self._level_pct:
+            self._level_pct = pct
+            self._tell({"t": "level", "pct": pct})
+
+    def _street_now(self) -> int:
+        return self._time.street_ms(_real_now())
+
+    def _tell(self, what: "dict[str, object]") -> None:
+        if self._witness is not None:
+            what["node"] = self._node
+            what["real_ms"] = _real_now()
+            self._witness.write((json.dumps(what) + "\n").encode())
+
+
+class _Pwm:
+    def __init__(self, board: Board):
+        self._board = board
+
+    def duty_u16(self, duty: int) -> None:
+        self._board.light_up(duty)
+
+
+class _Adc:
+    def __init__(self, feel: "Callable[[], int]"):
+        self._feel = feel
+
+    def read_uv(self) -> int:
+        return self._feel()
+
+
+class _Latch:
+    def __init__(self, board: Board):
+        self._board = board
+
+    def take(self) -> bool:
+        return self._board.feel_motion()
+
+
+class _Counter:
+    def __init__(self, feel: "Callable[[], int]"):
+        self._feel = feel
+
+    def value(self) -> int:
+        return self._feel()
+
+
+class _I2c:
+    """An SCD41 and an LPS22HB on one bus, as their datasheets have them."""
+
+    def __init__(self, board: Board):
+        self._board = board
+
+    def writeto(self, address: int, data: bytes) -> int:
+        if address not in (scd41.ADDRESS, lps22.ADDRESS):
+            raise OSError(19)  # ENODEV: no acknowledge
+        return len(data)
+
+    def readfrom_into(self, address: int, buffer: bytearray) -> None:
+        _, _, _, ppm, _, tenth_c, tenth_pct, tenth_hpa = self._board.feel_air()
+        if address == lps22.ADDRESS:
+            buffer[:3] = (tenth_hpa * lps22.COUNTS_PER_HPA // 10 + 1).to_bytes(3, "little")
+            return
+        at = 0
+        for word in (ppm, (tenth_c + 450) * 65_535 // 1750 + 1, tenth_pct * 65_535 // 1000 + 1):
+            data = word.to_bytes(2, "big")
+            buffer[at : at + 3] = data + bytes([scd41.crc8(data)])
+            at += 3
+
+
+class _Particles:
+    """A PMS5003 that has just sent its newest frame."""
+
+    def __init__(self, board: Board):
+        self._board = board
+
+    def read(self) -> bytes:
+        body = b"\x42\x4d\x00\x1c" + bytes(6)
+        for value in self._board.feel_air()[:3]:
+            body += value.to_bytes(2, "big")
+        body += bytes(14)
+        return body + sum(body).to_bytes(2, "big")
+
+
+def _real_now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _nothing() -> int:
+    return 0

@@ -1,0 +1,105 @@
+"""The link's concern: bytes between the line and the session, events to those they are for."""
+
+import asyncio
+
+from kerbnode import settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.app import Node
+
+REOPEN_S = 0.5  # after the line broke
+LONGEST_WAIT_MS = 5000  # to show life to the supervisor
+
+
+class Link:
+    """The pump: waits for bytes, for a record, or for the session's deadline."""
+
+    def __init__(self, node: "Node"):
+        self.beats = 0
+        self._node = node
+        self._broken = False
+
+    async def run(self) -> None:
+        """Open the line, pump until it breaks, and again."""
+        while True:
+            self.beats += 1
+            line = None
+            try:
+                line = await self._node.open_line()
+                await self._pump(line)
+            except OSError:
+                pass  # the far side is gone: the session's state survives it
+            finally:
+                if line is not None:
+                    line.close()
+            self._node.session.failed(self._node.board.monotonic_ms())
+            await asyncio.sleep(REOPEN_S)
+
+    async def _pump(self, line: "object") -> None:
+        node = self._node
+        self._broken = False
+        node.session.start(node.board.monotonic_ms())
+        reader = asyncio.create_task(self._read(line))
+        try:
+            while not self._broken:
+                self.beats += 1
+                now = node.board.monotonic_ms()
+                self._take_events(now)
+                await self._write(line, now)
+                if node.leaving:
+                    await node.leave()
+                await node.link_wake.wait(self._wait_ms())
+        finally:
+            reader.cancel()
+
+    async def _read(self, line: "object") -> None:
+        node = self._node
+        try:
+            while True:
+                data = await line.read()
+                node.session.receive(data, node.board.monotonic_ms())
+                node.link_wake.set()
+        except OSError:
+            self._broken = True
+            node.link_wake.set()
+
+    async def _write(self, line: "object", now: int) -> None:
+        node = self._node
+        node.records.offer(node.session, now)
+        node.describe(now)
+        while True:
+            data = node.session.outgoing(now)
+            if not data:
+                return
+            await line.write(data)
+
+    def _wait_ms(self) -> int:
+        node = self._node
+        now = node.board.monotonic_ms()
+        wait = LONGEST_WAIT_MS
+        for deadline in (node.session.deadline(), node.records.deadline()):
+            if deadline is not None:
+                wait = min(wait, max(1, deadline - now))
+        return wait
+
+    def _take_events(self, now: int) -> None:
+        node = self._node
+        while True:
+            event = node.session.next_event()
+            if event is None:
+                return
+            kind = event[0]
+            if kind == "KEY":
+                settings.store_key(node.board.nvs, event[1], event[2])
+                node.session.key_stored(now)
+            elif kind == "UP":
+                node.clock.trusted = False
+                node.records.restart(node.session.kept.cumulative)
+            elif kind == "KEPT":
+                node.journal.release(node.session.kept)
+            elif kind == "TIME":
+                node.take_time(event[1], event[2], now)
+            elif kind == "COMMAND":
+                code, value = node.obey(event[1], event[2], event[3], event[4], now)
+                node.session.send_result(event[1], code, value)

@@ -1,0 +1,101 @@
+"""Records on their way: each gets its number, goes out live, and comes again until it is kept.
+
+Owns the order live, gaps, backfill. What is on flash is the journal's business, what has been
+heard of is the session's.
+"""
+
+from kerbwire import messages as m
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal import Board
+    from kerbnode.journal import Journal, Record
+    from kerbwire.node import NodeSession
+
+LIVE = 16  # records that wait for their first sending; older ones become backfill
+RESCAN_MS = 2000  # until the backlog is searched again for frames that got lost
+SEARCH = 256  # numbers looked at in one go
+
+
+class Records:
+    """The live lane in RAM and the cursor of the backfill."""
+
+    def __init__(self, board: "Board", journal: "Journal", boot_id: int, kind: str):
+        self._board = board
+        self._journal = journal
+        self._boot_id = boot_id
+        self._kind = kind
+        self._live: list[Record] = []
+        self._cursor = 1
+        self._rescan_ms: int | None = None  # the whole backlog was offered; look again then
+
+    def make(self, uptime_ms: int, kind: int, values: "tuple[int, ...]") -> None:
+        """A new record, numbered; the witness of a simulation sees it before anything leaves."""
+        uptime_s = uptime_ms // 1000
+        number = self._journal.append(kind, self._boot_id, uptime_s, values)
+        if not number:
+            return  # flash is full of faults: the journal will declare it
+        record = (number, kind, self._boot_id, uptime_s, values)
+        self._board.made("event" if kind == m.EVENT else self._kind, record, self._journal.epoch)
+        self._live.append(record)
+        if len(self._live) > LIVE:
+            self._live.pop(0)
+
+    def restart(self, kept_to: int) -> None:
+        """A new session has seen nothing: offer all that is not kept once more."""
+        self._cursor = kept_to + 1
+        self._rescan_ms = None
+
+    def offer(self, session: "NodeSession", now: int) -> None:
+        """Hand the session what its window takes."""
+        while session.window(now) > 0:
+            if self._live:
+                _send(session, self._live.pop(0), now, live=True)
+            elif not self._offer_gap(session, now) and not self._offer_old(session, now):
+                return
+
+    def deadline(self) -> "int | None":
+        """When `offer` may find something again without any event."""
+        return self._rescan_ms
+
+    def _offer_gap(self, session: "NodeSession", now: int) -> bool:
+        """The oldest gap that the session wants, once flash has it too."""
+        if not self._journal.dirty:
+            for first, last, reason in self._journal.gaps:
+                if session.wants(last):
+                    session.send_gap(first, last, reason, now)
+                    return True
+        return False
+
+    def _offer_old(self, session: "NodeSession", now: int) -> bool:
+        """The oldest record that the session wants; False when there is none for now."""
+        if self._rescan_ms is not None:
+            if now < self._rescan_ms:
+                return False
+            self.restart(session.kept.cumulative)
+        end = self._journal.next
+        for number in range(self._cursor, min(end, self._cursor + SEARCH)):
+            self._cursor = number + 1
+            if not session.wants(number) or self._journal.covering(number):
+                continue
+            record = self._journal.read(number)
+            if record is not None:
+                _send(session, record, now, live=False)
+                return True
+            self._journal.lost(number)
+        if self._cursor < end:
+            self._rescan_ms = now  # go on at once, but let the others run first
+        elif session.kept.cumulative + 1 < end:
+            self._rescan_ms = now + RESCAN_MS
+        return False
+
+
+def _send(session: "NodeSession", record: "Record", now: int, *, live: bool) -> None:
+    number, kind, boot_id, uptime_s, values = record
+    plain = (number, boot_id, uptime_s, values)
+    if kind == m.EVENT:
+        session.send_event(plain, now)
+    elif live:
+        session.send_report(plain, now)
+    else:
+        session.send_backfill(plain, now)

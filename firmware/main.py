@@ -1,0 +1,6 @@
+"""Starts the node."""
+
+from kerbnode import app
+
+if __name__ == "__main__":
+    app.main()
