@@ -16,7 +16,7 @@ from kerbline.clock import StreetTable
 from kerbline.sim.nodes import write_private, write_settings
 
 LATITUDE, LONGITUDE = 52.37, 4.9
-SPACING_M = 25  # between lamps; the car comes from and leaves for a point as far away
+SPACING_M = 20  # between lamps; a car comes from and leaves for a point as far away
 SENSOR_RANGE_M = 10
 LEAK_LPH = 20
 LEAKING_METER = 2
@@ -84,12 +84,13 @@ class Street:
 class Ways:
     """How the parts find each other: the broker's port, the cabinet, and both ends of each line.
 
-    `lines` gives for each node id the path for the gateway and the path for the node.
+    `lines` gives for each node id the path for the gateway and the path for the node; `cabinet`
+    is "socket://host:port" of a Modbus TCP server, the path of an RTU line, or empty: none.
     """
 
     lines: Mapping[str, tuple[str, str]]
     mqtt_port: int
-    cabinet: str = ""  # "socket://host:port" of a Modbus TCP server; empty: there is none
+    cabinet: str = ""
 
 
 def write(folder: Path, street: Street, ways: Ways) -> Path:
@@ -157,7 +158,8 @@ def _config(street: Street, ways: Ways) -> Iterator[str]:
         yield f'[[node]]\nid = "{asset.node}"\nasset = "{asset.asset}"\nkind = "{asset.kind}"'
         yield f'key_file = "keys/{asset.node}.key"\nport = "{ways.lines[asset.node][0]}"\n'
     if ways.cabinet:
-        yield f'[[modbus]]\nname = "cabinet"\nport = "{ways.cabinet}"\nframer = "tcp"\n'
+        framer = "tcp" if ways.cabinet.startswith("socket://") else "rtu"
+        yield f'[[modbus]]\nname = "cabinet"\nport = "{ways.cabinet}"\nframer = "{framer}"\n'
         yield f'[[modbus.device]]\nunit = 1\nasset = "{CABINET}"\npoll_s = 1.0\n'
         for name, address in (("voltage_v", 0), ("current_a", 6), ("power_w", 52)):
             yield "[[modbus.device.register]]"

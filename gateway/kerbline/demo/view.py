@@ -1,0 +1,134 @@
+"""The street as a picture for a terminal. Draws what it is given; knows no files and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kerbline.demo.plan import Plan
+from kerbline.demo.scene import Scene
+from kerbline.sim.street import CABINET, SPACING_M, Asset
+
+COLUMNS = 11  # a lamp's share of the street
+ROWS = 4
+BLOCKS = " ▁▂▃▄▅▆▇█"
+EVENTS = 9
+GLOW = ("grey37", "orange4", "dark_goldenrod", "gold3", "yellow1")
+
+
+def frame(scene: Scene, plan: Plan, at_s: float) -> RenderableType:
+    """The whole picture `at_s` seconds after the start."""
+    assets = list(plan.street.assets())
+    return Group(
+        _title(plan, at_s),
+        Text(),
+        *_lamps(scene, [asset for asset in assets if asset.kind == "streetlight"]),
+        _road(plan, at_s),
+        Text(),
+        _readings(scene, assets),
+        Text(),
+        _ways(scene),
+        Text(),
+        *[event(at, text) for at, text in list(scene.events)[-EVENTS:]],
+    )
+
+
+def _title(plan: Plan, at_s: float) -> Text:
+    street = plan.street.clock.street_ms(plan.real_ms(at_s)) // 1000
+    clock = f"{datetime.fromtimestamp(street, UTC):%H:%M}"
+    fast = plan.fast_s <= at_s < plan.stop_s
+    pace = "an hour passes each second" if fast else "in real time"
+    return Text.assemble(
+        (" Kerbline ", "bold black on yellow1"),
+        f"  on this street it is {clock}, {pace}  ",
+        (f"{at_s:.0f} s of {plan.seconds:.0f} s", "grey50"),
+    )
+
+
+def _lamps(scene: Scene, lamps: list[Asset]) -> Iterator[Text]:
+    for row in reversed(range(ROWS)):
+        line = Text("  ")
+        for lamp in lamps:
+            level = scene.levels.get(lamp.asset, 0)
+            steps = min(max(round(level * ROWS * 8 / 100) - 8 * row, 0), 8)
+            line.append(f"{BLOCKS[steps] * 5:^{COLUMNS}}", GLOW[min(level // 20, 4)])
+        yield line
+    levels, names = Text("  "), Text("  ", style="grey50")
+    for lamp in lamps:
+        powered = lamp.node in scene.up
+        shown = f"{scene.levels.get(lamp.asset, 0)} %" if powered else "no power"
+        levels.append(f"{shown:^{COLUMNS}}", "" if powered else "bold red")
+        names.append(f"{lamp.asset:^{COLUMNS}}")
+    yield levels
+    yield names
+
+
+def _road(plan: Plan, at_s: float) -> Text:
+    (car, *_) = plan.street.cars
+    length = plan.street.lamps * COLUMNS
+    gone_m = car.speed_mps * (at_s - plan.car_s)
+    at = round((gone_m / SPACING_M - 0.5) * COLUMNS)
+    road = Text("  " + "─" * length, style="grey37")
+    if 0 <= at < length - 3:
+        road = Text.assemble(("  " + "─" * at, "grey37"), ("▟█▙▸", "bold cyan"))
+        road.append("─" * (length - at - 4), "grey37")
+    return road
+
+
+def _readings(scene: Scene, assets: list[Asset]) -> Table:
+    table = Table(box=None, padding=(0, 3, 0, 2), show_header=False)
+    for asset in assets:
+        values = scene.values.get(asset.asset, {})
+        if asset.kind == "water_meter":
+            leak = asset.asset in scene.leaking
+            table.add_row(
+                asset.asset,
+                f"{values.get('volume_l', '-')} L",
+                f"{values.get('flow_lph', '-')} L/h",
+                Text("LEAK", "bold red") if leak else "",
+            )
+        elif asset.kind == "air_quality":
+            pm, no2 = values.get("pm2_5_ugm3", "-"), values.get("no2_ppb", "-")
+            table.add_row(asset.asset, f"PM2.5 {pm} µg/m³", f"NO₂ {no2} ppb", "")
+    cabinet = scene.values.get(CABINET, {})
+    if cabinet:
+        volts, watts = cabinet.get("voltage_v", 0.0), cabinet.get("power_w", 0.0)
+        table.add_row(CABINET, f"{volts:.0f} V", f"{watts:.0f} W", Text("over Modbus", "grey50"))
+    return table
+
+
+def _ways(scene: Scene) -> Text:
+    broker = ("up", "green") if scene.broker_up else ("KILLED", "bold red")
+    gateway = ("online", "green") if scene.gateway_online else ("offline", "bold red")
+    gone = sum(last - first + 1 for _, _, first, last in scene.gone)
+    return Text.assemble(
+        "  made ", (f"{len(scene.made)}", "bold"),
+        "   published ", (f"{len(scene.published)}", "bold"),
+        "   on the way ", (f"{scene.waiting}", "bold" if scene.waiting < 50 else "bold yellow"),
+        "   numbers declared gone ", (f"{gone}", "bold"),
+        "   broker ", broker,
+        "   gateway ", gateway,
+    )  # fmt: skip
+
+
+def event(at_s: float, text: str) -> Text:
+    """One line of the story."""
+    return Text.assemble((f"  {at_s:5.1f} s  ", "grey50"), text)
+
+
+def report(figures: dict[str, object]) -> Text:
+    """The last lines: the figures that count, and every fault."""
+    text = Text()
+    for name, value in figures.items():
+        if name != "faults":
+            bad = name in ("lost", "doubled") and value != 0
+            text.append(f"{name} ", "grey50")
+            text.append(f"{value}  ", "bold red" if bad else "bold")
+    faults = figures.get("faults")
+    for fault in faults if isinstance(faults, list) else []:
+        text.append(f"\nFAULT: {fault}", "bold red")
+    return text
