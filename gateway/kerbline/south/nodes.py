@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
 from kerbline.config import Config, Node
@@ -15,11 +16,13 @@ from kerbline.model import Command
 from kerbline.south import serial_line
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
-from kerbline.south.node_link import NodeLink
 from kerbline.south.udp import UdpNodes, connection_id
 from kerbline.store import Anchor, Span, Store
 from kerbwire.limits import DATAGRAM, STREAM
 from kerbwire.ranges import RangeSet
+
+if TYPE_CHECKING:
+    from kerbline.south.node_link import NodeLink
 
 QUEUE_BOUND = 256  # then no line is read: the nodes keep their records and wait for `kept`
 
@@ -88,6 +91,8 @@ class Nodes:
         boots: Mapping[int, Anchor],
         address: int | None,
     ) -> NodeLink:
+        from kerbline.south.node_link import NodeLink  # with the cipher: only where a node is
+
         async def keep_keys(keys: NodeKeys) -> None:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._key_thread, self._ring.store, node.id, keys)

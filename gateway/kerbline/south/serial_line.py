@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING
 
 from kerbline.ports import Port, PortLost, open_when_there
-from kerbline.south.node_link import NodeLink
+
+if TYPE_CHECKING:
+    from kerbline.south.node_link import NodeLink
 
 log = logging.getLogger("kerbline.south")
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kerbline.counters import Counters
-from kerbline.south.node_link import NodeLink
 from kerbwire import frame, handshake
 from kerbwire.errors import RemoteError
 from kerbwire.limits import FRAME_BYTES
 from kerbwire.messages import CLASS_PLAIN
 
 CONNECTION_IDS = 254  # 1..254; more nodes than that share them, and the tag decides
+
+if TYPE_CHECKING:
+    from kerbline.south.node_link import NodeLink
 
 log = logging.getLogger("kerbline.south")
 

@@ -1,0 +1,177 @@
+"""The composition root of the gateway: everything is made, wired, started and stopped here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kerbline import health
+from kerbline.agent.loops import Loops, plan
+from kerbline.agent.orders import Orders
+from kerbline.agent.records import Records
+from kerbline.clock import Clock, StreetTable
+from kerbline.config import Config, Mqtt
+from kerbline.config.rules import read_secret
+from kerbline.control.program import State
+from kerbline.counters import Counters
+from kerbline.keys import KeyRing
+from kerbline.model import Gap, Reading
+from kerbline.north.mapping import Mapping
+from kerbline.north.outbox import Outbox, OutboxLimits
+from kerbline.north.topics import Topics
+from kerbline.south.arrivals import Anchored, Answered, Joined
+from kerbline.south.nodes import Nodes
+from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
+
+if TYPE_CHECKING:
+    from kerbline.south.modbus.poller import Poller
+
+STORE_FILE = "kerbline.db"
+KEY_FOLDER = "keys"
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class _Sink:
+    """An outbox and the topics under which its commands come."""
+
+    outbox: Outbox
+    topics: Topics
+
+
+async def run(config: Config) -> None:
+    """Serve the nodes and devices that `config` names until cancelled; then stop in order.
+
+    Raises KerblineError for what a person has to mend.
+    """
+    clock = Clock(_street(config))
+    counters = Counters()
+    config.gateway.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    policy = RetentionPolicy(config.store.max_bytes, config.store.keep_days * DAY_S)
+    store = Store.open(config.gateway.state_dir / STORE_FILE, policy)
+    group_policy = GroupPolicy(config.store.commit_readings, config.store.commit_interval_s)
+    group = GroupCommit(store, group_policy, clock.utc_ms)
+    nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
+    nodes.prepare(store)
+    sinks = [_mqtt_sink(config.gateway.id, config.mqtt, store, group, clock)] if config.mqtt else []
+    outboxes = [sink.outbox for sink in sinks]
+    loops = Loops(plan(config), clock, State())
+    kinds = {node.asset: node.kind for node in config.nodes}
+    orders = Orders(kinds, store, group, nodes, loops, clock)
+    epoch = store.begin_epoch(clock.utc_ms() // 1000)
+    records = Records(config.gateway.id, epoch, group, outboxes, nodes, clock)
+
+    committing = asyncio.create_task(group.run())
+    confirming = asyncio.create_task(records.confirm())
+    try:
+        await orders.resume(outboxes)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_watch(committing))
+            for sink in sinks:
+                tasks.create_task(sink.outbox.run())
+                tasks.create_task(orders.serve(sink.outbox, sink.topics))
+            tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
+            for poller in _pollers(config, clock, counters):
+                tasks.create_task(poller.run())
+                tasks.create_task(_take_polls(poller, records, orders, loops))
+            tasks.create_task(nodes.run())
+            tasks.create_task(orders.expire())
+            tasks.create_task(health.report(counters))
+            health.notify("READY=1")
+    finally:
+        health.notify("STOPPING=1")
+        group.stop()
+        await asyncio.wait([committing])
+        confirming.cancel()
+        for outbox in outboxes:
+            await outbox.close()
+        await group.close()
+
+
+async def _take_arrivals(
+    nodes: Nodes, records: Records, orders: Orders, loops: Loops, group: GroupCommit
+) -> None:
+    """What the nodes sent: to the loops first, they are in a hurry; then on its way up."""
+    while True:
+        match await nodes.next():
+            case Reading() as reading:
+                await _consider(reading, records, orders, loops)
+                await records.take(reading)
+            case Gap() as gap:
+                await records.take(gap)
+            case Anchored(node, boot_id, anchor):
+                group.save_anchor(node, boot_id, anchor)
+            case Answered() as answer:
+                await orders.answered(answer)
+            case Joined(_, asset):
+                await orders.joined(asset)
+
+
+async def _take_polls(poller: Poller, records: Records, orders: Orders, loops: Loops) -> None:
+    """What a bus gave, the same way."""
+    while True:
+        reading = await records.polled(await poller.next())
+        await _consider(reading, records, orders, loops)
+
+
+async def _consider(reading: Reading, records: Records, orders: Orders, loops: Loops) -> None:
+    decided = loops.consider(reading)
+    for command in decided.commands:
+        orders.issue(command)
+    for finding in decided.findings:
+        await records.found(finding)
+
+
+async def _watch(committing: asyncio.Task[None]) -> None:
+    """End the agent when the store can't go on: what is not durable is not acknowledged."""
+    await asyncio.wait([committing])
+    committing.result()
+
+
+def _street(config: Config) -> StreetTable | None:
+    if config.simulation is None:
+        return None
+    return StreetTable.parse(config.simulation.clock_table.read_bytes())
+
+
+def _pollers(config: Config, clock: Clock, counters: Counters) -> list[Poller]:
+    if not config.buses:
+        return []
+    from kerbline.south.modbus.poller import Poller
+
+    return [Poller(bus, clock, counters) for bus in config.buses]
+
+
+def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clock: Clock) -> _Sink:
+    from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
+
+    password = read_secret(config.password_file) if config.password_file else ""
+    topics = Topics(config.prefix, gateway)
+    mapping = Mapping(topics)
+    port = MqttPort(
+        BrokerAddress(
+            config.host,
+            config.port,
+            client_id=f"kerbline-{gateway}",
+            username=config.username,
+            password=password if isinstance(password, str) else "",
+            tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
+        ),
+        [topics.commands],
+        mapping.status("offline", None),
+    )
+    outbox = Outbox(
+        "mqtt",
+        port,
+        group,
+        mapping,
+        cursor=store.open_cursor("mqtt"),
+        utc_ms=clock.utc_ms,
+        random=random.random,
+        limits=OutboxLimits(
+            backoff_min_s=min(1.0, config.backoff_max_s), backoff_max_s=config.backoff_max_s
+        ),
+    )
+    return _Sink(outbox, topics)

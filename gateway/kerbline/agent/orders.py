@@ -1,0 +1,165 @@
+"""The way of a command: from the city or a loop of ours to its node, and its result back.
+
+A command from the city is in the book before it goes, goes once, and waits for its node no longer
+than its expiry. A loop's command goes now or never; the book gets it with its outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from kerbline.agent.loops import Loops
+from kerbline.clock import Clock
+from kerbline.model import Command, CommandResult, CommandState
+from kerbline.north.commands import Rejection, parse
+from kerbline.north.outbox import Outbox
+from kerbline.north.port import Message
+from kerbline.north.topics import Topics
+from kerbline.south.arrivals import Answered
+from kerbline.south.nodes import Nodes
+from kerbline.store import GroupCommit, Store, StoreBlocked
+
+EXPIRY_CHECK_S = 0.5
+MAX_OPEN = 1_000  # commands of the city that wait for a node or its answer
+MAX_OWN = 1_000  # of our loops, under way; the oldest is forgotten, its lamp fades by itself
+OUTCOME_UNKNOWN = "outcome_unknown"  # delivered, then the gateway stopped before the answer
+
+log = logging.getLogger("kerbline.orders")
+
+_STATE_OF_REASON = {"": CommandState.OK, "expired": CommandState.EXPIRED}
+
+
+class Orders:
+    """All commands that are not final."""
+
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        store: Store,
+        group: GroupCommit,
+        nodes: Nodes,
+        loops: Loops,
+        clock: Clock,
+    ) -> None:
+        self._kinds = kinds  # of each asset
+        self._store = store
+        self._group = group
+        self._nodes = nodes
+        self._loops = loops
+        self._clock = clock
+        self._open: dict[str, Command] = {}  # the city's, by id, until they are final
+        self._waiting: set[str] = set()  # of those, not delivered yet
+        self._own: dict[str, Command] = {}  # our loops', under way
+        self._sinks: dict[str, Outbox] = {}  # who is to be told of an open command
+
+    async def resume(self, sinks: list[Outbox]) -> None:
+        """After a restart: what was not delivered waits again, the rest is settled as unknown."""
+        for command, state in await self._group.call(self._store.commands.open):
+            self._open[command.id] = command
+            if sinks:
+                self._sinks[command.id] = sinks[0]
+            if state is CommandState.PENDING:
+                self._waiting.add(command.id)
+            else:
+                await self._settle(command, CommandState.ERROR, OUTCOME_UNKNOWN)
+
+    async def serve(self, sink: Outbox, topics: Topics) -> None:
+        """Take the commands that a sink receives; for ever."""
+        while True:
+            await self._submit(await sink.received(), sink, topics)
+
+    async def expire(self) -> None:
+        """Tell of what was not delivered in time; for ever."""
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_S)
+            now_ms = self._clock.utc_ms()
+            for command in [self._open[name] for name in self._waiting]:
+                if command.expires_at_ms <= now_ms:
+                    await self._settle(command, CommandState.EXPIRED, "expired")
+
+    def issue(self, command: Command) -> None:
+        """A loop's command: to its node now, or not at all."""
+        if not self._nodes.send(command):
+            self._log_own(command, CommandState.ERROR, "unreachable")
+            return
+        self._own[command.id] = command
+        if len(self._own) > MAX_OWN:
+            del self._own[next(iter(self._own))]
+
+    async def answered(self, answer: Answered) -> None:
+        """A node has answered, or its time was over."""
+        state = _STATE_OF_REASON.get(answer.reason, CommandState.ERROR)
+        own = self._own.pop(answer.command_id, None)
+        if own is not None:
+            self._log_own(own, state, answer.reason)
+        elif (command := self._open.get(answer.command_id)) is not None:
+            await self._settle(command, state, answer.reason)
+
+    async def joined(self, asset: str) -> None:
+        """A node is there again: send what waits for it."""
+        for command in [self._open[name] for name in self._waiting]:
+            if command.asset == asset:
+                await self._deliver(command)
+
+    async def _submit(self, message: Message, sink: Outbox, topics: Topics) -> None:
+        now_ms = self._clock.utc_ms()
+        command = parse(message, topics, self._kinds, now_ms)
+        if command is None:
+            return
+        if isinstance(command, Rejection):
+            log.warning("command for %s rejected: %s", command.asset, command.reason)
+            sink.tell(command.result(now_ms))
+            return
+        if len(self._open) >= MAX_OPEN:
+            sink.tell(_result(command, CommandState.REJECTED, "too_many_open", now_ms))
+            return
+        try:
+            submission = await self._group.call(self._store.commands.submit, command, now_ms)
+        except StoreBlocked as error:
+            log.error("command %s rejected: %s", command.id, error)
+            sink.tell(_result(command, CommandState.REJECTED, "store_blocked", now_ms))
+            return
+        if not submission.new:
+            sink.tell(submission.result)
+            return
+        self._open[command.id] = command
+        self._sinks[command.id] = sink
+        refusal = self._loops.operate(command)
+        if refusal:
+            await self._settle(command, CommandState.REJECTED, refusal)
+        else:
+            self._waiting.add(command.id)
+            await self._deliver(command)
+
+    async def _deliver(self, command: Command) -> None:
+        if command.expires_at_ms <= self._clock.utc_ms():
+            await self._settle(command, CommandState.EXPIRED, "expired")
+        elif self._nodes.send(command):
+            self._waiting.discard(command.id)
+            await self._enter(_result(command, CommandState.DELIVERED, "", self._clock.utc_ms()))
+
+    async def _settle(self, command: Command, state: CommandState, reason: str) -> None:
+        """Enter a final state and tell whoever gave the command."""
+        result = _result(command, state, reason, self._clock.utc_ms())
+        self._open.pop(command.id, None)
+        self._waiting.discard(command.id)
+        await self._enter(result)
+        sink = self._sinks.pop(command.id, None)
+        if sink is not None:
+            sink.tell(result)
+
+    async def _enter(self, result: CommandResult) -> None:
+        """Into the book; a disk that refuses costs the entry, not the command."""
+        try:
+            await self._group.call(self._store.commands.settle, result)
+        except StoreBlocked as error:
+            log.error("command %s is %s, not entered: %s", result.command_id, result.state, error)
+
+    def _log_own(self, command: Command, state: CommandState, reason: str) -> None:
+        self._group.log_outcome(command, _result(command, state, reason, self._clock.utc_ms()))
+
+
+def _result(command: Command, state: CommandState, reason: str, at_ms: int) -> CommandResult:
+    return CommandResult(command.id, command.asset, state, reason, at_ms)

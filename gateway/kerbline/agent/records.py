@@ -1,0 +1,74 @@
+"""The way of a record through the gateway: to the live lane and the store, then back as `kept`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kerbline.clock import Clock
+from kerbline.control.leak import Finding
+from kerbline.model import Entry, Key, Reading
+from kerbline.north.outbox import Outbox
+from kerbline.south.nodes import Nodes
+from kerbline.store import GroupCommit
+
+if TYPE_CHECKING:
+    from kerbline.south.modbus.poller import PolledValues
+
+
+class Records:
+    """Takes what arrived and what we found ourselves; our own records are numbered here."""
+
+    def __init__(
+        self,
+        gateway: str,
+        epoch: int,
+        group: GroupCommit,
+        sinks: Sequence[Outbox],
+        nodes: Nodes,
+        clock: Clock,
+    ) -> None:
+        self._gateway = gateway
+        self._epoch = epoch
+        self._group = group
+        self._sinks = sinks
+        self._nodes = nodes
+        self._clock = clock
+        self._numbered = 0
+
+    async def take(self, entry: Entry) -> None:
+        """Offer an entry to the live lanes and put it into the open group; waits for room."""
+        for sink in self._sinks:
+            sink.offer(entry)
+        await self._group.put(entry)
+
+    async def found(self, finding: Finding) -> None:
+        """An alarm of ours begins or ends."""
+        await self.take(finding.alarm(self._key()))
+
+    async def polled(self, values: PolledValues) -> Reading:
+        """A poll of a Modbus device becomes a reading of ours."""
+        reading = Reading(
+            key=self._key(),
+            asset=values.asset,
+            kind="modbus",
+            observed_at_ms=self._clock.street_ms(values.read_at_ms),
+            uncertainty_ms=0,
+            values=values.values,
+            quality=values.quality,
+            received_at_ms=values.read_at_ms,
+        )
+        await self.take(reading)
+        return reading
+
+    async def confirm(self) -> None:
+        """What became durable: the nodes may delete it, the sinks may deliver it; for ever."""
+        while True:
+            committed = await self._group.committed()
+            self._nodes.keep(committed.kept)
+            for sink in self._sinks:
+                sink.log_grew()
+
+    def _key(self) -> Key:
+        self._numbered += 1
+        return Key(self._gateway, self._epoch, self._numbered)
