@@ -57,7 +57,8 @@ def run_file(binary: Path, file: Path, wanted: str = "", root: Path = ROOT) -> O
     """Runs one file. A crash, a timeout and a file without a test each count as one failure."""
     module = ".".join(file.relative_to(root / "tests").with_suffix("").parts)
     path = [".frozen", *(str(root / part) for part in ("protocol", "firmware", "tests"))]
-    command = [binary, "-X", f"heapsize={HEAP}", root / "tests/device_runner.py", module, wanted]
+    runner = str(root / "tests" / "device_runner.py")
+    command = [str(binary), "-X", f"heapsize={HEAP}", runner, module, wanted]
     started = time.monotonic()
     try:
         done = subprocess.run(

@@ -14,7 +14,7 @@ from tools.trees import ROOT
 
 BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
-CODE = ("gateway", "protocol", "firmware", "tools", "tests", "hil_tests")
+CODE = ("gateway", "protocol", "firmware", "tools", "tests", "hil_tests", "conftest.py")
 
 
 @dataclass(frozen=True, slots=True)

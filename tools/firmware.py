@@ -51,7 +51,7 @@ def compile_one(source: Path, on_device: Path, out: Path) -> Compiled:
 
 def compile_all(root: Path, out: Path) -> list[Compiled]:
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda pair: compile_one(*pair, out), device_files(root)))
+        return list(pool.map(lambda pair: compile_one(pair[0], pair[1], out), device_files(root)))
 
 
 def main() -> int:

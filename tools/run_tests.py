@@ -56,7 +56,8 @@ def on_cpython(arguments: list[str]) -> Tally:
     report = ROOT / "build" / "pytest.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadgroup"]
-    command += [f"--junit-xml={report}", "-o", "junit_family=xunit2", *arguments]
+    command += [f"--junit-xml={report}", "-o", "junit_family=xunit2"]
+    command += ["--simulated", *arguments]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if not report.exists():
         return Tally(name, 0, 1)

@@ -43,7 +43,7 @@ python() {
 
 pip() {
     PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip --quiet "$@" ||
-        { say "pip failed: is the package index reachable?"; exit 1; }
+        { say "pip failed (see above)"; exit 1; }
 }
 
 install() {

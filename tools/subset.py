@@ -10,6 +10,7 @@ cannot even compile is found by mpy-cross. Branches that only CPython takes are 
 """
 
 import ast
+import builtins
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -145,7 +146,7 @@ def names() -> Names:
     on_host = {name for kind in HOST_TYPES for name in dir(kind) if not name.startswith("_")}
     return Names(
         {module: frozenset(known) for module, known in raw["modules"].items()},
-        frozenset(dir(__builtins__) if not isinstance(__builtins__, dict) else __builtins__)
+        frozenset(dir(builtins))
         - frozenset(raw["builtins"])
         - {"None", "True", "False", "__debug__", "__doc__"},
         frozenset(on_host) - frozenset(raw["methods"]),
@@ -174,18 +175,18 @@ class _Walk:
         if isinstance(node, ast.If):
             asked_here = asked | _asked_by_hasattr(node.test)
             yield from self._visit(node.test, asked_here)
-            mine, other = self._branches(node)
-            for child in mine:
-                yield from self._visit(child, asked_here)
-            for child in other:
-                yield from self._visit(child, asked)
+            taken, otherwise = self._branches(node)
+            for statement in taken:
+                yield from self._visit(statement, asked_here)
+            for statement in otherwise:
+                yield from self._visit(statement, asked)
         elif isinstance(node, ast.IfExp):
             asked_here = asked | _asked_by_hasattr(node.test)
             for part in (node.test, node.body, node.orelse):
                 yield from self._visit(part, asked_here)
         elif isinstance(node, ast.Try) and _catches_import_error(node):
-            for child in (*node.orelse, *node.finalbody):
-                yield from self._visit(child, asked)
+            for statement in (*node.orelse, *node.finalbody):
+                yield from self._visit(statement, asked)
         else:
             for child in _without_annotations(node):
                 yield from self._visit(child, asked)

@@ -31,8 +31,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pip(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, *arguments], check=True, stdin=subprocess.DEVNULL)
+    pip_itself = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [sys.executable, *pip_itself, *map(str, arguments)], check=True, stdin=subprocess.DEVNULL
+    )
 
 
 def ask(site: Path) -> list[Path]:

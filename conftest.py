@@ -1,4 +1,7 @@
-"""What every test on CPython may ask for: programs that may be absent, and hypothesis's seed."""
+"""What every test may ask for: programs that may be absent, a seed, a node to drive.
+
+The options stand here, at the root, so that pytest knows them whatever folder it is given.
+"""
 
 import os
 import shutil
@@ -42,3 +45,21 @@ def mosquitto() -> Path:
 def nats_server() -> Path:
     """The broker of the demo."""
     return _program("nats-server", "make venv")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hil", "the node that hil_tests/ drive")
+    group.addoption("--simulated", action="store_true", help="a node in a process of its own")
+    group.addoption("--port", help="a node there: /dev/ttyUSB0, a pty, socket://host:port")
+    group.addoption("--baud", type=int, default=115_200, help="of a serial port")
+    group.addoption("--node-id", help="the node's id, as it was commissioned")
+    group.addoption("--key-file", type=Path, help="its first key: 32 hex digits, mode 0600")
+    group.addoption(
+        "--key-folder",
+        type=Path,
+        default=Path("build/hil-keys"),
+        help="where the key's later generations are kept",
+    )
+    group.addoption(
+        "--patience", type=float, default=60.0, help="seconds to wait for the next reading"
+    )
