@@ -39,7 +39,7 @@ def pip(*arguments: str | Path) -> None:
 
 def ask(site: Path) -> list[Path]:
     """What kerbline.carried answers in an interpreter that knows that site folder alone."""
-    command = [sys.executable, "-I", "-S", "-c", ASK, site]
+    command = [sys.executable, "-I", "-S", "-c", ASK, str(site)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     return [Path(line) for line in done.stdout.splitlines()]
 
