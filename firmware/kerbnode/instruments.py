@@ -31,14 +31,15 @@ class LampHead:
         self._slow = -1
         self._scheduled_pct = 0
 
-    def tick(self, uptime_ms: int, street_s: "int | None") -> "Events":
-        """One tick at `uptime_ms`; `street_s` is UTC in seconds, or None."""
+    def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
+        """One tick at `uptime_ms`; `street_ms` is UTC, or None."""
         inputs = self._inputs
         if uptime_ms // SCHEDULE_MS != self._slow:
             self._slow = uptime_ms // SCHEDULE_MS
             inputs.lux = self._light.lux()
             inputs.temperature_c = self._thermometer.celsius()
-            inputs.utc_known = street_s is not None
+            inputs.utc_known = street_ms is not None
+            street_s = None if street_ms is None else street_ms // 1000
             self._scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
         inputs.motion = self._motion.take()
         inputs.power_dw = self._power.power_dw()
@@ -59,7 +60,7 @@ class WaterRegister:
         self._battery = battery.Battery(board.adc("battery"))
         self._inputs = water_meter.Inputs()
 
-    def tick(self, uptime_ms: int, street_s: "int | None") -> "Events":
+    def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`."""
         inputs = self._inputs
         inputs.forward_l = self._forward.litres()
@@ -83,7 +84,7 @@ class AirStation:
         self._period_ms = scd41.PERIOD_MS
         self._sampled: int | None = None
 
-    def tick(self, uptime_ms: int, street_s: "int | None") -> "Events":
+    def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; the chips are asked once in 5 s."""
         period = uptime_ms // self._period_ms
         if self._sampled is None:

@@ -19,6 +19,7 @@ class Link:
         self.beats = 0
         self._node = node
         self._broken = False
+        self._greeted = False
 
     async def run(self) -> None:
         """Open the line, pump until it breaks, and again."""
@@ -39,7 +40,9 @@ class Link:
     async def _pump(self, line: "object") -> None:
         node = self._node
         self._broken = False
-        node.session.start(node.board.monotonic_ms())
+        if not self._greeted:  # once a boot: a session outlives a line
+            self._greeted = True
+            node.session.start(node.board.monotonic_ms())
         reader = asyncio.create_task(self._read(line))
         try:
             while not self._broken:

@@ -33,8 +33,8 @@ class Sense:
         self._instruments = instruments
         self._records = records
         self._wakes = wakes  # of those who wait for records
-        self._report_s = report_s
-        self._reported_s = board.uptime_ms() // 1000
+        self._period_ms = 1000 * report_s
+        self._reported_ms = board.uptime_ms()
 
     async def run(self) -> None:
         """Tick for ever."""
@@ -48,15 +48,14 @@ class Sense:
         """One look at the world."""
         uptime_ms = self._board.uptime_ms()
         utc_ms = self._clock.known_ms(self._board.monotonic_ms())
-        street_s = None if utc_ms is None else self._board.street_ms(utc_ms) // 1000
-        events = self._instruments.tick(uptime_ms, street_s)
+        street_ms = None if utc_ms is None else self._board.street_ms(utc_ms)
+        events = self._instruments.tick(uptime_ms, street_ms)
         if self._board.quiet():
             return
         for code, value in events:
             self.record(uptime_ms, m.EVENT, (code, value))
-        uptime_s = uptime_ms // 1000
-        if is_due(self._reported_s, uptime_s, street_s, self._report_s):
-            self._reported_s = uptime_s
+        if is_due(self._reported_ms, uptime_ms, street_ms, self._period_ms):
+            self._reported_ms = uptime_ms
             self.record(uptime_ms, m.REPORT, self._instruments.asset.values())
 
     def record(self, uptime_ms: int, kind: int, values: "tuple[int, ...]") -> None:
@@ -66,10 +65,13 @@ class Sense:
             wake.set()
 
 
-def is_due(reported_s: int, uptime_s: int, street_s: "int | None", period_s: int) -> bool:
+def is_due(reported_ms: int, uptime_ms: int, street_ms: "int | None", period_ms: int) -> bool:
     """Has a period ended since the last report? Periods are aligned to UTC when it is known.
 
-    However many have ended (a fast clock, a slow tick), one report tells of them all.
+    However many have ended (a fast clock, a slow tick), one report tells of them all; a clock
+    that is set back a little over a period's end makes none twice.
     """
-    shift = 0 if street_s is None else street_s - uptime_s
-    return (uptime_s + shift) // period_s > (reported_s + shift) // period_s
+    if uptime_ms - reported_ms < period_ms // 2:
+        return False
+    shift = 0 if street_ms is None else street_ms - uptime_ms
+    return (uptime_ms + shift) // period_ms > (reported_ms + shift) // period_ms

@@ -47,7 +47,10 @@ class Descriptor:
 
 
 class PtyLine:
-    """A pty's path as UART. Reads return at once with what is there: VMIN = VTIME = 0."""
+    """A pty's path as UART.
+
+    MicroPython's files block, so that VMIN = VTIME = 0 must make a read return what is there.
+    """
 
     framing = STREAM
 
@@ -56,14 +59,14 @@ class PtyLine:
             self._file = open(path, "r+b", 0)
             number = self._file.fileno()
             termios.setraw(number)
+            attributes = termios.tcgetattr(number)
+            attributes[CC][VMIN] = attributes[CC][VTIME] = 0
+            termios.tcsetattr(number, termios.TCSANOW, attributes)
         else:
-            self._file = number = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             import tty
 
-            tty.setraw(number)
-        attributes = termios.tcgetattr(number)
-        attributes[CC][VMIN] = attributes[CC][VTIME] = 0
-        termios.tcsetattr(number, termios.TCSANOW, attributes)
+            self._file = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            tty.setraw(self._file)
         self._descriptor = Descriptor(self._file)
 
     async def read(self) -> bytes:
