@@ -60,19 +60,14 @@ class UdpNodes(asyncio.DatagramProtocol):
     async def serve(self, listen: Address) -> None:
         """Listen for ever. OSError when the address is not to be had."""
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=listen)
-        log.info("nodes on UDP at %s:%d", *transport.get_extra_info("sockname")[:2])
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=listen)
+        log.info("nodes on UDP at %s:%d", *self._transport.get_extra_info("sockname")[:2])
         try:
             async with asyncio.TaskGroup() as tasks:
                 for peer in self._peers:
                     tasks.create_task(self._pump(peer))
         finally:
-            transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the socket."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+            self._transport.close()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Give a datagram to the node whose it is."""

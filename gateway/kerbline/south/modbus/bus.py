@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pymodbus.exceptions import ModbusException
@@ -127,20 +127,39 @@ class Bus:
         return len(data)
 
     def _answer(self, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to `request` if it has come whole; frames for others are dropped."""
-        tid = request.transaction_id if self._framing == "tcp" else 0
-        while self._pending:
+        """The answer to `request` if it has come whole; what is for others is passed over."""
+        if self._framing == "tcp":
+            return self._next_tcp(request)
+        for start in _starts(self._pending, request):
+            _, pdu = self._framer.handleFrame(bytes(self._pending[start:]), request.dev_id, 0)
+            if pdu is not None and _answers(request, pdu):
+                return pdu
+        return None
+
+    def _next_tcp(self, request: ModbusPDU) -> ModbusPDU | None:
+        used = len(self._pending)
+        while used and self._pending:
             try:
-                used, pdu = self._framer.handleFrame(bytes(self._pending), request.dev_id, tid)
+                used, pdu = self._framer.handleFrame(
+                    bytes(self._pending), request.dev_id, request.transaction_id
+                )
             except ModbusException as error:
                 self._pending.clear()
                 raise Garbled(str(error)) from None
             del self._pending[:used]
             if pdu is not None and _answers(request, pdu):
                 return pdu
-            if not used:
-                break
         return None
+
+
+def _starts(pending: bytearray, request: ModbusPDU) -> Iterator[int]:
+    """Where an RTU answer to `request` may begin: after noise the library's framer finds none."""
+    unit, function = request.dev_id, request.function_code
+    for head in (bytes((unit, function, 2 * request.count)), bytes((unit, function | 0x80))):
+        start = pending.find(head)
+        while start >= 0:
+            yield start
+            start = pending.find(head, start + 1)
 
 
 def _answers(request: ModbusPDU, pdu: ModbusPDU) -> bool:

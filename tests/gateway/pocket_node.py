@@ -1,0 +1,130 @@
+"""A node without firmware: the real engine over a socket, for tests of the gateway's side."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kerbwire import messages as m
+from kerbwire.limits import DATAGRAM, STREAM
+from kerbwire.node import NodeSession
+from kerbwire.schema import STREETLIGHT, Schema
+
+Values = tuple[int, ...]
+
+
+def now_ms() -> int:
+    """What the engine takes as time."""
+    return time.monotonic_ns() // 1_000_000
+
+
+class PocketNode:
+    """Holds its records until they are kept; `drained` tells when."""
+
+    def __init__(
+        self,
+        node_id: str,
+        key: bytes,
+        *,
+        framing: int = STREAM,
+        epoch: int = 7,
+        schema: Schema = STREETLIGHT,
+    ) -> None:
+        info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
+        info.uptime_s = 100
+        self.session = NodeSession(node_id.encode(), 0, key, info, os.urandom, framing)
+        self.records: dict[int, Values] = {}
+        self.commands: list[tuple[Any, ...]] = []
+        self.answer = m.OK
+        self.changed = asyncio.Event()
+        self.drained = asyncio.Event()  # all records are kept
+        self.session.start(now_ms())
+
+    def make(self, *values: int) -> None:
+        """A record with the next number."""
+        number = self.session.info.next_rseq
+        self.session.info.next_rseq += 1
+        self.records[number] = values
+        self.drained.clear()
+        self.changed.set()
+
+    def receive(self, data: bytes) -> None:
+        """Bytes or a datagram from the gateway."""
+        self.session.receive(data, now_ms())
+        self.changed.set()
+
+    def pump(self, write: Callable[[bytes], None]) -> float:
+        """Events, records and bytes out; seconds until it has something to do by itself."""
+        while (event := self.session.next_event()) is not None:
+            if event[0] == "KEY":
+                self.session.key_stored(now_ms())
+            elif event[0] == "COMMAND":
+                self.commands.append(event[1:])
+                self.session.send_result(event[1], self.answer, 0)
+        self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
+        if not self.records:
+            self.drained.set()
+        while self.session.window(now_ms()):
+            number = next((n for n in self.records if self.session.wants(n)), None)
+            if number is None:
+                break
+            record = (number, 11, 100 + number, self.records[number])
+            self.session.send_report(record, now_ms())
+        while data := self.session.outgoing(now_ms()):
+            write(data)
+        deadline = self.session.deadline()
+        return 1.0 if deadline is None else max(0.0, (deadline - now_ms()) / 1000)
+
+    async def run(self, write: Callable[[bytes], None]) -> None:
+        """Pump until cancelled."""
+        while True:
+            wait_s = self.pump(write)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self.changed.wait()
+            except TimeoutError:
+                continue
+            self.changed.clear()
+
+
+async def serve_tcp(node: PocketNode, port: int = 0) -> asyncio.Server:
+    """The node behind `socket://127.0.0.1:port`, for whoever connects."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pumping = asyncio.create_task(node.run(writer.write))
+        try:
+            while data := await reader.read(256):
+                node.receive(data)
+        finally:
+            pumping.cancel()
+            writer.close()
+
+    return await asyncio.start_server(connected, "127.0.0.1", port)
+
+
+class UdpSide(asyncio.DatagramProtocol):
+    """One socket of a node on UDP."""
+
+    def __init__(self, node: PocketNode) -> None:
+        self._node = node
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """From the gateway."""
+        self._node.receive(data)
+
+
+async def connect_udp(
+    node: PocketNode, port: int
+) -> tuple[asyncio.DatagramTransport, asyncio.Task[None]]:
+    """The node on a socket of its own; close the transport to move it elsewhere."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: UdpSide(node), remote_addr=("127.0.0.1", port)
+    )
+    return transport, loop.create_task(node.run(transport.sendto))
+
+
+__all__ = ["DATAGRAM", "STREAM", "PocketNode", "connect_udp", "now_ms", "serve_tcp"]

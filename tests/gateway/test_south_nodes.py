@@ -1,0 +1,233 @@
+"""The nodes' side of the gateway over real sockets: what arrives, what never may."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from kerbline.clock import Clock
+from kerbline.config import Config, Gateway, Node, Udp
+from kerbline.counters import Counters
+from kerbline.keys import KeyRing
+from kerbline.model import Command, Gap, Reading
+from kerbline.south.arrivals import Answered, Arrival, Joined
+from kerbline.south.nodes import Nodes
+from kerbline.store import Span, Store
+from kerbwire.messages import OUT_OF_RANGE
+from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
+
+KEY = bytes(range(16))
+VALUES = (30, 245, 1000, 10, 12, 0)
+LONG_S = 10.0
+
+
+class ToldCounters(Counters):
+    """Says when something was counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted = asyncio.Event()
+
+    def count(self, kind: str, times: int = 1) -> None:
+        super().count(kind, times)
+        self.counted.set()
+
+
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def config_for(folder: Path, port: str, udp: int | None = None) -> Config:
+    key_file = folder / "sl-1.key"
+    key_file.write_text(KEY.hex())
+    key_file.chmod(0o600)
+    node = Node("sl-1", "lamp-1", "streetlight", key_file, port)
+    listen = None if udp is None else Udp(f"127.0.0.1:{udp}")
+    return Config(Gateway("gw", folder / "state"), udp=listen, nodes=(node,))
+
+
+@asynccontextmanager
+async def serving(folder: Path, config: Config) -> AsyncIterator[tuple[Nodes, ToldCounters]]:
+    counters = ToldCounters()
+    nodes = Nodes(config, KeyRing(folder / "ring"), Clock(), counters)
+    store = Store.open(folder / "s.db")
+    nodes.prepare(store)
+    task = asyncio.create_task(nodes.run())
+    try:
+        yield nodes, counters
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        store.close()
+
+
+async def arrivals(nodes: Nodes, enough: Callable[[list[Arrival]], bool]) -> list[Arrival]:
+    taken: list[Arrival] = []
+    async with asyncio.timeout(LONG_S):
+        while not enough(taken):
+            taken.append(await nodes.next())
+    return taken
+
+
+def readings(taken: list[Arrival]) -> list[Reading]:
+    return [one for one in taken if isinstance(one, Reading)]
+
+
+def of_kind(kind: type) -> Callable[[list[Arrival]], bool]:
+    return lambda taken: any(isinstance(one, kind) for one in taken)
+
+
+async def over_tcp(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    for level in range(20):
+        node.make(level, *VALUES[1:])
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        nodes, counters = made
+        taken = readings(await arrivals(nodes, lambda t: len(readings(t)) == 20))
+        assert sorted(r.key.number for r in taken) == list(range(1, 21))
+        assert {r.values["level_pct"] for r in taken} == set(range(20))
+        assert taken[0].values["power_w"] == 24.5
+        assert taken[0].asset == "lamp-1"
+        assert len(node.records) == 20  # seen, not kept: nothing may be deleted
+        nodes.keep([Span("sl-1", 7, 1, 20), Span("gw", 1, 1, 5)])
+        async with asyncio.timeout(LONG_S):
+            await node.drained.wait()
+        assert counters.totals() == {}
+
+
+def test_records_arrive_once_and_go_when_they_are_kept(tmp_path: Path) -> None:
+    asyncio.run(over_tcp(tmp_path))
+
+
+async def commanded(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        nodes, _ = made
+        expires_ms = Clock().utc_ms() + 60_000
+        command = Command("c1", "lamp-1", "set_level", {"level_pct": 80}, expires_ms, "mqtt")
+        assert not nodes.send(command)  # no session yet
+        await arrivals(nodes, of_kind(Joined))
+        assert nodes.send(command)
+        assert not nodes.send(Command("c2", "lamp-9", "release", {}, expires_ms, "mqtt"))
+        taken = await arrivals(nodes, of_kind(Answered))
+        assert taken[-1] == Answered("c1", "lamp-1", "")
+        assert node.commands == [(1, expires_ms // 1000, 1, (80, 0, 0))]
+        node.answer = OUT_OF_RANGE
+        assert nodes.send(Command("c3", "lamp-1", "release", {}, expires_ms, "mqtt"))
+        taken = await arrivals(nodes, of_kind(Answered))
+        assert taken[-1] == Answered("c3", "lamp-1", "out_of_range")
+
+
+def test_a_command_reaches_its_node_and_is_answered(tmp_path: Path) -> None:
+    asyncio.run(commanded(tmp_path))
+
+
+async def line_lost(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as (nodes, _):
+        node.make(*VALUES)
+        await arrivals(nodes, of_kind(Reading))
+        server.close()
+        for sock in server.sockets:
+            sock.close()
+        node.session.failed(0)
+        node.make(*VALUES)
+        second = await serve_tcp(node, port)
+        async with second:
+            taken = readings(await arrivals(nodes, lambda t: len(readings(t)) > 0))
+        assert taken[0].key.number == 2
+
+
+def test_a_line_that_was_lost_is_found_again(tmp_path: Path) -> None:
+    asyncio.run(line_lost(tmp_path))
+
+
+async def over_udp(folder: Path) -> None:
+    port = free_udp_port()
+    node = PocketNode("sl-1", KEY, framing=DATAGRAM)
+    async with serving(folder, config_for(folder, "udp", port)) as (nodes, counters):
+        transport, pumping = await connect_udp(node, port)
+        node.make(*VALUES)
+        taken = await arrivals(nodes, of_kind(Reading))
+        assert readings(taken)[0].values["level_pct"] == 30
+        # The node's address changes (a NAT, a DHCP lease): its next frame moves the session.
+        pumping.cancel()
+        transport.close()
+        transport, pumping = await connect_udp(node, port)
+        node.make(*VALUES)
+        taken = await arrivals(nodes, of_kind(Reading))
+        assert readings(taken)[0].key.number == 2
+        assert not any(isinstance(one, Joined) for one in taken)  # the same session
+        nodes.keep([Span("sl-1", 7, 1, 2)])
+        async with asyncio.timeout(LONG_S):
+            await node.drained.wait()
+        pumping.cancel()
+        transport.close()
+        assert counters.totals() == {}
+
+
+def test_a_node_on_udp_may_move(tmp_path: Path) -> None:
+    asyncio.run(over_udp(tmp_path))
+
+
+async def strangers(folder: Path) -> None:
+    port = free_udp_port()
+    unknown = PocketNode("sl-9", KEY, framing=DATAGRAM)
+    liar = PocketNode("sl-1", bytes(16), framing=DATAGRAM)
+    async with serving(folder, config_for(folder, "udp", port)) as (nodes, counters):
+        opened = [await connect_udp(node, port) for node in (unknown, liar)]
+        raw = opened[0][0]
+        for noise in (b"\x00", bytes(20), bytes(300), b"\x54\x01" + bytes(20), b"\x53\x00\x05abc"):
+            raw.sendto(noise)
+        kinds = {"nodes.unknown_node", "nodes.mac", "nodes.layout", "nodes.short", "nodes.long"}
+        async with asyncio.timeout(LONG_S):
+            while not kinds <= counters.totals().keys():
+                await counters.counted.wait()
+                counters.counted.clear()
+        for transport, pumping in opened:
+            pumping.cancel()
+            transport.close()
+        assert not unknown.session.up and not liar.session.up
+        assert nodes._arrived.empty()  # nothing of it went any further
+
+
+def test_strangers_and_noise_are_counted_and_go_nowhere(tmp_path: Path) -> None:
+    asyncio.run(strangers(tmp_path))
+
+
+async def lost_log(folder: Path) -> None:
+    config = config_for(folder, "socket://127.0.0.1:1")
+    for epoch in (7, 8):
+        node = PocketNode("sl-1", KEY, epoch=epoch)
+        server = await serve_tcp(node)
+        port = server.sockets[0].getsockname()[1]
+        config = config_for(folder, f"socket://127.0.0.1:{port}")
+        folder.joinpath("ring", "sl-1.json").unlink(missing_ok=True)
+        node.make(*VALUES)
+        async with server, serving(folder, config) as (nodes, _):
+            taken = await arrivals(nodes, of_kind(Reading))
+        store = Store.open(folder / "s.db")
+        store.append(readings(taken), 0)
+        store.close()
+        gaps = [one for one in taken if isinstance(one, Gap)]
+        if epoch == 7:
+            assert gaps == []
+        else:
+            assert [(g.epoch, g.first, g.last, g.reason) for g in gaps] == [
+                (7, 1, None, "log_lost")
+            ]
+
+
+def test_a_lost_log_is_declared_by_the_gateway(tmp_path: Path) -> None:
+    asyncio.run(lost_log(tmp_path))
