@@ -1,0 +1,364 @@
+"""The poller against real pymodbus servers and against devices that misbehave, over real lines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import tty
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from pathlib import Path
+
+import pytest
+from pymodbus.framer import FramerRTU
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from kerbline.clock import Clock, ManualClock
+from kerbline.config import ModbusBus, ModbusDevice, Register
+from kerbline.counters import Counters
+from kerbline.ports import open_port
+from kerbline.sim import modbus as sim
+from kerbline.south.modbus.bus import Bus, Garbled, NoAnswer, Refused
+from kerbline.south.modbus.poller import PolledValues, Poller
+
+Line = Callable[..., AbstractAsyncContextManager[str]]
+
+METER = (
+    Register("voltage_v", sim.VOLTAGE_V, "float32", "input"),
+    Register("power_w", sim.POWER_W, "float32", "input"),
+    Register("door_open", sim.DOOR_OPEN, "uint16", "holding"),
+)
+NIGHT_MS = 20 * 3_600_000
+PERIOD_S = 0.05
+
+
+def meter(unit: int, registers: tuple[Register, ...] = METER) -> ModbusDevice:
+    return ModbusDevice(unit, f"cabinet-{unit}", registers, PERIOD_S)
+
+
+def bus(port: str, *devices: ModbusDevice) -> ModbusBus:
+    framer = "tcp" if port.startswith("socket://") else "rtu"
+    return ModbusBus("bus", port, devices, framer, baud=115_200, timeout_s=0.05)
+
+
+@asynccontextmanager
+async def polling(config: ModbusBus) -> AsyncIterator[tuple[Poller, Counters]]:
+    counters = Counters()
+    poller = Poller(config, Clock(), counters)
+    task = asyncio.create_task(poller.run())
+    try:
+        async with asyncio.timeout(10):
+            yield poller, counters
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def first(poller: Poller, wanted: Callable[[PolledValues], bool]) -> PolledValues:
+    while not wanted(found := await poller.next()):
+        pass
+    return found
+
+
+async def taken(poller: Poller, count: int) -> list[PolledValues]:
+    return [await poller.next() for _ in range(count)]
+
+
+@asynccontextmanager
+async def over_tcp(_folder: Path, *devices: SimDevice) -> AsyncIterator[str]:
+    server = sim.tcp_server(devices, "127.0.0.1", 0)
+    await server.serve_forever(background=True)
+    try:
+        yield f"socket://127.0.0.1:{server.transport.sockets[0].getsockname()[1]}"
+    finally:
+        await server.shutdown()
+
+
+@asynccontextmanager
+async def over_rtu(folder: Path, *devices: SimDevice) -> AsyncIterator[str]:
+    with sim.wire(folder / "bus") as path:
+        server = sim.rtu_server(devices, path, 115_200)
+        await server.serve_forever(background=True)
+        try:
+            yield str(folder / "bus")
+        finally:
+            await server.shutdown()
+
+
+def cabinets(*units: int) -> list[SimDevice]:
+    return [sim.device(unit, ManualClock(NIGHT_MS), sim.Cabinet()) for unit in units]
+
+
+@pytest.mark.parametrize("line", [over_tcp, over_rtu])
+def test_every_unit_is_read_and_dated(line: Line, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            line(tmp_path, *cabinets(1, 2)) as port,
+            polling(bus(port, meter(1), meter(2))) as (poller, counters),
+        ):
+            found = await taken(poller, 6)
+        assert {each.asset for each in found} == {"cabinet-1", "cabinet-2"}
+        for each in found:
+            assert each.quality == ()
+            assert abs(each.read_at_ms - Clock().utc_ms()) < 2000
+            assert each.values["voltage_v"] == pytest.approx(230, abs=3)
+            assert each.values["power_w"] == pytest.approx(sim.Cabinet().load_w(NIGHT_MS))
+            assert each.values["door_open"] == 0
+        assert counters.totals() == {}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("line", [over_tcp, over_rtu])
+def test_a_dead_unit_is_told_and_rests_while_the_others_go_on(line: Line, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            line(tmp_path, *cabinets(1)) as port,
+            polling(bus(port, meter(1), meter(9))) as (poller, counters),
+        ):
+            found = await taken(poller, 40)
+        dead = [each for each in found if each.asset == "cabinet-9"]
+        assert dead
+        assert all(each.values == {} and each.quality == ("no_answer",) for each in dead)
+        assert len(dead) <= 5
+        assert all(each.quality == () for each in found if each.asset == "cabinet-1")
+        assert counters.totals()["modbus.no_answer"] >= len(dead)
+
+    asyncio.run(main())
+
+
+def test_an_illegal_address_in_a_gap_makes_the_reads_narrower(tmp_path: Path) -> None:
+    device = SimDevice(
+        id=1,
+        simdata=[
+            SimData(0, values=[7, 8], datatype=DataType.REGISTERS),
+            SimData(10, values=[9], datatype=DataType.REGISTERS),
+        ],
+    )
+    wanted = (Register("a", 0), Register("b", 10), Register("c", 1))
+
+    async def main() -> None:
+        async with (
+            over_tcp(tmp_path, device) as port,
+            polling(bus(port, meter(1, wanted))) as (poller, counters),
+        ):
+            refused = await poller.next()
+            assert (dict(refused.values), refused.quality) == ({}, ("illegal_address",))
+            good = await poller.next()
+            assert (good.values, good.quality) == ({"a": 7, "b": 9, "c": 8}, ())
+            await taken(poller, 3)
+            assert counters.totals() == {"modbus.illegal_address": 1}
+
+    asyncio.run(main())
+
+
+def test_one_register_that_is_refused_leaves_the_others(tmp_path: Path) -> None:
+    wanted = (*METER, Register("ghost", 5000))
+
+    async def main() -> None:
+        async with (
+            over_tcp(tmp_path, *cabinets(1)) as port,
+            polling(bus(port, meter(1, wanted))) as (poller, _),
+        ):
+            found = await poller.next()
+        assert set(found.values) == {"voltage_v", "power_w", "door_open"}
+        assert found.quality == ("illegal_address",)
+
+    asyncio.run(main())
+
+
+def test_a_line_that_vanishes_is_told_once_and_found_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        config = bus(str(tmp_path / "bus"), meter(1), meter(2))
+        async with polling(config) as (poller, counters):
+            lost = await taken(poller, 2)
+            for _ in range(2):
+                assert [each.quality for each in lost] == [("port_lost",)] * 2
+                assert [each.asset for each in lost] == ["cabinet-1", "cabinet-2"]
+                async with over_rtu(tmp_path, *cabinets(1, 2)):
+                    async with asyncio.timeout(2):  # from plugging in to the first good poll
+                        await first(poller, lambda each: each.quality == ())
+                with suppress(asyncio.QueueEmpty):  # what was polled before the plug was pulled
+                    lost = [await first(poller, lambda each: each.quality == ("port_lost",))]
+                lost += await taken(poller, 1)
+        assert counters.totals()["modbus.port_lost"] >= 2
+
+    asyncio.run(main())
+
+
+Answer = Callable[[bytes], Awaitable[bytes]]
+
+
+@contextmanager
+def device_on_a_pty(answer: Answer) -> Iterator[str]:
+    """A device of our own making: gets each RTU request, gives the bytes to answer with."""
+    far, near = os.openpty()
+    tty.setraw(near)
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def one(request: bytes) -> None:
+        os.write(far, await answer(request))
+
+    def on_request() -> None:
+        tasks.add(asyncio.create_task(one(os.read(far, 256))))
+
+    loop.add_reader(far, on_request)
+    try:
+        yield os.ttyname(near)
+    finally:
+        loop.remove_reader(far)
+        for task in tasks:
+            task.cancel()
+        os.close(far)
+        os.close(near)
+
+
+def frame(unit: int, *words: int, function: int = 3) -> bytes:
+    body = bytes([unit, function, 2 * len(words)]) + struct.pack(f">{len(words)}H", *words)
+    return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+
+
+GARBAGE = {
+    "noise": b"\x00\xff\x13" * 9,
+    "wrong checksum": frame(1, 5)[:-1] + b"\x00",
+    "half an answer": frame(1, 5)[:4],
+    "another unit's": frame(2, 5),
+    "another function's": frame(1, 5, function=4),
+    "too few words": frame(1),
+    "too many words": frame(1, 5, 6),
+    "an endless babble": b"\x01\x03\xfa" * 500,
+}
+
+
+@pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_no_answer_and_is_over_with_its_request(answer: bytes) -> None:
+    answers = iter([answer, frame(1, 42)])
+
+    async def device(_request: bytes) -> bytes:
+        return next(answers)
+
+    async def main() -> None:
+        with device_on_a_pty(device) as path:
+            port = await open_port(path)
+            line = Bus(port, "rtu", 115_200)
+            with pytest.raises(Garbled):
+                await line.read(1, "holding", 0, 1, 0.05)
+            assert list(await line.read(1, "holding", 0, 1, 1.0)) == [42]
+            port.close()
+
+    asyncio.run(main())
+
+
+def test_noise_before_an_answer_and_an_answer_in_pieces_are_understood() -> None:
+    async def device(request: bytes) -> bytes:
+        return b"\x00\x00" + frame(1, *range(request[5]))
+
+    async def main() -> None:
+        with device_on_a_pty(device) as path:
+            port = await open_port(path)
+            line = Bus(port, "rtu", 115_200)
+            for count in (1, 2, 125):
+                assert list(await line.read(1, "holding", 0, count, 1.0)) == list(range(count))
+            port.close()
+
+    asyncio.run(main())
+
+
+def test_a_late_answer_is_not_taken_for_the_next_ones() -> None:
+    release = asyncio.Event()
+    answers = iter([frame(1, 111), frame(1, 222)])
+
+    async def device(_request: bytes) -> bytes:
+        own = next(answers)
+        if own == frame(1, 111):
+            await release.wait()
+        return own
+
+    async def main() -> None:
+        with device_on_a_pty(device) as path:
+            port = await open_port(path)
+            line = Bus(port, "rtu", 115_200)
+            with pytest.raises(NoAnswer):
+                await line.read(1, "holding", 0, 1, 0.03)
+            release.set()
+            await asyncio.sleep(0.01)
+            assert list(await line.read(1, "holding", 0, 1, 1.0)) == [222]
+            port.close()
+
+    asyncio.run(main())
+
+
+def test_refusals_name_their_exception() -> None:
+    async def device(request: bytes) -> bytes:
+        body = bytes([request[0], request[1] | 0x80, request[3]])
+        return body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
+
+    async def main() -> None:
+        with device_on_a_pty(device) as path:
+            port = await open_port(path)
+            line = Bus(port, "rtu", 115_200)
+            for exception, code in [(2, "illegal_address"), (4, "device_failure"), (99, "refused")]:
+                with pytest.raises(Refused) as raised:
+                    await line.read(1, "input", exception, 1, 1.0)
+                assert (raised.value.exception, raised.value.code) == (exception, code)
+            port.close()
+
+    asyncio.run(main())
+
+
+def test_on_tcp_an_answer_is_known_by_its_number() -> None:
+    requests: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(12):
+            requests.append(request)
+            if len(requests) == 1:
+                continue  # answered late, with the next one
+            for each, value in zip(requests, (111, 222), strict=True):
+                writer.write(each[:2] + b"\0\0\0\5" + each[6:8] + b"\2" + struct.pack(">H", value))
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = await open_port(f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        line = Bus(port, "tcp", 19_200)
+        with pytest.raises(NoAnswer):
+            await line.read(1, "holding", 0, 1, 0.03)
+        assert list(await line.read(1, "holding", 0, 1, 1.0)) == [222]
+        port.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_a_tcp_peer_out_of_step_is_left_and_called_again() -> None:
+    calls = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        bad = calls == 1
+        while request := await reader.read(12):
+            answer = request[:2] + b"\0\0\0\5" + request[6:8] + b"\2\0\7"
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n" if bad else answer)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with polling(bus(port, meter(1, (Register("x", 0),)))) as (poller, _):
+            garbled, good = await taken(poller, 2)
+        assert garbled.quality == ("garbled",)
+        assert (good.values, good.quality) == ({"x": 7}, ())
+        assert calls == 2
+        server.close()
+
+    asyncio.run(main())
