@@ -34,11 +34,12 @@ class LampHead:
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; `street_ms` is UTC, or None."""
         inputs = self._inputs
-        if uptime_ms // SCHEDULE_MS != self._slow:
+        utc_known = street_ms is not None
+        if uptime_ms // SCHEDULE_MS != self._slow or utc_known != inputs.utc_known:
             self._slow = uptime_ms // SCHEDULE_MS
             inputs.lux = self._light.lux()
             inputs.temperature_c = self._thermometer.celsius()
-            inputs.utc_known = street_ms is not None
+            inputs.utc_known = utc_known
             street_s = None if street_ms is None else street_ms // 1000
             self._scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
         inputs.motion = self._motion.take()
