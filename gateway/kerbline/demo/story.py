@@ -26,7 +26,7 @@ LAMPS, LAMPS_IN_SHORT = 6, 3
 CUT_NODE = "sl-0002"
 FRAME_S = 0.2
 DRAIN_S = 30.0
-SVG_COLUMNS = 100
+SVG_COLUMNS, SVG_ROWS = 100, 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,8 @@ class Story:
                     self.scene.saw_published(line)
                 if live.is_started:
                     self._printed = self.scene.said
-                    live.update(view.frame(self.scene, self._plan, self.now_s), refresh=True)
+                    frame = view.frame(self.scene, self._plan, self.now_s, self._console.height)
+                    live.update(frame, refresh=True)
                 else:
                     self._print_events()
                 await asyncio.sleep(FRAME_S)
@@ -214,7 +215,7 @@ class Story:
 
     def _picture(self) -> None:
         if self._options.record:
-            self._recorder.print(view.frame(self.scene, self._plan, self.now_s))
+            self._recorder.print(view.frame(self.scene, self._plan, self.now_s, SVG_ROWS))
 
     def print_report(self, figures: dict[str, object]) -> None:
         """The figures: to the terminal, to the file asked for, and as the last line in JSON."""
@@ -225,7 +226,7 @@ class Story:
         if self._options.report:
             self._options.report.write_text(line + "\n", encoding="utf-8")
         if self._options.record:
-            for event in list(self.scene.events)[-view.EVENTS :]:
+            for event in list(self.scene.events):
                 self._recorder.print(view.event(*event))
             self._recorder.print(view.report(figures))
             self._recorder.save_svg(str(self._options.record), title="kerbline demo")

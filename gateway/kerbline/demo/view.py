@@ -14,15 +14,17 @@ from kerbline.demo.scene import Scene
 from kerbline.sim.street import CABINET, SPACING_M, Asset
 
 COLUMNS = 11  # a lamp's share of the street
-ROWS = 4
+ROWS = 3
 BLOCKS = " ▁▂▃▄▅▆▇█"
-EVENTS = 9
+LEAST_EVENTS = 4
+LATE = 50  # so many readings on their way are worth a colour
 GLOW = ("grey37", "orange4", "dark_goldenrod", "gold3", "yellow1")
 
 
-def frame(scene: Scene, plan: Plan, at_s: float) -> RenderableType:
-    """The whole picture `at_s` seconds after the start."""
+def frame(scene: Scene, plan: Plan, at_s: float, height: int) -> RenderableType:
+    """The whole picture `at_s` seconds after the start, with as many events as `height` allows."""
     assets = list(plan.street.assets())
+    events = list(scene.events)[-max(height - ROWS - len(assets) - 6, LEAST_EVENTS) :]
     return Group(
         _title(plan, at_s),
         Text(),
@@ -31,9 +33,9 @@ def frame(scene: Scene, plan: Plan, at_s: float) -> RenderableType:
         Text(),
         _readings(scene, assets),
         Text(),
-        _ways(scene),
+        *_ways(scene),
         Text(),
-        *[event(at, text) for at, text in list(scene.events)[-EVENTS:]],
+        *[event(at, text) for at, text in events],
     )
 
 
@@ -101,18 +103,18 @@ def _readings(scene: Scene, assets: list[Asset]) -> Table:
     return table
 
 
-def _ways(scene: Scene) -> Text:
+def _ways(scene: Scene) -> Iterator[Text]:
     broker = ("up", "green") if scene.broker_up else ("KILLED", "bold red")
     gateway = ("online", "green") if scene.gateway_online else ("offline", "bold red")
     gone = sum(last - first + 1 for _, _, first, last in scene.gone)
-    return Text.assemble(
-        "  made ", (f"{len(scene.made)}", "bold"),
+    late = "bold yellow" if scene.waiting > LATE else "bold"
+    yield Text.assemble(
+        "  readings made ", (f"{len(scene.made)}", "bold"),
         "   published ", (f"{len(scene.published)}", "bold"),
-        "   on the way ", (f"{scene.waiting}", "bold" if scene.waiting < 50 else "bold yellow"),
-        "   numbers declared gone ", (f"{gone}", "bold"),
-        "   broker ", broker,
-        "   gateway ", gateway,
+        "   on the way ", (f"{scene.waiting}", late),
+        "   declared gone ", (f"{gone}", "bold"),
     )  # fmt: skip
+    yield Text.assemble("  broker ", broker, "   gateway ", gateway)
 
 
 def event(at_s: float, text: str) -> Text:
