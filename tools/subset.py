@@ -4,9 +4,7 @@
 
 Names come from the real interpreter (subset_probe.py); constructs it compiles but runs otherwise
 are in CONSTRUCTS, each with a sample that it must refuse (tests/checks holds it to that). What it
-cannot even compile is found by mpy-cross. Branches that only CPython takes are left alone:
-`if sys.implementation.name ...`, TYPE_CHECKING, `try: ... except ImportError:`, and names that
-`hasattr` asked for.
+cannot even compile is found by mpy-cross; branches for CPython alone are left alone (reach.py).
 """
 
 import ast
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from tools.reach import Reach, flags_of
 from tools.trees import ROOT, Fault, Source, device_sources
 
 OURS = frozenset({"kerbwire", "kerbnode"})
@@ -153,64 +152,21 @@ def names() -> Names:
     )
 
 
-class _Walk:
-    """Walks one file's tree as MicroPython would run it: without annotations, host's branches."""
+class _Judge:
+    """Judges what MicroPython reaches of one file; `own` are the names device code defines."""
 
-    def __init__(self, source: Source, ours: frozenset[str]) -> None:
+    def __init__(self, source: Source, own: frozenset[str], flags: frozenset[str]) -> None:
         self._source = source
-        self._ours = ours
-        self._modules: dict[str, str] = {}
-        self._flags = set(_interpreter_flags(source.tree))
+        self._own = own
+        self._reach = Reach(source.tree, flags, names().modules)
         self._bound = _bound_names(source.tree)
 
     def faults(self) -> Iterator[Fault]:
-        yield from self._visit(self._source.tree, frozenset())
+        for node, asked in self._reach.nodes():
+            yield from self._judge(node, asked)
 
     def _fault(self, node: ast.AST, code: str, message: str) -> Fault:
         return Fault(self._source.file, getattr(node, "lineno", 0), code, message)
-
-    def _visit(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
-        """`asked` holds the names that an enclosing hasattr() made sure of."""
-        yield from self._judge(node, asked)
-        if isinstance(node, ast.If):
-            asked_here = asked | _asked_by_hasattr(node.test)
-            yield from self._visit(node.test, asked_here)
-            taken, otherwise = self._branches(node)
-            for statement in taken:
-                yield from self._visit(statement, asked_here)
-            for statement in otherwise:
-                yield from self._visit(statement, asked)
-        elif isinstance(node, ast.IfExp):
-            asked_here = asked | _asked_by_hasattr(node.test)
-            for part in (node.test, node.body, node.orelse):
-                yield from self._visit(part, asked_here)
-        elif isinstance(node, ast.Try) and _catches_import_error(node):
-            for statement in (*node.orelse, *node.finalbody):
-                yield from self._visit(statement, asked)
-        else:
-            for child in _without_annotations(node):
-                yield from self._visit(child, asked)
-
-    def _branches(self, node: ast.If) -> tuple[list[ast.stmt], list[ast.stmt]]:
-        """(body, else) with the branch emptied that MicroPython does not take."""
-        test = ast.unparse(node.test)
-        if test == "TYPE_CHECKING" or test.endswith(".TYPE_CHECKING"):
-            return [], node.orelse
-        if "implementation.name" in test:
-            on_micropython = ("!=" in test) != ("micropython" in test)
-            return (node.body, []) if on_micropython else ([], node.orelse)
-        if test in self._flags or self._always_true(node.test):
-            return node.body, []
-        if test.removeprefix("not ") in self._flags:
-            return [], node.orelse
-        return node.body, node.orelse
-
-    def _always_true(self, test: ast.expr) -> bool:
-        """hasattr(module, name) of what MicroPython's module has."""
-        if not (isinstance(test, ast.Call) and ast.unparse(test.func) == "hasattr"):
-            return False
-        module = self._modules.get(ast.unparse(test.args[0]))
-        return module is not None and _asked_by_hasattr(test) <= names().modules[module]
 
     def _judge(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
         for construct in CONSTRUCTS:
@@ -239,51 +195,15 @@ class _Walk:
                     if alias.name not in names().modules[top]:
                         what = f"MicroPython's {module} has no {alias.name}"
                         yield self._fault(node, "module-name", what)
-            else:
-                alias = node.names[modules.index(module)]
-                self._modules[alias.asname or alias.name] = top
 
     def _judge_attribute(self, node: ast.Attribute) -> Iterator[Fault]:
-        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
-            module = self._modules[node.value.id]
-            if node.attr not in names().modules[module]:
+        if isinstance(node.value, ast.Name) and node.value.id in self._reach.aliases:
+            module = self._reach.aliases[node.value.id]
+            if node.attr not in names().modules.get(module, {node.attr}):
                 what = f"MicroPython's {module} has no {node.attr}"
                 yield self._fault(node, "module-name", what)
-        elif node.attr in names().host_methods - self._ours:
+        elif node.attr in names().host_methods - self._own:
             yield self._fault(node, "method", f"MicroPython's types have no {node.attr}")
-
-
-def _without_annotations(node: ast.AST) -> Iterator[ast.AST]:
-    for field, value in ast.iter_fields(node):
-        if field in {"annotation", "returns"}:
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield child
-
-
-def _asked_by_hasattr(test: ast.expr) -> frozenset[str]:
-    return frozenset(
-        call.args[1].value
-        for call in ast.walk(test)
-        if isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "hasattr"
-        and isinstance(call.args[1], ast.Constant)
-        and isinstance(call.args[1].value, str)
-    )
-
-
-def _catches_import_error(node: ast.Try) -> bool:
-    return any(h.type is not None and "ImportError" in ast.unparse(h.type) for h in node.handlers)
-
-
-def _interpreter_flags(tree: ast.Module) -> Iterator[str]:
-    """Names assigned at the top from `sys.implementation.name == "micropython"`."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            test = ast.unparse(node.value)
-            if test.endswith("implementation.name == 'micropython'"):
-                yield node.targets[0].id
 
 
 def _bound_names(tree: ast.Module) -> frozenset[str]:
@@ -317,7 +237,8 @@ def faults(sources: Iterable[Source]) -> list[Fault]:
     """Everything that MicroPython would refuse or take otherwise."""
     sources = list(sources)
     own = _own_attributes(sources)
-    return sorted(fault for source in sources for fault in _Walk(source, own).faults())
+    flags = flags_of(source.tree for source in sources)
+    return sorted(fault for source in sources for fault in _Judge(source, own, flags).faults())
 
 
 def main() -> int:

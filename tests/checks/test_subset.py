@@ -49,6 +49,10 @@ def test_names_are_those_of_the_interpreter(micropython: Path) -> None:
         ("try:\n    pass\nexcept TimeoutError:\n    pass", "builtin"),
         ("vars()", "builtin"),
         ("import termios", "import"),
+        (
+            "def f():\n    if sys.implementation.name == 'cpython':\n        return 1\n    vars()",
+            "builtin",
+        ),
         ("if sys.implementation.name != 'cpython':\n    import typing", "import"),
         ("if sys.implementation.name == 'cpython':\n    pass\nelse:\n    import typing", "import"),
     ],
@@ -67,6 +71,9 @@ def test_what_micropython_lacks_is_found(text: str, code: str) -> None:
         "if sys.implementation.name != 'micropython':\n    import signal",
         "if sys.implementation.name == 'micropython':\n    pass\nelse:\n    import signal",
         "MICRO = sys.implementation.name == 'micropython'\nif not MICRO:\n    import signal",
+        "MICRO = sys.implementation.name == 'micropython'\nx = 1 if MICRO else vars()",
+        "MICRO = sys.implementation.name == 'micropython'\n"
+        "def f():\n    if MICRO:\n        return 1\n    return vars()",
         "try:\n    from cryptolib import aes\nexcept ImportError:\n    import cryptography",
         "import os\nif hasattr(os, 'fsync'):\n    os.fsync(1)",
         "import sys\nif hasattr(sys, 'print_exception'):\n    pass\nelse:\n    import traceback",
