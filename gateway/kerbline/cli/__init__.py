@@ -9,7 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -35,6 +35,10 @@ def main() -> NoReturn:
         status = EXIT_INTERRUPTED
     except BrokenPipeError:  # `kerbline ... | head`
         sys.stderr.close()
+        status = 1
+    except OSError as error:  # no permission, no space, a folder that is a file
+        where = f": {error.filename}" if error.filename else ""
+        click.echo(f"kerbline: {error.strerror or error}{where}", err=True)
         status = 1
     sys.exit(status)
 
@@ -80,13 +84,12 @@ def run(context: click.Context, config: Path) -> int:
 @click.option("--json", "report", type=_FILE, help="Write the report to this file, too.")
 @click.option("--broker", type=click.Choice(["nats", "mosquitto"]), default="nats")
 @click.option("--keep", type=_FILE, help="Keep all files of the run in this folder.")
-def demo(
-    *, headless: bool, seconds: float, report: Path | None, broker: str, keep: Path | None
-) -> int:
+@click.option("--record", type=_FILE, help="Draw what was to be seen as an SVG.")
+def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     """Simulate a street, serve it, and count at the end whether anything was lost."""
     from kerbline.demo import main as tell
 
-    return tell(headless=headless, seconds=seconds, report=report, broker=broker, keep=keep)
+    return tell(**options)
 
 
 def _say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

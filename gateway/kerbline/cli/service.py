@@ -8,7 +8,7 @@ import signal
 import traceback
 from types import TracebackType
 
-from kerbline import agent
+from kerbline.agent import run as serve
 from kerbline.config import Config
 from kerbline.errors import KerblineError
 
@@ -34,17 +34,16 @@ def run(config: Config, *, verbose: bool) -> int:
     """Serve until asked to stop; the exit status. Raises KerblineError for an expected failure."""
     _log(verbose=verbose)
     try:
-        return asyncio.run(_serve(config))
+        return asyncio.run(_until_stopped(config))
     except BaseExceptionGroup as group:
-        expected, bugs = group.split(KerblineError)
-        if bugs is not None or expected is None:
+        if group.split((KerblineError, OSError))[1] is not None:
             raise
-        raise _first(expected) from None
+        raise _first(group) from None
 
 
-async def _serve(config: Config) -> int:
+async def _until_stopped(config: Config) -> int:
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(agent.run(config))
+    task = asyncio.create_task(serve(config))
     statuses: list[int] = []
 
     def stop(status: int) -> None:
@@ -61,11 +60,10 @@ async def _serve(config: Config) -> int:
     return statuses[0] if statuses else EXIT_STOPPED
 
 
-def _first(group: BaseExceptionGroup[KerblineError]) -> KerblineError:
-    error: BaseException = group
+def _first(error: BaseException) -> BaseException:
+    """The first failure of several tasks that ended each other."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, KerblineError)
     return error
 
 

@@ -1,0 +1,131 @@
+"""The command as a user meets it: a process, its words, its exit status, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "kerbline"]
+LEAN = '[gateway]\nid = "gw"\nstate_dir = "state"\n'
+START_S = 1.5
+
+
+def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=20)
+    assert "Traceback" not in done.stderr + done.stdout
+    return done
+
+
+@contextmanager
+def running(config: Path) -> Iterator[subprocess.Popen[str]]:
+    """A gateway that has told a systemd of ours that it is ready."""
+    address = str(config.parent / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd.settimeout(10)
+        process = subprocess.Popen(
+            [*COMMAND, "run", str(config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "NOTIFY_SOCKET": address},
+        )
+        try:
+            assert systemd.recv(100) == b"READY=1"
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_the_version_is_said() -> None:
+    done = kerbline("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "kerbline")
+
+
+def test_a_good_config_is_called_good(tmp_path: Path) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN)
+    done = kerbline("check", path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path}: good; 0 nodes")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_fault_is_said_on_a_line_of_its_own(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN + '[mqqt]\n[store]\nmax_bytes = "2 GB"\n')
+    done = kerbline(command, path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        f"{path}:4: mqqt: is not a key that belongs here; did you mean mqtt?",
+        f'{path}:6: store.max_bytes: "2 GB" where a whole number belongs; write a whole number',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["check", "/no/such.toml"], 2, '"/no/such.toml" does not exist'),
+        (["check", "/"], 2, '"/" is not a file'),
+        (["check"], 2, "Missing argument 'CONFIG'"),
+        (["chek", "x"], 2, "No such command 'chek'"),
+        (["demo", "--seconds", "1"], 2, "1.0 is not in the range"),
+    ],
+)
+def test_a_wrong_call_is_answered_in_words(words: list[str], status: int, said: str) -> None:
+    done = kerbline(*words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+
+
+def test_a_state_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN)
+    (tmp_path / "state").write_text("a file")
+    done = kerbline("run", path)
+    assert done.returncode == 1
+    assert done.stderr == f"kerbline: File exists: {tmp_path}/state\n"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_the_gateway_starts_fast_and_stops_in_order(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN)
+    began = time.monotonic()
+    with running(path) as process:
+        assert time.monotonic() - began < START_S
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+    assert "Traceback" not in said
+    assert "a fault of ours" not in said
+    assert process.returncode == status
+
+
+def test_a_lean_config_imports_neither_modbus_nor_mqtt(tmp_path: Path) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN)
+    watch = (
+        "import sys, asyncio, pathlib, kerbline.agent, kerbline.config\n"
+        f"config = kerbline.config.load(pathlib.Path({str(path)!r}))\n"
+        "async def main():\n"
+        "    task = asyncio.create_task(kerbline.agent.run(config))\n"
+        "    await asyncio.wait([task], timeout=0.2)\n"
+        "    task.cancel()\n"
+        "    await asyncio.wait([task])\n"
+        "asyncio.run(main())\n"
+        "print(*sorted({'pymodbus', 'serial', 'aiomqtt', 'click'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
