@@ -13,40 +13,32 @@ Found = tuple[faults.Path, object]
 
 def check(reader: Reader) -> None:
     """Keep a fault for each name given twice and each reference to nothing."""
+    devices = ("modbus", "*", "device", "*")
+    lamps = list(reader.select("dimming", "*", "lamps", "*"))
+    meters = list(reader.select("leak", "*", "meter"))
+    node_lines = (found for found in reader.select("node", "*", "port") if found[1] != UDP)
     _once(reader, reader.select("node", "*", "id"))
-    _once(
-        reader,
-        [
-            *reader.select("node", "*", "asset"),
-            *reader.select("modbus", "*", "device", "*", "asset"),
-        ],
-    )
-    _once(reader, [*_node_lines(reader), *reader.select("modbus", "*", "port")])
+    _once(reader, [*reader.select("node", "*", "asset"), *reader.select(*devices, "asset")])
+    _once(reader, [*node_lines, *reader.select("modbus", "*", "port")])
     _once(reader, reader.select("modbus", "*", "name"))
-    for bus, _ in list(reader.select("modbus", "*", "port")):
-        _once(reader, reader.select(*bus[:2], "device", "*", "unit"))
-    for device, _ in list(reader.select("modbus", "*", "device", "*", "unit")):
-        _once(reader, reader.select(*device[:4], "register", "*", "name"))
-    _once(reader, reader.select("dimming", "*", "lamps", "*"))
-    _once(reader, reader.select("leak", "*", "meter"))
-    _refer(reader, reader.select("dimming", "*", "lamps", "*"), "streetlight")
-    _refer(reader, reader.select("leak", "*", "meter"), "water_meter")
+    _once(reader, reader.select(*devices, "unit"), within=2)
+    _once(reader, reader.select(*devices, "register", "*", "name"), within=4)
+    _once(reader, lamps)
+    _once(reader, meters)
+    _refer(reader, lamps, "streetlight")
+    _refer(reader, meters, "water_meter")
     _udp(reader)
 
 
-def _node_lines(reader: Reader) -> Iterable[Found]:
-    return (found for found in reader.select("node", "*", "port") if found[1] != UDP)
-
-
-def _once(reader: Reader, found: Iterable[Found]) -> None:
+def _once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
+    """A value may stand once among all whose paths begin with the same `within` parts."""
     first: dict[object, faults.Path] = {}
     for path, value in found:
-        before = first.setdefault(value, path)
+        before = first.setdefault((path[:within], value), path)
         if before != path:
             where = f"{faults.spelled(before)}, line {reader.line(before)}"
-            reader.complain(
-                path, f"{faults.shown(value)} stands at {where} already", "write another one"
-            )
+            problem = f"{faults.shown(value)} stands at {where} already"
+            reader.complain(path, problem, "write another one")
 
 
 def _refer(reader: Reader, found: Iterable[Found], kind: str) -> None:

@@ -42,6 +42,24 @@ class Key:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What may stand at a key."""
+
+    plain: object  # a type; of a tuple, tuple[element]
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A field of a section and its key in the file."""
+
+    field: str
+    key: str
+    shape: Shape
+    required: bool
+
+
 class Unusable:
     """Stands where no value could be made; an object that holds one never leaves this room."""
 
@@ -58,6 +76,7 @@ class Reader:
         self._file = file
         self._folder = folder
         self._lines = lines
+        self._entries: dict[type, tuple[Entry, ...]] = {}
 
     def complain(self, path: faults.Path, problem: str, remedy: str) -> None:
         """Keep a fault at the line of `path`, or of the nearest table around it."""
@@ -80,35 +99,35 @@ class Reader:
 
     def section(self, kind: type, table: Mapping[str, object], path: faults.Path = ()) -> object:
         """An instance of the dataclass `kind`; with faults kept it holds `UNUSABLE` in places."""
-        hints = typing.get_type_hints(kind, include_extras=True)
+        if kind not in self._entries:
+            self._entries[kind] = _entries(kind)
+        entries = self._entries[kind]
         values: dict[str, object] = {}
-        known = []
-        for field in dataclasses.fields(kind):
-            plain, rules, key = _taken_apart(hints[field.name], field.name)
-            known.append(key)
-            if key in table:
-                values[field.name] = self._value(plain, rules, table[key], (*path, key))
-            elif _required(field):
-                values[field.name] = UNUSABLE
-                self.complain((*path, key), "is missing", f"write {_example(plain, key)}")
+        for entry in entries:
+            at = (*path, entry.key)
+            if entry.key in table:
+                values[entry.field] = self._value(entry.shape, table[entry.key], at)
+            elif entry.required:
+                values[entry.field] = UNUSABLE
+                self.complain(at, "is missing", f"write {_example(entry)}")
+        known = [entry.key for entry in entries]
         for key in table:
             if key not in known:
                 self.complain((*path, key), "is not a key that belongs here", _hint(key, known))
         return kind(**values)
 
-    def _value(
-        self, plain: object, rules: tuple[Rule, ...], raw: object, path: faults.Path
-    ) -> object:
+    def _value(self, shape: Shape, raw: object, path: faults.Path) -> object:
+        plain = shape.plain
         if dataclasses.is_dataclass(plain):
             assert isinstance(plain, type)
             return self._table(plain, raw, path)
         if typing.get_origin(plain) is tuple:
-            value = self._list(typing.get_args(plain)[0], raw, path)
+            value = self._list(_shape(typing.get_args(plain)[0]), raw, path)
         else:
             value = self._scalar(plain, raw, path)
         if value is UNUSABLE:
             return value
-        for rule in rules:
+        for rule in shape.rules:
             complaint = rule.judge(value)
             if complaint is not None:
                 self.complain(path, complaint.problem, complaint.remedy)
@@ -122,11 +141,11 @@ class Reader:
         self.complain(path, f"{_named(raw)} where a table belongs", f"write [{_header(path)}]")
         return UNUSABLE
 
-    def _list(self, element: object, raw: object, path: faults.Path) -> object:
-        plain, rules, _ = _taken_apart(element, "")
+    def _list(self, element: Shape, raw: object, path: faults.Path) -> object:
         if isinstance(raw, list):
-            return tuple(self._value(plain, rules, each, (*path, i)) for i, each in enumerate(raw))
-        form = f"[[{_header(path)}]]" if dataclasses.is_dataclass(plain) else "a list in [ ]"
+            return tuple(self._value(element, each, (*path, i)) for i, each in enumerate(raw))
+        is_table = dataclasses.is_dataclass(element.plain)
+        form = f"[[{_header(path)}]]" if is_table else "a list in [ ]"
         self.complain(path, f"{_named(raw)} where a list belongs", f"write {form}")
         return UNUSABLE
 
@@ -150,29 +169,35 @@ class Reader:
         return UNUSABLE
 
 
-def _taken_apart(hint: object, name: str) -> tuple[object, tuple[Rule, ...], str]:
-    """A field's hint as its plain type, its rules and its key in the file."""
-    plain, *marks = typing.get_args(hint) if _is_annotated(hint) else (hint,)
-    plain = _without_none(plain)
-    if _is_annotated(plain):  # Annotated[Path, SecretFile()] | None
-        plain, *inner = typing.get_args(plain)
-        marks += inner
-    keys = [mark.name for mark in marks if isinstance(mark, Key)]
-    return plain, tuple(mark for mark in marks if not isinstance(mark, Key)), (keys or [name])[0]
+def _entries(kind: type) -> tuple[Entry, ...]:
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return tuple(
+        Entry(
+            field.name,
+            key=_key(hints[field.name]) or field.name,
+            shape=_shape(hints[field.name]),
+            required=field.default is field.default_factory is dataclasses.MISSING,
+        )
+        for field in dataclasses.fields(kind)
+    )
 
 
-def _is_annotated(hint: object) -> bool:
-    return typing.get_origin(hint) is typing.Annotated
+def _key(hint: object) -> str:
+    marks = typing.get_args(hint)
+    return next((mark.name for mark in marks if isinstance(mark, Key)), "")
 
 
-def _without_none(plain: object) -> object:
-    if typing.get_origin(plain) in (types.UnionType, typing.Union):
-        return next(each for each in typing.get_args(plain) if each is not types.NoneType)
-    return plain
-
-
-def _required(field: dataclasses.Field[typing.Any]) -> bool:
-    return field.default is field.default_factory is dataclasses.MISSING
+def _shape(hint: object) -> Shape:
+    """A hint without `Annotated` and `| None`, in whatever order they stand around each other."""
+    rules: tuple[Rule, ...] = ()
+    while True:
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, *marks = typing.get_args(hint)
+            rules += tuple(mark for mark in marks if not isinstance(mark, Key))
+        elif typing.get_origin(hint) in (types.UnionType, typing.Union):
+            hint = next(each for each in typing.get_args(hint) if each is not types.NoneType)
+        else:
+            return Shape(hint, rules)
 
 
 def _named(raw: object) -> str:
@@ -185,12 +210,13 @@ def _header(path: faults.Path) -> str:
     return ".".join(part for part in path if isinstance(part, str))
 
 
-def _example(plain: object, key: str) -> str:
+def _example(entry: Entry) -> str:
+    plain = entry.shape.plain
     if dataclasses.is_dataclass(plain):
-        return f"[{key}]"
+        return f"[{entry.key}]"
     if typing.get_origin(plain) is tuple:
-        return f"{key} = [ ... ]"
-    return f"{key} = " + ('"..."' if plain in (str, Path) else "...")
+        return f"{entry.key} = [ ... ]"
+    return f"{entry.key} = " + ('"..."' if plain in (str, Path) else "...")
 
 
 def _hint(key: str, known: list[str]) -> str:
