@@ -29,6 +29,7 @@ def machine(tmp_path: Path) -> Path:
 def give(machine: Path, name: str, script: str) -> None:
     """Puts a program on the machine's PATH."""
     program = machine / "bin" / name
+    program.unlink(missing_ok=True)  # it may be a link to the real one
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
 
