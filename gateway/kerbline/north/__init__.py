@@ -1,1 +1,1 @@
-""
+"""Northbound: what the city gets, and what it orders."""

@@ -1,0 +1,190 @@
+"""From a message of the city to a command, or to the reason why it is none. Pure.
+
+Nothing here is authorised: who may publish to a command topic is the broker's to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from kerbline.errors import KerblineError
+from kerbline.model import Command, CommandResult, CommandState
+from kerbline.north.port import Message
+from kerbline.north.topics import Topics
+
+MAX_PAYLOAD_BYTES = 4_096
+MAX_AHEAD_MS = 24 * 3_600_000  # an order for later than tomorrow is a schedule's work
+_ID = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
+_FIELDS = frozenset(["id", "operation", "arguments", "expires_at"])
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A whole number from `low` to `high`; needed when it has no `default`."""
+
+    low: int
+    high: int
+    default: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What may be asked of assets of `kinds`; `arguments` in the order of the wire."""
+
+    kinds: frozenset[str]
+    arguments: Mapping[str, Argument]
+
+
+_LAMPS = frozenset(["streetlight"])
+_NODES = frozenset(["streetlight", "water_meter", "air_quality"])
+
+OPERATIONS: Mapping[str, Operation] = {
+    "set_level": Operation(
+        _LAMPS,
+        {
+            "level_pct": Argument(0, 100),
+            "hold_s": Argument(0, 86_400, default=0),
+            "fade_ms": Argument(0, 60_000, default=0),
+        },
+    ),
+    "release": Operation(_LAMPS, {}),
+    "identify": Operation(_NODES, {"seconds": Argument(1, 600, default=30)}),
+    "reboot": Operation(_NODES, {}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a message is no command: `reason` is a stable word, `command_id` empty if unreadable."""
+
+    command_id: str
+    asset: str
+    reason: str
+    detail: str = ""
+
+    def result(self, at_ms: int) -> CommandResult:
+        """The answer for the sender."""
+        reason = f"{self.reason}: {self.detail}" if self.detail else self.reason
+        return CommandResult(self.command_id, self.asset, CommandState.REJECTED, reason, at_ms)
+
+
+class _Refused(KerblineError):
+    """A reason and its detail, on their way to a Rejection."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+def parse(
+    message: Message, topics: Topics, kinds: Mapping[str, str], now_ms: int
+) -> Command | Rejection | None:
+    """The command in `message`, or its rejection; None when the topic is not a command's.
+
+    `kinds` is the kind of each asset, `now_ms` real UTC.
+    """
+    asset = topics.commanded(message.topic)
+    if asset is None:
+        return None
+    try:
+        body = _body(message)
+    except _Refused as refused:
+        return Rejection("", asset, refused.reason, refused.detail)
+    command_id = body.get("id")
+    if not isinstance(command_id, str) or not _ID.fullmatch(command_id):
+        reason = "missing_id" if command_id is None else "bad_id"
+        return Rejection("", asset, reason, "1 to 64 of A-Z a-z 0-9 . _ : @ / -")
+    try:
+        if message.retained:
+            # It lies at the broker for ever and would run again at every reconnect.
+            raise _Refused("retained", "publish commands without the retain flag")
+        expires_at_ms = _expiry(body, now_ms)
+        operation, arguments = _order(body, asset, kinds)
+    except _Refused as refused:
+        return Rejection(command_id, asset, refused.reason, refused.detail)
+    return Command(command_id, asset, operation, arguments, expires_at_ms, "mqtt")
+
+
+def _body(message: Message) -> dict[str, Any]:
+    if len(message.payload) > MAX_PAYLOAD_BYTES:
+        raise _Refused("too_long", f"at most {MAX_PAYLOAD_BYTES} bytes")
+    try:
+        body = orjson.loads(message.payload)
+    except orjson.JSONDecodeError:
+        raise _Refused("not_json") from None
+    if not isinstance(body, dict):
+        raise _Refused("not_json", "an object is expected")
+    return body
+
+
+def _expiry(body: Mapping[str, Any], now_ms: int) -> int:
+    expires = body.get("expires_at")
+    match expires:
+        case None:
+            raise _Refused("missing_expiry", "expires_at: RFC 3339 or ms since 1970")
+        case bool():
+            raise _Refused("bad_expiry")
+        case int():
+            expires_at_ms = expires
+        case str():
+            expires_at_ms = _instant_ms(expires)
+        case _:
+            raise _Refused("bad_expiry")
+    if expires_at_ms <= now_ms:
+        raise _Refused("expired")
+    if expires_at_ms > now_ms + MAX_AHEAD_MS:
+        raise _Refused("bad_expiry", "more than 24 h ahead")
+    return expires_at_ms
+
+
+def _instant_ms(text: str) -> int:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise _Refused("bad_expiry", "not RFC 3339") from None
+    if instant.tzinfo is None:
+        raise _Refused("bad_expiry", "without a time zone")
+    return int(instant.timestamp() * 1000)
+
+
+def _order(
+    body: Mapping[str, Any], asset: str, kinds: Mapping[str, str]
+) -> tuple[str, dict[str, int]]:
+    if unknown := sorted(body.keys() - _FIELDS):
+        raise _Refused("unknown_field", unknown[0][:40])
+    if asset not in kinds:
+        raise _Refused("unknown_asset")
+    name = body.get("operation")
+    operation = OPERATIONS.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str) or operation is None:
+        raise _Refused("unknown_operation", "one of " + " ".join(OPERATIONS))
+    if kinds[asset] not in operation.kinds:
+        raise _Refused("unsupported", f"{name} on a {kinds[asset]}")
+    given = body.get("arguments", {})
+    if not isinstance(given, dict):
+        raise _Refused("wrong_type", "arguments: an object is expected")
+    if unknown := sorted(given.keys() - operation.arguments.keys()):
+        raise _Refused("unknown_argument", unknown[0][:40])
+    return name, {
+        label: _value(label, argument, given.get(label))
+        for label, argument in operation.arguments.items()
+    }
+
+
+def _value(label: str, argument: Argument, given: object) -> int:
+    if given is None:
+        if argument.default is None:
+            raise _Refused("missing_argument", label)
+        return argument.default
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise _Refused("wrong_type", f"{label}: a whole number is expected")
+    if not argument.low <= given <= argument.high:
+        raise _Refused("out_of_range", f"{label}: {argument.low} to {argument.high}")
+    return given

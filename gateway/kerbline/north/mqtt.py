@@ -1,0 +1,213 @@
+"""The MQTT port: aiomqtt behind `Port`, each wait raced against the loss of the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiomqtt
+
+from kerbline.north.port import Message, NotConnected
+
+AT_LEAST_ONCE = 1
+MAX_WAITING = 256  # messages received and not yet taken; more are dropped, and logged
+MAX_PENDING_CALLS = 64  # above it aiomqtt warns; the outbox keeps its own, smaller window
+CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 0.5
+ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes its time
+KEEPALIVE_S = 15
+_VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
+
+_log = logging.getLogger(__name__)
+_library_log = _log.getChild("aiomqtt")
+_library_log.setLevel(logging.CRITICAL)  # it warns of what we raise or mend ourselves
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Whom to believe (`ca`) and, with `cert` and `key`, who we are."""
+
+    ca: Path
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the broker is, and as whom we speak to it."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: TlsFiles | None = None
+
+
+class MqttPort:
+    """A `Port` to an MQTT broker: version 5, else 3.1.1; no feature of 5 is needed.
+
+    Sessions are clean: a command sent while we were away is not ours to run later. `will` is
+    published by the broker when we vanish.
+    """
+
+    def __init__(
+        self, address: BrokerAddress, subscriptions: Sequence[str], will: Message | None = None
+    ) -> None:
+        self._address = address
+        self._subscriptions = subscriptions
+        self._will = will
+        self._version: aiomqtt.ProtocolVersion | None = None  # what this broker accepted
+        self._client: aiomqtt.Client | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._lost: asyncio.Future[str] | None = None
+        self._waiting: asyncio.Queue[Message] = asyncio.Queue(MAX_WAITING)
+
+    async def connect(self) -> None:
+        """Connect and subscribe; raises NotConnected."""
+        await self.close()
+        versions = [aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311]
+        for version in [self._version] if self._version else versions:
+            try:
+                self._client = await self._connected(version)
+                self._version = version
+                break
+            except aiomqtt.MqttError as error:
+                # Some brokers answer version 5 with a refusal, others close without a word.
+                refusal = error
+                if isinstance(error, aiomqtt.MqttCodeError) and _code(error) in _VERSION_REFUSED:
+                    self._version = None
+        else:
+            raise NotConnected(f"{self._address.host}:{self._address.port}: {refusal}")
+        self._waiting = asyncio.Queue(MAX_WAITING)
+        self._lost = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.create_task(self._read(self._client, self._lost))
+
+    async def publish(self, message: Message) -> None:
+        """Return when the broker has acknowledged; raises NotConnected."""
+        client, lost = self._live()
+        call = asyncio.ensure_future(
+            client.publish(
+                message.topic,
+                message.payload,
+                AT_LEAST_ONCE,
+                message.retained,
+                timeout=ACK_TIMEOUT_S,
+            )
+        )
+        call.add_done_callback(_noticed)
+        try:
+            await asyncio.wait((call, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                raise NotConnected(lost.result())
+            call.result()
+        except aiomqtt.MqttError as error:
+            raise NotConnected(str(error)) from error
+        finally:
+            call.cancel()
+
+    async def receive(self) -> Message:
+        """The next message; raises NotConnected when the connection is lost."""
+        _, lost = self._live()
+        call = asyncio.ensure_future(self._waiting.get())
+        try:
+            await asyncio.wait((call, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not call.done():
+                raise NotConnected(lost.result())
+            return call.result()
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Disconnect, or let go of a dead connection."""
+        client, self._client = self._client, None
+        reader, self._reader = self._reader, None
+        if client is not None:
+            await _let_go(client)
+        if reader is not None:
+            reader.cancel()
+            await asyncio.wait((reader,))
+
+    def _live(self) -> tuple[aiomqtt.Client, asyncio.Future[str]]:
+        if self._client is None or self._lost is None:
+            raise NotConnected("not connected yet")
+        if self._lost.done():
+            raise NotConnected(self._lost.result())
+        return self._client, self._lost
+
+    async def _connected(self, version: aiomqtt.ProtocolVersion) -> aiomqtt.Client:
+        client = self._new_client(version)
+        try:
+            await client.__aenter__()
+            await client.subscribe([(topic, AT_LEAST_ONCE) for topic in self._subscriptions])
+        except (aiomqtt.MqttError, asyncio.CancelledError):
+            await _let_go(client)
+            raise
+        return client
+
+    def _new_client(self, version: aiomqtt.ProtocolVersion) -> aiomqtt.Client:
+        address, is_5 = self._address, version is aiomqtt.ProtocolVersion.V5
+        client = aiomqtt.Client(
+            address.host,
+            address.port,
+            username=address.username or None,
+            password=address.password or None,
+            identifier=address.client_id,
+            protocol=version,
+            clean_session=None if is_5 else True,
+            keepalive=KEEPALIVE_S,
+            timeout=CONNECT_TIMEOUT_S,
+            max_queued_incoming_messages=MAX_WAITING,
+            logger=_library_log,
+            will=_will(self._will) if self._will else None,
+            tls_params=_tls(address.tls) if address.tls else None,
+        )
+        client.pending_calls_threshold = MAX_PENDING_CALLS
+        return client
+
+    async def _read(self, client: aiomqtt.Client, lost: asyncio.Future[str]) -> None:
+        """Take messages in; its end is how we learn at once that the connection broke."""
+        reason = "closed"
+        try:
+            async for message in client.messages:
+                taken = Message(message.topic.value, message.payload, retained=message.retain)
+                with contextlib.suppress(asyncio.QueueFull):
+                    self._waiting.put_nowait(taken)
+                    continue
+                _log.warning("messages come faster than they are taken: one dropped")
+        except aiomqtt.MqttError as error:
+            reason = str(error.__cause__ or error)
+        finally:
+            lost.set_result(reason)
+
+
+def _will(message: Message) -> aiomqtt.Will:
+    return aiomqtt.Will(message.topic, message.payload, AT_LEAST_ONCE, message.retained)
+
+
+def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
+    return aiomqtt.TLSParameters(
+        ca_certs=str(files.ca),
+        certfile=str(files.cert) if files.cert else None,
+        keyfile=str(files.key) if files.key else None,
+    )
+
+
+async def _let_go(client: aiomqtt.Client) -> None:
+    client.timeout = CLOSE_TIMEOUT_S
+    with contextlib.suppress(aiomqtt.MqttError):
+        await client.__aexit__(None, None, None)
+
+
+def _noticed(call: asyncio.Future[None]) -> None:
+    """Look at the outcome, or the loop would complain of one that lost the race to `lost`."""
+    if not call.cancelled():
+        call.exception()
+
+
+def _code(error: aiomqtt.MqttCodeError) -> int | None:
+    return error.rc if isinstance(error.rc, int) or error.rc is None else error.rc.value

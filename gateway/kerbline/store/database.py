@@ -1,0 +1,235 @@
+"""The database file: its tables, its settings, its one owner, and what its errors mean."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kerbline.errors import KerblineError
+
+FORMAT = 1
+PAGE_BYTES = 4096
+# A hot page goes to the log at each commit but to the file once a checkpoint: make those rare.
+CHECKPOINT_PAGES = 2000
+LOG_BYTES = 16_000_000
+
+TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+-- One row a commit: `body` is zlib-compressed JSON, an array of entries (see entries.py).
+CREATE TABLE batch (
+    seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, entries INTEGER NOT NULL, body BLOB NOT NULL);
+-- Record numbers held, as of batch meta.folded; the rest follows from the batches after it.
+CREATE TABLE held (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, epoch INTEGER NOT NULL, spans TEXT NOT NULL,
+    UNIQUE (source, epoch));
+CREATE TABLE latest (
+    asset TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (asset, kind)) WITHOUT ROWID;
+CREATE TABLE cursor (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE boot_anchor (
+    id INTEGER PRIMARY KEY, node TEXT NOT NULL, boot_id INTEGER NOT NULL,
+    street_ms INTEGER NOT NULL, uncertainty_ms INTEGER NOT NULL, UNIQUE (node, boot_id));
+CREATE TABLE command (
+    id TEXT PRIMARY KEY, asset TEXT NOT NULL, operation TEXT NOT NULL, arguments TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,
+    reason TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE command_audit (
+    id INTEGER PRIMARY KEY, command TEXT NOT NULL, at_ms INTEGER NOT NULL,
+    state TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX command_audit_command ON command_audit (command);
+"""
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BLOCKED = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+)
+
+
+class StoreError(KerblineError):
+    """Base of the store's errors: `code` is stable, the text says what to do."""
+
+    code = "store"
+
+
+class StoreBlocked(StoreError):
+    """The disk refuses for now (full, read-only, failing); nothing was changed; try again later."""
+
+    code = "store_blocked"
+
+
+class StoreCorrupt(StoreError):
+    """The file is no longer a sound database; the next open looks at every page of it."""
+
+    code = "store_corrupt"
+
+
+class StoreTooNew(StoreError):
+    """A newer kerbline wrote this store; it is left as it is."""
+
+    code = "store_too_new"
+
+
+class StoreTaken(StoreError):
+    """Another process has this store open."""
+
+    code = "store_taken"
+
+
+@contextmanager
+def faults(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours; one that tells of damage also marks the file for a check."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if primary in _DAMAGED:
+            _suspect(path).touch()
+            raise StoreCorrupt(f"{path} is damaged ({error}): restart to set it aside") from error
+        if primary in _BLOCKED:
+            raise StoreBlocked(f"{path}: {error}: free space or mend the disk") from error
+        raise
+
+
+class Database:
+    """One open database file, held by one process; `quarantined` says where a damaged one went."""
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, lock: int, quarantined: Path | None
+    ) -> None:
+        self.path = path
+        self.connection = connection
+        self.quarantined = quarantined
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open or create; a damaged file is set aside whole and a new one begun.
+
+        A street cabinet has nobody to ask: to refuse would stop lamps and lose what the nodes
+        hold too. So the gateway goes on, says so upstream, and the old file stays for study.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = _locked(path)
+        quarantined = None
+        try:
+            try:
+                connection = _opened(path)
+            except StoreCorrupt:
+                quarantined = _set_aside(path)
+                connection = _opened(path)
+        except (StoreError, OSError):
+            os.close(lock)
+            raise
+        return cls(path, connection, lock, quarantined)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, durable when it returns; raises StoreBlocked or StoreCorrupt."""
+        with faults(self.path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.connection
+                self.connection.execute("COMMIT")
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query; raises StoreBlocked or StoreCorrupt."""
+        with faults(self.path):
+            yield from self.connection.execute(query, values)
+
+    def used_bytes(self) -> int:
+        """Bytes of the pages in use; freed pages are used again before the file grows."""
+        with faults(self.path):
+            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+            (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
+            (page_bytes,) = self.connection.execute("PRAGMA page_size").fetchone()
+        return int((pages - free) * page_bytes)
+
+    def close(self) -> None:
+        """Fold the log into the file and let go of it."""
+        self.connection.close()
+        os.close(self._lock)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    with faults(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            # Before the first page is written, for it can't be changed after.
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=OFF")  # Debian's default rewrites the deleted
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+            _check(path, connection)
+            _make_tables(path, connection)
+        except (sqlite3.Error, StoreError):
+            connection.close()
+            raise
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    """Look at every page when an earlier run met damage; it takes about a second a gigabyte."""
+    if not _suspect(path).exists():
+        return
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise StoreCorrupt(f"{path} is damaged: {verdict}")
+    _suspect(path).unlink()
+
+
+def _make_tables(path: Path, connection: sqlite3.Connection) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > FORMAT:
+        raise StoreTooNew(
+            f"{path} has format {found}, this kerbline knows {FORMAT}: install the newer one again"
+        )
+    if found == 0:
+        connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
+
+
+def _locked(path: Path) -> int:
+    """A file descriptor with the lock that makes this process the one owner; freed by its death."""
+    lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise StoreTaken(f"{path} is in use: stop the other kerbline first") from None
+    return lock
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1
+    while (target := _beside(path, f".damaged-{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm", ""):
+        part = _beside(path, suffix)
+        if part.exists():
+            part.rename(_beside(target, suffix))
+    _suspect(path).unlink(missing_ok=True)
+    return target
+
+
+def _suspect(path: Path) -> Path:
+    return _beside(path, ".suspect")
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,108 @@
+"""How an entry of the durable log is written: flat JSON that any language reads."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from kerbline.model import Alarm, Entry, Gap, Key, Reading, Severity
+
+# Level 1 brings a reading from 280 bytes to about 40; level 6 saves little more in thrice the time.
+COMPRESSION = 1
+
+
+class Garbled(ValueError):
+    """Bytes that are no batch body."""
+
+
+def packed(entries: Sequence[Entry]) -> bytes:
+    """The body of a batch: zlib over a JSON array with one flat object an entry."""
+    return zlib.compress(orjson.dumps([to_json(entry) for entry in entries]), COMPRESSION)
+
+
+def unpacked(body: bytes) -> tuple[Entry, ...]:
+    """The entries of a batch body; raises Garbled."""
+    try:
+        return tuple([from_json(item) for item in orjson.loads(zlib.decompress(body))])
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
+        raise Garbled(str(error)) from error
+
+
+def to_json(entry: Entry) -> dict[str, Any]:
+    """One entry as a flat object whose "type" tells which."""
+    if isinstance(entry, Reading):
+        return {
+            "type": "reading",
+            "source": entry.key.source,
+            "epoch": entry.key.epoch,
+            "number": entry.key.number,
+            "asset": entry.asset,
+            "kind": entry.kind,
+            "observed_at_ms": entry.observed_at_ms,
+            "uncertainty_ms": entry.uncertainty_ms,
+            "values": dict(entry.values),
+            "quality": entry.quality,
+            "received_at_ms": entry.received_at_ms,
+        }
+    if isinstance(entry, Gap):
+        return {
+            "type": "gap",
+            "source": entry.source,
+            "epoch": entry.epoch,
+            "first": entry.first,
+            "last": entry.last,
+            "reason": entry.reason,
+            "declared_at_ms": entry.declared_at_ms,
+        }
+    return {
+        "type": "alarm",
+        "source": entry.key.source,
+        "epoch": entry.key.epoch,
+        "number": entry.key.number,
+        "asset": entry.asset,
+        "rule": entry.rule,
+        "active": entry.active,
+        "severity": entry.severity,
+        "observed_at_ms": entry.observed_at_ms,
+        "evidence": dict(entry.evidence),
+    }
+
+
+def from_json(item: dict[str, Any]) -> Entry:
+    """The inverse of to_json; raises KeyError, TypeError or ValueError on anything else."""
+    kind = item["type"]
+    if kind == "gap":
+        return Gap(
+            item["source"],
+            item["epoch"],
+            item["first"],
+            item["last"],
+            item["reason"],
+            item["declared_at_ms"],
+        )
+    key = Key(item["source"], item["epoch"], item["number"])
+    if kind == "reading":
+        return Reading(
+            key,
+            item["asset"],
+            item["kind"],
+            item["observed_at_ms"],
+            item["uncertainty_ms"],
+            item["values"],
+            tuple(item["quality"]),
+            item["received_at_ms"],
+        )
+    if kind != "alarm":
+        raise ValueError(f"unknown entry type {kind!r}")
+    return Alarm(
+        key,
+        item["asset"],
+        item["rule"],
+        item["active"],
+        Severity(item["severity"]),
+        item["observed_at_ms"],
+        item["evidence"],
+    )

@@ -1,0 +1,161 @@
+"""Group commit: many entries, one durable write; and the one thread that touches the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import ParamSpec, TypeVar
+
+from kerbline.model import Command, CommandResult, Entry, Reading
+from kerbline.store.database import StoreBlocked
+from kerbline.store.store import Anchor, Batch, Committed, Notes, Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MAX_GROUP = 500  # entries a commit at most, so that a backlog is not one huge row
+MAX_OUTCOMES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPolicy:
+    """Commit at `readings` entries or `interval_s` after the first; wait at `max_pending`."""
+
+    readings: int = 100
+    interval_s: float = 10.0
+    max_pending: int = 10_000
+    retry_s: float = 2.0  # after the disk refused
+
+
+class GroupCommit:
+    """The only way to a Store while an event loop runs.
+
+    `run` is its task. Entries go in by `put`, what became durable comes out of `committed`.
+    Gaps and alarms are committed at once. When the disk refuses, the group is kept and tried
+    again; `put` waits while `max_pending` entries are not durable, so that nothing is dropped.
+    """
+
+    def __init__(self, store: Store, policy: GroupPolicy, utc_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._policy = policy
+        self._utc_ms = utc_ms
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._pending: deque[Entry] = deque()
+        self._notes = Notes()
+        self._first_at = 0.0  # loop time at which the oldest of what waits came
+        self._urgent = False
+        self._stopping = False
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._done: asyncio.Queue[Committed] = asyncio.Queue(64)
+        self.blocked = ""  # why the disk refuses, empty when it does not
+
+    @property
+    def pending(self) -> int:
+        """Entries that are not durable yet."""
+        return len(self._pending)
+
+    async def put(self, entry: Entry) -> None:
+        """Hand over an entry; waits for room, never drops."""
+        while len(self._pending) >= self._policy.max_pending:
+            self._room.clear()
+            await self._room.wait()
+        self._begin()
+        self._pending.append(entry)
+        self._urgent = self._urgent or not isinstance(entry, Reading)
+        if self._urgent or len(self._pending) in (1, self._policy.readings):
+            self._changed.set()
+
+    def save_cursor(self, sink: str, seq: int) -> None:
+        """Note that `sink` delivered all up to batch `seq`; durable with the next commit."""
+        self._begin()
+        self._notes.cursors[sink] = seq
+
+    def save_anchor(self, node: str, boot_id: int, anchor: Anchor) -> None:
+        """Note when a boot began; durable with the next commit, as the readings that it dates."""
+        self._begin()
+        self._notes.anchors[node, boot_id] = anchor
+
+    def log_outcome(self, command: Command, result: CommandResult) -> None:
+        """Note a command of our own with its outcome for the audit, durable with the next commit.
+
+        While the disk refuses, those above MAX_OUTCOMES are dropped, oldest first.
+        """
+        self._begin()
+        self._notes.outcomes.append((command, result))
+        del self._notes.outcomes[:-MAX_OUTCOMES]
+
+    async def committed(self) -> Committed:
+        """The next group that became durable, in order; to be pulled, or committing stops."""
+        return await self._done.get()
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a method of the store in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
+
+    async def read(self, after: int, limit: int) -> list[Batch]:
+        """Store.read, in the store's thread."""
+        return await self.call(self._store.read, after, limit)
+
+    async def run(self) -> None:
+        """Commit what is due; after `stop` the rest, then return. Raises StoreCorrupt."""
+        while True:
+            await self._due()
+            if self._pending or self._notes:
+                await self._commit()
+            elif self._stopping:
+                return
+
+    def stop(self) -> None:
+        """Let `run` commit what waits and return."""
+        self._stopping = True
+        self._changed.set()
+
+    async def close(self) -> None:
+        """Close the store; after `run` has ended."""
+        await self.call(self._store.close)
+        self._worker.shutdown()
+
+    def _begin(self) -> None:
+        if not self._pending and not self._notes:
+            self._first_at = asyncio.get_running_loop().time()
+            self._changed.set()
+
+    async def _due(self) -> None:
+        """Wait until something is to be committed now, or `stop`."""
+        while not (self._urgent or self._stopping or len(self._pending) >= self._policy.readings):
+            wait_s = None
+            if self._pending or self._notes:
+                age_s = asyncio.get_running_loop().time() - self._first_at
+                wait_s = self._policy.interval_s - age_s
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    async def _commit(self) -> None:
+        group = list(islice(self._pending, MAX_GROUP))
+        notes, self._notes = self._notes, Notes()
+        self._urgent = False
+        while True:
+            try:
+                committed = await self.call(self._store.append, group, self._utc_ms(), notes)
+                break
+            except StoreBlocked as error:
+                self.blocked = str(error)
+                await asyncio.sleep(self._policy.retry_s)
+        self.blocked = ""
+        for _ in group:
+            self._pending.popleft()
+        self._first_at = asyncio.get_running_loop().time()
+        self._urgent = self._urgent or len(group) == MAX_GROUP
+        self._room.set()
+        if group:
+            await self._done.put(committed)

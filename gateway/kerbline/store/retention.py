@@ -1,0 +1,114 @@
+"""What the log lets go of, and in which order, when it is old or too big; every loss is a gap.
+
+First what every sink delivered, oldest first. Only then, over the cap, undelivered telemetry,
+then events and meter readings; alarms and gaps never.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kerbline.model import Entry, Gap, Reading
+from kerbline.store.database import Database
+from kerbline.store.entries import Garbled, packed, unpacked
+from kerbline.store.holdings import LAST_NUMBER, spans
+
+CHUNK_BATCHES = 64
+STORE_FULL = "store_full"
+DEAR_KINDS = frozenset(["water_meter", "event"])  # thinned last: they bill, or tell what happened
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """`max_bytes` of pages in use, exceeded by at most 64 commits; delivered rows live `keep_s`."""
+
+    max_bytes: int = 2_000_000_000
+    keep_s: int = 30 * 86_400
+
+    @property
+    def target_bytes(self) -> int:
+        """Down to where a full log is emptied, so that it isn't full again at once."""
+        return self.max_bytes - self.max_bytes // 16
+
+
+def trim(database: Database, policy: RetentionPolicy, delivered: int, at_ms: int) -> int:
+    """Hold the log within `policy`, inside the caller's transaction; how many readings it cost.
+
+    `delivered` is the batch up to which every sink is done.
+    """
+    sql = database.connection
+    _drop_old(sql, delivered, at_ms - policy.keep_s * 1000)
+    if database.used_bytes() <= policy.max_bytes:
+        return 0
+    while database.used_bytes() > policy.target_bytes and _drop_delivered(sql, delivered):
+        pass
+    lost = 0
+    for spared in (DEAR_KINDS, frozenset[str]()):
+        after = delivered
+        while database.used_bytes() > policy.target_bytes and (rows := _chunk(sql, after)):
+            after = rows[-1][0]
+            lost += _thin(sql, rows, spared, at_ms)
+    return lost
+
+
+def _drop_old(sql: sqlite3.Connection, delivered: int, before_ms: int) -> None:
+    last = 0
+    for seq, at_ms in sql.execute(
+        "SELECT seq, at_ms FROM batch WHERE seq <= ? ORDER BY seq", (delivered,)
+    ):
+        if at_ms >= before_ms:  # batches lie in the order of their time: no need to look further
+            break
+        last = seq
+    sql.execute("DELETE FROM batch WHERE seq <= ?", (last,))
+
+
+def _drop_delivered(sql: sqlite3.Connection, delivered: int) -> bool:
+    oldest = "SELECT seq FROM batch WHERE seq <= ? ORDER BY seq LIMIT ?"
+    done = sql.execute(f"DELETE FROM batch WHERE seq IN ({oldest})", (delivered, CHUNK_BATCHES))
+    return done.rowcount > 0
+
+
+def _chunk(sql: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:
+    query = "SELECT seq, body FROM batch WHERE seq > ? ORDER BY seq LIMIT ?"
+    return sql.execute(query, (after, CHUNK_BATCHES)).fetchall()
+
+
+def _thin(
+    sql: sqlite3.Connection, rows: Sequence[tuple[int, bytes]], spared: frozenset[str], at_ms: int
+) -> int:
+    """Make one batch, at the place of the last, of what these keep and the gaps of the rest."""
+    kept: list[Entry] = []
+    dropped: list[Entry] = []
+    lost = 0
+    for seq, body in rows:
+        for entry in _entries(seq, body, at_ms):
+            if isinstance(entry, Reading) and entry.kind not in spared:
+                dropped.append(entry)
+                lost += 1
+            elif isinstance(entry, Gap) and entry.reason == STORE_FULL:
+                dropped.append(entry)  # to be merged with its neighbours
+            else:
+                kept.append(entry)
+    for one in spans(dropped):
+        last = None if one.last == LAST_NUMBER else one.last
+        kept.append(Gap(one.source, one.epoch, one.first, last, STORE_FULL, at_ms))
+    place = rows[-1][0]
+    sql.execute("DELETE FROM batch WHERE seq >= ? AND seq < ?", (rows[0][0], place))
+    sql.execute(
+        "UPDATE batch SET entries = ?, body = ? WHERE seq = ?", (len(kept), packed(kept), place)
+    )
+    return lost
+
+
+def _entries(seq: int, body: bytes, at_ms: int) -> Sequence[Entry]:
+    try:
+        return unpacked(body)
+    except Garbled:
+        return (garbled(seq, at_ms),)
+
+
+def garbled(seq: int, at_ms: int) -> Gap:
+    """How the loss of a batch whose body can't be read is declared: source "store", no epoch."""
+    return Gap("store", 0, seq, seq, "garbled", at_ms)

@@ -1,0 +1,268 @@
+"""The durable log of what came in, and what follows from it: numbers held, latest values, anchors.
+
+Every call blocks on the disk and belongs in one thread, which `group.GroupCommit` keeps.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from kerbline.model import Command, CommandResult, Entry, Reading
+from kerbline.store.database import Database, StoreError
+from kerbline.store.entries import Garbled, from_json, packed, to_json, unpacked
+from kerbline.store.holdings import Holdings, Span, spans
+from kerbline.store.ledger import CommandLedger
+from kerbline.store.retention import RetentionPolicy, garbled, trim
+from kerbwire.ranges import RangeSet
+
+BOOTS_KEPT = 32  # boots of one node whose anchor is remembered
+# Holdings and latest values are written once in so many commits; the batches since then make up
+# for the rest at the next open. Written at each commit they would cost more than the readings.
+FOLD_COMMITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one commit made durable.
+
+    `entries` are those that were new, as batch `seq` (0 when none was); `kept` names every
+    record number of the group, doubles too, so that their senders may delete them.
+    """
+
+    seq: int
+    entries: tuple[Entry, ...]
+    kept: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One commit as it lies in the log."""
+
+    seq: int
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The moment a boot began: street UTC (ms since 1970) and the half width of its interval."""
+
+    street_ms: int
+    uncertainty_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """Small things that may wait for the next commit: lost in a crash they cost repeats only.
+
+    `cursors` by sink, `anchors` by (node, boot id), `outcomes` of commands that need no record
+    before they are carried out (those of our own control loops).
+    """
+
+    cursors: dict[str, int] = field(default_factory=dict)
+    anchors: dict[tuple[str, int], Anchor] = field(default_factory=dict)
+    outcomes: list[tuple[Command, CommandResult]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.cursors or self.anchors or self.outcomes)
+
+
+class Store:
+    """One store file; made by `open`. A call that raises has changed nothing that lasts."""
+
+    def __init__(self, database: Database, policy: RetentionPolicy) -> None:
+        self.commands = CommandLedger(database)
+        self._database = database
+        self._policy = policy
+        self._seq = 0
+        self._folded = 0
+        self._thinned = 0
+        self._holdings = Holdings()
+        self._latest: dict[tuple[str, str], Reading] = {}
+        self._anchors: dict[tuple[str, int], Anchor] = {}
+        self._cursors: dict[str, int] = {}
+        self._unsaved_latest: set[tuple[str, str]] = set()
+
+    @classmethod
+    def open(cls, path: Path, policy: RetentionPolicy | None = None) -> Store:
+        """Open or create the store at `path`; raises StoreError with a remedy in its text.
+
+        A damaged file is set aside and a new one begun: see `quarantined`.
+        """
+        database = Database.open(path)
+        store = cls(database, policy or RetentionPolicy())
+        try:
+            store._load()
+        except StoreError:
+            database.close()
+            raise
+        return store
+
+    @property
+    def quarantined(self) -> Path | None:
+        """Where this open put a damaged predecessor, whose undelivered readings are lost."""
+        return self._database.quarantined
+
+    @property
+    def head(self) -> int:
+        """The sequence of the newest batch, 0 in a new store."""
+        return self._seq
+
+    @property
+    def thinned(self) -> int:
+        """Readings lost to the byte cap since the open; each is in a gap of reason "store_full"."""
+        return self._thinned
+
+    def begin_epoch(self, utc_s: int) -> int:
+        """A durable number for this run, above every earlier one: the epoch of our own keys.
+
+        It starts from the clock, so that a store begun anew never names an old epoch again.
+        """
+        with self._database.transaction() as sql:
+            row = sql.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            epoch = max(utc_s, row[0] + 1 if row else 1)
+            sql.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
+        return int(epoch)
+
+    def held(self, source: str) -> tuple[int | None, RangeSet]:
+        """The log epoch of a source that appeared last, and a copy of the numbers held of it."""
+        return self._holdings.newest(source)
+
+    def latest(self) -> tuple[Reading, ...]:
+        """The newest reading of each asset and kind, by `observed_at_ms`."""
+        return tuple(self._latest.values())
+
+    def append(self, entries: Sequence[Entry], at_ms: int, notes: Notes | None = None) -> Committed:
+        """Make `entries` and `notes` durable in one transaction; `at_ms` is real UTC.
+
+        A record number that is held already is not stored again; a gap is cut down to the numbers
+        that are not held. Raises StoreBlocked or StoreCorrupt.
+        """
+        notes = notes or Notes()
+        new = self._holdings.fresh(entries)
+        seq = self._seq + 1
+        with self._database.transaction() as sql:
+            if new:
+                row = (seq, at_ms, len(new), packed(new))
+                sql.execute("INSERT INTO batch VALUES (?, ?, ?, ?)", row)
+            self._save(sql, notes)
+        self._cursors.update(notes.cursors)
+        self._anchors.update(notes.anchors)
+        if new:
+            self._seq = seq
+            self._fold(new)
+            if seq - self._folded >= FOLD_COMMITS:
+                self.keep_within(at_ms)
+        return Committed(seq if new else 0, new, spans(entries))
+
+    def read(self, after: int, limit: int) -> list[Batch]:
+        """The batches that follow `after`, until they have `limit` entries or there are no more.
+
+        A batch that can't be read comes as a gap of source "store": its loss is declared.
+        """
+        batches: list[Batch] = []
+        query = "SELECT seq, at_ms, body FROM batch WHERE seq > ? ORDER BY seq"
+        for seq, at_ms, body in self._database.rows(query, after):
+            try:
+                batches.append(Batch(seq, unpacked(body)))
+            except Garbled:
+                batches.append(Batch(seq, (garbled(seq, at_ms),)))
+            limit -= len(batches[-1].entries)
+            if limit <= 0:
+                break
+        return batches
+
+    def open_cursor(self, sink: str) -> int:
+        """The batch up to which `sink` has delivered; from now on nothing above it is let go.
+
+        It moves by the notes of `append`.
+        """
+        seq = self._cursors.setdefault(sink, 0)
+        with self._database.transaction() as sql:
+            sql.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (sink, seq))
+        return seq
+
+    def anchors(self) -> Mapping[tuple[str, int], Anchor]:
+        """When each known boot (node, boot id) began."""
+        return dict(self._anchors)
+
+    def keep_within(self, at_ms: int) -> None:
+        """Write what follows from the batches, then hold them within the retention policy."""
+        with self._database.transaction() as sql:
+            self._save_folded(sql)
+            self.commands.trim(sql)
+            delivered = min(self._cursors.values(), default=self._seq)
+            lost = trim(self._database, self._policy, delivered, at_ms)
+        self._holdings.saved()
+        self._unsaved_latest.clear()
+        self._folded = self._seq
+        self._thinned += lost
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _load(self) -> None:
+        rows = self._database.rows
+        self._folded = next(rows("SELECT value FROM meta WHERE name = 'folded'"), (0,))[0]
+        self._holdings.load(rows("SELECT source, epoch, spans FROM held ORDER BY id"))
+        for (body,) in rows("SELECT body FROM latest"):
+            self._note_latest(from_json(orjson.loads(body)))
+        self._cursors = dict(rows("SELECT sink, seq FROM cursor"))
+        for node, boot_id, street_ms, uncertainty_ms in rows(
+            "SELECT node, boot_id, street_ms, uncertainty_ms FROM boot_anchor ORDER BY id"
+        ):
+            self._anchors[node, boot_id] = Anchor(street_ms, uncertainty_ms)
+        self._seq = self._folded
+        for seq, body in rows("SELECT seq, body FROM batch WHERE seq > ?", self._folded):
+            self._seq = seq
+            try:
+                self._fold(unpacked(body))
+            except Garbled:
+                continue  # read() declares it
+
+    def _fold(self, entries: Iterable[Entry]) -> None:
+        self._holdings.add(entries)
+        for entry in entries:
+            self._note_latest(entry)
+
+    def _note_latest(self, entry: Entry) -> None:
+        if not isinstance(entry, Reading):
+            return
+        name = (entry.asset, entry.kind)
+        known = self._latest.get(name)
+        if known is None or known.observed_at_ms <= entry.observed_at_ms:
+            self._latest[name] = entry
+            self._unsaved_latest.add(name)
+
+    def _save_folded(self, sql: sqlite3.Connection) -> None:
+        sql.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", (self._seq,))
+        self._holdings.save(sql)
+        sql.executemany(
+            "INSERT OR REPLACE INTO latest VALUES (?, ?, ?)",
+            [
+                (*name, orjson.dumps(to_json(self._latest[name])).decode())
+                for name in self._unsaved_latest
+            ],
+        )
+
+    def _save(self, sql: sqlite3.Connection, notes: Notes) -> None:
+        sql.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?)", notes.cursors.items())
+        for (node, boot_id), anchor in notes.anchors.items():
+            sql.execute(
+                "INSERT INTO boot_anchor (node, boot_id, street_ms, uncertainty_ms)"
+                " VALUES (?, ?, ?, ?) ON CONFLICT (node, boot_id) DO UPDATE"
+                " SET street_ms = excluded.street_ms, uncertainty_ms = excluded.uncertainty_ms",
+                (node, boot_id, anchor.street_ms, anchor.uncertainty_ms),
+            )
+            sql.execute(
+                "DELETE FROM boot_anchor WHERE node = ?1 AND id NOT IN"
+                " (SELECT id FROM boot_anchor WHERE node = ?1 ORDER BY id DESC LIMIT ?2)",
+                (node, BOOTS_KEPT),
+            )
+        for command, result in notes.outcomes:
+            self.commands.log(sql, command, result)
