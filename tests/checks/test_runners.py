@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import run_micropython
+from tests import run_micropython
 from tools.run_tests import Tally, read_junit
 
 RUNNER = Path(run_micropython.__file__).with_name("device_runner.py")
