@@ -187,6 +187,7 @@ def test_a_clean_run_has_no_fault(tmp_path: Path) -> None:
         "redelivered": 0,
         "commands_ok": 1,
         "lamps_followed": True,
+        "lamps_ahead": 0,
         "leak_found_s": 6.5,
         "bridged": 1,
         "power_cuts": 1,

@@ -58,6 +58,7 @@ class Scene:
     results: dict[str, str] = field(default_factory=dict)  # command id: its final state
     broker_up: bool = True
     gateway_online: bool = False
+    status: Mapping[str, Any] = field(default_factory=dict)  # the gateway's last
     events: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=EVENTS_SHOWN))
     said: int = 0  # events so far, those forgotten too
 
@@ -101,7 +102,8 @@ class Scene:
             if payload["state"] not in ("PENDING", "DELIVERED"):
                 self.results[payload["id"]] = payload["state"]
                 self.say(f"{asset} answers the operator: {payload['state']} {payload['reason']}")
-        elif last == "status":
+        elif last == "status" and payload != self.status:  # retained: an old one comes again
+            self.status = payload
             self.gateway_online = payload["state"] == "online"
 
     def _reading(self, message: Mapping[str, Any], reading: Mapping[str, Any]) -> None:

@@ -81,6 +81,15 @@ class Stage:
         run = _python("-m", "kerbline", "run", self._config)
         self.gateway = await children.start(run, self.folder / "gateway.log")
 
+    @property
+    def gateway_runs(self) -> bool:
+        """Has the gateway not ended yet?"""
+        return self.gateway is not None and self.gateway.running
+
+    def gateway_said(self) -> str:
+        """The last line of the gateway's log."""
+        return text(self.folder / "gateway.log").strip().rpartition("\n")[2]
+
     def broker_answers(self) -> bool:
         """Does something listen where the broker should?"""
         with socket.socket() as probe:

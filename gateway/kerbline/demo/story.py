@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -101,12 +102,18 @@ class Story:
             watching.cancel()
             await asyncio.wait([watching])
         status = await self._stage.end_gateway()
-        if status != 0:
-            self._faults.append(f"the gateway ended with status {status}")
-        crashes = sum(node.crashes for node in self._stage.nodes.values())
-        if crashes:
-            self._faults.append(f"nodes ended by themselves {crashes} times")
         figures = await self._stage.count()
+        crashes = sum(node.crashes for node in self._stage.nodes.values())
+        # What the witness can't know: what was meant to happen.
+        did_not_happen = {
+            f"the gateway ended with status {status}": status != 0,
+            f"nodes ended by themselves {crashes} times": crashes > 0,
+            "no power cut was seen": figures["power_cuts"] != 1,
+            "no lamp rose ahead of the car": not figures["lamps_ahead"],
+            "nothing came over Modbus": not figures["bridged"],
+            "not all commands were carried out": figures["commands_ok"] != len(self.scene.asked),
+        }
+        self._faults += [fault for fault, true in did_not_happen.items() if true]
         counted = figures["faults"]
         assert isinstance(counted, list)
         return {**figures, "faults": self._faults + counted}
@@ -177,10 +184,13 @@ class Story:
         scene = self.scene
 
         def done() -> bool:
-            return not scene.waiting and scene.asked <= set(scene.results)
+            arrived = not scene.waiting and scene.asked <= set(scene.results)
+            return arrived or not self._stage.gateway_runs
 
         await self._until(self._plan.stop_s + 1.0, lambda: False)
         await self._until(self._plan.stop_s + DRAIN_S, done)
+        if not self._stage.gateway_runs:
+            self._faults.append(f"the gateway ended by itself: {self._stage.gateway_said()}")
         scene.say(f"{scene.waiting} records are still on their way")
 
     async def _watch(self) -> None:
@@ -221,10 +231,11 @@ class Story:
         """The figures: to the terminal, to the file asked for, and as the last line in JSON."""
         self._print_events()
         self._console.print(view.report(figures))
-        line = json.dumps(figures)
-        print(line)
+        line = json.dumps(figures) + "\n"
+        if self._options.headless:
+            sys.stdout.write(line)
         if self._options.report:
-            self._options.report.write_text(line + "\n", encoding="utf-8")
+            self._options.report.write_text(line, encoding="utf-8")
         if self._options.record:
             for event in list(self.scene.events):
                 self._recorder.print(view.event(*event))

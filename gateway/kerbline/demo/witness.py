@@ -32,6 +32,7 @@ Content = tuple[object, ...]  # kind, then the values as the node's whole number
 CUT_NUMBERS = 64  # what one power cut may cost in record numbers
 BRIGHT_PCT = 90
 FOLLOW_MS = 1000
+AHEAD_MS = 600  # no car that keeps to the limits is seen, and its lamp raised, so early
 FIELDS = {  # in the order in which a node gives its values
     "streetlight": "level_pct power_w energy_wh lamp_hours temperature_c status",
     "water_meter": "volume_l flow_lph backflow_l battery_mv alarms",
@@ -155,16 +156,25 @@ def real_ms(clock: Sequence[Sequence[float]], street_ms: float) -> float:
     return real + (street_ms - street) / rate
 
 
-def follows(world: Mapping[str, Any], levels: Sequence[tuple[int, int]]) -> bool:
-    """Was this lamp dim before each car came, and bright within a second of it?"""
+def passings(world: Mapping[str, Any]) -> Iterator[tuple[float, float]]:
+    """When each car enters the street and when it passes here, real ms."""
     for enter_ms, enter_m, speed, direction in world["cars"]:
         away_s = (world["position_m"] - enter_m) / (speed * direction)
-        entered = real_ms(world["clock"], enter_ms)
-        passed = real_ms(world["clock"], enter_ms + 1000 * away_s)
-        before = [pct for at, pct in levels if at <= entered]
-        until = [pct for at, pct in levels if at <= passed - FOLLOW_MS][-1:]
+        clock = world["clock"]
+        yield real_ms(clock, enter_ms), real_ms(clock, enter_ms + 1000 * away_s)
+
+
+def level_at(levels: Iterable[tuple[int, int]], at_ms: float) -> int:
+    """The level in force at a real time; 0 before the first one."""
+    return ([0] + [pct for since, pct in levels if since <= at_ms])[-1]
+
+
+def follows(world: Mapping[str, Any], levels: Sequence[tuple[int, int]]) -> bool:
+    """Was this lamp dim before each car came, and bright within a second of it?"""
+    for entered, passed in passings(world):
         around = [pct for at, pct in levels if abs(at - passed) <= FOLLOW_MS]
-        if before[-1:] >= [BRIGHT_PCT] or max(until + around, default=0) < BRIGHT_PCT:
+        brightest = max(level_at(levels, passed - FOLLOW_MS), *around, 0)
+        if level_at(levels, entered) >= BRIGHT_PCT or brightest < BRIGHT_PCT:
             return False
     return True
 
@@ -226,6 +236,7 @@ class Count:
             "redelivered": sum(published.raw[key] - 1 for key in of_nodes),
             "commands_ok": self.commands_ok(),
             "lamps_followed": self.lamps_followed(),
+            "lamps_ahead": self.lamps_ahead(),
             "leak_found_s": self.leak_found_s(),
             "bridged": len(published.bridged),
             "power_cuts": sum(boots - 1 for boots in self.made.boots.values()),
@@ -279,6 +290,15 @@ class Count:
         if dark:
             self.faults.append(f"did not follow the car: {', '.join(sorted(dark))}")
         return not dark and any(world["cars"] for world in lamps.values())
+
+    def lamps_ahead(self) -> int:
+        """How many lamps were bright before they could see the car: their gateway told them."""
+        return sum(
+            level_at(self.made.levels.get(node, []), passed - AHEAD_MS) >= BRIGHT_PCT
+            for node, world in self.worlds.items()
+            for _, passed in passings(world)
+            if world.get("lamp_w")
+        )
 
     def leak_found_s(self) -> float | None:
         """Real seconds from the beginning of the leak to its alarm here; None: not found."""

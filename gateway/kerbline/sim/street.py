@@ -166,7 +166,7 @@ def _config(street: Street, ways: Ways) -> Iterator[str]:
             yield f'name = "{name}"\naddress = {address}\ntable = "input"\ntype = "float32"\n'
     lamps = [f'"{asset.asset}"' for asset in street.assets() if asset.kind == "streetlight"]
     if lamps:
-        yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\n"
+        yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\nfade_ms = 500\n"
     for asset in street.assets():
         if asset.kind == "water_meter":
             hours = street.continuous_flow_h

