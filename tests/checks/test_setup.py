@@ -67,6 +67,27 @@ def test_python_without_venv(machine: Path) -> None:
     assert not (machine / ".venv").exists()
 
 
+def test_mosquitto_comes_through_apt_and_gets_no_service(machine: Path) -> None:
+    give(machine, "id", "echo 0")
+    give(machine, "env", 'shift; exec "$@"')
+    for program in ("apt-get", "systemctl"):
+        give(machine, program, f'echo {program} "$@" >>log')
+    status, _ = set_up(machine, "debian")
+    assert status == 0
+    assert (machine / "log").read_text().splitlines() == [
+        "apt-get update -qq",
+        "apt-get install -qq -y --no-install-recommends mosquitto",
+        "systemctl disable --now --quiet mosquitto",
+    ]
+
+
+def test_mosquitto_that_apt_has_not_is_a_skip(machine: Path) -> None:
+    give(machine, "id", "echo 0")
+    status, said = set_up(machine, "debian")
+    assert status == 0
+    assert "apt-get could not install mosquitto: tests that need it are skipped" in said
+
+
 def test_mosquitto_without_root_is_a_skip(machine: Path) -> None:
     give(machine, "id", "echo 1000")
     status, said = set_up(machine, "debian")
