@@ -234,9 +234,10 @@ class Journal:
             count = 0
             size = HEAD_BYTES + STATE_BYTES
             for record in self.pending:
-                size += ENTRY_BYTES + 4 * len(record[4])
-                if size > BLOCK_BYTES:
+                more = ENTRY_BYTES + 4 * len(record[4])
+                if size + more > BLOCK_BYTES:
                     break
+                size += more
                 count += 1
             part = self.pending[:count]
             if self._segments[-1].size + size > self._segment_bytes:
@@ -251,11 +252,16 @@ class Journal:
             self._begin_segment()
 
     def _begin_segment(self) -> None:
-        """A new file with all open gaps; it has its name only when it is whole."""
-        while len(self._segments) >= self._max_segments or len(self.gaps) > GAPS:
-            if len(self._segments) < 2:
-                break
-            self._drop_oldest()
+        """A new file with all open gaps; it has its name only when it is whole.
+
+        What has no room beside it is declared in it, and removed only then.
+        """
+        surplus = len(self._segments) - self._max_segments + 1
+        if len(self.gaps) > GAPS:
+            surplus = max(surplus, 1)
+        oldest = self._segments[: max(0, min(surplus, len(self._segments) - 1))]
+        if oldest:
+            self._declare_full(self._segments[len(oldest)].first - 1)
         sequence = int(self._segments[-1].name[1:], 16) + 1 if self._segments else 0
         base = self.pending[0][0] if self.pending else self.next
         entries = [(first, m.GAP, last, reason, ()) for first, last, reason in self.gaps]
@@ -266,6 +272,8 @@ class Journal:
         self._segments.append(_Segment(name, len(block), base))
         self._reserved_to = reserved_to
         self.dirty = False
+        for segment in oldest:
+            self._remove(segment)
 
     def _append(self, entries: "list[Record]", base: int, end: int, reserved_to: int) -> None:
         """Flush a block; only then are the numbers up to `reserved_to` there to be given."""
@@ -294,12 +302,15 @@ class Journal:
         return bytes(block)
 
     def _drop_oldest(self) -> None:
-        """Make room; what was not kept of it becomes a gap."""
+        """Make room at once, for flash is full: its loss is declared as soon as there is some."""
+        self._declare_full(self._segments[1].first - 1)
+        self._remove(self._segments[0])
+
+    def _declare_full(self, last: int) -> None:
+        """What was not kept of the oldest numbers up to `last` becomes a gap."""
         first = max(self._segments[0].first, self._kept_to + 1)
-        last = self._segments[1].first - 1
         if first <= last:
             self._declare(first, last, m.GAP_FULL)
-        self._remove(self._segments[0])
 
     def _remove(self, segment: _Segment) -> None:
         if self._loaded is segment:
