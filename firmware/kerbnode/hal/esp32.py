@@ -1,0 +1,263 @@
+"""A node's board on an ESP32 with the stock MicroPython image (1.24 or later).
+
+Checked against the image's stubs and, below the pins, on an emulated chip. No board with lamps
+and sensors has been tried yet: the pins follow boards/*.toml once those are compiled.
+"""
+
+import asyncio
+import os
+import socket
+import time
+
+import esp32
+import machine
+import network
+
+from kerbnode.hal import Restart
+from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
+
+WATCHDOG_MS = 30_000
+UART_BYTES = 1024  # the default of 256 overflows while flash is written
+PWM_HZ = 1000
+FOLDER = "/journal"
+NVS_BLOB_BYTES = 512
+JOIN_TRIES = 40
+JOIN_WAIT_S = 0.5
+# One devkit's wiring, by the names that the instruments ask for.
+PINS = {
+    "lamp": 18,
+    "motion": 27,
+    "light": 34,
+    "power": 35,
+    "temperature": 32,
+    "battery": 33,
+    "no2": 36,
+    "forward": 25,
+    "backward": 26,
+}
+UARTS = {1: (17, 16), 2: (22, 23)}  # number: tx, rx
+PARTICLES_UART = 2
+I2C_PINS = (19, 21)  # scl, sda
+
+__all__ = ("Board", "Restart")
+
+
+class Nvs:
+    """Blobs in the chip's own NVS partition."""
+
+    def __init__(self) -> None:
+        self._nvs = esp32.NVS("kerbnode")
+        self._buffer = bytearray(NVS_BLOB_BYTES)
+
+    def get(self, name: str) -> "bytes | None":
+        """The blob, or None."""
+        try:
+            length = self._nvs.get_blob(name, self._buffer)
+        except OSError:
+            return None
+        return bytes(memoryview(self._buffer)[:length])
+
+    def set(self, name: str, blob: bytes) -> None:
+        """Write it, durable on return."""
+        self._nvs.set_blob(name, blob)
+        self._nvs.commit()
+
+
+class Board:
+    """The chip and what is wired to it."""
+
+    def __init__(self) -> None:
+        self.nvs = Nvs()
+        self.flash_path = FOLDER
+        self._ticks = 0
+        self._ms = 0
+        self._boot_ms = 0
+        self._watchdog: machine.WDT | None = None
+
+    def open(self) -> None:
+        """Power on: from here on the watchdog must be fed."""
+        self._ticks = time.ticks_ms()
+        self._boot_ms = self.monotonic_ms()
+        self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
+
+    def framing(self, link: str) -> int:
+        """How frames travel on that link."""
+        return DATAGRAM if link == "udp" else STREAM
+
+    def monotonic_ms(self) -> int:
+        """Real time for timers; the chip's ticks wrap around after twelve days, this does not."""
+        ticks = time.ticks_ms()
+        self._ms += time.ticks_diff(ticks, self._ticks)
+        self._ticks = ticks
+        return self._ms
+
+    def uptime_ms(self) -> int:
+        """Time since power-on."""
+        return self.monotonic_ms() - self._boot_ms
+
+    def street_ms(self, utc_ms: int) -> int:
+        """A real street's time is UTC."""
+        return utc_ms
+
+    def random(self, count: int) -> bytes:
+        """From the hardware's generator."""
+        return os.urandom(count)
+
+    def reset_cause(self) -> int:
+        """Why the node started."""
+        return machine.reset_cause()
+
+    def feed(self) -> None:
+        """Keep the watchdog quiet."""
+        if self._watchdog is not None:
+            self._watchdog.feed()
+
+    def reset(self) -> None:
+        """Restart the node."""
+        machine.reset()
+
+    def quiet(self) -> bool:
+        """A real street never stops."""
+        return False
+
+    def booted(self, boot_id: int, epoch: int) -> None:
+        """Only a simulation has a witness."""
+
+    def made(self, kind: str, record: tuple, epoch: int) -> None:
+        """Only a simulation has a witness."""
+
+    async def open_line(self, link: str, place: "int | tuple[str, int]", baud: int) -> object:
+        """A UART by its number, or Wi-Fi and a socket to that gateway."""
+        if link == "uart":
+            return UartLine(place, baud)
+        await join(self.nvs)
+        return UdpLine(place[0], place[1])
+
+    def pwm(self, name: str) -> machine.PWM:
+        """A dimming output."""
+        return machine.PWM(machine.Pin(PINS[name]), freq=PWM_HZ, duty_u16=0)
+
+    def adc(self, name: str) -> machine.ADC:
+        """An analogue input, calibrated, up to 3.1 V."""
+        return machine.ADC(machine.Pin(PINS[name]), atten=machine.ADC.ATTN_11DB)
+
+    def latch(self, name: str) -> "Latch":
+        """A motion sensor."""
+        return Latch(machine.Pin(PINS[name], machine.Pin.IN))
+
+    def counter(self, name: str) -> "Counter":
+        """A pulse input."""
+        return Counter(machine.Pin(PINS[name], machine.Pin.IN, machine.Pin.PULL_UP))
+
+    def i2c(self, name: str) -> machine.I2C:
+        """The sensors' bus."""
+        return machine.I2C(
+            0, scl=machine.Pin(I2C_PINS[0]), sda=machine.Pin(I2C_PINS[1]), freq=100_000
+        )
+
+    def serial(self, name: str) -> machine.UART:
+        """The particle sensor's line."""
+        tx, rx = UARTS[PARTICLES_UART]
+        return machine.UART(PARTICLES_UART, 9600, tx=tx, rx=rx, timeout=0)
+
+
+class Latch:
+    """Remembers a rising edge until it is read; a level that stays high counts as well."""
+
+    def __init__(self, pin: machine.Pin):
+        self._pin = pin
+        self._seen = False
+        pin.irq(self._edge, machine.Pin.IRQ_RISING)
+
+    def take(self) -> bool:
+        """Was there a pulse since this was asked last?"""
+        seen = self._seen or bool(self._pin.value())
+        self._seen = False
+        return seen
+
+    def _edge(self, pin: machine.Pin) -> None:
+        self._seen = True
+
+
+class Counter:
+    """Falling edges since power-up, counted in software: stock 1.24 has no pulse counter."""
+
+    def __init__(self, pin: machine.Pin):
+        self._count = 0
+        pin.irq(self._edge, machine.Pin.IRQ_FALLING)
+
+    def value(self) -> int:
+        """Pulses so far."""
+        return self._count
+
+    def _edge(self, pin: machine.Pin) -> None:
+        self._count += 1
+
+
+class UartLine:
+    """A UART as a stream."""
+
+    framing = STREAM
+
+    def __init__(self, number: int, baud: int):
+        tx, rx = UARTS[number]
+        self._uart = machine.UART(number, baud, tx=tx, rx=rx, rxbuf=UART_BYTES, timeout=0)
+        self._stream = asyncio.StreamReader(self._uart)
+
+    async def read(self) -> bytes:
+        """At least one byte."""
+        while True:
+            data = await self._stream.read(UART_BYTES)
+            if data:
+                return data
+
+    async def write(self, data: bytes) -> None:
+        """All of it."""
+        self._uart.write(data)
+
+    def close(self) -> None:
+        """Give the UART back."""
+        self._uart.deinit()
+
+
+class UdpLine:
+    """A socket connected to the gateway."""
+
+    framing = DATAGRAM
+
+    def __init__(self, host: str, port: int):
+        place = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0][-1]
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.connect(place)
+        self._socket.setblocking(False)
+        self._stream = asyncio.StreamReader(self._socket)
+
+    async def read(self) -> bytes:
+        """One datagram."""
+        while True:
+            data = await self._stream.read(FRAME_BYTES + 1)
+            if data:
+                return data
+
+    async def write(self, data: bytes) -> None:
+        """One datagram."""
+        self._socket.send(data)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+
+async def join(nvs: Nvs) -> None:
+    """Be in the Wi-Fi that the blob `wifi` names (ssid, a zero byte, password); OSError if not."""
+    station = network.WLAN(network.STA_IF)
+    if station.isconnected():
+        return
+    ssid, _, password = (nvs.get("wifi") or b"").partition(b"\x00")
+    station.active(True)
+    station.connect(ssid.decode(), password.decode())
+    for _ in range(JOIN_TRIES):
+        if station.isconnected():
+            return
+        await asyncio.sleep(JOIN_WAIT_S)
+    raise OSError("no Wi-Fi")

@@ -1,0 +1,175 @@
+"""The assets' steps: light that follows, water that adds up, air that is averaged."""
+
+from kerbnode.assets import air_quality, streetlight, water_meter
+from kerbwire import messages as m
+
+HOUR_MS = 3_600_000
+
+
+class Lamp:
+    """A streetlight in time: `run` ticks it and keeps the largest step of its level."""
+
+    def __init__(self, tick_ms=20):
+        self.asset = streetlight.Streetlight()
+        self.inputs = streetlight.Inputs()
+        self.inputs.utc_known = True
+        self.now = 0
+        self.tick_ms = tick_ms
+        self.scheduled = 30
+        self.night = True
+        self.events = []
+        self.largest = 0
+
+    def run(self, span_ms):
+        end = self.now + span_ms
+        while self.now < end:
+            self.now += self.tick_ms
+            before = self.asset.level
+            self.inputs.power_dw = 5 + before * 6 // 10
+            self.events += self.asset.step(self.now, self.inputs, self.scheduled, self.night)
+            self.largest = max(self.largest, abs(self.asset.level - before))
+        return self.asset.level
+
+
+def test_motion_raises_holds_and_fades_back():
+    lamp = Lamp()
+    assert lamp.run(10_000) == 300
+    lamp.inputs.motion = True
+    assert lamp.run(600) == 1000
+    lamp.inputs.motion = False
+    assert lamp.run(19_000) == 1000
+    assert 300 < lamp.run(3000) < 1000
+    assert lamp.run(4000) == 300
+    assert lamp.events == [(m.EV_MOTION, 1), (m.EV_MOTION_CLEAR, 0)]
+    assert lamp.largest <= 40  # of 1000: no visible step
+
+
+def test_motion_by_day_lights_nothing():
+    lamp = Lamp()
+    lamp.night, lamp.scheduled = False, 0
+    lamp.inputs.motion = True
+    assert lamp.run(5000) == 0
+    assert lamp.events == []
+
+
+def test_a_command_overrides_until_its_hold_is_over():
+    lamp = Lamp()
+    lamp.run(10_000)
+    assert lamp.asset.command(m.OP_SET_LEVEL, (80, 8, 1500), lamp.now) == m.OK
+    assert 300 < lamp.run(700) < 800
+    assert lamp.run(1000) == 800
+    assert lamp.asset.values()[5] & streetlight.OVERRIDE
+    assert lamp.run(6000) == 800
+    assert lamp.run(5000) == 300
+    assert lamp.largest <= 40
+
+
+def test_a_hold_of_zero_lasts_until_the_schedule_changes():
+    lamp = Lamp()
+    lamp.run(10_000)
+    lamp.asset.command(m.OP_SET_LEVEL, (0, 0, 0), lamp.now)
+    assert lamp.run(HOUR_MS // 10) == 0
+    lamp.scheduled = 100
+    assert lamp.run(5000) == 1000
+
+
+def test_release_gives_back_to_the_schedule():
+    lamp = Lamp()
+    lamp.asset.command(m.OP_SET_LEVEL, (90, 3600, 0), 0)
+    assert lamp.run(100) == 900
+    assert lamp.asset.command(m.OP_RELEASE, (), lamp.now) == m.OK
+    assert lamp.run(5000) == 300
+
+
+def test_wrong_arguments_and_operations_are_refused():
+    lamp = Lamp()
+    assert lamp.asset.command(m.OP_SET_LEVEL, (101, 0, 0), 0) == m.OUT_OF_RANGE
+    assert lamp.asset.command(m.OP_SET_LEVEL, (1, 0), 0) == m.OUT_OF_RANGE
+    assert lamp.asset.command(m.OP_IDENTIFY, (0,), 0) == m.OUT_OF_RANGE
+    assert lamp.asset.command(99, (), 0) == m.UNSUPPORTED
+    assert water_meter.WaterMeter().command(m.OP_RELEASE, (), 0) == m.UNSUPPORTED
+    assert air_quality.AirQuality().command(m.OP_RELEASE, (), 0) == m.UNSUPPORTED
+
+
+def test_identify_blinks_and_ends():
+    lamp = Lamp(100)
+    lamp.run(10_000)
+    lamp.asset.command(m.OP_IDENTIFY, (2,), lamp.now)
+    seen = [lamp.run(100) for _ in range(18)]
+    assert 1000 in seen and 100 in seen
+    assert lamp.run(6000) == 300
+
+
+def test_energy_and_hours_add_up_over_a_restart():
+    first = streetlight.Streetlight()
+    inputs = streetlight.Inputs()
+    inputs.power_dw = 605
+    for minute in range(61):
+        first.step(minute * 60_000, inputs, 100, True)
+    assert first.values()[2:4] == (60, 0)  # 60.5 Wh
+    second = streetlight.Streetlight(first.totals())
+    for minute in range(61):
+        second.step(minute * 60_000, inputs, 100, True)
+    assert second.values()[2:4] == (121, 1)
+
+
+def test_a_lamp_that_draws_nothing_has_failed_once():
+    lamp = Lamp()
+    lamp.scheduled = 100
+    lamp.run(10_000)
+    for _ in range(100):
+        lamp.now += 100
+        lamp.inputs.power_dw = 3
+        lamp.events += lamp.asset.step(lamp.now, lamp.inputs, 100, True)
+    assert lamp.events == [(m.EV_LAMP_FAILURE, 3)]
+    assert lamp.asset.values()[5] & streetlight.LAMP_FAILURE
+
+
+def run_water(meter, litres_at, hours, tick_ms=360_000):
+    """Events of a meter that is ticked as by a street that runs 3,600 times as fast."""
+    events = []
+    inputs = water_meter.Inputs()
+    inputs.battery_mv = 3600
+    for now in range(0, hours * HOUR_MS, tick_ms):
+        inputs.forward_l = litres_at(now)
+        events += meter.step(now, inputs)
+    return events
+
+
+def test_water_that_never_rests_is_told_once():
+    meter = water_meter.WaterMeter()
+    events = run_water(meter, lambda now: now * 20 // HOUR_MS, 9)
+    assert events == [(m.EV_CONTINUOUS_FLOW, 6)]
+    assert meter.values()[4] & water_meter.CONTINUOUS_FLOW
+
+
+def test_a_house_that_rests_has_no_leak():
+    def litres_at(now):
+        hours, rest = divmod(now, 3 * HOUR_MS)  # two hours of use, one of rest
+        return hours * 200 + min(rest, 2 * HOUR_MS) * 100 // HOUR_MS
+
+    meter = water_meter.WaterMeter()
+    assert run_water(meter, litres_at, 48) == []
+    assert meter.values()[4] == 0
+
+
+def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report():
+    meter = water_meter.WaterMeter((1000, 2))
+    inputs = water_meter.Inputs()
+    inputs.battery_mv = 3000
+    meter.step(0, inputs)
+    inputs.forward_l = 30
+    meter.step(HOUR_MS // 2, inputs)
+    assert meter.values() == (1030, 60, 2, 3000, water_meter.LOW_BATTERY)
+    meter.step(HOUR_MS, inputs)
+    assert meter.values()[1] == 0
+    assert meter.totals() == (1030, 2)
+
+
+def test_air_is_the_mean_and_says_what_was_missing():
+    station = air_quality.AirQuality()
+    assert station.step(0, (10, 20, 30, 400, 50, 100, 500, 10_000)) == []
+    assert station.step(1, (21, None, 30, 402, 50, -100, 500, 10_000)) == [(m.EV_SENSOR_FAULT, 2)]
+    assert station.values() == (16, 20, 30, 401, 50, 0, 500, 10_000, 0)
+    station.step(2, (None,) * 8)
+    assert station.values() == (0, 0, 0, 0, 0, 0, 0, 0, 255)

@@ -1,0 +1,91 @@
+"""UTC from offers, the periods of reports, and a street that runs faster than the world."""
+
+from kerbnode.clock import DRIFT_PPM, LOST_MS, Clock
+from kerbnode.hal.sim_world import StreetTime
+from kerbnode.sense import is_due
+
+UTC_MS = 1_795_300_000_000
+
+
+def test_no_time_before_the_first_offer():
+    clock = Clock()
+    assert clock.utc_ms(5) is None
+    assert clock.known_ms(5) is None
+    assert not clock.trusted
+
+
+def test_doubt_grows_with_drift_until_the_clock_is_lost():
+    clock = Clock()
+    assert clock.offer(UTC_MS, 20, 1000) == 0
+    assert clock.trusted
+    assert clock.utc_ms(61_000) == UTC_MS + 60_000
+    day_ms = 86_400_000
+    assert clock.uncertainty_ms(1000 + day_ms) == 20 + day_ms * DRIFT_PPM // 1_000_000
+    lost = 1000 + LOST_MS * 1_000_000 // DRIFT_PPM
+    assert clock.known_ms(lost - 1_000_000) is not None
+    assert clock.known_ms(lost) is None
+    assert clock.utc_ms(lost) is not None
+
+
+def test_a_surer_offer_wins_and_a_vaguer_one_is_left():
+    clock = Clock()
+    clock.offer(UTC_MS, 50, 0)
+    clock.offer(UTC_MS + 30, 10, 0)
+    assert clock.utc_ms(0) == UTC_MS + 30
+    clock.offer(UTC_MS + 60, 40, 0)
+    assert clock.utc_ms(0) == UTC_MS + 30
+
+
+def test_a_contradiction_is_believed_and_a_jump_is_told():
+    clock = Clock()
+    clock.offer(UTC_MS, 10, 0)
+    assert clock.offer(UTC_MS + 10_000, 50, 0) == 0
+    assert clock.utc_ms(0) == UTC_MS + 10_000
+    assert clock.offer(UTC_MS + 510_000, 50, 0) == 500
+    assert clock.offer(UTC_MS + 10_000, 50, 0) == -500
+
+
+def test_street_time_is_piecewise_and_rate_one_before_its_first_row():
+    street = StreetTime([[1000, 50_000, 1], [2000, 51_000, 3600], [3000, 3_651_000, 0.5]])
+    assert street.street_ms(400) == 49_400
+    assert street.street_ms(1500) == 50_500
+    assert street.street_ms(2100) == 51_000 + 360_000
+    assert street.street_ms(5000) == 3_652_000
+    assert StreetTime([]).street_ms(77) == 77
+
+
+def due_times(tick_ms, period_ms, span_ms, shift_ms):
+    """Uptimes of the reports that a node makes when ticked so."""
+    reported = 0
+    found = []
+    for uptime in range(0, span_ms, tick_ms):
+        street = None if shift_ms is None else uptime + shift_ms
+        if is_due(reported, uptime, street, period_ms):
+            reported = uptime
+            found.append(uptime)
+    return found
+
+
+def test_reports_are_aligned_to_the_period():
+    assert due_times(100, 900_000, 3_700_000, None) == [900_000, 1_800_000, 2_700_000, 3_600_000]
+    five_past_ms = UTC_MS // 900_000 * 900_000 + 300_000
+    assert due_times(100, 900_000, 1_500_000, five_past_ms) == [600_000]
+
+
+def test_a_street_too_fast_for_its_ticks_makes_one_report_a_tick_at_most():
+    assert due_times(360_000, 900_000, 7_200_000, None) == [
+        1_080_000,
+        1_800_000,
+        2_880_000,
+        3_600_000,
+        4_680_000,
+        5_400_000,
+        6_480_000,
+    ]
+    assert due_times(360_000, 60_000, 1_500_000, None) == [360_000, 720_000, 1_080_000, 1_440_000]
+
+
+def test_a_clock_set_back_over_a_boundary_makes_no_second_report():
+    assert not is_due(900_000, 900_100, 899_900, 900_000)
+    assert not is_due(900_000, 900_300, 900_100, 900_000)
+    assert is_due(900_000, 1_800_300, 1_800_100, 900_000)

@@ -1,0 +1,55 @@
+"""Commands run once, in time, and never again."""
+
+from kerbnode.commands import REMEMBERED, Commands
+from kerbwire import messages as m
+from node.test_settings import Blobs
+
+UTC_MS = 1_795_300_000_000
+EXPIRES_S = UTC_MS // 1000 + 10
+
+
+def obey(commands, command_id, op=m.OP_SET_LEVEL, utc_ms=UTC_MS):
+    """What the node does with a command, its execution apart."""
+    known = commands.known(command_id)
+    if known is not None:
+        return known[0]
+    code = commands.refusal(EXPIRES_S, utc_ms)
+    if code == m.OK:
+        commands.begin(command_id, op)
+    commands.finish(command_id, code, 0)
+    return code
+
+
+def test_without_time_nothing_runs_but_the_same_command_may_come_again():
+    commands = Commands(Blobs())
+    assert obey(commands, 1, utc_ms=None) == m.NO_TIME
+    assert obey(commands, 1) == m.OK
+
+
+def test_an_expired_command_stays_expired():
+    commands = Commands(Blobs())
+    assert obey(commands, 1, utc_ms=EXPIRES_S * 1000) == m.EXPIRED
+    assert obey(commands, 1) == m.EXPIRED
+    assert obey(commands, 2, utc_ms=EXPIRES_S * 1000 - 1) == m.OK
+
+
+def test_a_repeat_gets_the_first_result_and_a_lower_unknown_one_is_a_replay():
+    commands = Commands(Blobs())
+    for command_id in range(5, 5 + REMEMBERED + 1):
+        assert obey(commands, command_id) == m.OK
+    assert obey(commands, 6) == m.OK
+    assert obey(commands, 5) == m.REPLAYED
+    assert obey(commands, 3) == m.REPLAYED
+    assert commands.highest == 5 + REMEMBERED
+
+
+def test_what_must_not_run_twice_is_remembered_over_a_restart():
+    store = Blobs()
+    commands = Commands(store)
+    obey(commands, 8)
+    assert store.get("command") is None
+    obey(commands, 9, op=m.OP_REBOOT)
+    later = Commands(store)
+    later.load()
+    assert obey(later, 9, op=m.OP_REBOOT) == m.REPLAYED
+    assert obey(later, 10) == m.OK

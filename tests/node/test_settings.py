@@ -1,0 +1,111 @@
+"""Settings are checked whole before a node believes them."""
+
+import json
+
+from kerbnode import nvs, settings
+
+GOOD = {"node_id": "sl-0001", "asset": "streetlight", "link": "uart", "uart": "/dev/pts/3"}
+
+
+class Blobs:
+    """An NVS in RAM."""
+
+    def __init__(self):
+        self.blobs = {}
+
+    def get(self, name):
+        return self.blobs.get(name)
+
+    def set(self, name, blob):
+        self.blobs[name] = blob
+
+
+def stored(given):
+    store = Blobs()
+    nvs.set_checked(store, "settings", json.dumps(given).encode())
+    return store
+
+
+def refusal(given):
+    try:
+        settings.load(given if isinstance(given, Blobs) else stored(given))
+    except settings.SettingsError as error:
+        return error.code
+    return None
+
+
+def changed(**changes):
+    given = dict(GOOD)
+    given.update(changes)
+    return given
+
+
+def test_what_is_left_out_has_a_default():
+    loaded = settings.load(stored(GOOD))
+    assert loaded.node_id == "sl-0001"
+    assert (loaded.baud, loaded.report_s, loaded.profile) == (115200, 900, settings.PROFILE)
+    assert loaded.position is None
+
+
+def test_all_can_be_set():
+    loaded = settings.load(
+        stored(
+            changed(
+                link="udp",
+                gateway="192.0.2.1:5683",
+                report_s=60,
+                profile=[[-720, 80], [0, 20]],
+                position=[52.37, 4.9],
+            )
+        )
+    )
+    assert loaded.gateway == ("192.0.2.1", 5683)
+    assert loaded.profile == ((-720, 80), (0, 20))
+    assert loaded.position == (52.37, 4.9)
+
+
+def test_each_fault_names_its_key():
+    assert refusal(Blobs()) == "missing"
+    assert refusal(changed(colour="red")) == "colour"
+    assert refusal(changed(node_id="")) == "node_id"
+    assert refusal(changed(node_id="x" * 17)) == "node_id"
+    assert refusal(changed(asset="toaster")) == "asset"
+    assert refusal(changed(link="udp")) == "gateway"
+    assert refusal(changed(link="udp", gateway="host:0")) == "gateway"
+    assert refusal(changed(baud=12)) == "baud"
+    assert refusal(changed(report_s=0)) == "report_s"
+    assert refusal(changed(profile=[[0, 101]])) == "profile"
+    assert refusal(changed(profile=[[10, 1], [10, 2]])) == "profile"
+    assert refusal(changed(position=[100, 0])) == "position"
+
+
+def test_a_damaged_blob_is_noticed():
+    store = stored(GOOD)
+    store.set("settings", store.get("settings")[:-1] + b"\x00")
+    assert refusal(store) == "damaged"
+    nvs.set_checked(store, "settings", b"[1]")
+    assert refusal(store) == "damaged"
+    nvs.set_checked(store, "settings", b"{")
+    assert refusal(store) == "damaged"
+
+
+def test_the_key_and_its_generation_are_one_blob():
+    store = Blobs()
+    try:
+        settings.load_key(store)
+    except settings.SettingsError as error:
+        assert error.code == "key"
+    else:
+        raise AssertionError("a node without a key")
+    settings.store_key(store, 7, bytes(range(16)))
+    assert settings.load_key(store) == (7, bytes(range(16)))
+    assert list(store.blobs) == ["key"]
+
+
+def test_boot_ids_count_on_from_a_random_start():
+    store = Blobs()
+    first = settings.next_boot_id(store, lambda count: b"\x12" * count)
+    assert first == 0x1213
+    assert settings.next_boot_id(store, lambda count: b"\x99" * count) == first + 1
+    store.set("boot", b"\xff\xff\xff\xff")
+    assert settings.next_boot_id(store, lambda count: b"") == 1
