@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,31 @@ def test_a_bad_clock_table_is_told(folder: Path) -> None:
     (folder / "clock.json").write_text("[[0, 0, -1]]")
     (found,) = faults(folder, GOOD)
     assert 'simulation.clock_table: "clock.json" is no clock table: a row\'s rate' in found
+
+
+def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "config.md").read_text()
+    text = page.split("```toml\n")[1].split("```")[0]
+    secrets = ["keys/sl-0001.key", "keys/wm-0001.key", "mqtt.password", "gateway.key"]
+    (folder / "keys").mkdir()
+    for name in [*secrets, "ca.pem", "gateway.pem"]:
+        (folder / name).write_text(KEY)
+        (folder / name).chmod(0o600)
+    config = read(folder, text)
+    shown = set(re.findall(r"^\[*([a-z_.]+)(?:\]| = )", text, re.MULTILINE))
+    shown = {name.rpartition(".")[2] for name in shown}
+    assert keys_of(config) <= shown
+
+
+def keys_of(section: object) -> set[str]:
+    """Every field of a section and of those in it, by its name in the file."""
+    names = {"nodes": "node", "buses": "modbus", "devices": "device", "registers": "register"}
+    names |= {"corridors": "dimming", "leaks": "leak"}
+    found: set[str] = set()
+    if dataclasses.is_dataclass(section):
+        for field in dataclasses.fields(section):
+            value = getattr(section, field.name)
+            assert value not in (None, ()), f"the page leaves out {field.name}"
+            found.add(names.get(field.name, field.name))
+            found |= keys_of(value[0] if isinstance(value, tuple) else value)
+    return found
