@@ -63,3 +63,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--patience", type=float, default=60.0, help="seconds to wait for the next reading"
     )
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems run one at a time: they have deadlines, and a dozen processes each."""
+    for item in items:
+        if {"scenarios", "hil_tests"} & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group("system"))

@@ -7,8 +7,6 @@ from hil_tests.rig import Rig
 from kerbwire import messages as m
 from kerbwire.schema import by_hash
 
-pytestmark = pytest.mark.xdist_group("hil")
-
 BOOT_S = 30.0
 TIME_TRIES = 5
 UNKNOWN_OP = 99
