@@ -71,25 +71,12 @@ async def taken(poller: Poller, count: int) -> list[PolledValues]:
     return [await poller.next() for _ in range(count)]
 
 
-@asynccontextmanager
-async def over_tcp(_folder: Path, *devices: SimDevice) -> AsyncIterator[str]:
-    server = sim.tcp_server(devices, "127.0.0.1", 0)
-    await server.serve_forever(background=True)
-    try:
-        yield f"socket://127.0.0.1:{server.transport.sockets[0].getsockname()[1]}"
-    finally:
-        await server.shutdown()
+def over_tcp(_folder: Path, *devices: SimDevice) -> AbstractAsyncContextManager[str]:
+    return sim.over_tcp(devices)
 
 
-@asynccontextmanager
-async def over_rtu(folder: Path, *devices: SimDevice) -> AsyncIterator[str]:
-    with sim.wire(folder / "bus") as path:
-        server = sim.rtu_server(devices, path, 115_200)
-        await server.serve_forever(background=True)
-        try:
-            yield str(folder / "bus")
-        finally:
-            await server.shutdown()
+def over_rtu(folder: Path, *devices: SimDevice) -> AbstractAsyncContextManager[str]:
+    return sim.over_rtu(devices, folder / "bus", 115_200)
 
 
 def cabinets(*units: int) -> list[SimDevice]:

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,23 +39,19 @@ def test_the_counter_never_runs_back_and_grows_by_the_load() -> None:
 
 
 @contextmanager
-def served(*words: str) -> Iterator[None]:
+def served(*words: str) -> Iterator[str]:
+    """A simulator in a process of its own; gives its address."""
     command = [sys.executable, "-m", "kerbline.sim.modbus", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline().startswith("ready ")
-            yield
+            ready, address = process.stdout.readline().split()
+            assert ready == "ready"
+            yield address
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def power_w(address: str, framing: Framing, unit: int) -> float:
@@ -71,9 +66,7 @@ async def power_w(address: str, framing: Framing, unit: int) -> float:
 
 
 def test_it_serves_tcp_and_knows_its_units() -> None:
-    number = free_port()
-    address = f"socket://127.0.0.1:{number}"
-    with served("--tcp", str(number), "--unit", "3", "--unit", "4"):
+    with served("--tcp", "0", "--unit", "3", "--unit", "4") as address:
         for unit in (3, 4):
             assert asyncio.run(power_w(address, "tcp", unit)) > 0
         with pytest.raises(NoAnswer):
@@ -83,6 +76,7 @@ def test_it_serves_tcp_and_knows_its_units() -> None:
 def test_it_serves_rtu_on_a_pty_in_street_time(tmp_path: Path) -> None:
     link, table = tmp_path / "cabinet", tmp_path / "clock.json"
     table.write_text(json.dumps([[0, 0, 1], [1, NIGHT_MS, 1e-6]]))  # it stays night
-    with served("--pty", str(link), "--clock-table", str(table)):
-        assert asyncio.run(power_w(str(link), "rtu", 1)) > LAMPS * LAMP_W
+    with served("--pty", str(link), "--clock-table", str(table)) as address:
+        assert address == str(link)
+        assert asyncio.run(power_w(address, "rtu", 1)) > LAMPS * LAMP_W
     assert not link.is_symlink()

@@ -15,10 +15,11 @@ import os
 import signal
 import struct
 import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from pymodbus.exceptions import NoSuchIdException
 from pymodbus.server import ModbusSerialServer, ModbusTcpServer
@@ -98,16 +99,39 @@ def _others() -> SimDevice:
     return SimDevice(id=0, simdata=[everything], action=absent)
 
 
-def tcp_server(devices: Sequence[SimDevice], host: str, port: int) -> ModbusTcpServer:
-    """A server that is silent for units it does not have, as a bus is."""
-    return ModbusTcpServer([*devices, _others()], address=(host, port), ignore_missing_devices=True)
-
-
-def rtu_server(devices: Sequence[SimDevice], path: str, baud: int = 19_200) -> ModbusSerialServer:
-    """The same on a serial device."""
-    return ModbusSerialServer(
-        [*devices, _others()], port=path, baudrate=baud, ignore_missing_devices=True
+@asynccontextmanager
+async def over_tcp(
+    devices: Sequence[SimDevice], host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
+    """Serve Modbus TCP, silent for units that are not there; gives the `port` for a config."""
+    server = ModbusTcpServer(
+        [*devices, _others()], address=(host, port), ignore_missing_devices=True
     )
+    async with _running(server):
+        listening = cast(asyncio.Server, server.transport)
+        yield f"socket://{host}:{listening.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def over_rtu(
+    devices: Sequence[SimDevice], link: Path, baud: int = 19_200
+) -> AsyncIterator[str]:
+    """Serve RTU on a pty of the name `link`, the same way."""
+    with wire(link) as path:
+        server = ModbusSerialServer(
+            [*devices, _others()], port=path, baudrate=baud, ignore_missing_devices=True
+        )
+        async with _running(server):
+            yield str(link)
+
+
+@asynccontextmanager
+async def _running(server: ModbusTcpServer | ModbusSerialServer) -> AsyncIterator[None]:
+    await server.serve_forever(background=True)
+    try:
+        yield
+    finally:
+        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -124,9 +148,9 @@ def wire(link: Path) -> Iterator[str]:
     (near, near_device), (far, far_device) = ends
     loop.add_reader(near, _carry, near, far)
     loop.add_reader(far, _carry, far, near)
-    link.unlink(missing_ok=True)
-    link.symlink_to(os.ttyname(near_device))
     try:
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(near_device))
         yield os.ttyname(far_device)
     finally:
         link.unlink(missing_ok=True)
@@ -137,7 +161,8 @@ def wire(link: Path) -> Iterator[str]:
 
 
 def _carry(source: int, sink: int) -> None:
-    os.write(sink, os.read(source, 4_096))
+    with suppress(BlockingIOError):  # a wire keeps nothing for whoever does not listen
+        os.write(sink, os.read(source, 4_096))
 
 
 async def serve(arguments: argparse.Namespace) -> None:
@@ -148,19 +173,12 @@ async def serve(arguments: argparse.Namespace) -> None:
     devices = [device(unit, Clock(table), Cabinet()) for unit in arguments.unit or [1]]
     if arguments.tcp:
         host, _, port = arguments.tcp.rpartition(":")
-        await _run(tcp_server(devices, host or "127.0.0.1", int(port)), arguments.tcp)
+        served = over_tcp(devices, host or "127.0.0.1", int(port))
     else:
-        with wire(arguments.pty) as path:
-            await _run(rtu_server(devices, path), str(arguments.pty))
-
-
-async def _run(server: ModbusTcpServer | ModbusSerialServer, where: str) -> None:
-    await server.serve_forever(background=True)
-    print(f"ready {where}", flush=True)
-    try:
+        served = over_rtu(devices, arguments.pty)
+    async with served as address:
+        print(f"ready {address}", flush=True)
         await asyncio.get_running_loop().create_future()
-    finally:
-        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 async def _main(arguments: argparse.Namespace) -> None:
@@ -180,7 +198,10 @@ def main(words: Sequence[str] | None = None) -> None:
     where.add_argument("--pty", metavar="LINK", type=Path, help="serve RTU on a pty of this name")
     parser.add_argument("--unit", type=int, action="append", help="a unit on the bus; repeatable")
     parser.add_argument("--clock-table", type=Path, help="street time (JSON rows)")
-    asyncio.run(_main(parser.parse_args(words)))
+    try:
+        asyncio.run(_main(parser.parse_args(words)))
+    except (RuntimeError, OSError, ValueError) as error:  # an address in use, a bad table
+        parser.error(str(error))
 
 
 if __name__ == "__main__":
