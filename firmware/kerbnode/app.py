@@ -62,7 +62,7 @@ class Node:
         self.sense = Sense(
             board, self.clock, self.instruments, self.records, wakes, wanted.report_s
         )
-        self.store = store.Store(board, self.journal, asset, self._store_wake)
+        self.store = store.Store(board, self.journal, self.instruments, self._store_wake)
         self.sense.record(board.uptime_ms(), m.EVENT, (m.EV_BOOT, board.reset_cause()))
         supervisor = Supervisor(board)
         supervisor.add(Link(self), LINK_SILENCE_S)
@@ -73,8 +73,7 @@ class Node:
     async def open_line(self) -> "Line":
         """The way to the gateway that the settings name."""
         wanted = self.settings
-        place = wanted.gateway if wanted.link == "udp" else wanted.uart
-        return await self.board.open_line(wanted.link, place, wanted.baud)
+        return await self.board.open_line(wanted.gateway or wanted.uart, wanted.baud)
 
     def describe(self, now: int) -> None:
         """Bring up to date what INFO says."""

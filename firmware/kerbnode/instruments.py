@@ -5,10 +5,32 @@ from kerbnode.schedule import Schedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from kerbnode.hal import Board
     from kerbnode.settings import Settings
+    from kerbwire.schema import Schema
 
     Events = list[tuple[int, int]]
+
+    class Asset(Protocol):
+        """What all assets offer to the rest of the node."""
+
+        SCHEMA: Schema
+        level: int
+        fading: bool
+
+        def command(self, op: int, args: "tuple[int, ...]", now: int) -> int: ...
+        def values(self) -> "tuple[int, ...]": ...
+        def totals(self) -> "tuple[int, ...]": ...
+
+    class Instruments(Protocol):
+        """An asset with its drivers."""
+
+        @property
+        def asset(self) -> Asset: ...
+        def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events": ...
+
 
 SCHEDULE_MS = 10_000  # sun, temperature and profile change no faster
 PULSES_PER_LITRE = 1
@@ -29,7 +51,6 @@ class LampHead:
         self._schedule = Schedule(wanted.profile, wanted.position)
         self._inputs = streetlight.Inputs()
         self._slow = -1
-        self._scheduled_pct = 0
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; `street_ms` is UTC, or None."""
@@ -41,10 +62,11 @@ class LampHead:
             inputs.temperature_c = self._thermometer.celsius()
             inputs.utc_known = utc_known
             street_s = None if street_ms is None else street_ms // 1000
-            self._scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
+            inputs.scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
+            inputs.night = self._schedule.night
         inputs.motion = self._motion.take()
         inputs.power_dw = self._power.power_dw()
-        events = self.asset.step(uptime_ms, inputs, self._scheduled_pct, self._schedule.night)
+        events = self.asset.step(uptime_ms, inputs)
         self._lamp.show(self.asset.level)
         return events
 
@@ -106,11 +128,10 @@ class AirStation:
         return self.asset.step(uptime_ms, samples)
 
 
-KINDS = {"streetlight": LampHead, "water_meter": WaterRegister, "air_quality": AirStation}
-
-
-def build(
-    board: "Board", wanted: "Settings", totals: "tuple[int, ...] | None"
-) -> "LampHead | WaterRegister | AirStation":
+def build(board: "Board", wanted: "Settings", totals: "tuple[int, ...] | None") -> "Instruments":
     """The instruments of the asset that the settings name."""
-    return KINDS[wanted.asset](board, wanted, totals)
+    if wanted.asset == "streetlight":
+        return LampHead(board, wanted, totals)
+    if wanted.asset == "water_meter":
+        return WaterRegister(board, wanted, totals)
+    return AirStation(board, wanted, totals)

@@ -1,4 +1,4 @@
-"""The node's log in flash: each record keeps its number through power cuts, or its loss is declared.
+"""The node's log in flash: a record keeps its number through power cuts, or its loss is declared.
 
 The log is a row of segment files; a segment is a row of blocks, each flushed whole:
     magic 2 | length 2 | crc32 4 | epoch 4 | reserved_to 4 | base 4 | next 4 | entries
@@ -88,7 +88,7 @@ class Journal:
             self._flash.remove(name)  # a segment that a power cut kept from its name
         names = [name for name in names if name.startswith("s")]
         for name in names:
-            self._index(name, name == names[-1])
+            self._index(name, newest=name == names[-1])
         if not names or self._segments == [] or self._segments[-1].name != names[-1]:
             for name in names:  # the unreadable one last: a power cut must not revive older ones
                 self._flash.remove(name)
@@ -187,7 +187,7 @@ class Journal:
                 return False
         return True
 
-    def _index(self, name: str, newest: bool) -> None:  # noqa: FBT001 - private
+    def _index(self, name: str, *, newest: bool) -> None:
         """Learn a segment's range; of the newest also the log's state, from its last block."""
         segment = _Segment(name, self._flash.size(name), 0)
         if not self._load(segment, 0):
@@ -264,7 +264,9 @@ class Journal:
             self._declare_full(self._segments[len(oldest)].first - 1)
         sequence = int(self._segments[-1].name[1:], 16) + 1 if self._segments else 0
         base = self.pending[0][0] if self.pending else self.next
-        entries = [(first, m.GAP, last, reason, ()) for first, last, reason in self.gaps]
+        entries: list[Record] = [
+            (first, m.GAP, last, reason, ()) for first, last, reason in self.gaps
+        ]
         reserved_to = max(self._reserved_to, base - 1 + RESERVE)
         block = self._block(entries, base, base, reserved_to)
         name = "s{:08x}".format(sequence)

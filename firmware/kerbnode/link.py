@@ -6,7 +6,10 @@ from kerbnode import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kerbnode.app import Node
+    from kerbnode.hal import Line
 
 REOPEN_S = 0.5  # after the line broke
 LONGEST_WAIT_MS = 5000  # to show life to the supervisor
@@ -37,7 +40,7 @@ class Link:
             self._node.session.failed(self._node.board.monotonic_ms())
             await asyncio.sleep(REOPEN_S)
 
-    async def _pump(self, line: "object") -> None:
+    async def _pump(self, line: "Line") -> None:
         node = self._node
         self._broken = False
         if not self._greeted:  # once a boot: a session outlives a line
@@ -56,7 +59,7 @@ class Link:
         finally:
             reader.cancel()
 
-    async def _read(self, line: "object") -> None:
+    async def _read(self, line: "Line") -> None:
         node = self._node
         try:
             while True:
@@ -67,7 +70,7 @@ class Link:
             self._broken = True
             node.link_wake.set()
 
-    async def _write(self, line: "object", now: int) -> None:
+    async def _write(self, line: "Line", now: int) -> None:
         node = self._node
         node.records.offer(node.session, now)
         node.describe(now)
@@ -89,7 +92,7 @@ class Link:
     def _take_events(self, now: int) -> None:
         node = self._node
         while True:
-            event = node.session.next_event()
+            event: "tuple[Any, ...] | None" = node.session.next_event()
             if event is None:
                 return
             kind = event[0]

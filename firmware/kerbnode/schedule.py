@@ -64,7 +64,7 @@ class VirtualMidnight:
         self._dusk_s: int | None = None
         self._middle_s: int | None = None
 
-    def see(self, night: bool, uptime_s: int) -> None:
+    def see(self, uptime_s: int, *, night: bool) -> None:
         """What the light sensor says now."""
         if self._night is False and night:
             self._dusk_s = uptime_s
@@ -101,7 +101,7 @@ class Schedule:
             elevation, minutes = sun(utc_s, self._position[0], self._position[1])
         if lux is not None:
             self.night = lux < (DAY_LUX if self.night else NIGHT_LUX)
-            self._learnt.see(self.night, uptime_s)
+            self._learnt.see(uptime_s, night=self.night)
         else:
             self.night = elevation is None or elevation < NIGHT_ELEVATION
         if not self.night:

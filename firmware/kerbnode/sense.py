@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.clock import Clock
     from kerbnode.hal import Board
+    from kerbnode.instruments import Instruments
     from kerbnode.records import Records
     from kerbnode.wake import Wake
 
@@ -22,7 +23,7 @@ class Sense:
         self,
         board: "Board",
         clock: "Clock",
-        instruments: "object",
+        instruments: "Instruments",
         records: "Records",
         wakes: "tuple[Wake, ...]",
         report_s: int,

@@ -15,7 +15,7 @@ KEY_BYTES = 16
 NODE_ID_BYTES = 16
 KINDS = ("streetlight", "water_meter", "air_quality")
 LINKS = ("uart", "udp")
-BAUDS = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
+BAUDS = (9600, 921_600)
 REPORT_S = (1, 86_400)
 PROFILE_STEPS = 16
 # Minutes from the middle of the night, and the level from then on: full light in the evening,
@@ -54,10 +54,10 @@ class Settings:
         if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
             raise SettingsError("node_id")
         self.node_id = node_id
-        self.asset = _one_of(given, "asset", KINDS, None)
-        self.link = _one_of(given, "link", LINKS, "uart")
-        self.baud = _one_of(given, "baud", BAUDS, 115200)
-        self.uart = given.get("uart", 1)  # a UART's number, or the path of a pty
+        self.asset = _one_of(given, "asset", KINDS)
+        self.link = _one_of(given, "link", LINKS)
+        self.baud = _within(given.get("baud", 115200), BAUDS, "baud")
+        self.uart = _uart(given.get("uart", 1))
         self.gateway = _address(given.get("gateway", "")) if self.link == "udp" else None
         self.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
         self.profile = _profile(given.get("profile") or PROFILE)
@@ -91,16 +91,23 @@ def store_key(store: "Nvs", generation: int, key: bytes) -> None:
     store.set("key", pack(">I", generation) + key)
 
 
-def _one_of(given: "dict[str, object]", name: str, choices: tuple, default: object):
-    value = given.get(name, default)
+def _one_of(given: "dict[str, object]", name: str, choices: "tuple[str, ...]") -> str:
+    value = given.get(name, choices[0])
     if value not in choices:
         raise SettingsError(name)
-    return value
+    return str(value)
 
 
 def _within(value: object, bounds: "tuple[int, int]", name: str) -> int:
     if not isinstance(value, int) or not bounds[0] <= value <= bounds[1]:
         raise SettingsError(name)
+    return value
+
+
+def _uart(value: object) -> "int | str":
+    """A UART's number, or the path of a pty."""
+    if not isinstance(value, (int, str)):
+        raise SettingsError("uart")
     return value
 
 
@@ -115,7 +122,7 @@ def _profile(steps: object) -> "tuple[tuple[int, int], ...]":
     """Steps in rising order of minutes, so that a look-up is one walk."""
     if not isinstance(steps, (list, tuple)) or not 0 < len(steps) <= PROFILE_STEPS:
         raise SettingsError("profile")
-    checked = []
+    checked: list[tuple[int, int]] = []
     for step in steps:
         if not isinstance(step, (list, tuple)) or len(step) != 2:
             raise SettingsError("profile")
@@ -141,6 +148,6 @@ def next_boot_id(store: "Nvs", random: "Callable[[int], bytes]") -> int:
     """A number for this boot: counted on, from a random start so that lost NVS repeats none."""
     blob = store.get("boot")
     last = unpack(">I", blob)[0] if blob and len(blob) == 4 else unpack(">H", random(2))[0]
-    boot_id = last % 0xFFFF_FFFF + 1
+    boot_id: int = last % 0xFFFF_FFFF + 1
     store.set("boot", pack(">I", boot_id))
     return boot_id

@@ -7,7 +7,8 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Board
+    from kerbnode.hal import Board, Nvs
+    from kerbnode.instruments import Instruments
     from kerbnode.journal import Journal
     from kerbnode.wake import Wake
 
@@ -18,11 +19,13 @@ WAIT_MS = 10_000  # the oldest record waits no longer; events do not wait at all
 class Store:
     """Writes batches; woken by each new record."""
 
-    def __init__(self, board: "Board", journal: "Journal", asset: "object", wake: "Wake"):
+    def __init__(
+        self, board: "Board", journal: "Journal", instruments: "Instruments", wake: "Wake"
+    ):
         self.beats = 0
         self._board = board
         self._journal = journal
-        self._asset = asset
+        self._instruments = instruments
         self._wake = wake
         self._oldest_ms: int | None = None
         self._totals: tuple[int, ...] = ()
@@ -38,12 +41,13 @@ class Store:
             if self._due(now):
                 self._oldest_ms = None
                 self.save()
-            await self._wake.wait(WAIT_MS if self._oldest_ms is None else self._left_ms(now))
+            waited_ms = 0 if self._oldest_ms is None else now - self._oldest_ms
+            await self._wake.wait(max(1, WAIT_MS - waited_ms))
 
     def save(self) -> None:
         """Bring records and totals to flash now."""
         self._journal.flush()
-        totals = self._asset.totals()
+        totals = self._instruments.asset.totals()
         if totals != self._totals:
             nvs.set_checked(self._board.nvs, "totals", json.dumps(totals).encode())
             self._totals = totals
@@ -56,11 +60,8 @@ class Store:
             return True
         return self._oldest_ms is not None and now - self._oldest_ms >= WAIT_MS
 
-    def _left_ms(self, now: int) -> int:
-        return max(1, WAIT_MS - (now - self._oldest_ms))
 
-
-def load_totals(store: "object") -> "tuple[int, ...] | None":
+def load_totals(store: "Nvs") -> "tuple[int, ...] | None":
     """The totals of the last save, or None."""
     body = nvs.get_checked(store, "totals")
     return None if body is None else tuple(json.loads(body))

@@ -5,7 +5,17 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from kerbnode.hal import Board
+
+    class Concern(Protocol):
+        """What a supervisor keeps alive; `run` never returns, `beats` rises at each round."""
+
+        beats: int
+
+        async def run(self) -> None: ...
+
 
 FIRST_WAIT_S = 1
 LONGEST_WAIT_S = 60
@@ -13,16 +23,13 @@ LOOK_S = 2
 
 
 class Supervisor:
-    """Restarts a concern that failed, each time after a longer wait.
-
-    A concern has `run()`, which never returns, and `beats`, which rises at each of its rounds.
-    """
+    """Restarts a concern that failed, each time after a longer wait."""
 
     def __init__(self, board: "Board"):
         self._board = board
-        self._concerns: list[tuple[object, int]] = []
+        self._concerns: list[tuple[Concern, int]] = []
 
-    def add(self, concern: "object", silence_s: int) -> None:
+    def add(self, concern: "Concern", silence_s: int) -> None:
         """Watch over a concern that shows life at least every `silence_s`."""
         self._concerns.append((concern, silence_s))
 
@@ -35,7 +42,7 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
 
-    async def _keep(self, concern: "object") -> None:
+    async def _keep(self, concern: "Concern") -> None:
         wait_s = FIRST_WAIT_S
         while True:
             began_ms = self._board.monotonic_ms()

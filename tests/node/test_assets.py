@@ -3,35 +3,39 @@
 from kerbnode.assets import air_quality, streetlight, water_meter
 from kerbwire import messages as m
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HOUR_MS = 3_600_000
+FAST_TICK_MS = 360_000  # of a street that runs 3,600 times as fast
 
 
 class Lamp:
     """A streetlight in time: `run` ticks it and keeps the largest step of its level."""
 
-    def __init__(self, tick_ms=20):
+    def __init__(self, tick_ms: int = 20) -> None:
         self.asset = streetlight.Streetlight()
         self.inputs = streetlight.Inputs()
         self.inputs.utc_known = True
         self.now = 0
         self.tick_ms = tick_ms
-        self.scheduled = 30
-        self.night = True
+        self.inputs.scheduled_pct = 30
         self.events = []
         self.largest = 0
 
-    def run(self, span_ms):
+    def run(self, span_ms: int) -> int:
         end = self.now + span_ms
         while self.now < end:
             self.now += self.tick_ms
             before = self.asset.level
             self.inputs.power_dw = 5 + before * 6 // 10
-            self.events += self.asset.step(self.now, self.inputs, self.scheduled, self.night)
+            self.events += self.asset.step(self.now, self.inputs)
             self.largest = max(self.largest, abs(self.asset.level - before))
         return self.asset.level
 
 
-def test_motion_raises_holds_and_fades_back():
+def test_motion_raises_holds_and_fades_back() -> None:
     lamp = Lamp()
     assert lamp.run(10_000) == 300
     lamp.inputs.motion = True
@@ -44,15 +48,15 @@ def test_motion_raises_holds_and_fades_back():
     assert lamp.largest <= 40  # of 1000: no visible step
 
 
-def test_motion_by_day_lights_nothing():
+def test_motion_by_day_lights_nothing() -> None:
     lamp = Lamp()
-    lamp.night, lamp.scheduled = False, 0
+    lamp.inputs.night, lamp.inputs.scheduled_pct = False, 0
     lamp.inputs.motion = True
     assert lamp.run(5000) == 0
     assert lamp.events == []
 
 
-def test_a_command_overrides_until_its_hold_is_over():
+def test_a_command_overrides_until_its_hold_is_over() -> None:
     lamp = Lamp()
     lamp.run(10_000)
     assert lamp.asset.command(m.OP_SET_LEVEL, (80, 8, 1500), lamp.now) == m.OK
@@ -64,16 +68,16 @@ def test_a_command_overrides_until_its_hold_is_over():
     assert lamp.largest <= 40
 
 
-def test_a_hold_of_zero_lasts_until_the_schedule_changes():
+def test_a_hold_of_zero_lasts_until_the_schedule_changes() -> None:
     lamp = Lamp()
     lamp.run(10_000)
     lamp.asset.command(m.OP_SET_LEVEL, (0, 0, 0), lamp.now)
     assert lamp.run(HOUR_MS // 10) == 0
-    lamp.scheduled = 100
+    lamp.inputs.scheduled_pct = 100
     assert lamp.run(5000) == 1000
 
 
-def test_release_gives_back_to_the_schedule():
+def test_release_gives_back_to_the_schedule() -> None:
     lamp = Lamp()
     lamp.asset.command(m.OP_SET_LEVEL, (90, 3600, 0), 0)
     assert lamp.run(100) == 900
@@ -81,7 +85,7 @@ def test_release_gives_back_to_the_schedule():
     assert lamp.run(5000) == 300
 
 
-def test_wrong_arguments_and_operations_are_refused():
+def test_wrong_arguments_and_operations_are_refused() -> None:
     lamp = Lamp()
     assert lamp.asset.command(m.OP_SET_LEVEL, (101, 0, 0), 0) == m.OUT_OF_RANGE
     assert lamp.asset.command(m.OP_SET_LEVEL, (1, 0), 0) == m.OUT_OF_RANGE
@@ -91,7 +95,7 @@ def test_wrong_arguments_and_operations_are_refused():
     assert air_quality.AirQuality().command(m.OP_RELEASE, (), 0) == m.UNSUPPORTED
 
 
-def test_identify_blinks_and_ends():
+def test_identify_blinks_and_ends() -> None:
     lamp = Lamp(100)
     lamp.run(10_000)
     lamp.asset.command(m.OP_IDENTIFY, (2,), lamp.now)
@@ -100,51 +104,57 @@ def test_identify_blinks_and_ends():
     assert lamp.run(6000) == 300
 
 
-def test_energy_and_hours_add_up_over_a_restart():
+def test_energy_and_hours_add_up_over_a_restart() -> None:
     first = streetlight.Streetlight()
     inputs = streetlight.Inputs()
     inputs.power_dw = 605
+    inputs.scheduled_pct = 100
     for minute in range(61):
-        first.step(minute * 60_000, inputs, 100, True)
+        first.step(minute * 60_000, inputs)
     assert first.values()[2:4] == (60, 0)  # 60.5 Wh
     second = streetlight.Streetlight(first.totals())
     for minute in range(61):
-        second.step(minute * 60_000, inputs, 100, True)
+        second.step(minute * 60_000, inputs)
     assert second.values()[2:4] == (121, 1)
 
 
-def test_a_lamp_that_draws_nothing_has_failed_once():
+def test_a_lamp_that_draws_nothing_has_failed_once() -> None:
     lamp = Lamp()
-    lamp.scheduled = 100
+    lamp.inputs.scheduled_pct = 100
     lamp.run(10_000)
     for _ in range(100):
         lamp.now += 100
         lamp.inputs.power_dw = 3
-        lamp.events += lamp.asset.step(lamp.now, lamp.inputs, 100, True)
+        lamp.events += lamp.asset.step(lamp.now, lamp.inputs)
     assert lamp.events == [(m.EV_LAMP_FAILURE, 3)]
     assert lamp.asset.values()[5] & streetlight.LAMP_FAILURE
 
 
-def run_water(meter, litres_at, hours, tick_ms=360_000):
-    """Events of a meter that is ticked as by a street that runs 3,600 times as fast."""
+def run_water(
+    meter: water_meter.WaterMeter,
+    litres_at: "Callable[[int], int]",
+    hours: int,
+    tick_ms: int = 360_000,
+) -> "list[tuple[int, int]]":
+    """Events of a meter on a fast street."""
     events = []
     inputs = water_meter.Inputs()
     inputs.battery_mv = 3600
-    for now in range(0, hours * HOUR_MS, tick_ms):
+    for now in range(0, hours * HOUR_MS, FAST_TICK_MS):
         inputs.forward_l = litres_at(now)
         events += meter.step(now, inputs)
     return events
 
 
-def test_water_that_never_rests_is_told_once():
+def test_water_that_never_rests_is_told_once() -> None:
     meter = water_meter.WaterMeter()
     events = run_water(meter, lambda now: now * 20 // HOUR_MS, 9)
     assert events == [(m.EV_CONTINUOUS_FLOW, 6)]
     assert meter.values()[4] & water_meter.CONTINUOUS_FLOW
 
 
-def test_a_house_that_rests_has_no_leak():
-    def litres_at(now):
+def test_a_house_that_rests_has_no_leak() -> None:
+    def litres_at(now: int) -> int:
         hours, rest = divmod(now, 3 * HOUR_MS)  # two hours of use, one of rest
         return hours * 200 + min(rest, 2 * HOUR_MS) * 100 // HOUR_MS
 
@@ -153,7 +163,7 @@ def test_a_house_that_rests_has_no_leak():
     assert meter.values()[4] == 0
 
 
-def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report():
+def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report() -> None:
     meter = water_meter.WaterMeter((1000, 2))
     inputs = water_meter.Inputs()
     inputs.battery_mv = 3000
@@ -166,7 +176,7 @@ def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report():
     assert meter.totals() == (1030, 2)
 
 
-def test_air_is_the_mean_and_says_what_was_missing():
+def test_air_is_the_mean_and_says_what_was_missing() -> None:
     station = air_quality.AirQuality()
     assert station.step(0, (10, 20, 30, 400, 50, 100, 500, 10_000)) == []
     assert station.step(1, (21, None, 30, 402, 50, -100, 500, 10_000)) == [(m.EV_SENSOR_FAULT, 2)]

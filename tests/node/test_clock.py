@@ -7,14 +7,14 @@ from kerbnode.sense import is_due
 UTC_MS = 1_795_300_000_000
 
 
-def test_no_time_before_the_first_offer():
+def test_no_time_before_the_first_offer() -> None:
     clock = Clock()
     assert clock.utc_ms(5) is None
     assert clock.known_ms(5) is None
     assert not clock.trusted
 
 
-def test_doubt_grows_with_drift_until_the_clock_is_lost():
+def test_doubt_grows_with_drift_until_the_clock_is_lost() -> None:
     clock = Clock()
     assert clock.offer(UTC_MS, 20, 1000) == 0
     assert clock.trusted
@@ -27,7 +27,7 @@ def test_doubt_grows_with_drift_until_the_clock_is_lost():
     assert clock.utc_ms(lost) is not None
 
 
-def test_a_surer_offer_wins_and_a_vaguer_one_is_left():
+def test_a_surer_offer_wins_and_a_vaguer_one_is_left() -> None:
     clock = Clock()
     clock.offer(UTC_MS, 50, 0)
     clock.offer(UTC_MS + 30, 10, 0)
@@ -36,7 +36,7 @@ def test_a_surer_offer_wins_and_a_vaguer_one_is_left():
     assert clock.utc_ms(0) == UTC_MS + 30
 
 
-def test_a_contradiction_is_believed_and_a_jump_is_told():
+def test_a_contradiction_is_believed_and_a_jump_is_told() -> None:
     clock = Clock()
     clock.offer(UTC_MS, 10, 0)
     assert clock.offer(UTC_MS + 10_000, 50, 0) == 0
@@ -45,7 +45,7 @@ def test_a_contradiction_is_believed_and_a_jump_is_told():
     assert clock.offer(UTC_MS + 10_000, 50, 0) == -500
 
 
-def test_street_time_is_piecewise_and_rate_one_before_its_first_row():
+def test_street_time_is_piecewise_and_rate_one_before_its_first_row() -> None:
     street = StreetTime([[1000, 50_000, 1], [2000, 51_000, 3600], [3000, 3_651_000, 0.5]])
     assert street.street_ms(400) == 49_400
     assert street.street_ms(1500) == 50_500
@@ -54,7 +54,7 @@ def test_street_time_is_piecewise_and_rate_one_before_its_first_row():
     assert StreetTime([]).street_ms(77) == 77
 
 
-def due_times(tick_ms, period_ms, span_ms, shift_ms):
+def due_times(tick_ms: int, period_ms: int, span_ms: int, shift_ms: "int | None") -> "list[int]":
     """Uptimes of the reports that a node makes when ticked so."""
     reported = 0
     found = []
@@ -66,13 +66,13 @@ def due_times(tick_ms, period_ms, span_ms, shift_ms):
     return found
 
 
-def test_reports_are_aligned_to_the_period():
+def test_reports_are_aligned_to_the_period() -> None:
     assert due_times(100, 900_000, 3_700_000, None) == [900_000, 1_800_000, 2_700_000, 3_600_000]
     five_past_ms = UTC_MS // 900_000 * 900_000 + 300_000
     assert due_times(100, 900_000, 1_500_000, five_past_ms) == [600_000]
 
 
-def test_a_street_too_fast_for_its_ticks_makes_one_report_a_tick_at_most():
+def test_a_street_too_fast_for_its_ticks_makes_one_report_a_tick_at_most() -> None:
     assert due_times(360_000, 900_000, 7_200_000, None) == [
         1_080_000,
         1_800_000,
@@ -85,7 +85,7 @@ def test_a_street_too_fast_for_its_ticks_makes_one_report_a_tick_at_most():
     assert due_times(360_000, 60_000, 1_500_000, None) == [360_000, 720_000, 1_080_000, 1_440_000]
 
 
-def test_a_clock_set_back_over_a_boundary_makes_no_second_report():
+def test_a_clock_set_back_over_a_boundary_makes_no_second_report() -> None:
     assert not is_due(900_000, 900_100, 899_900, 900_000)
     assert not is_due(900_000, 900_300, 900_100, 900_000)
     assert is_due(900_000, 1_800_300, 1_800_100, 900_000)

@@ -8,7 +8,9 @@ UTC_MS = 1_795_300_000_000
 EXPIRES_S = UTC_MS // 1000 + 10
 
 
-def obey(commands, command_id, op=m.OP_SET_LEVEL, utc_ms=UTC_MS):
+def obey(
+    commands: Commands, command_id: int, op: int = m.OP_SET_LEVEL, utc_ms: "int | None" = UTC_MS
+) -> int:
     """What the node does with a command, its execution apart."""
     known = commands.known(command_id)
     if known is not None:
@@ -20,20 +22,20 @@ def obey(commands, command_id, op=m.OP_SET_LEVEL, utc_ms=UTC_MS):
     return code
 
 
-def test_without_time_nothing_runs_but_the_same_command_may_come_again():
+def test_without_time_nothing_runs_but_the_same_command_may_come_again() -> None:
     commands = Commands(Blobs())
     assert obey(commands, 1, utc_ms=None) == m.NO_TIME
     assert obey(commands, 1) == m.OK
 
 
-def test_an_expired_command_stays_expired():
+def test_an_expired_command_stays_expired() -> None:
     commands = Commands(Blobs())
     assert obey(commands, 1, utc_ms=EXPIRES_S * 1000) == m.EXPIRED
     assert obey(commands, 1) == m.EXPIRED
     assert obey(commands, 2, utc_ms=EXPIRES_S * 1000 - 1) == m.OK
 
 
-def test_a_repeat_gets_the_first_result_and_a_lower_unknown_one_is_a_replay():
+def test_a_repeat_gets_the_first_result_and_a_lower_unknown_one_is_a_replay() -> None:
     commands = Commands(Blobs())
     for command_id in range(5, 5 + REMEMBERED + 1):
         assert obey(commands, command_id) == m.OK
@@ -43,7 +45,7 @@ def test_a_repeat_gets_the_first_result_and_a_lower_unknown_one_is_a_replay():
     assert commands.highest == 5 + REMEMBERED
 
 
-def test_what_must_not_run_twice_is_remembered_over_a_restart():
+def test_what_must_not_run_twice_is_remembered_over_a_restart() -> None:
     store = Blobs()
     commands = Commands(store)
     obey(commands, 8)

@@ -7,18 +7,18 @@ from kerbnode.journal import Journal
 from kerbwire import messages as m
 
 
-def scratch():
+def scratch() -> "tuple[Flash, str]":
     place = "/tmp/kerbnode-test-" + "".join(["{:02x}".format(byte) for byte in os.urandom(6)])
     return Flash(place), place
 
 
-def clear(flash, place):
+def clear(flash: Flash, place: str) -> None:
     for name in flash.names():
         flash.remove(name)
     os.rmdir(place)
 
 
-def test_files_come_and_go():
+def test_files_come_and_go() -> None:
     flash, place = scratch()
     try:
         assert flash.names() == []
@@ -35,7 +35,7 @@ def test_files_come_and_go():
         clear(flash, place)
 
 
-def test_a_journal_lives_on_it():
+def test_a_journal_lives_on_it() -> None:
     flash, place = scratch()
     try:
         journal = Journal(flash, os.urandom)

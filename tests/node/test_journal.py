@@ -6,34 +6,34 @@ from kerbwire.ranges import RangeSet
 from node.torn_flash import GARBLED, HALF, KEPT, NOTHING, PowerCut, TornFlash
 
 
-def seeded(count):
+def seeded(count: int) -> bytes:
     return bytes(range(1, count + 1))
 
 
-def make(flash, segment_bytes=400, segments=4):
+def make(flash: TornFlash, segment_bytes: int = 400, segments: int = 4) -> Journal:
     return Journal(flash, seeded, segment_bytes, segments)
 
 
-def opened(flash, segment_bytes=400, segments=4):
+def opened(flash: TornFlash, segment_bytes: int = 400, segments: int = 4) -> Journal:
     journal = make(flash, segment_bytes, segments)
     journal.open()
     return journal
 
 
-def values_of(number):
+def values_of(number: int) -> "tuple[int, ...]":
     return (number, -number, 7)
 
 
-def fill(journal, count):
+def fill(journal: Journal, count: int) -> "list[int]":
     """Append `count` records; the numbers given."""
     return [journal.append(m.REPORT, 5, n, values_of(n)) for n in range(count)]
 
 
-def gap_spans(journal):
+def gap_spans(journal: Journal) -> "list[tuple[int, int]]":
     return [(first, last) for first, last, _ in journal.gaps]
 
 
-def test_numbers_start_at_one_and_are_read_back_before_and_after_the_flush():
+def test_numbers_start_at_one_and_are_read_back_before_and_after_the_flush() -> None:
     journal = opened(TornFlash())
     assert journal.epoch == int.from_bytes(seeded(4), "big")
     assert fill(journal, 3) == [1, 2, 3]
@@ -44,7 +44,7 @@ def test_numbers_start_at_one_and_are_read_back_before_and_after_the_flush():
     assert journal.read(4) is None
 
 
-def test_a_power_cut_costs_the_reserve_and_declares_it():
+def test_a_power_cut_costs_the_reserve_and_declares_it() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, 3)
@@ -58,7 +58,7 @@ def test_a_power_cut_costs_the_reserve_and_declares_it():
     assert opened(flash).gaps == [(4, 3 + 2 * RESERVE, m.GAP_POWER)]
 
 
-def test_an_orderly_stop_costs_no_number():
+def test_an_orderly_stop_costs_no_number() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, 3)
@@ -68,7 +68,7 @@ def test_an_orderly_stop_costs_no_number():
     assert later.next == 4
 
 
-def test_a_number_above_the_reserve_waits_for_a_flush():
+def test_a_number_above_the_reserve_waits_for_a_flush() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, RESERVE)
@@ -77,7 +77,7 @@ def test_a_number_above_the_reserve_waits_for_a_flush():
     assert len(journal.pending) == 1
 
 
-def test_full_flash_refuses_and_then_declares_what_it_refused():
+def test_full_flash_refuses_and_then_declares_what_it_refused() -> None:
     flash = TornFlash()
     journal = opened(flash)
     flash.full = True
@@ -91,7 +91,7 @@ def test_full_flash_refuses_and_then_declares_what_it_refused():
     assert fill(journal, 1) == [RESERVE + 4]
 
 
-def test_no_space_drops_the_oldest_segment_and_declares_it():
+def test_no_space_drops_the_oldest_segment_and_declares_it() -> None:
     flash = TornFlash()
     journal = opened(flash)
     for _ in range(3):
@@ -112,7 +112,7 @@ def test_no_space_drops_the_oldest_segment_and_declares_it():
     assert journal.read(41) is not None
 
 
-def test_a_full_log_drops_its_oldest_and_the_gap_grows():
+def test_a_full_log_drops_its_oldest_and_the_gap_grows() -> None:
     flash = TornFlash()
     journal = opened(flash)
     for _ in range(20):
@@ -127,7 +127,7 @@ def test_a_full_log_drops_its_oldest_and_the_gap_grows():
     assert opened(flash).gaps[0][1] >= last
 
 
-def test_kept_segments_go_and_settled_gaps_are_forgotten():
+def test_kept_segments_go_and_settled_gaps_are_forgotten() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, 30)
@@ -145,7 +145,7 @@ def test_kept_segments_go_and_settled_gaps_are_forgotten():
     assert later.next == 31 + RESERVE
 
 
-def test_a_hole_in_the_kept_numbers_keeps_its_segment():
+def test_a_hole_in_the_kept_numbers_keeps_its_segment() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, 30)
@@ -154,7 +154,7 @@ def test_a_hole_in_the_kept_numbers_keeps_its_segment():
     assert journal.read(3) is not None
 
 
-def test_a_damaged_block_is_passed_over_and_its_records_are_declared():
+def test_a_damaged_block_is_passed_over_and_its_records_are_declared() -> None:
     flash = TornFlash()
     journal = opened(flash, 4000)
     for _ in range(3):
@@ -173,7 +173,7 @@ def test_a_damaged_block_is_passed_over_and_its_records_are_declared():
     assert later.read(9) is not None
 
 
-def test_an_unreadable_log_begins_a_new_epoch():
+def test_an_unreadable_log_begins_a_new_epoch() -> None:
     flash = TornFlash()
     journal = opened(flash)
     fill(journal, 20)
@@ -189,14 +189,14 @@ def test_an_unreadable_log_begins_a_new_epoch():
 class History:
     """What an owner of the journal knows: enough to hold it to its word after any cut."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.given = {}  # number -> values
         self.durable = set()
         self.epoch = None
         self.highest = 0
         self.kept = RangeSet()
 
-    def live(self, journal):
+    def live(self, journal: Journal) -> None:
         """A stretch of a node's life: batches, an event, acknowledgements, an orderly stop."""
         self.open(journal)
         for round_ in range(4):
@@ -210,25 +210,25 @@ class History:
         journal.close()
         self.durable.update(self.given)
 
-    def open(self, journal):
+    def open(self, journal: Journal) -> None:
         journal.open()
         assert self.epoch in (None, journal.epoch)
         self.epoch = journal.epoch
         assert journal.next > self.highest, "a number would be used again"
         self.check(journal)
 
-    def append(self, journal):
+    def append(self, journal: Journal) -> None:
         values = values_of(len(self.given))
         number = journal.append(m.REPORT, 1, 2, values)
         assert number and number not in self.given
         self.given[number] = values
         self.highest = max(self.highest, number)
 
-    def flush(self, journal):
+    def flush(self, journal: Journal) -> None:
         assert journal.flush()
         self.durable.update(self.given)
 
-    def check(self, journal):
+    def check(self, journal: Journal) -> None:
         """Each number is read back, kept, or declared lost; what was durable is never a cut's."""
         for number in range(1, journal.next):
             gap = journal.covering(number)
@@ -242,7 +242,7 @@ class History:
                 assert record[4] == self.given[number]
 
 
-def cut_everywhere(tear, segments):
+def cut_everywhere(tear: int, segments: int) -> int:
     """Live with a cut at each write; then recover, once more with a cut at each write of that."""
     cuts = 0
     for cut_at in range(1, 60):
@@ -271,17 +271,17 @@ def cut_everywhere(tear, segments):
     return cuts
 
 
-def test_power_cuts_at_every_write():
+def test_power_cuts_at_every_write() -> None:
     for tear in (KEPT, HALF, GARBLED, NOTHING):
         assert cut_everywhere(tear, segments=8) > 8
 
 
-def test_power_cuts_at_every_write_of_a_full_log():
+def test_power_cuts_at_every_write_of_a_full_log() -> None:
     for tear in (KEPT, HALF, GARBLED, NOTHING):
         assert cut_everywhere(tear, segments=2) > 8
 
 
-def test_a_power_cut_declares_at_most_the_reserve():
+def test_a_power_cut_declares_at_most_the_reserve() -> None:
     flash = TornFlash()
     opened(flash, segments=24)
     for cuts in range(1, 5):

@@ -11,25 +11,25 @@ class PowerCut(Exception):
 class TornFlash:
     """The contract of kerbnode.flash.Flash, with faults: `cut_at` counts down over all writes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.files = {}
         self.cut_at = None
         self.tear = HALF
         self.full = False
         self.writes = 0
 
-    def names(self):
+    def names(self) -> "list[str]":
         return sorted(self.files)
 
-    def size(self, name):
+    def size(self, name: str) -> int:
         return len(self.files[name])
 
-    def read(self, name, offset, buffer):
+    def read(self, name: str, offset: int, buffer: "bytearray | memoryview") -> int:
         data = self.files[name][offset : offset + len(buffer)]
         buffer[: len(data)] = data
         return len(data)
 
-    def append(self, name, data):
+    def append(self, name: str, data: bytes) -> None:
         if self.full:
             self.files[name] += data[: len(data) // 2]
             raise OSError(ENOSPC, "no space")
@@ -38,7 +38,7 @@ class TornFlash:
         if torn is not None:
             raise PowerCut
 
-    def create(self, name, data):
+    def create(self, name: str, data: bytes) -> None:
         if self.full:
             raise OSError(ENOSPC, "no space")
         torn = self._torn(data)
@@ -49,14 +49,14 @@ class TornFlash:
         if torn is not None:
             raise PowerCut
 
-    def remove(self, name):
+    def remove(self, name: str) -> None:
         torn = self._torn(b"")
         if torn is None or self.tear == KEPT:
             del self.files[name]
         if torn is not None:
             raise PowerCut
 
-    def _torn(self, data):
+    def _torn(self, data: bytes) -> "bytes | None":
         """What a cut leaves of `data`, None while the power is on."""
         self.writes += 1
         if self.cut_at is None:

@@ -28,9 +28,17 @@ LIMITS = ((0, 100), (0, 86_400), (0, 60_000))  # level_pct, hold_s, fade_ms
 
 
 class Inputs:
-    """What the head's sensors say: deci-watts, degrees Celsius, and lux or None when broken."""
+    """What sensors and schedule say: deci-watts; degrees Celsius and lux, None when broken."""
 
-    __slots__ = ("lux", "motion", "power_dw", "temperature_c", "utc_known")
+    __slots__ = (
+        "lux",
+        "motion",
+        "night",
+        "power_dw",
+        "scheduled_pct",
+        "temperature_c",
+        "utc_known",
+    )
 
     def __init__(self) -> None:
         self.motion = False
@@ -38,6 +46,8 @@ class Inputs:
         self.temperature_c: int | None = 0
         self.lux: int | None = 0
         self.utc_known = False
+        self.scheduled_pct = 0
+        self.night = True
 
 
 class Streetlight:
@@ -64,27 +74,27 @@ class Streetlight:
         self._inputs = Inputs()
         self._last_ms: int | None = None
 
-    def step(self, now: int, inputs: Inputs, scheduled_pct: int, night: bool) -> "list[tuple]":
+    def step(self, now: int, inputs: Inputs) -> "list[tuple[int, int]]":
         """One tick: the events (code, value) that it brings; the level stands in `level`."""
         events: list[tuple[int, int]] = []
         self._count(now, inputs)
-        if scheduled_pct != self._scheduled and self._override_until_ms == 0:
+        if inputs.scheduled_pct != self._scheduled and self._override_until_ms == 0:
             self._override = None
-        self._scheduled = scheduled_pct
+        self._scheduled = inputs.scheduled_pct
         if inputs.motion:
             self._motion_until_ms = now + MOTION_HOLD_MS
-            if not self._motion and night:  # by day nobody needs the light, nor the message
+            if not self._motion and inputs.night:  # by day nobody needs the light, nor the message
                 events.append((m.EV_MOTION, 1))
-        elif self._motion and now >= self._motion_until_ms and night:
+        elif self._motion and now >= self._motion_until_ms and inputs.night:
             events.append((m.EV_MOTION_CLEAR, 0))
         self._motion = now < self._motion_until_ms
         if self._override_until_ms and now >= self._override_until_ms:
             self._override = None
             self._override_until_ms = 0
-        self._aim(now, night)
+        self._aim(now, inputs)
         self._show(now)
         self._watch(now, inputs, events)
-        self._describe(inputs, night)
+        self._describe(inputs)
         return events
 
     def command(self, op: int, args: "tuple[int, ...]", now: int) -> int:
@@ -123,7 +133,7 @@ class Streetlight:
         """What must outlive a power cut; the constructor takes it."""
         return self._energy_dw_ms, self._lit_ms
 
-    def _aim(self, now: int, night: bool) -> None:
+    def _aim(self, now: int, inputs: Inputs) -> None:
         """Choose the target and start a fade when it is a new one.
 
         Motion raises an override too: a light that is commanded low still lights who passes.
@@ -133,7 +143,7 @@ class Streetlight:
         if self._override is not None:
             target = self._override
             duration = self._override_fade_ms
-        if self._motion and night and target < MOTION_LEVEL:
+        if self._motion and inputs.night and target < MOTION_LEVEL:
             target = MOTION_LEVEL
             duration = RAISE_MS
         if now < self._blink_until_ms:
@@ -167,9 +177,9 @@ class Streetlight:
             self._failed = True
             events.append((m.EV_LAMP_FAILURE, inputs.power_dw))
 
-    def _describe(self, inputs: Inputs, night: bool) -> None:
+    def _describe(self, inputs: Inputs) -> None:
         self._inputs = inputs
-        status = NIGHT if night else 0
+        status = NIGHT if inputs.night else 0
         if self._motion:
             status |= MOTION
         if self._override is not None:

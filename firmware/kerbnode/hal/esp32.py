@@ -16,6 +16,11 @@ import network
 from kerbnode.hal import Restart
 from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal import Line
+    from kerbnode.journal import Record
+
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
 PWM_HZ = 1000
@@ -69,14 +74,13 @@ class Board:
     def __init__(self) -> None:
         self.nvs = Nvs()
         self.flash_path = FOLDER
-        self._ticks = 0
+        self._ticks = time.ticks_ms()
         self._ms = 0
         self._boot_ms = 0
         self._watchdog: machine.WDT | None = None
 
     def open(self) -> None:
         """Power on: from here on the watchdog must be fed."""
-        self._ticks = time.ticks_ms()
         self._boot_ms = self.monotonic_ms()
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
 
@@ -123,13 +127,13 @@ class Board:
     def booted(self, boot_id: int, epoch: int) -> None:
         """Only a simulation has a witness."""
 
-    def made(self, kind: str, record: tuple, epoch: int) -> None:
+    def made(self, kind: str, record: "Record", epoch: int) -> None:
         """Only a simulation has a witness."""
 
-    async def open_line(self, link: str, place: "int | tuple[str, int]", baud: int) -> object:
+    async def open_line(self, place: "str | int | tuple[str, int]", baud: int) -> "Line":
         """A UART by its number, or Wi-Fi and a socket to that gateway."""
-        if link == "uart":
-            return UartLine(place, baud)
+        if not isinstance(place, tuple):
+            return UartLine(int(place), baud)
         await join(self.nvs)
         return UdpLine(place[0], place[1])
 

@@ -18,6 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.hal import Line
+    from kerbnode.journal import Record
+
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 SOFT_RESET = 5
 STANDBY_DW = 5
@@ -129,7 +132,7 @@ class Board:
         """Tell the witness."""
         self._tell({"t": "boot", "boot_id": boot_id, "epoch": epoch})
 
-    def made(self, kind: str, record: tuple, epoch: int) -> None:
+    def made(self, kind: str, record: "Record", epoch: int) -> None:
         """Tell the witness of a record as soon as it has its number."""
         number, _, _, uptime_s, values = record
         self._tell(
@@ -143,9 +146,9 @@ class Board:
             }
         )
 
-    async def open_line(self, link: str, place: "str | tuple[str, int]", baud: int) -> object:
+    async def open_line(self, place: "str | int | tuple[str, int]", baud: int) -> "Line":
         """The pty of that path, or a socket to that gateway; a pty knows no baud rate."""
-        return UdpLine(place[0], place[1]) if link == "udp" else PtyLine(place)
+        return UdpLine(place[0], place[1]) if isinstance(place, tuple) else PtyLine(str(place))
 
     def pwm(self, name: str) -> "_Pwm":
         """The lamp's dimming output."""

@@ -81,7 +81,12 @@ class Water:
             self._whole_days_ml += self._drawn_ml((self._day + 1) * DAY_MS)
             self._day += 1
             self._draws = self._day_draws()
-        return self._whole_days_ml + self._drawn_ml(street_ms) - self._before_ml + self._leaked_ml(street_ms)
+        return (
+            self._whole_days_ml
+            + self._drawn_ml(street_ms)
+            - self._before_ml
+            + self._leaked_ml(street_ms)
+        )
 
     def _leaked_ml(self, street_ms: int) -> int:
         if not self._leak_from_ms:
