@@ -17,46 +17,12 @@ from kerbline.errors import KerblineError
 from kerbline.model import Command, CommandResult, CommandState
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
+from kerbline.operations import OPERATIONS, Argument
 
 MAX_PAYLOAD_BYTES = 4_096
 MAX_AHEAD_MS = 24 * 3_600_000  # an order for later than tomorrow is a schedule's work
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
 _FIELDS = frozenset(["id", "operation", "arguments", "expires_at"])
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A whole number from `low` to `high`; needed when it has no `default`."""
-
-    low: int
-    high: int
-    default: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What may be asked of assets of `kinds`; `arguments` in the order of the wire."""
-
-    kinds: frozenset[str]
-    arguments: Mapping[str, Argument]
-
-
-_LAMPS = frozenset(["streetlight"])
-_NODES = frozenset(["streetlight", "water_meter", "air_quality"])
-
-OPERATIONS: Mapping[str, Operation] = {
-    "set_level": Operation(
-        _LAMPS,
-        {
-            "level_pct": Argument(0, 100),
-            "hold_s": Argument(0, 86_400, default=0),
-            "fade_ms": Argument(0, 60_000, default=0),
-        },
-    ),
-    "release": Operation(_LAMPS, {}),
-    "identify": Operation(_NODES, {"seconds": Argument(1, 600, default=30)}),
-    "reboot": Operation(_NODES, {}),
-}
 
 
 @dataclass(frozen=True, slots=True)

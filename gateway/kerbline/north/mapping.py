@@ -23,7 +23,7 @@ class Outgoing:
     keys: tuple[Key, ...] = ()
 
 
-class Mapping:
+class Mapper:
     """Turns entries into messages for one gateway's topics."""
 
     def __init__(self, topics: Topics) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 from kerbline.model import CommandResult, Entry, Gap
 from kerbline.north.backoff import Backoff
 from kerbline.north.live import Live
-from kerbline.north.mapping import Mapping, Outgoing
+from kerbline.north.mapping import Mapper, Outgoing
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.store import Batch, StoreBlocked
 
@@ -59,7 +59,7 @@ class Outbox:
         sink: str,
         port: Port,
         journal: Journal,
-        mapping: Mapping,
+        mapper: Mapper,
         *,
         cursor: int,
         utc_ms: Callable[[], int],
@@ -69,7 +69,7 @@ class Outbox:
         self._sink = sink
         self._port = port
         self._journal = journal
-        self._mapping = mapping
+        self._mapper = mapper
         self._cursor = cursor
         self._utc_ms = utc_ms
         self._limits = limits = limits or OutboxLimits()
@@ -96,7 +96,7 @@ class Outbox:
 
     def tell(self, result: CommandResult) -> None:
         """Publish what became of a command, when there is a connection."""
-        self._results.append(self._mapping.result(result))
+        self._results.append(self._mapper.result(result))
         self._results_came.set()
 
     async def received(self) -> Message:
@@ -115,7 +115,7 @@ class Outbox:
         """Say that we are going, and go; after `run` was cancelled."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._port.publish(self._mapping.status("offline", self._utc_ms()))
+                await self._port.publish(self._mapper.status("offline", self._utc_ms()))
         except (NotConnected, TimeoutError):
             pass  # the will says it
         await self._port.close()
@@ -125,7 +125,7 @@ class Outbox:
         loop = asyncio.get_running_loop()
         try:
             await self._port.connect()
-            await self._port.publish(self._mapping.status("online", self._utc_ms()))
+            await self._port.publish(self._mapper.status("online", self._utc_ms()))
         except NotConnected as error:
             await self._port.close()
             return str(error)
@@ -167,7 +167,7 @@ class Outbox:
             await self._live.settled(keys)
             rest = [entry for entry in entries if not self._has(entry)]
             async with asyncio.TaskGroup() as publishing:
-                for outgoing in self._mapping.outgoing(rest):
+                for outgoing in self._mapper.outgoing(rest):
                     await window.acquire()
                     publishing.create_task(self._deliver(outgoing, window))
             self._cursor = batches[-1].seq
@@ -178,7 +178,7 @@ class Outbox:
         window = asyncio.Semaphore(self._limits.live_window)
         async with asyncio.TaskGroup() as publishing:
             while True:
-                for outgoing in self._mapping.outgoing(await self._live.take()):
+                for outgoing in self._mapper.outgoing(await self._live.take()):
                     await window.acquire()
                     publishing.create_task(self._deliver(outgoing, window))
 

@@ -34,6 +34,10 @@ CREATE TABLE cursor (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE boot_anchor (
     id INTEGER PRIMARY KEY, node TEXT NOT NULL, boot_id INTEGER NOT NULL,
     street_ms INTEGER NOT NULL, uncertainty_ms INTEGER NOT NULL, UNIQUE (node, boot_id));
+-- What a rule remembers of an asset, JSON as the rule wrote it.
+CREATE TABLE memory (
+    rule TEXT NOT NULL, asset TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (rule, asset)) WITHOUT ROWID;
 CREATE TABLE command (
     id TEXT PRIMARY KEY, asset TEXT NOT NULL, operation TEXT NOT NULL, arguments TEXT NOT NULL,
     expires_at_ms INTEGER NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,

@@ -80,6 +80,11 @@ class GroupCommit:
         self._begin()
         self._notes.anchors[node, boot_id] = anchor
 
+    def save_memory(self, rule: str, asset: str, body: str) -> None:
+        """Note what a rule remembers of an asset; durable with the next commit."""
+        self._begin()
+        self._notes.memories[rule, asset] = body
+
     def log_outcome(self, command: Command, result: CommandResult) -> None:
         """Note a command of our own with its outcome for the audit, durable with the next commit.
 
@@ -155,7 +160,8 @@ class GroupCommit:
         for _ in group:
             self._pending.popleft()
         self._first_at = asyncio.get_running_loop().time()
-        self._urgent = self._urgent or len(group) == MAX_GROUP
+        if len(group) == MAX_GROUP and self._pending:
+            self._urgent = True
         self._room.set()
         if group:
             await self._done.put(committed)

@@ -59,16 +59,17 @@ class Anchor:
 class Notes:
     """Small things that may wait for the next commit: lost in a crash they cost repeats only.
 
-    `cursors` by sink, `anchors` by (node, boot id), `outcomes` of commands that need no record
-    before they are carried out (those of our own control loops).
+    `cursors` by sink, `anchors` by (node, boot id), `memories` by (rule, asset), `outcomes` of
+    commands that need no record before they are carried out (those of our own control loops).
     """
 
     cursors: dict[str, int] = field(default_factory=dict)
     anchors: dict[tuple[str, int], Anchor] = field(default_factory=dict)
+    memories: dict[tuple[str, str], str] = field(default_factory=dict)
     outcomes: list[tuple[Command, CommandResult]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cursors or self.anchors or self.outcomes)
+        return bool(self.cursors or self.anchors or self.memories or self.outcomes)
 
 
 class Store:
@@ -190,6 +191,10 @@ class Store:
         """When each known boot (node, boot id) began."""
         return dict(self._anchors)
 
+    def memories(self, rule: str) -> dict[str, str]:
+        """What a rule remembers, by asset."""
+        return dict(self._database.rows("SELECT asset, body FROM memory WHERE rule = ?", rule))
+
     def keep_within(self, at_ms: int) -> None:
         """Write what follows from the batches, then hold them within the retention policy."""
         with self._database.transaction() as sql:
@@ -264,5 +269,9 @@ class Store:
                 " (SELECT id FROM boot_anchor WHERE node = ?1 ORDER BY id DESC LIMIT ?2)",
                 (node, BOOTS_KEPT),
             )
+        sql.executemany(
+            "INSERT OR REPLACE INTO memory VALUES (?, ?, ?)",
+            [(*name, body) for name, body in notes.memories.items()],
+        )
         for command, result in notes.outcomes:
             self.commands.log(sql, command, result)
