@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerbline import health
-from kerbline.agent.loops import Loops, plan
+from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config, Mqtt
 from kerbline.config.rules import read_secret
-from kerbline.control.program import State
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import Gap, Reading
@@ -57,7 +56,7 @@ async def run(config: Config) -> None:
     nodes.prepare(store)
     sinks = [_mqtt_sink(config.gateway.id, config.mqtt, store, group, clock)] if config.mqtt else []
     outboxes = [sink.outbox for sink in sinks]
-    loops = Loops(plan(config), clock, State())
+    loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
     orders = Orders(kinds, store, group, nodes, loops, clock)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from kerbline.clock import Clock
@@ -9,6 +10,9 @@ from kerbline.config import Config
 from kerbline.control import dimming, leak, program
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Reading
+from kerbline.store import GroupCommit, Store
+
+LEAK = "leak"  # the rule under which the store remembers meters
 
 
 def plan(config: Config) -> program.Plan:
@@ -22,17 +26,28 @@ def plan(config: Config) -> program.Plan:
     )
 
 
+def remembered(store: Store) -> program.State:
+    """What the rules knew when the gateway stopped: meters; lamps fade by themselves."""
+    meters = {meter: json.loads(body) for meter, body in store.memories(LEAK).items()}
+    return program.State(leaks=leak.restored(meters))
+
+
 @dataclass(slots=True)
 class Loops:
-    """The rules and what they remember."""
+    """The rules and what they remember, of meters across a restart too."""
 
     plan: program.Plan
     clock: Clock
     state: program.State
+    group: GroupCommit
 
     def consider(self, reading: Reading) -> program.Decided:
         """What a reading calls for, at once."""
+        before = self.state.leaks
         self.state, decided = program.step(self.plan, self.state, (reading,), self._now())
+        if self.state.leaks is not before:
+            flow = leak.saved({reading.asset: self.state.leaks[reading.asset]})
+            self.group.save_memory(LEAK, reading.asset, json.dumps(flow[reading.asset]))
         return decided
 
     def operate(self, command: Command) -> str:

@@ -95,6 +95,14 @@ class Stage:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.broker.port)) == 0
 
+    def plug(self, *nodes: str) -> None:
+        """Joins these lines again and cuts all others."""
+        for node, line in self._lines.items():
+            if node in nodes:
+                line.plug()
+            else:
+                line.unplug()
+
     async def cut_power(self, node: str) -> None:
         """The node is gone in the middle of whatever it did."""
         self._lines[node].unplug()

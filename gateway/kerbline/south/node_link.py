@@ -16,9 +16,9 @@ from kerbline.config import Node
 from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
 from kerbline.model import Command, Gap, Key, Reading, Value
+from kerbline.operations import OPERATIONS
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Silent
 from kerbline.south.dating import BootClock
-from kerbline.south.operations import OPERATIONS
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
@@ -27,6 +27,8 @@ from kerbwire.schema import by_hash
 
 UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
 KEY_RETRY_S = 2.0  # after the disk refused a key
+
+_NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
 log = logging.getLogger("kerbline.south")
 
@@ -104,12 +106,12 @@ class NodeLink:
         """Send a command; False while there is no session or too many are under way."""
         if self._info is None or not self.session.up:
             return False
-        operation = OPERATIONS[command.operation]
         number = max(self._last_number, self._info.command_id) + 1
-        arguments = operation.pack(command.arguments)
+        names = OPERATIONS[command.operation].arguments
+        arguments = tuple(command.arguments.get(name, 0) for name in names)
         try:
             expires_s = command.expires_at_ms // 1000
-            self.session.send_command(number, expires_s, operation.number, arguments)
+            self.session.send_command(number, expires_s, _NUMBERS[command.operation], arguments)
         except LocalError:
             return False
         self._last_number = number

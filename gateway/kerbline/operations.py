@@ -1,0 +1,41 @@
+"""What assets can be asked to do: each operation of the wire by name, for whom, and its ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A whole number from `low` to `high`; needed when it has no `default`."""
+
+    low: int
+    high: int
+    default: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What may be asked of assets of `kinds`; `arguments` in the order of the wire."""
+
+    kinds: frozenset[str]
+    arguments: Mapping[str, Argument]
+
+
+_LAMPS = frozenset(["streetlight"])
+_NODES = frozenset(["streetlight", "water_meter", "air_quality"])
+
+OPERATIONS: Mapping[str, Operation] = {
+    "set_level": Operation(
+        _LAMPS,
+        {
+            "level_pct": Argument(0, 100),
+            "hold_s": Argument(0, 86_400, default=0),
+            "fade_ms": Argument(0, 60_000, default=0),
+        },
+    ),
+    "release": Operation(_LAMPS, {}),
+    "identify": Operation(_NODES, {"seconds": Argument(1, 600, default=30)}),
+    "reboot": Operation(_NODES, {}),
+}

@@ -1,0 +1,50 @@
+"""The rules at work in the agent: what they know of a meter outlives the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from kerbline.agent.loops import Loops, remembered
+from kerbline.clock import ManualClock
+from kerbline.control import leak, program
+from kerbline.model import Key, Reading
+from kerbline.store import GroupCommit, GroupPolicy, Store
+
+START_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+
+
+def read(hour: float, volume_l: int) -> Reading:
+    at_ms = START_MS + int(hour * HOUR_MS)
+    number = int(hour * 4) + 1
+    return Reading(
+        Key("wm-1", 1, number), "meter-1", "water_meter", at_ms, 500, {"volume_l": volume_l}
+    )
+
+
+async def watch(path: Path, hours: range) -> list[leak.Finding]:
+    """One life of a gateway: reads of these hours, stored and then stopped in order."""
+    store = Store.open(path)
+    clock = ManualClock(START_MS)
+    group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
+    plan = program.Plan(leaks={"meter-1": leak.Rule("meter-1", 6.0)})
+    loops = Loops(plan, clock, remembered(store), group)
+    findings: list[leak.Finding] = []
+    for quarter in range(hours.start * 4, hours.stop * 4):
+        reading = read(quarter / 4, 1_000 + 5 * quarter)
+        findings += loops.consider(reading).findings
+        await group.put(reading)
+    group.stop()
+    await group.run()
+    await group.close()
+    return findings
+
+
+def test_a_leak_is_found_across_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    assert asyncio.run(watch(path, range(0, 4))) == []
+    found = asyncio.run(watch(path, range(4, 8)))
+    assert [finding.active for finding in found] == [True]
+    assert found[0].observed_at_ms == START_MS + 6 * HOUR_MS
+    assert asyncio.run(watch(path, range(8, 12))) == []  # it stands, and is not raised again
