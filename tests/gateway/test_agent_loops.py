@@ -43,7 +43,7 @@ async def watch(path: Path, hours: range) -> list[leak.Finding]:
 
 def test_a_leak_is_found_across_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    assert asyncio.run(watch(path, range(0, 4))) == []
+    assert asyncio.run(watch(path, range(4))) == []
     found = asyncio.run(watch(path, range(4, 8)))
     assert [finding.active for finding in found] == [True]
     assert found[0].observed_at_ms == START_MS + 6 * HOUR_MS

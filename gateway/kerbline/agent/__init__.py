@@ -17,7 +17,7 @@ from kerbline.config.rules import read_secret
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import Gap, Reading
-from kerbline.north.mapping import Mapping
+from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Anchored, Answered, Joined
@@ -148,7 +148,7 @@ def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clo
 
     password = read_secret(config.password_file) if config.password_file else ""
     topics = Topics(config.prefix, gateway)
-    mapping = Mapping(topics)
+    mapper = Mapper(topics)
     port = MqttPort(
         BrokerAddress(
             config.host,
@@ -159,13 +159,13 @@ def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clo
             tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
         ),
         [topics.commands],
-        mapping.status("offline", None),
+        mapper.status("offline", None),
     )
     outbox = Outbox(
         "mqtt",
         port,
         group,
-        mapping,
+        mapper,
         cursor=store.open_cursor("mqtt"),
         utc_ms=clock.utc_ms,
         random=random.random,
