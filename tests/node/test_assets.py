@@ -131,10 +131,7 @@ def test_a_lamp_that_draws_nothing_has_failed_once() -> None:
 
 
 def run_water(
-    meter: water_meter.WaterMeter,
-    litres_at: "Callable[[int], int]",
-    hours: int,
-    tick_ms: int = 360_000,
+    meter: water_meter.WaterMeter, litres_at: "Callable[[int], int]", hours: int
 ) -> "list[tuple[int, int]]":
     """Events of a meter on a fast street."""
     events = []

@@ -12,6 +12,7 @@ import time
 from kerbnode.drivers import lps22, scd41
 from kerbnode.hal import Restart, sim_world
 from kerbnode.hal.sim_line import MICROPYTHON, PtyLine, UdpLine
+from kerbnode.nvs import get_checked
 from kerbwire.limits import DATAGRAM, STREAM
 
 TYPE_CHECKING = False
@@ -72,9 +73,9 @@ class Board:
         """Power on."""
         with open(self._place + "/world.json") as file:
             self._world = json.load(file)
-        self._node = json.loads(self.nvs.get("settings")[:-4])["node_id"]
+        self._node = json.loads(get_checked(self.nvs, "settings") or b"{}").get("node_id")
         self._time = sim_world.StreetTime(self._world.get("clock", []))
-        self._stop_ms = self._world.get("stop_real_ms", 0)
+        self._stop_ms: int = self._world.get("stop_real_ms", 0)
         witness = self._world.get("witness")
         self._witness = open(witness, "ab", 0) if witness else None
         self._boot_ms = self._felt_ms = self._street_now()
@@ -92,7 +93,7 @@ class Board:
 
     def monotonic_ms(self) -> int:
         """Real time for timers."""
-        return time.ticks_ms() if MICROPYTHON else time.monotonic_ns() // 1_000_000
+        return time.ticks_ms() if MICROPYTHON else time.monotonic_ns() // 1_000_000  # type: ignore[attr-defined]
 
     def uptime_ms(self) -> int:
         """Street time since power-on."""
@@ -182,7 +183,7 @@ class Board:
 
     def feel_power(self) -> int:
         """Microvolts of the power sensor."""
-        lamp_dw = self._world.get("lamp_w", 60) * 10 * self._duty // 65_535
+        lamp_dw: int = self._world.get("lamp_w", 60) * 10 * self._duty // 65_535
         return 500_000 + 1000 * (STANDBY_DW + lamp_dw)
 
     def feel_temperature(self) -> int:

@@ -8,6 +8,10 @@ import termios
 
 from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MICROPYTHON = sys.implementation.name == "micropython"
 READ_BYTES = 512
 EIO = 5
@@ -18,7 +22,7 @@ CC, VTIME, VMIN = 6, 5, 6  # the place of the control characters, and of two amo
 class Descriptor:
     """Waits until a file or socket is readable; on CPython through the loop, else by poll."""
 
-    def __init__(self, file: "object"):
+    def __init__(self, file: "Any"):
         self._file = file
         if MICROPYTHON:
             self._stream = asyncio.StreamReader(file)
@@ -29,14 +33,14 @@ class Descriptor:
     async def read(self) -> bytes:
         """At least one byte, or one datagram; b"" where the other side is gone."""
         if MICROPYTHON:
-            return await self._stream.read(READ_BYTES)
+            data: bytes = await self._stream.read(READ_BYTES)
+            return data
         while True:
             self._ready.clear()
             await self._ready.wait()
             try:
-                if isinstance(self._file, int):
-                    return os.read(self._file, READ_BYTES)
-                return self._file.recv(READ_BYTES)
+                number = self._file if isinstance(self._file, int) else self._file.fileno()
+                return os.read(number, READ_BYTES)
             except BlockingIOError:
                 pass
 
@@ -55,10 +59,11 @@ class PtyLine:
     framing = STREAM
 
     def __init__(self, path: str):
+        self._file: Any
         if MICROPYTHON:
             self._file = open(path, "r+b", 0)
             number = self._file.fileno()
-            termios.setraw(number)
+            termios.setraw(number)  # type: ignore[attr-defined]
             attributes = termios.tcgetattr(number)
             attributes[CC][VMIN] = attributes[CC][VTIME] = 0
             termios.tcsetattr(number, termios.TCSANOW, attributes)
