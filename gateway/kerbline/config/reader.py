@@ -20,6 +20,7 @@ from kerbline.config.faults import Fault, shown, spelled
 from kerbline.config.rules import Rule
 
 LARGEST = 1e300
+LONGEST_PATH = 255
 
 _TYPE_NAMES: dict[object, str] = {
     str: "a text",
@@ -151,7 +152,7 @@ class Reader:
 
     def _scalar(self, plain: object, raw: object, path: faults.Path) -> object:
         if plain is Path and isinstance(raw, str):
-            if raw and raw.isprintable():
+            if 0 < len(raw) <= LONGEST_PATH and raw.isprintable():
                 return self._folder / Path(raw)
             self.complain(path, f"{shown(raw)} is not a path", "write the path of a file")
             return UNUSABLE
