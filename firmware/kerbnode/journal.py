@@ -156,12 +156,9 @@ class Journal:
         return self._find(number)
 
     def lost(self, number: int) -> None:
-        """Declare a number that `read` has not found, with all that is missing behind it."""
-        last = number
-        while last + 1 < self.next and not self.covering(last + 1) and not self.read(last + 1):
-            last += 1
+        """Declare a number that `read` has not found and that the gateway lacks."""
         oldest = self._segments[0].first if self._segments else self.next
-        self._declare(number, last, m.GAP_FULL if last < oldest else m.GAP_FLASH_FAULT)
+        self._declare(number, number, m.GAP_FULL if number < oldest else m.GAP_FLASH_FAULT)
 
     def covering(self, number: int) -> "Gap | None":
         """The declared gap that holds `number`."""

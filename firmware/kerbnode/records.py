@@ -59,11 +59,13 @@ class Records:
         return self._rescan_ms
 
     def _offer_gap(self, session: "NodeSession", now: int) -> bool:
-        """The oldest gap that the session wants, once flash has it too."""
-        if not self._journal.dirty:
-            for first, last, reason in self._journal.gaps:
-                if session.wants(last):
-                    session.send_gap(first, last, reason, now)
+        """What is not kept of the oldest gap, once flash has it too; False when all are out."""
+        if self._journal.dirty:
+            return False
+        for first, last, reason in self._journal.gaps:
+            for low, high in session.kept.missing(first, last):
+                if session.wants(high):
+                    session.send_gap(low, high, reason, now)
                     return True
         return False
 

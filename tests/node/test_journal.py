@@ -168,7 +168,8 @@ def test_a_damaged_block_is_passed_over_and_its_records_are_declared() -> None:
     assert later.next == 13 + RESERVE
     assert later.read(4) is not None
     assert later.read(5) is None
-    later.lost(5)
+    for number in range(5, 9):
+        later.lost(number)
     assert (5, 8, m.GAP_FLASH_FAULT) in later.gaps
     assert later.read(9) is not None
 

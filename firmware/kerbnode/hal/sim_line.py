@@ -22,10 +22,10 @@ CC, VTIME, VMIN = 6, 5, 6  # the place of the control characters, and of two amo
 class Descriptor:
     """Waits until a file or socket is readable; on CPython through the loop, else by poll."""
 
-    def __init__(self, file: "Any"):
+    def __init__(self, file: "int | socket.socket"):
         self._file = file
         if MICROPYTHON:
-            self._stream = asyncio.StreamReader(file)
+            self._stream = asyncio.StreamReader(file)  # type: ignore[arg-type]
         else:
             self._ready = asyncio.Event()
             asyncio.get_running_loop().add_reader(file, self._ready.set)
