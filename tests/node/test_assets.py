@@ -48,6 +48,14 @@ def test_motion_raises_holds_and_fades_back() -> None:
     assert lamp.largest <= 40  # of 1000: no visible step
 
 
+def test_motion_hurries_a_fade_to_the_same_level() -> None:
+    lamp = Lamp()
+    lamp.inputs.scheduled_pct = 100
+    assert lamp.run(400) < 200
+    lamp.inputs.motion = True
+    assert lamp.run(500) == 1000
+
+
 def test_motion_by_day_lights_nothing() -> None:
     lamp = Lamp()
     lamp.inputs.night, lamp.inputs.scheduled_pct = False, 0

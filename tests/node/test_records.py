@@ -164,7 +164,7 @@ def test_a_power_cut_is_declared_once_it_is_in_flash_and_settled() -> None:
     assert len(pair.held) == 7
     pair.start_node()
     pair.run(3000)
-    assert pair.gaps == [(6, 5 + RESERVE, m.GAP_POWER)]
+    assert pair.gaps == [(8, 5 + RESERVE, m.GAP_POWER)]  # 6 and 7 had gone live
     assert pair.node.kept.cumulative == 5 + RESERVE
     assert pair.journal.gaps == []
 

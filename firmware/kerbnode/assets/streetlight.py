@@ -149,7 +149,8 @@ class Streetlight:
         if now < self._blink_until_ms:
             target = MOTION_LEVEL if now // BLINK_MS % 2 else BLINK_LEVEL
             duration = 0
-        if target != self._fade[1]:
+        left_ms = self._fade[2] + self._fade[3] - now
+        if target != self._fade[1] or left_ms > duration:
             self._fade = (self.level, target, now, duration)
 
     def _show(self, now: int) -> None:

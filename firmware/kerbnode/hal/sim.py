@@ -61,8 +61,8 @@ class Nvs:
 class Board:
     """The simulated board; `open` reads its world."""
 
-    def __init__(self) -> None:
-        place = os.getenv("KERBNODE_DIR") or "."
+    def __init__(self, place: "str | None" = None):
+        place = place or os.getenv("KERBNODE_DIR") or "."
         self._place = place
         self.nvs = Nvs(place + "/nvs")
         self.flash_path = place + "/flash"
