@@ -143,7 +143,7 @@ class Streetlight:
         if self._override is not None:
             target = self._override
             duration = self._override_fade_ms
-        if self._motion and inputs.night and target < MOTION_LEVEL:
+        if self._motion and inputs.night:
             target = MOTION_LEVEL
             duration = RAISE_MS
         if now < self._blink_until_ms:
