@@ -1,0 +1,200 @@
+"""The durable log: each record once, across restarts, damage and a second owner."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from kerbline.model import Entry, Gap
+from kerbline.store import (
+    Anchor,
+    Notes,
+    Span,
+    Store,
+    StoreTaken,
+    StoreTooNew,
+)
+from kerbwire.ranges import RangeSet
+from tests.gateway.samples import EPOCH, T0_MS, alarm, gap, numbers, reading, stored
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "kerbline.db"
+
+
+def reopened(store: Store, path: Path) -> Store:
+    store.close()
+    return Store.open(path)
+
+
+def test_what_was_appended_is_read_in_order(path: Path) -> None:
+    store = Store.open(path)
+    entries: list[Entry] = [reading(1), alarm(1), gap(2, 5), reading(6)]
+    committed = store.append(entries, T0_MS)
+    assert committed.seq == store.head == 1
+    assert committed.entries == tuple(entries)
+    store = reopened(store, path)
+    assert stored(store) == entries
+    store.close()
+
+
+def test_a_record_is_stored_once_in_a_group_and_across_a_restart(path: Path) -> None:
+    store = Store.open(path)
+    store.append([reading(1), reading(1), reading(2)], T0_MS)
+    store = reopened(store, path)
+    again = store.append([reading(2), reading(3)], T0_MS)
+    assert numbers(list(again.entries)) == [3]
+    assert again.kept == (Span("sl-1", EPOCH, 2, 3),), "the sender may delete the double too"
+    assert store.append([reading(1)], T0_MS).seq == 0
+    assert numbers(stored(store)) == [1, 2, 3]
+    store.close()
+
+
+def test_a_gap_is_cut_down_to_what_is_not_held(path: Path) -> None:
+    store = Store.open(path)
+    store.append([reading(2), reading(3)], T0_MS)
+    assert store.append([gap(1, 6)], T0_MS).entries == (gap(1, 1), gap(4, 6))
+    assert store.append([gap(1, 6)], T0_MS).entries == ()
+    assert store.append([reading(5)], T0_MS).entries == (), "declared lost stays lost"
+    assert store.append([gap(7, None, "log_lost")], T0_MS).entries == (gap(7, None, "log_lost"),)
+    assert store.append([gap(7, None, "log_lost")], T0_MS).entries == ()
+    store.close()
+
+
+def test_held_survives_with_and_without_the_saved_state(path: Path) -> None:
+    store = Store.open(path)
+    for number in range(1, 200, 2):  # a hundred commits: past one saving, short of the next
+        store.append([reading(number)], T0_MS)
+    expected = RangeSet(tuple((n, n) for n in range(1, 200, 2)))
+    for _ in range(2):
+        epoch, held = store.held("sl-1")
+        assert (epoch, held.spans()) == (EPOCH, expected.spans())
+        store = reopened(store, path)
+    assert store.held("nobody")[0] is None
+    store.close()
+
+
+def test_the_epoch_that_appeared_last_is_the_newest(path: Path) -> None:
+    store = Store.open(path)
+    for epoch in (900, 5, 70, 3, 8):
+        store.append([Gap("sl-1", epoch, 1, 2, "power", T0_MS)], T0_MS)
+        store.keep_within(T0_MS)
+    store = reopened(store, path)
+    assert store.held("sl-1")[0] == 8
+    assert store.append([Gap("sl-1", 5, 1, 2, "power", T0_MS)], T0_MS).entries == ()
+    store.close()
+
+
+def test_notes_go_with_the_next_commit(path: Path) -> None:
+    store = Store.open(path)
+    assert store.open_cursor("mqtt") == 0
+    notes = Notes(cursors={"mqtt": 4}, anchors={("sl-1", 9): Anchor(T0_MS, 20)})
+    store.append([], T0_MS, notes)
+    store = reopened(store, path)
+    assert store.open_cursor("mqtt") == 4
+    assert store.anchors() == {("sl-1", 9): Anchor(T0_MS, 20)}
+    store.close()
+
+
+def test_anchors_of_old_boots_are_forgotten(path: Path) -> None:
+    store = Store.open(path)
+    for boot in range(100):
+        store.append([], T0_MS, Notes(anchors={("sl-1", boot): Anchor(boot, 1)}))
+    store = reopened(store, path)
+    assert sorted(boot for _, boot in store.anchors()) == list(range(68, 100))
+    store.close()
+
+
+def test_the_latest_reading_is_the_newest_and_not_the_last_come(path: Path) -> None:
+    store = Store.open(path)
+    store.append([reading(5), reading(4), reading(1, "wm-1", "water_meter")], T0_MS)
+    store = reopened(store, path)
+    assert {latest.key.number for latest in store.latest()} == {5, 1}
+    store.close()
+
+
+def test_epochs_rise_even_when_the_clock_does_not(path: Path) -> None:
+    store = Store.open(path)
+    assert store.begin_epoch(1000) == 1000
+    store = reopened(store, path)
+    assert store.begin_epoch(900) == 1001
+    assert store.begin_epoch(5000) == 5000
+    store.close()
+
+
+@pytest.mark.parametrize("damage", ["header", "middle", "empty_then_text"])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path, damage: str) -> None:
+    store = Store.open(path)
+    for number in range(1, 400):
+        store.append([reading(number)], T0_MS)
+    store.close()
+    text = bytearray(path.read_bytes())
+    if damage == "header":
+        text[:100] = random.Random(1).randbytes(100)
+    elif damage == "middle":  # found in use; the next open looks at every page
+        text[4096 * 2 :] = random.Random(2).randbytes(len(text) - 4096 * 2)
+        path.with_name(path.name + ".suspect").touch()
+    else:
+        text[:] = b"not a database at all" * 300
+    path.write_bytes(text)
+    store = Store.open(path)
+    assert store.quarantined == path.with_name(path.name + ".damaged-1")
+    assert store.quarantined.exists()
+    assert store.append([reading(1)], T0_MS).seq == 1
+    assert reopened(store, path).quarantined is None
+
+
+def test_a_batch_that_cannot_be_read_is_declared_and_stops_nothing(path: Path) -> None:
+    store = Store.open(path)
+    for number in (1, 2, 3):
+        store.append([reading(number)], T0_MS)
+    store.close()
+    with sqlite3.connect(path) as sql:
+        sql.execute("UPDATE batch SET body = x'789c00' WHERE seq = 2")
+    sql.close()
+    store = Store.open(path)
+    assert stored(store) == [reading(1), Gap("store", 0, 2, 2, "garbled", T0_MS), reading(3)]
+    store.close()
+
+
+def test_a_store_has_one_owner(path: Path) -> None:
+    store = Store.open(path)
+    with pytest.raises(StoreTaken, match="stop the other"):
+        Store.open(path)
+    store.close()
+    Store.open(path).close()
+
+
+def test_a_newer_format_is_left_alone(path: Path) -> None:
+    Store.open(path).close()
+    with sqlite3.connect(path) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    sql.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreTooNew, match="newer"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_hundred_readings_a_commit_cost_at_most_250_bytes_each(path: Path) -> None:
+    store, chance, written = Store.open(path), random.Random(3), _written()
+    total = 20_000
+    for start in range(0, total, 100):
+        group = [
+            reading(n // 11 + 1, f"sl-{n % 11}", level_pct=chance.randint(0, 100))
+            for n in range(start, start + 100)
+        ]
+        store.append(group, T0_MS + start)
+    per_reading = (_written() - written) / total
+    store.close()
+    assert per_reading <= 250, f"{per_reading:.0f} bytes a reading"
+
+
+def _written() -> int:
+    """Bytes that this process has had written."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["write_bytes"])
