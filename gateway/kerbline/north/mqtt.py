@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import aiomqtt
 
@@ -48,6 +49,50 @@ class BrokerAddress:
     tls: TlsFiles | None = None
 
 
+class _Writing(Protocol):
+    def loop_write(self) -> int: ...
+
+
+class _Numbered(Protocol):
+    def fileno(self) -> int: ...
+
+
+class _Client(aiomqtt.Client):
+    """aiomqtt without two complaints of the loop when the broker dies under it.
+
+    Both reach into the library, which offers no other way; killing the broker tests them.
+    """
+
+    def _on_socket_register_write(
+        self, client: _Writing, userdata: object, sock: _Numbered
+    ) -> None:
+        """Leave a socket alone that is closed by the time the loop gets to it.
+
+        Its number, which the library would register, is then bad or another connection's.
+        """
+
+        def write() -> None:
+            try:
+                client.loop_write()
+            except OSError as error:
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+
+        def register() -> None:
+            if sock.fileno() >= 0:
+                self._loop.add_writer(sock, write)
+
+        self._loop.call_soon_threadsafe(register)
+
+    async def let_go(self) -> None:
+        """Disconnect, or forget a connection that is dead, and look at why it is."""
+        self.timeout = CLOSE_TIMEOUT_S
+        with contextlib.suppress(aiomqtt.MqttError):
+            await self.__aexit__(None, None, None)
+        if self._disconnected.done():
+            self._disconnected.exception()
+
+
 class MqttPort:
     """A `Port` to an MQTT broker: version 5, else 3.1.1; no feature of 5 is needed.
 
@@ -62,7 +107,7 @@ class MqttPort:
         self._subscriptions = subscriptions
         self._will = will
         self._version: aiomqtt.ProtocolVersion | None = None  # what this broker accepted
-        self._client: aiomqtt.Client | None = None
+        self._client: _Client | None = None
         self._reader: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[str] | None = None
         self._waiting: asyncio.Queue[Message] = asyncio.Queue(MAX_WAITING)
@@ -127,31 +172,31 @@ class MqttPort:
         client, self._client = self._client, None
         reader, self._reader = self._reader, None
         if client is not None:
-            await _let_go(client)
+            await client.let_go()
         if reader is not None:
             reader.cancel()
             await asyncio.wait((reader,))
 
-    def _live(self) -> tuple[aiomqtt.Client, asyncio.Future[str]]:
+    def _live(self) -> tuple[_Client, asyncio.Future[str]]:
         if self._client is None or self._lost is None:
             raise NotConnected("not connected yet")
         if self._lost.done():
             raise NotConnected(self._lost.result())
         return self._client, self._lost
 
-    async def _connected(self, version: aiomqtt.ProtocolVersion) -> aiomqtt.Client:
+    async def _connected(self, version: aiomqtt.ProtocolVersion) -> _Client:
         client = self._new_client(version)
         try:
             await client.__aenter__()
             await client.subscribe([(topic, AT_LEAST_ONCE) for topic in self._subscriptions])
         except (aiomqtt.MqttError, asyncio.CancelledError):
-            await _let_go(client)
+            await client.let_go()
             raise
         return client
 
-    def _new_client(self, version: aiomqtt.ProtocolVersion) -> aiomqtt.Client:
+    def _new_client(self, version: aiomqtt.ProtocolVersion) -> _Client:
         address, is_5 = self._address, version is aiomqtt.ProtocolVersion.V5
-        client = aiomqtt.Client(
+        client = _Client(
             address.host,
             address.port,
             username=address.username or None,
@@ -195,12 +240,6 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
         certfile=str(files.cert) if files.cert else None,
         keyfile=str(files.key) if files.key else None,
     )
-
-
-async def _let_go(client: aiomqtt.Client) -> None:
-    client.timeout = CLOSE_TIMEOUT_S
-    with contextlib.suppress(aiomqtt.MqttError):
-        await client.__aexit__(None, None, None)
 
 
 def _noticed(call: asyncio.Future[None]) -> None:

@@ -105,11 +105,13 @@ class Outbox:
 
     async def run(self) -> None:
         """Connect, deliver, and again when the connection breaks."""
+        said = ""
         while True:
             reason = await self._connection()
-            wait_s = self._backoff.next_s()
-            _log.warning("%s: %s; next try in %.1f s", self._sink, reason, wait_s)
-            await asyncio.sleep(wait_s)
+            if reason != said:  # an outage of a night is one line, not a thousand
+                _log.warning("%s: %s; trying again", self._sink, reason)
+                said = reason
+            await asyncio.sleep(self._backoff.next_s())
 
     async def close(self) -> None:
         """Say that we are going, and go; after `run` was cancelled."""
