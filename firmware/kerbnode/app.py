@@ -18,7 +18,7 @@ from kerbwire.node import NodeSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Board, Line
+    from kerbnode.hal.board import Board, Line
 
 FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry

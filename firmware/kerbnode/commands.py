@@ -6,7 +6,7 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Nvs
+    from kerbnode.hal.board import Nvs
 
 REMEMBERED = 16  # results kept for repeats
 

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from kerbnode.hal import Board
+    from kerbnode.hal.board import Board
     from kerbnode.settings import Settings
     from kerbwire.schema import Schema
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kerbnode.app import Node
-    from kerbnode.hal import Line
+    from kerbnode.hal.board import Line
 
 REOPEN_S = 0.5  # after the line broke
 LONGEST_WAIT_MS = 5000  # to show life to the supervisor

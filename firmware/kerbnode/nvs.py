@@ -5,7 +5,7 @@ from struct import pack, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Nvs
+    from kerbnode.hal.board import Nvs
 
 CRC_BYTES = 4
 

@@ -8,7 +8,7 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Board
+    from kerbnode.hal.board import Board
     from kerbnode.journal import Journal, Record
     from kerbwire.node import NodeSession
 

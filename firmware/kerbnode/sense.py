@@ -7,7 +7,7 @@ from kerbwire import messages as m
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.clock import Clock
-    from kerbnode.hal import Board
+    from kerbnode.hal.board import Board
     from kerbnode.instruments import Instruments
     from kerbnode.records import Records
     from kerbnode.wake import Wake

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerbnode.hal import Nvs
+    from kerbnode.hal.board import Nvs
 
 KEY_BYTES = 16
 NODE_ID_BYTES = 16

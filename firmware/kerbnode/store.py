@@ -7,7 +7,7 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Board, Nvs
+    from kerbnode.hal.board import Board, Nvs
     from kerbnode.instruments import Instruments
     from kerbnode.journal import Journal
     from kerbnode.wake import Wake

@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from kerbnode.hal import Board
+    from kerbnode.hal.board import Board
 
     class Concern(Protocol):
         """What a supervisor keeps alive; `run` never returns, `beats` rises at each round."""

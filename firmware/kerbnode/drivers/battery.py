@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Adc
+    from kerbnode.hal.board import Adc
 
 DIVIDER = 2
 

@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Pwm
+    from kerbnode.hal.board import Pwm
 
 
 class Lamp:

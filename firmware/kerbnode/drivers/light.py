@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Adc
+    from kerbnode.hal.board import Adc
 
 UV_PER_LUX = 3000
 OPEN_UV = 3_250_000  # above what the transistor can give: the wire is broken

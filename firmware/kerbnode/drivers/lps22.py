@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import I2c
+    from kerbnode.hal.board import I2c
 
 ADDRESS = 0x5C
 START = b"\x10\x10"  # CTRL_REG1: one measurement a second

@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Serial
+    from kerbnode.hal.board import Serial
 
 START = b"\x42\x4d"
 FRAME_BYTES = 32

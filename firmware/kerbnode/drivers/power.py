@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Adc
+    from kerbnode.hal.board import Adc
 
 ZERO_UV = 500_000
 UV_PER_DW = 1000

@@ -2,7 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import I2c
+    from kerbnode.hal.board import I2c
 
 ADDRESS = 0x62
 START = b"\x21\xb1"  # start_periodic_measurement, one every 5 s

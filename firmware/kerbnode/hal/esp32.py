@@ -18,7 +18,7 @@ from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal import Line
+    from kerbnode.hal.board import Line
     from kerbnode.journal import Record
 
 WATCHDOG_MS = 30_000

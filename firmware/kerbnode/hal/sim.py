@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerbnode.hal import Line
+    from kerbnode.hal.board import Line
     from kerbnode.journal import Record
 
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
