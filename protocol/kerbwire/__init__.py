@@ -1,1 +1,1 @@
-"""kerbwire: the sealed protocol between a street node and its gateway, one code for both interpreters."""
+"""The sealed protocol between a street node and its gateway, one code on both interpreters."""

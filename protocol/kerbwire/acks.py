@@ -1,9 +1,9 @@
-"""POLL's acknowledgements: a cumulative number and up to four spans above it, newest first.
+"""POLL's acknowledgements: a cumulative number and up to four spans above it, from the top down.
 
-Items: seen, behind (kept = seen - behind), credit, then for seen and for kept a count and so many
-pairs (gap, length): gap is the distance from the span's last number to the place before the span
-that was named last (to the cumulative number's side, from the highest down). The first pair is
-counted from the cumulative number up to the span's last number.
+On the wire a set is a count and so many pairs (gap, length). `length` is how many numbers the
+span has. `gap` leads to its last number: counted up from the cumulative number for the first
+pair, counted down from the first number of the span before for each further pair. So
+1..10, 15..16, 20..24 is, after the cumulative 10: 2, (14, 5), (4, 2).
 """
 
 from kerbwire.errors import RemoteError
@@ -11,9 +11,21 @@ from kerbwire.limits import SPANS_IN_POLL
 from kerbwire.ranges import RangeSet
 
 
-def encode_spans(numbers: RangeSet) -> "list[int | bytes]":
-    """Count and pairs of the newest spans above the cumulative number."""
-    spans = numbers.above()[-SPANS_IN_POLL:]
+def _chosen(numbers: RangeSet, recent: "list[int]") -> "list[tuple[int, int]]":
+    """The spans to tell: those that hold a recent number, then the newest; lowest first."""
+    above = numbers.above()
+    spans = [s for s in above if any([s[0] <= number <= s[1] for number in recent])]
+    for span in reversed(above):
+        if len(spans) >= SPANS_IN_POLL:
+            break
+        if span not in spans:
+            spans.append(span)
+    return sorted(spans[:SPANS_IN_POLL])
+
+
+def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
+    """Count and pairs; a span with one of the `recent` numbers, at most four, is never left out."""
+    spans = _chosen(numbers, recent)
     items: list[int | bytes] = [len(spans)]
     below = None
     for first, last in reversed(spans):

@@ -1,4 +1,4 @@
-"""Deterministic CBOR (RFC 8949 section 4.2.1) of what bodies are made of: integers and byte strings.
+"""Deterministic CBOR (RFC 8949 section 4.2.1) of what bodies are made of: integers and bytes.
 
 A body is a CBOR sequence (RFC 8742), so there is no array around it. Decoding refuses whatever
 is not the one shortest form, and more than CBOR_ITEMS items.

@@ -18,7 +18,7 @@ class Channel:
     """Keys, counters and replay window of one session, for one side of it.
 
     `schema_hash` is empty until this session's INFO has named it. `sent` counts the frames out,
-    `heard_newest` says whether the last opened frame was the newest so far.
+    `opened` is the number of the frame that was opened last.
     """
 
     __slots__ = (
@@ -29,8 +29,8 @@ class Channel:
         "born_ms",
         "direction",
         "failed_tags",
-        "heard_newest",
         "last_sent_ms",
+        "opened",
         "parity",
         "schema_hash",
         "sent",
@@ -53,7 +53,7 @@ class Channel:
         self.last_sent_ms = now
         self.failed_tags = 0
         self.schema_hash = b""
-        self.heard_newest = False
+        self.opened = -1
         self._top = -1
         self._seen = 0  # bit i: number _top - i was opened
 
@@ -61,6 +61,11 @@ class Channel:
     def top(self) -> int:
         """The highest fseq opened so far, -1 before the first."""
         return self._top
+
+    @property
+    def heard_newest(self) -> bool:
+        """Was the frame that was opened last the newest so far?"""
+        return self.opened == self._top
 
     def seal(self, class_: int, body: bytes, now: int) -> bytes:
         """The next frame out."""
@@ -89,7 +94,7 @@ class Channel:
         if body is None:
             self.failed_tags += 1
             raise RemoteError("tag")
-        self.heard_newest = age < 0
+        self.opened = fseq
         if age < 0:
             self._seen = (self._seen << -age | 1) & ((1 << REPLAY_WINDOW) - 1)
             self._top = fseq

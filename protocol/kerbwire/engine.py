@@ -135,6 +135,11 @@ class Engine:
     def _watch(self, now: int) -> None:
         """What time alone brings."""
         if self.channel and not self._silent and now - self._heard_ms >= SILENCE_MS:
+            self._down()
+
+    def _down(self) -> None:
+        """The peer is gone for now; said once."""
+        if not self._silent:
             self._silent = True
             self._events.append(("DOWN",))
 

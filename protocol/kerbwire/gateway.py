@@ -7,7 +7,14 @@ from kerbwire.engine import Engine
 from kerbwire.errors import RemoteError
 from kerbwire.handshake import CONFIRMING, GREETED, HEARD, REST, STORED
 from kerbwire.intake import Intake
-from kerbwire.limits import HELLO_REQUEST_GAP_MS, MAC_BYTES, NONCE_BYTES, RATCHET_STEPS
+from kerbwire.limits import (
+    HELLO_REQUEST_GAP_MS,
+    MAC_BYTES,
+    NONCE_BYTES,
+    RATCHET_FREE_STEPS,
+    RATCHET_GAP_MS,
+    RATCHET_STEPS,
+)
 from kerbwire.ranges import RangeSet
 
 TYPE_CHECKING = False
@@ -35,6 +42,7 @@ class GatewayHandshake:
     __slots__ = (
         "_answer",
         "_confirmed",
+        "_far_ms",
         "_pending",
         "address",
         "keys",
@@ -52,6 +60,7 @@ class GatewayHandshake:
         self._pending: _Greeted | None = None
         self._confirmed: _Greeted | None = None
         self._answer: bytes | None = None
+        self._far_ms: int | None = None  # when a HELLO far ahead was last looked at
 
     @property
     def channel(self) -> "Channel | None":
@@ -76,7 +85,7 @@ class GatewayHandshake:
                 if known is self._confirmed or self.state == CONFIRMING:
                     self._answer = known.welcome
                 return None
-        key = self._ratcheted(generation)
+        key = self._ratcheted(generation, now)
         cut = len(data) - MAC_BYTES
         if not seal.equal(keyschedule.hello_mac(key, data[:cut]), data[cut:]):
             raise RemoteError("mac")
@@ -105,10 +114,15 @@ class GatewayHandshake:
         self._answer = None
         return answer
 
-    def _ratcheted(self, generation: int) -> bytes:
+    def _ratcheted(self, generation: int, now: int) -> bytes:
+        """K of that generation; steps cost time before the MAC can be checked, so they are few."""
         current, key, following = self.keys
         if not current <= generation <= current + RATCHET_STEPS:
             raise RemoteError("generation")
+        if generation > current + RATCHET_FREE_STEPS:
+            if self._far_ms is not None and now - self._far_ms < RATCHET_GAP_MS:
+                raise RemoteError("ratchet")
+            self._far_ms = now
         if generation > current and following:
             current += 1
             key = following
@@ -188,12 +202,13 @@ class GatewaySession(Engine):
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
         resting = self._intake.deadline() if self.channel else None
-        return self._earliest(resting, self._ask_at_ms)
+        return self._earliest(resting, self._intake.expiry(), self._ask_at_ms)
 
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)
         self._events += self._intake.expired(now)
         if self._worn(now):
+            self._down()
             self.channel = None
             self._ask_at_ms = now
 
@@ -216,6 +231,7 @@ class GatewaySession(Engine):
         if header.direction != frame.UP:
             raise RemoteError("direction")
         keys = self._handshake.hello(data, header, now)
+        self._ask_at_ms = None  # it is greeting: no need to ask
         if keys:
             self._events.append(("KEYS",) + keys)
         return True
@@ -244,6 +260,7 @@ class GatewaySession(Engine):
         keys = self._handshake.confirm()
         channel.schema_hash = info.schema_hash
         self.channel = channel
+        self._ask_at_ms = None
         self._alive(now)
         self._intake.begin(info, now)
         self._events.append(("KEYS",) + keys)

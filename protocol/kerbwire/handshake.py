@@ -54,7 +54,7 @@ def node_id_of(data: bytes, header: frame.Header) -> bytes:
 
 
 def _plain_items(data: bytes, header: frame.Header) -> "list[int | bytes]":
-    items = cbor.decode(data[header.size : len(data) - MAC_BYTES])
+    items = cbor.decode(data[header.size : max(0, len(data) - MAC_BYTES)])
     if not items:
         raise RemoteError("short")
     return items
@@ -117,6 +117,8 @@ def decode_info(items: "list[int | bytes]") -> m.Info:
         if not isinstance(item, int) or not 0 <= item < 1 << 40:
             raise RemoteError("value")
         numbers.append(item)
+    if not (0 < numbers[1] < 1 << 32 and numbers[2] < 1 << 32):  # boot id, log epoch
+        raise RemoteError("value")
     info = m.Info(schema_hash, numbers[1], numbers[2], numbers[7])
     info.messages_version = numbers[0]
     info.first_rseq = numbers[3]

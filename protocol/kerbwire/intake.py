@@ -10,10 +10,11 @@ from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_DELAY_MS,
-    ACK_SPANS,
     COMMAND_ARGS,
     DEFERRED_COMMANDS,
+    HELD_SPANS,
     OFFER_MS,
+    SPANS_IN_POLL,
     TRIES,
     UNACKED_FRAMES,
 )
@@ -56,6 +57,7 @@ class Intake:
         "_orders",
         "_poll_ms",
         "_random",
+        "_recent",
         "_top_ms",
         "_utc_offset_ms",
         "_utc_uncertainty_ms",
@@ -69,14 +71,15 @@ class Intake:
 
     def __init__(self, epoch: "int | None", kept: RangeSet, random: "Callable[[int], bytes]"):
         self.epoch = epoch
-        self.kept = kept.copy(ACK_SPANS)
-        self.seen = kept.copy(ACK_SPANS)
+        self.kept = kept.copy(HELD_SPANS)
+        self.seen = kept.copy(HELD_SPANS)
         self.info: m.Info | None = None
         self.schema: Schema | None = None
         self.round_trip = RoundTrip()
         self._random = random
         self._bases = report.Bases()
         self._orders: list[_Order] = []
+        self._recent: list[int] = []  # of the latest frames: a POLL always answers these
         self._need_keyframe = False
         self._poll_ms = _NEVER
         self._offer_ms = 0
@@ -90,9 +93,10 @@ class Intake:
         self.schema = by_hash(info.schema_hash)
         if info.epoch != self.epoch:
             self.epoch = info.epoch
-            self.kept = RangeSet(limit=ACK_SPANS)
-        self.seen = self.kept.copy(ACK_SPANS)
+            self.kept = RangeSet(limit=HELD_SPANS)
+        self.seen = self.kept.copy(HELD_SPANS)
         self._bases.clear()
+        self._recent = []
         self._need_keyframe = False
         self._offer_ms = now
         for order in self._orders:
@@ -134,7 +138,7 @@ class Intake:
     ) -> "list[Event]":
         """The events of one message from the node; RemoteError where it is malformed."""
         if type_ == m.REPORT:
-            return self._report(items, now)
+            return self._report(items, channel.opened, now)
         if type_ == m.EVENT:
             return self._event(report.integers(items, 6), now)
         if type_ == m.GAP:
@@ -146,15 +150,16 @@ class Intake:
             return []
         raise RemoteError("type")
 
-    def _report(self, items: "list[int | bytes]", now: int) -> "list[Event]":
+    def _report(self, items: "list[int | bytes]", fseq: int, now: int) -> "list[Event]":
         if self.schema is None or self.info is None:
             raise RemoteError("schema")
         try:
-            record = report.decode(items, self._bases, self.info, len(self.schema.fields))
+            fields = len(self.schema.fields)
+            record = report.decode(items, fseq, self._bases, self.info, fields)
         except RemoteError as fault:
             self._need_keyframe = self._need_keyframe or fault.code == "base"
             raise
-        self._bases.add(record)
+        self._bases.add(record, fseq)
         return self._record(m.REPORT, record, now)
 
     def _event(self, numbers: "list[int]", now: int) -> "list[Event]":
@@ -166,8 +171,8 @@ class Intake:
         return self._record(m.EVENT, (rseq, boot_id, uptime_s, tuple(numbers[4:6])), now)
 
     def _record(self, kind: int, record: "report.Record", now: int) -> "list[Event]":
-        self._soon(now)
         rseq, boot_id, uptime_s, values = record
+        self._answer(rseq, now)
         if rseq in self.seen:
             return []
         self.seen.add(rseq, rseq)
@@ -177,7 +182,7 @@ class Intake:
         first, last, reason = numbers[1:4]
         if not 0 < first <= last < 1 << 40 or not 0 <= reason < 256:
             raise RemoteError("value")
-        self._soon(now)
+        self._answer(last, now)
         if self.seen.covers(first, last):
             return []
         self.seen.add(first, last)
@@ -221,6 +226,13 @@ class Intake:
             return m.CLASS_CONTROL, self._poll(channel, now)
         return None
 
+    def expiry(self) -> "int | None":
+        """When the next command expires."""
+        if self._utc_offset_ms is None or not self._orders:
+            return None
+        first = min([order.expires_utc_s for order in self._orders])
+        return (first + 1) * 1000 - self._utc_offset_ms
+
     def deadline(self) -> int:
         """When `pull` has something next by itself."""
         if self._need_keyframe:
@@ -230,13 +242,16 @@ class Intake:
             when = min(when, order.due_ms)
         return when
 
-    def _soon(self, now: int) -> None:
+    def _answer(self, number: int, now: int) -> None:
+        """A POLL soon, which tells of this number."""
+        self._recent = [n for n in self._recent if n != number][1 - SPANS_IN_POLL :] + [number]
         self._poll_ms = min(self._poll_ms, now + ACK_DELAY_MS)
 
     def _poll(self, channel: Channel, now: int) -> bytes:
         seen = self.seen.cumulative
         items: list[int | bytes] = [m.POLL, seen, seen - self.kept.cumulative, CREDIT]
-        items += acks.encode_spans(self.seen) + acks.encode_spans(self.kept)
+        items += acks.encode_spans(self.seen, self._recent)
+        items += acks.encode_spans(self.kept, self._recent)
         if self._utc_offset_ms is not None and now >= self._offer_ms:
             self._offer_ms = now + OFFER_MS
             utc_ms = now + self._utc_offset_ms

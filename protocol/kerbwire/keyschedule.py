@@ -45,6 +45,6 @@ class SessionKeys:
         self._iv = derive(b"", b"IV", seal.NONCE_BYTES)
 
     def nonce(self, sender_id: bytes, fseq: int) -> bytes:
-        """RFC 8613 section 5.2: length of the id, id to 7 bytes, 40-bit number, xor the common IV."""
+        """RFC 8613 section 5.2: id's length, id to 7 bytes, 40-bit number, xor the common IV."""
         plain = bytes((len(sender_id),)) + bytes(7 - len(sender_id)) + sender_id
         return fast.xor(plain + fseq.to_bytes(5, "big"), self._iv)

@@ -1,4 +1,4 @@
-"""Every bound of the protocol, by name; `protocol/wire.md` section "Limits" says why each is what it is."""
+"""Every bound of the protocol, by name; `protocol/wire.md` says in "Limits" why it is so."""
 
 # How frames travel.
 STREAM = 0  # COBS on a byte stream (UART, USB serial, TCP)
@@ -24,7 +24,9 @@ REPLAY_WINDOW = 32
 SESSION_FRAMES = 1 << 24
 SESSION_MS = 7 * 86_400_000
 FAILED_TAGS = 1 << 16  # then a new session
-RATCHET_STEPS = 1000
+RATCHET_STEPS = 1000  # generations that a HELLO may be ahead ...
+RATCHET_FREE_STEPS = 8  # ... of which so many are taken at any time
+RATCHET_GAP_MS = 60_000  # ... and more once in that time: nothing is proven before them
 HELLOS_ON_REQUEST = 3  # answers to a plain HELLO? ...
 HELLO_REQUEST_MS = 10_000  # ... in any such time
 HELLO_REQUEST_GAP_MS = 1000  # a gateway asks one peer at most once in that time
@@ -42,10 +44,9 @@ ACK_DELAY_MS = 10  # a gateway gathers what it has seen for that long
 IDLE_MS = 20_000  # a silent node says IDLE
 SILENCE_MS = 65_000  # no valid frame for that long: the peer is gone
 OFFER_MS = 60_000  # time between two time offers
-BASE_REACH = 255  # a delta's base is at most so far below the newest one seen
+BASE_REACH = 255  # a delta's base is at most so far below the newest record sent
 DELTA_REACH = 4096  # and a record at most so far above its base
-SENT_TIMES = 8  # frames whose sending time a node remembers for time offers
 GATEWAY_BASES = 64  # records that a gateway keeps to decode deltas against
-ACK_SPANS = 64  # spans of record numbers that an engine remembers
+ACK_SPANS = 64  # spans of record numbers that a node remembers; it asks again for what it forgot
+HELD_SPANS = 1024  # and a gateway for each node
 DEFERRED_COMMANDS = 8  # commands under way to one node
-PLAIN_OUT = 4  # plain frames waiting to be sent

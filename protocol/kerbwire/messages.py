@@ -1,7 +1,7 @@
 """The messages of layer 3: their numbers, their classes, and the codes that travel in them.
 
 A body is the type, a one-byte integer, then positional items; `protocol/messages.cddl` is the
-normative list. What each message does is the business of `session` and what it uses.
+normative list. What they do is the business of `handshake`, `uplink` and `intake`.
 """
 
 # Frame classes (header bits 1..0).
@@ -123,7 +123,8 @@ class Info:
 
     `first_rseq` is the oldest record held, `next_rseq` the number that the next one gets;
     `command_id` the highest executed command; `uptime_s` the age of this boot at sending;
-    `period_s` the usual distance of two reports, which deltas leave out.
+    `period_s` the usual distance of two reports, which deltas leave out: it stays what it is
+    for as long as the session's engine lives.
     """
 
     __slots__ = (

@@ -5,7 +5,16 @@ from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
 from kerbwire.errors import RemoteError
-from kerbwire.handshake import ASKED, GREETING, HEARD, KEEPING, REST, STORED, WELCOMED
+from kerbwire.handshake import (
+    ASKED,
+    CONFIRMING,
+    GREETING,
+    HEARD,
+    KEEPING,
+    REST,
+    STORED,
+    WELCOMED,
+)
 from kerbwire.limits import (
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
@@ -39,8 +48,8 @@ class NodeHandshake:
         "_backoff",
         "_due_ms",
         "_nonce",
+        "_pending",
         "_tries",
-        "channel",
         "generation",
         "info",
         "key",
@@ -56,6 +65,7 @@ class NodeHandshake:
         key: bytes,
         info: m.Info,
         random: "Random",
+        *,
         addressed: bool,
     ):
         self.node_id = node_id
@@ -63,13 +73,18 @@ class NodeHandshake:
         self.key = key
         self.info = info
         self.random = random
-        self.channel: Channel | None = None  # the new session until it is confirmed
         self.state = REST
+        self._pending: Channel | None = None  # the new session until it is confirmed
         self._addressed = addressed
         self._backoff = Backoff(random)
         self._due_ms: int | None = None
         self._tries = 0
         self._nonce = b""
+
+    @property
+    def channel(self) -> "Channel | None":
+        """The session that waits for an answer to its INFO."""
+        return self._pending if self.state == CONFIRMING else None
 
     def step(self, input_: int) -> bool:
         """Take one step of the table; False where the table has none."""
@@ -98,7 +113,7 @@ class NodeHandshake:
         keys = keyschedule.SessionKeys(self.key, self.node_id, self._nonce, nonce)
         parity = self.generation & 1
         place = address if self._addressed else None
-        self.channel = Channel(keys, frame.UP, parity, place, now)
+        self._pending = Channel(keys, frame.UP, parity, place, now)
         self.generation += 1
         self.key = keyschedule.ratchet(self.key)
         self.step(WELCOMED)
@@ -110,20 +125,19 @@ class NodeHandshake:
         if self.step(STORED):
             self._restart(now)
 
-    def heard(self) -> "Channel | None":
+    def heard(self) -> None:
         """A sealed frame came on the new channel: it is the session now."""
-        if not self.step(HEARD):
-            return None
+        self.step(HEARD)
+        self._pending = None
         self._due_ms = None
         self._backoff.reset()
-        channel = self.channel
-        self.channel = None
-        return channel
 
     def outgoing(self, now: int) -> "bytes | None":
         """HELLO or INFO when it is due."""
         if self._due_ms is None or now < self._due_ms:
             return None
+        if self.state == CONFIRMING and self._tries == TRIES:
+            self.ask(now)  # the gateway may wait for the INFO of another greeting than ours
         self._tries += 1
         wait = RTO_START_MS if self._tries < TRIES else self._backoff.next_ms()
         self._due_ms = now + wait
@@ -131,9 +145,9 @@ class NodeHandshake:
             head = frame.plain_header(frame.UP, 0 if self._addressed else None)
             data = head + cbor.encode([m.HELLO, self.node_id, self.generation, self._nonce])
             return data + keyschedule.hello_mac(self.key, data)
-        assert self.channel is not None  # CONFIRMING has one
-        sealed = self.channel.seal(m.CLASS_CONTROL, handshake.encode_info(self.info), now)
-        self.channel.schema_hash = self.info.schema_hash
+        assert self._pending is not None  # CONFIRMING has one
+        sealed = self._pending.seal(m.CLASS_CONTROL, handshake.encode_info(self.info), now)
+        self._pending.schema_hash = self.info.schema_hash
         return sealed
 
     def deadline(self) -> "int | None":
@@ -256,11 +270,11 @@ class NodeSession(Engine):
     def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
         if header.direction != frame.DOWN:
             raise RemoteError("direction")
-        body = data[header.size :]
-        if body == _HELLO_REQUEST:
+        type_ = data[header.size : header.size + 1]
+        if type_ == _HELLO_REQUEST:
             self._asked(now)
             return False
-        if body[:1] != _WELCOME:
+        if type_ != _WELCOME:
             raise RemoteError("type")
         if self._handshake.state != GREETING:  # a repeat of the answer that we took
             return False
@@ -271,7 +285,9 @@ class NodeSession(Engine):
     def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
         channel, type_, items = self._open(data, header, self._handshake.channel)
         if channel is not self.channel:
-            self.channel = self._handshake.heard() or channel
+            self._handshake.heard()
+            self.channel = channel
+            self._ask_at_ms = None
             self._uplink.begin(now)
             self._silent = True
         self._uplink.heard()

@@ -53,6 +53,7 @@ class RangeSet:
         """A set of its own with the same numbers."""
         twin = RangeSet((), limit)
         twin._spans = self._spans[:]
+        twin._forget()
         return twin
 
     def missing(self, first: int, last: int) -> "list[tuple[int, int]]":
@@ -80,8 +81,11 @@ class RangeSet:
             last = max(last, spans[end][1])
             end += 1
         spans[start:end] = [(first, last)]
-        if self._limit is not None and len(spans) > self._limit:
-            spans.pop(1 if self.cumulative else 0)
+        self._forget()
+
+    def _forget(self) -> None:
+        while self._limit is not None and len(self._spans) > self._limit:
+            self._spans.pop(1 if self.cumulative else 0)
 
     def _find(self, number: int) -> int:
         """Index of the first span whose last is not below `number`."""

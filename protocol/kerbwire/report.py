@@ -3,7 +3,8 @@
 Keyframe: [REPORT, 0, rseq, boot, uptime, values...]; boot 0 means the boot that INFO named.
 Delta: [REPORT, n, base, dt, mask, deltas...]: rseq = base + n, uptime = the base's + n x period
 + dt, one delta for each bit of mask, fields in schema order. `base` is the low byte of the
-base's rseq: the highest such number that the gateway holds from this session.
+base's rseq. It is told from all others that end in this byte by two rules: the node has sent no
+record more than BASE_REACH above it, and the gateway looks only at what came in earlier frames.
 """
 
 from kerbwire import cbor
@@ -42,21 +43,21 @@ def encode_delta(record: "Record", base: "Record", info: m.Info) -> bytes:
     return cbor.encode(items)
 
 
-def usable(record: "Record", base: "Record | None", highest_seen: int) -> bool:
-    """May the record be sent against this base?"""
+def usable(record: "Record", base: "Record | None", highest_sent: int) -> bool:
+    """May the record be sent against this base, when so high a number was sent before it?"""
     return (
         base is not None
         and base[1] == record[1]
         and 0 < record[0] - base[0] <= DELTA_REACH
-        and highest_seen - base[0] <= BASE_REACH
+        and highest_sent - base[0] <= BASE_REACH
     )
 
 
 def integers(items: "list[int | bytes]", least: int) -> "list[int]":
-    """The items as integers, at least so many; RemoteError("value") for anything else."""
+    """The items as signed 64-bit integers, at least so many; RemoteError("value") otherwise."""
     numbers: list[int] = []
     for item in items:
-        if not isinstance(item, int):
+        if not isinstance(item, int) or not -(1 << 63) <= item < 1 << 63:
             raise RemoteError("value")
         numbers.append(item)
     if len(numbers) < least:
@@ -70,19 +71,20 @@ class Bases:
     __slots__ = ("_records",)
 
     def __init__(self) -> None:
-        self._records: dict[int, Record] = {}
+        self._records: dict[int, tuple[int, Record]] = {}  # rseq -> (fseq, record)
 
-    def add(self, record: "Record") -> None:
-        """Keep a record; the lowest number goes when there are too many."""
-        self._records[record[0]] = record
+    def add(self, record: "Record", fseq: int) -> None:
+        """Keep a record of that frame; the lowest number goes when there are too many."""
+        if record[0] not in self._records:
+            self._records[record[0]] = (fseq, record)
         if len(self._records) > GATEWAY_BASES:
             del self._records[min(self._records)]
 
-    def find(self, low_byte: int) -> "Record | None":
-        """The record with the highest number that ends in this byte."""
+    def find(self, low_byte: int, fseq: int) -> "Record | None":
+        """The highest number that ends in this byte, of the frames before `fseq`."""
         found = None
-        for rseq, record in self._records.items():
-            if rseq & 0xFF == low_byte and (found is None or rseq > found[0]):
+        for rseq, (came_in, record) in self._records.items():
+            if rseq & 0xFF == low_byte and came_in < fseq and (found is None or rseq > found[0]):
                 found = record
         return found
 
@@ -91,8 +93,10 @@ class Bases:
         self._records.clear()
 
 
-def decode(items: "list[int | bytes]", bases: Bases, info: m.Info, fields: int) -> "Record":
-    """The record of a REPORT of a schema with so many fields.
+def decode(
+    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, fields: int
+) -> "Record":
+    """The record of a REPORT in frame `fseq`, of a schema with so many fields.
 
     RemoteError: "value" where the items are no report, "base" where its base is not held.
     """
@@ -105,7 +109,7 @@ def decode(items: "list[int | bytes]", bases: Bases, info: m.Info, fields: int) 
             raise RemoteError("value")
         record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
     else:
-        record = _decode_delta(numbers, bases, info, fields)
+        record = _decode_delta(numbers, fseq, bases, info, fields)
     check_number(record[0], record[1], record[2])
     if len(record[3]) > VALUES:
         raise RemoteError("value")
@@ -121,11 +125,13 @@ def check_number(rseq: int, boot_id: int, uptime_s: int) -> None:
         raise RemoteError("value")
 
 
-def _decode_delta(numbers: "list[int]", bases: Bases, info: m.Info, fields: int) -> "Record":
+def _decode_delta(
+    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, fields: int
+) -> "Record":
     _, n, low_byte, dt, mask = numbers[:5]
     if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 1 << fields:
         raise RemoteError("value")
-    base = bases.find(low_byte)
+    base = bases.find(low_byte, fseq)
     if base is None:
         raise RemoteError("base")
     values = list(base[3])
@@ -136,4 +142,6 @@ def _decode_delta(numbers: "list[int]", bases: Bases, info: m.Info, fields: int)
                 raise RemoteError("value")
             values[index] += numbers[at]
             at += 1
+    if at < len(numbers):
+        raise RemoteError("value")
     return base[0] + n, base[1], base[2] + n * info.period_s + dt, tuple(values)

@@ -80,7 +80,10 @@ class _Library:
 
 
 class Cipher:
-    """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one."""
+    """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one.
+
+    The additional data is never empty.
+    """
 
     __slots__ = ("_mode",)
 
@@ -113,8 +116,8 @@ def hmac(key: bytes, message: bytes) -> bytes:
     if len(key) > 64:
         key = sha256(key).digest()
     key = key + bytes(64 - len(key))
-    inner = sha256(bytes([byte ^ 0x36 for byte in key]) + message).digest()
-    return sha256(bytes([byte ^ 0x5C for byte in key]) + inner).digest()
+    inner = sha256(fast.xor(key, b"\x36" * 64) + message).digest()
+    return sha256(fast.xor(key, b"\x5c" * 64) + inner).digest()
 
 
 def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:

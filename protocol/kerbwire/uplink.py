@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Event = tuple[object, ...]
 
 _QUEUED = -1  # a slot whose frame has not gone yet
+_ROUNDING_MS = 4  # of both ends' clocks in one exchange
 
 
 class _Slot:
@@ -51,7 +52,7 @@ class Uplink:
     __slots__ = (
         "_backoff",
         "_base",
-        "_highest_seen",
+        "_highest_sent",
         "_idle_ms",
         "_info",
         "_lost_in_row",
@@ -69,7 +70,7 @@ class Uplink:
         self._slots: list[_Slot] = []
         self._results: list[bytes] = []
         self._base: Record | None = None
-        self._highest_seen = 0
+        self._highest_sent = 0  # in this session
         self._lost_in_row = 0
         self._next_ms = 0  # while backing off: no record before this time
         self._idle_ms = 0
@@ -82,7 +83,7 @@ class Uplink:
         self._slots = []
         self._results = []
         self._base = None
-        self._highest_seen = 0
+        self._highest_sent = 0
         self._resume()
         self.seen = self.kept.copy(ACK_SPANS)
         self._idle_ms = now + IDLE_MS
@@ -113,7 +114,7 @@ class Uplink:
     def send_report(self, record: "Record", now: int) -> None:
         """A record just made, as deltas where the gateway holds a base."""
         base = self._base
-        if base is not None and report.usable(record, base, self._highest_seen):
+        if base is not None and report.usable(record, base, self._highest_sent):
             body = report.encode_delta(record, base, self._info)
         else:
             body = report.encode_keyframe(record, self._info)
@@ -144,10 +145,13 @@ class Uplink:
         if self.window(now) < 1:
             raise LocalError("window")
         self._slots.append(slot)
+        self._highest_sent = max(self._highest_sent, slot.rseq)
 
     def pull(self, now: int) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None."""
         self._expire(now)
+        if now >= self._next_ms:
+            self._next_ms = 0  # the wait is over: `deadline` need not say so again
         if self._results:
             return self._sent(m.CLASS_CONTROL, self._results.pop(0), now)
         for slot in self._slots:
@@ -166,7 +170,7 @@ class Uplink:
         when = self._idle_ms
         for slot in self._slots:
             when = min(when, slot.due_ms)
-        if self._lost_in_row >= LOST_IN_ROW and not self._slots:
+        if self._next_ms and not self._slots:
             when = min(when, self._next_ms)
         return when
 
@@ -194,12 +198,8 @@ class Uplink:
             raise RemoteError("value")
         seen_spans, at = acks.decode_spans(numbers, 4, seen)
         kept_spans, at = acks.decode_spans(numbers, at, seen - behind)
-        events = self._acknowledge(seen, seen_spans, seen - behind, kept_spans, now)
-        if len(numbers) >= at + 4:
-            event = self._offer(numbers[at : at + 4], channel, now)
-            if event:
-                events.append(event)
-        return events
+        offer = self._offer(numbers[at : at + 4], channel, now)
+        return self._acknowledge(seen, seen_spans, seen - behind, kept_spans, now) + offer
 
     def _acknowledge(
         self,
@@ -234,7 +234,6 @@ class Uplink:
             if slot.rseq not in self.seen:
                 waiting.append(slot)
                 continue
-            self._highest_seen = max(self._highest_seen, slot.rseq)
             if slot.sent_ms != _QUEUED:
                 self.round_trip.sample(now - slot.sent_ms)
             if slot.live and (self._base is None or slot.rseq > self._base[0]):
@@ -243,15 +242,15 @@ class Uplink:
         self._slots = waiting
         return freed
 
-    def _offer(self, offer: "list[int]", channel: Channel, now: int) -> "Event | None":
+    def _offer(self, offer: "list[int]", channel: Channel, now: int) -> "list[Event]":
         """A time offer counts only as the answer to our latest frame."""
-        echo, hold_ms, utc_ms, uncertainty_ms = offer
-        if echo != (channel.sent - 1) & 0xFFFF:
-            return None
-        trip = now - channel.last_sent_ms - hold_ms
-        if hold_ms < 0 or trip < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
+        if len(offer) < 4 or offer[0] != (channel.sent - 1) & 0xFFFF:
+            return []
+        hold_ms, utc_ms, uncertainty_ms = offer[1:]
+        if hold_ms < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
             raise RemoteError("value")
-        return ("TIME", utc_ms + trip // 2, uncertainty_ms + trip // 2 + 1)
+        trip = max(0, now - channel.last_sent_ms - hold_ms)  # rounding may give -1
+        return [("TIME", utc_ms + trip // 2, uncertainty_ms + trip // 2 + _ROUNDING_MS)]
 
     def _expire(self, now: int) -> None:
         """Slots whose last try is over time are lost: their records join the backlog."""
@@ -267,6 +266,7 @@ class Uplink:
 
     def _resume(self) -> None:
         self._lost_in_row = 0
+        self._next_ms = 0
         self._backoff.reset()
 
     def _sent(self, class_: int, body: bytes, now: int) -> "tuple[int, bytes]":
