@@ -1,0 +1,366 @@
+"""How a session comes about, whatever is lost, doubled, late, or killed on the way."""
+
+from kerbwire import cbor, cobs, handshake, keyschedule
+from kerbwire import messages as m
+from kerbwire.handshake import CONFIRMING, GATEWAY, GREETING, KEEPING, NODE, REST
+from kerbwire.limits import (
+    DATAGRAM,
+    FAILED_TAGS,
+    HELLO_REQUEST_GAP_MS,
+    HELLO_REQUEST_MS,
+    HELLOS_ON_REQUEST,
+    RATCHET_FREE_STEPS,
+    RATCHET_GAP_MS,
+    RATCHET_STEPS,
+    SESSION_FRAMES,
+    SESSION_MS,
+    SILENCE_MS,
+    STREAM,
+)
+from wire.pair import Pair, drained, fault_codes, frames, up_pair
+
+_HELLO_REQUEST = b"\x63\x02"  # on a point-to-point line
+
+
+def _hellos(pair: Pair) -> "list[bytes]":
+    return [data for data in frames(pair.up_line.written) if data[0] & 3 == m.CLASS_PLAIN]
+
+
+def _welcomes(pair: Pair) -> "list[bytes]":
+    sent = frames(pair.down_line.written)
+    return [data for data in sent if data[0] & 3 == m.CLASS_PLAIN and data[1] == m.WELCOME]
+
+
+def _stream(data: bytes) -> bytes:
+    return cobs.encode(data)
+
+
+def test_every_transition_of_the_table_is_reached() -> None:
+    """Each line of the table is brought about from outside and ends where the table says."""
+    reached = []
+
+    def at(role: int, before: int, input_: int, after: int) -> None:
+        assert handshake.TRANSITIONS[role, before, input_] == after
+        reached.append((role, before, input_))
+
+    pair = Pair()
+    pair.hold_node_key = pair.hold_gateway_keys = True
+    node, gateway = pair.node, pair.gateway
+    at(NODE, REST, handshake.ASKED, node._handshake.state)
+    node.start(pair.now)
+    at(NODE, GREETING, handshake.ASKED, node._handshake.state)
+    pair.run(50)
+    at(GATEWAY, REST, handshake.GREETED, gateway._handshake.state)
+    pair.restart_node()
+    pair.run(50)
+    at(GATEWAY, KEEPING, handshake.GREETED, gateway._handshake.state)
+    pair.keys_stored()
+    at(GATEWAY, KEEPING, handshake.STORED, gateway._handshake.state)
+    pair.restart_node()
+    pair.run(50)
+    at(GATEWAY, CONFIRMING, handshake.GREETED, gateway._handshake.state)
+    pair.keys_stored()
+    pair.run(50)
+    node = pair.node
+    at(NODE, GREETING, handshake.WELCOMED, node._handshake.state)
+    node.start(pair.now)
+    at(NODE, KEEPING, handshake.ASKED, node._handshake.state)
+    pair.key_stored()
+    at(NODE, KEEPING, handshake.STORED, node._handshake.state)
+    node.start(pair.now)
+    at(NODE, CONFIRMING, handshake.ASKED, node._handshake.state)
+    pair.hold_node_key = pair.hold_gateway_keys = False
+    assert pair.run(5000, lambda: pair.node.up)
+    at(NODE, CONFIRMING, handshake.HEARD, node._handshake.state)
+    at(GATEWAY, CONFIRMING, handshake.HEARD, gateway._handshake.state)
+    assert sorted(reached) == sorted(handshake.TRANSITIONS)
+    assert pair.no_key_twice()
+
+
+def test_what_the_table_does_not_name_changes_nothing() -> None:
+    for role, session in ((NODE, up_pair().node), (GATEWAY, up_pair().gateway)):
+        for state in range(len(handshake.STATES)):
+            for input_ in range(len(handshake.INPUTS)):
+                session._handshake.state = state
+                known = (role, state, input_) in handshake.TRANSITIONS
+                assert session._handshake.step(input_) == known
+                assert known or session._handshake.state == state
+
+
+def test_a_hello_again_gets_the_same_welcome_and_starts_nothing() -> None:
+    pair = up_pair()
+    hello, welcome = _hellos(pair)[-1], _welcomes(pair)[-1]
+    keys, channel = pair.gateway_keys, pair.gateway.channel
+    for _ in range(3):
+        drained(pair.gateway)
+        pair.gateway.receive(_stream(hello), pair.now)
+        assert frames([pair.gateway.outgoing(pair.now)]) == [welcome]
+        assert drained(pair.gateway) == []
+    assert pair.gateway_keys == keys and pair.gateway.channel is channel
+    pair.node.receive(_stream(welcome), pair.now)
+    assert drained(pair.node) == [] and pair.node.up
+
+
+def test_a_hello_again_before_the_key_is_durable_waits_with_the_first() -> None:
+    pair = Pair()
+    pair.hold_gateway_keys = True
+    pair.run(3000)
+    assert len(_hellos(pair)) > 1 and not _welcomes(pair)
+    pair.keys_stored()
+    pair.run(100)
+    assert len(set(_welcomes(pair))) == 1
+
+
+def test_a_lower_generation_is_refused() -> None:
+    pair = up_pair()
+    first = _hellos(pair)[0]
+    pair.restart_node()
+    pair.settled()
+    drained(pair.gateway)
+    pair.gateway.receive(_stream(first), pair.now)
+    assert fault_codes(pair.gateway) == ["generation"]
+    assert pair.gateway.up
+
+
+def _gateway_behind(steps: int) -> Pair:
+    """A pair whose node is so many generations ahead of the gateway's backup."""
+    pair = Pair()
+    generation, key = pair.node_key
+    for _ in range(steps):
+        generation, key = generation + 1, keyschedule.ratchet(key)
+    pair.node_key = (generation, key)
+    pair.start_node()
+    return pair
+
+
+def test_ratchet_steps_bring_an_old_gateway_up_to_date() -> None:
+    for steps in (1, RATCHET_FREE_STEPS + 1, RATCHET_STEPS):
+        assert _gateway_behind(steps).run(2000), steps
+    pair = _gateway_behind(RATCHET_STEPS)
+    assert pair.run(5000, lambda: pair.node.up)
+    pair = _gateway_behind(RATCHET_STEPS + 1)
+    assert not pair.run(5000, lambda: pair.node.up)
+    assert ("gateway", "generation") in pair.faults
+
+
+def _forged_hello(generation: int) -> bytes:
+    return b"\x43" + cbor.encode([m.HELLO, Pair.NODE_ID, generation, bytes(8)]) + bytes(8)
+
+
+def test_ratchet_gap_ms_bounds_what_a_forged_hello_costs() -> None:
+    """Far steps are taken once in that time; near ones always."""
+    pair = Pair()
+    far, near = _stream(_forged_hello(RATCHET_STEPS)), _stream(_forged_hello(RATCHET_FREE_STEPS))
+    pair.gateway.receive(far * 5 + near, 0)
+    assert fault_codes(pair.gateway) == ["mac"] + ["ratchet"] * 4 + ["mac"]
+    pair.gateway.receive(far, RATCHET_GAP_MS - 1)
+    pair.gateway.receive(far, RATCHET_GAP_MS)
+    assert fault_codes(pair.gateway) == ["ratchet", "mac"]
+
+
+def test_a_crash_of_either_side_at_any_moment_ends_in_a_session() -> None:
+    """The handshake is cut at each millisecond at which anything can have changed."""
+    for moment in range(0, 62, 2):
+        for crash in ("node", "gateway", "both"):
+            for hold in ("", "node", "gateway"):
+                pair = Pair(moment + 1)
+                pair.hold_node_key = hold == "node"
+                pair.hold_gateway_keys = hold == "gateway"
+                pair.run(moment + 1)
+                if crash != "gateway":
+                    pair.restart_node()
+                if crash != "node":
+                    pair.start_gateway()
+                pair.hold_node_key = pair.hold_gateway_keys = False
+                if pair.node._handshake.state == KEEPING:
+                    pair.key_stored()
+                if pair.gateway._handshake.state == KEEPING:
+                    pair.keys_stored()
+                assert pair.run(30_000, lambda: pair.node.up), (moment, crash, hold)
+                assert pair.no_key_twice(), (moment, crash, hold)
+
+
+def test_keys_go_forward_and_agree_through_many_restarts() -> None:
+    for seed in range(6):
+        pair = Pair(seed, loss=20, repeat=10, jitter_ms=15)
+        for life in range(12):
+            assert pair.run(400_000, lambda: pair.node.up), (seed, life)
+            assert pair.gateway_keys[0] == pair.node_key[0]
+            if pair.random.chance(50):
+                pair.restart_node()
+            else:
+                pair.start_gateway()
+            pair.run(pair.random.below(40) + 1)
+        assert pair.no_key_twice()
+
+
+def test_two_welcomes_for_one_hello_end_in_a_session() -> None:
+    """The gateway was killed between two copies of one HELLO, and both its answers arrive."""
+    pair = Pair()
+    pair.down_line.delay_ms = 700
+    pair.run(300)  # HELLO went, was answered; the answer is on its way
+    pair.start_gateway()
+    pair.gateway._ask_at_ms = None  # on UDP it does not know where the node is
+    pair.run(600)
+    assert len(set(_welcomes(pair))) == 2
+    assert pair.run(20_000, lambda: pair.node.up)
+    assert pair.no_key_twice()
+
+
+def test_infos_in_vain_become_a_new_hello_and_flash_is_spared() -> None:
+    """A gateway that never confirms costs the node a key write a back-off step, no more."""
+    pair = Pair()
+    pair.node.info.boot_id = 0  # an INFO that the gateway refuses
+    pair.run(3_600_000)
+    keys = [event for event in pair.node_events if event[0] == "KEY"]
+    assert 2 <= len(keys) <= 25, len(keys)
+    assert not pair.gateway.up and pair.no_key_twice()
+
+
+def test_hellos_on_request_is_a_bound_and_the_next_is_deferred() -> None:
+    pair = up_pair()
+    pair.run(HELLO_REQUEST_MS)  # the gateway asked at its start
+    pair.down_line.cut = True
+    pair.up_line.cut = True
+    pair.up_line.written.clear()
+    start = pair.now
+    for _ in range(HELLOS_ON_REQUEST + 3):
+        pair.node.receive(_stream(_HELLO_REQUEST), pair.now)
+        pair.run(1)
+    assert len(_hellos(pair)) == HELLOS_ON_REQUEST
+    pair.node._handshake._due_ms = None  # its own repeats are not what is asked here
+    pair.run(start + HELLO_REQUEST_MS - pair.now - 10)
+    assert len(_hellos(pair)) == HELLOS_ON_REQUEST
+    pair.run(20)
+    assert len(_hellos(pair)) == HELLOS_ON_REQUEST + 1
+
+
+def test_hello_request_drops_nothing_in_a_session() -> None:
+    pair = up_pair()
+    for _ in range(5):
+        pair.make()
+    pair.hold_keep = True
+    pair.run(100)
+    pair.node.receive(_stream(_HELLO_REQUEST), pair.now)
+    pair.hold_keep = False
+    assert pair.run(20_000, pair.drained)
+    assert sorted(pair.held) == [1, 2, 3, 4, 5]
+
+
+def test_a_gateway_asks_at_most_once_in_hello_request_gap_ms() -> None:
+    pair = up_pair()
+    report = frames(pair.up_line.written)[-1]
+    pair.start_gateway()
+    asked = 0
+    for _ in range(100):
+        pair.gateway.receive(_stream(report), pair.now)
+        asked += len(frames([pair.gateway.outgoing(pair.now)]))
+        pair.now += HELLO_REQUEST_GAP_MS // 20
+    assert 4 <= asked <= 6
+
+
+def test_a_session_that_came_up_takes_the_question_back() -> None:
+    """Frames of the old session before HELLO must not cost a second handshake."""
+    pair = up_pair()
+    pair.start_gateway()
+    for _ in range(3):
+        pair.node.send_report((1, 1, 1, (1, 2, 3, 4, 5, 6)), pair.now)
+        pair.up_line.put(pair.node.outgoing(pair.now), pair.now)
+        pair.node.failed(pair.now)
+    pair.run(10_000)
+    assert len([event for event in pair.node_events if event[0] == "KEY"]) == 2
+
+
+def test_silence_ms_is_down_and_the_next_frame_is_up() -> None:
+    pair = up_pair()
+    pair.node_events.clear()
+    pair.gateway_events.clear()
+    pair.up_line.cut = pair.down_line.cut = True
+    pair.run(SILENCE_MS + 1000)
+    assert pair.node_events == [("DOWN",)] and pair.gateway_events == [("DOWN",)]
+    pair.up_line.cut = pair.down_line.cut = False
+    pair.run(30_000)
+    assert ("UP",) in pair.node_events
+    assert [event[0] for event in pair.gateway_events] == ["DOWN", "UP"]
+    assert pair.node_key[0] == 1  # the session itself lived on
+
+
+def _worn(pair: Pair) -> None:
+    """Whatever wore it out: a new session comes of itself, with new keys, and works."""
+    before = pair.node_key[0]
+    pair.make()
+    assert pair.run(90_000, lambda: pair.node_key[0] > before and pair.node.up)
+    assert pair.run(10_000, pair.drained)
+    assert pair.no_key_twice()
+
+
+def test_session_frames() -> None:
+    pair = up_pair()
+    assert pair.node.channel
+    pair.node.channel.sent = SESSION_FRAMES
+    _worn(pair)
+    pair = up_pair()
+    assert pair.gateway.channel
+    pair.gateway.channel.sent = SESSION_FRAMES
+    _worn(pair)
+
+
+def test_session_ms() -> None:
+    for side in ("node", "gateway"):
+        pair = up_pair()
+        channel = pair.node.channel if side == "node" else pair.gateway.channel
+        assert channel
+        channel.born_ms -= SESSION_MS
+        _worn(pair)
+
+
+def test_failed_tags() -> None:
+    for side in ("node", "gateway"):
+        pair = up_pair()
+        channel = pair.node.channel if side == "node" else pair.gateway.channel
+        assert channel
+        channel.failed_tags = FAILED_TAGS
+        _worn(pair)
+
+
+def test_a_worn_session_is_told_as_down() -> None:
+    pair = up_pair()
+    pair.gateway_events.clear()
+    assert pair.gateway.channel
+    pair.gateway.channel.failed_tags = FAILED_TAGS
+    pair.up_line.cut = True
+    pair.run(100)
+    assert pair.gateway_events == [("DOWN",)] and not pair.gateway.up
+
+
+def test_datagrams_carry_the_connection_id() -> None:
+    pair = up_pair(framing=DATAGRAM)
+    pair.make()
+    assert pair.run(5000, pair.drained)
+    up, down = pair.up_line.written, pair.down_line.written
+    assert all([data[0] & 0x10 for data in up + down])
+    assert {data[1] for data in up if data[0] & 3 != m.CLASS_PLAIN} == {7}
+    assert {data[1] for data in down} == {7}
+
+
+def test_no_answer_to_what_is_not_proven_is_longer_than_it() -> None:
+    """A datagram from anywhere brings at most a HELLO? of three bytes, or a WELCOME again."""
+    pair = up_pair(framing=DATAGRAM)
+    captured = pair.up_line.written[:]
+    pair.start_gateway()
+    pair.gateway.outgoing(pair.now)
+    for data in captured + [bytes(n) for n in range(1, 255)] + [b"\x54\x07\0\0" + bytes(9)]:
+        pair.now += HELLO_REQUEST_GAP_MS
+        pair.gateway.receive(data, pair.now)
+        drained(pair.gateway)
+        answer = pair.gateway.outgoing(pair.now)
+        assert len(answer) <= len(data), (data, answer)
+
+
+def test_both_framings_make_the_same_sessions() -> None:
+    for framing in (STREAM, DATAGRAM):
+        pair = Pair(9, framing, loss=25, repeat=10, garble=10, jitter_ms=30)
+        for _ in range(20):
+            pair.make()
+        assert pair.run(600_000, pair.drained)
+        assert sorted(pair.held) == list(range(1, 21)) and pair.doubled == 0

@@ -1,0 +1,186 @@
+"""Frames that an engine must refuse, each with the code of the fault that it must tell."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tools import second_wire as wire
+
+UP, DOWN = wire.UP, wire.DOWN
+REPORT, CONTROL = wire.REPORT_CLASS, wire.CONTROL_CLASS
+
+Case = dict[str, str]
+BIG = 1 << 63
+
+# What the gateway refuses in a session that is up: (name, class, items, error).
+TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
+    ("no type", CONTROL, [], "type"),
+    ("type is a byte string", CONTROL, [b"\x0a"], "type"),
+    ("unknown type", CONTROL, [23], "type"),
+    ("a type of the gateway", CONTROL, [7, 0, 0, 1, 0, 0], "type"),
+    ("a HELLO, sealed", CONTROL, [0, b"sl-0001", 5, bytes(8)], "type"),
+    ("REPORT in class 1", CONTROL, [4, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0], "class"),
+    ("IDLE in class 0", REPORT, [10], "class"),
+    ("IDLE in class 2", wire.OBJECT_CLASS, [10], "class"),
+    ("65 items", CONTROL, [10] * 65, "cbor"),
+    ("REPORT cut short", REPORT, [4, 0, 1, 0], "value"),
+    ("keyframe with a field too few", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5], "value"),
+    ("keyframe with a field too many", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7], "value"),
+    ("keyframe with a byte string", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, b""], "value"),
+    ("rseq 0", REPORT, [4, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6], "value"),
+    ("rseq of 2^40", REPORT, [4, 0, 1 << 40, 0, 0, 1, 2, 3, 4, 5, 6], "value"),
+    ("negative rseq", REPORT, [4, 0, -1, 0, 0, 1, 2, 3, 4, 5, 6], "value"),
+    ("boot id of 2^32", REPORT, [4, 0, 1, 1 << 32, 0, 1, 2, 3, 4, 5, 6], "value"),
+    ("uptime of 2^32", REPORT, [4, 0, 1, 0, 1 << 32, 1, 2, 3, 4, 5, 6], "value"),
+    ("negative uptime", REPORT, [4, 0, 1, 0, -1, 1, 2, 3, 4, 5, 6], "value"),
+    ("value past 63 bit", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, BIG], "value"),
+    ("value below -2^63", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, -BIG - 1], "value"),
+    ("delta without its base", REPORT, [4, 1, 9, 0, 0], "base"),
+    ("delta of a negative n", REPORT, [4, -1, 9, 0, 0], "value"),
+    ("delta too far from its base", REPORT, [4, 4097, 9, 0, 0], "value"),
+    ("base of 256", REPORT, [4, 1, 256, 0, 0], "value"),
+    ("mask beyond the fields", REPORT, [4, 1, 9, 0, 64], "value"),
+    ("negative mask", REPORT, [4, 1, 9, 0, -1], "value"),
+    ("EVENT cut short", REPORT, [5, 1, 0, 0, 2], "value"),
+    ("EVENT of rseq 0", REPORT, [5, 0, 0, 0, 2, 1], "value"),
+    ("EVENT with a value past 63 bit", REPORT, [5, 1, 0, 0, 2, BIG], "value"),
+    ("EVENT with a byte string", REPORT, [5, 1, 0, 0, 2, b"x"], "value"),
+    ("GAP cut short", CONTROL, [6, 1, 2], "value"),
+    ("GAP that ends before it starts", CONTROL, [6, 2, 1, 1], "value"),
+    ("GAP from 0", CONTROL, [6, 0, 1, 1], "value"),
+    ("GAP to 2^40", CONTROL, [6, 1, 1 << 40, 1], "value"),
+    ("GAP for reason 256", CONTROL, [6, 1, 2, 256], "value"),
+    ("RESULT cut short", CONTROL, [9, 5, 0], "value"),
+    ("RESULT with a byte string", CONTROL, [9, 5, 0, b""], "value"),
+)
+
+# What the node refuses in a session that is up.
+TO_NODE: tuple[tuple[str, int, wire.Items, str], ...] = (
+    ("no type", CONTROL, [], "type"),
+    ("unknown type", CONTROL, [23], "type"),
+    ("a type of the node", CONTROL, [10], "type"),
+    ("a REPORT from the gateway", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6], "type"),
+    ("POLL in class 0", REPORT, [7, 0, 0, 1, 0, 0], "class"),
+    ("POLL cut short", CONTROL, [7, 0, 0, 1, 0], "value"),
+    ("POLL with a byte string", CONTROL, [7, 0, 0, 1, 0, b""], "value"),
+    ("POLL keeps more than it has seen", CONTROL, [7, 1, 2, 1, 0, 0], "value"),
+    ("POLL keeps more than all", CONTROL, [7, 1, -1, 1, 0, 0], "value"),
+    ("POLL with five spans", CONTROL, [7, 0, 0, 1, 5, *[2, 1] * 5, 0], "value"),
+    ("POLL whose spans are cut short", CONTROL, [7, 0, 0, 1, 2, 9, 1], "value"),
+    ("POLL with an empty span", CONTROL, [7, 0, 0, 1, 1, 2, 0, 0], "value"),
+    ("POLL with a span without a gap", CONTROL, [7, 0, 0, 1, 1, 0, 1, 0], "value"),
+    ("POLL with a span below its start", CONTROL, [7, 9, 0, 1, 1, 2, 3, 0], "value"),
+    ("POLL with a span to 2^40", CONTROL, [7, 0, 0, 1, 1, 1 << 40, 1, 0], "value"),
+    ("time offer held for less than nothing", CONTROL, [7, 0, 0, 1, 0, 0, 0, -1, 1, 1], "value"),
+    ("time offer of no time", CONTROL, [7, 0, 0, 1, 0, 0, 0, 0, 0, 1], "value"),
+    ("time offer without certainty", CONTROL, [7, 0, 0, 1, 0, 0, 0, 0, 1, -1], "value"),
+    ("CMD cut short", CONTROL, [8, 1, 1], "value"),
+    ("CMD of id 0", CONTROL, [8, 0, 1, 1], "value"),
+    ("CMD that expires before 1970", CONTROL, [8, 1, -1, 1], "value"),
+    ("CMD with nine arguments", CONTROL, [8, 1, 1, 1, *range(9)], "value"),
+    ("CMD with a byte string", CONTROL, [8, 1, 1, 1, b""], "value"),
+)
+
+
+def _case(to: str, state: str, name: str, frame: bytes, error: str) -> Case:
+    return {"to": to, "state": state, "name": name, "frame": frame.hex(), "error": error}
+
+
+def _headers(session: wire.Session) -> Iterator[Case]:
+    good = session.seal(UP, CONTROL, 1, b"\x0a")
+    parity = session.generation & 1
+    info = wire.body([3, 1, session.schema_hash, 9, 77, 1, 3, 120, 900, 256, 4, 0])
+    bodies = (
+        ("a CBOR head cut short", b"\x0a\x18"),
+        ("a float", b"\x0a\xf9\x00\x00"),
+        ("an array", b"\x81\x0a"),
+        ("not the shortest form", b"\x18\x0a"),
+    )
+    frames = [
+        ("one byte", good[:1], "short"),
+        ("no room for a tag", good[:10], "short"),
+        ("layout 0", bytes((good[0] & 0x3F,)) + good[1:], "layout"),
+        ("layout 2", bytes((good[0] & 0x3F | 0x80,)) + good[1:], "layout"),
+        ("layout 3", bytes((good[0] | 0xC0,)) + good[1:], "layout"),
+        ("our own direction", session.seal(DOWN, CONTROL, 1, b"\x0a"), "direction"),
+        (
+            "the other parity",
+            session.seal(UP, CONTROL, 1, b"\x0a", parity=1 - parity),
+            "unknown_session",
+        ),
+        ("a bit of the tag", good[:-1] + bytes((good[-1] ^ 1,)), "tag"),
+        ("a bit of the ciphertext", good[:3] + bytes((good[3] ^ 1,)) + good[4:], "tag"),
+        ("a bit of the number", good[:2] + bytes((good[2] ^ 2,)) + good[3:], "tag"),
+        ("a cut tail", good[:-1], "tag"),
+        ("a tail too long", good + b"\0", "tag"),
+        ("INFO again, byte for byte", session.seal(UP, CONTROL, 0, info), "replay"),
+        ("a number long gone", session.seal(UP, CONTROL, 0xFFFF, b"\x0a"), "replay"),
+    ]
+    frames += [(name, session.seal(UP, CONTROL, 1, body), "cbor") for name, body in bodies]
+    nameless = replace(session, schema_hash=b"")
+    report = wire.body([4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6])
+    frames.append(("a report without its schema", nameless.seal(UP, REPORT, 1, report), "tag"))
+    for name, frame, error in frames:
+        yield _case("gateway", "up", name, frame, error)
+
+
+def _greetings(session: wire.Session) -> Iterator[Case]:
+    def hello(items: wire.Items, key: bytes = session.key) -> bytes:
+        data = wire.plain(UP, None, items)
+        return data + wire.mac(key, data)
+
+    def welcome(items: wire.Items) -> bytes:
+        data = wire.plain(DOWN, None, items)
+        return data + wire.mac(session.key, data + session.node_nonce)
+
+    node, nonce = session.node_id, bytes(8)
+    following = wire.ratchet(session.key)
+    to_gateway = [
+        ("HELLO without a body", wire.plain(UP, None, []) + b"\x00", "short"),
+        ("HELLO of another node", hello([0, b"sl-0002", 6, nonce], following), "unknown_node"),
+        ("HELLO of a lower generation", hello([0, node, 5, nonce]), "generation"),
+        ("HELLO too far ahead", hello([0, node, 1007, nonce]), "generation"),
+        ("HELLO with a wrong key", hello([0, node, 6, nonce]), "mac"),
+        ("HELLO with an item too few", hello([0, node, 6], following), "type"),
+        ("HELLO with a nonce of 7", hello([0, node, 6, bytes(7)], following), "value"),
+        ("HELLO of a negative generation", hello([0, node, -1, nonce], following), "value"),
+        ("HELLO with an id of 17", hello([0, bytes(17), 6, nonce], following), "value"),
+        ("WELCOME to a gateway", wire.plain(UP, None, [1, 6, nonce, 0]) + bytes(8), "type"),
+        ("plain in our own direction", welcome([1, 6, nonce, 0]), "direction"),
+    ]
+    to_node = [
+        ("WELCOME with a wrong MAC", session.welcome()[:-1] + b"\0", "mac"),
+        ("WELCOME of another generation", welcome([1, 6, session.gateway_nonce, 0]), "mac"),
+        ("WELCOME with an item too few", welcome([1, 5, session.gateway_nonce]), "type"),
+        ("WELCOME with a nonce of 9", welcome([1, 5, bytes(9), 0]), "value"),
+        ("WELCOME with the address of all", welcome([1, 5, session.gateway_nonce, 255]), "value"),
+        ("DISCOVER, not known yet", wire.plain(DOWN, None, [18]), "type"),
+        ("HELLO to a node", session.hello(), "direction"),
+    ]
+    yield from (_case("gateway", "up", *case) for case in to_gateway)
+    yield from (_case("node", "greeting", *case) for case in to_node)
+
+
+def _infos(session: wire.Session) -> Iterator[Case]:
+    good: list[int | bytes] = [3, 1, session.schema_hash, 9, 77, 1, 3, 120, 900, 256, 4, 0]
+    cases: list[tuple[str, list[int | bytes], str]] = [
+        ("IDLE before INFO", [10], "type"),
+        ("INFO cut short", good[:-1], "value"),
+        ("INFO with a hash of 7", [*good[:2], bytes(7), *good[3:]], "value"),
+        ("INFO without a hash", [*good[:2], 0, *good[3:]], "value"),
+        ("INFO of boot 0", [*good[:3], 0, *good[4:]], "value"),
+        ("INFO of an epoch of 2^32", [*good[:4], 1 << 32, *good[5:]], "value"),
+        ("INFO with a negative uptime", [*good[:7], -1, *good[8:]], "value"),
+        ("INFO with a byte string", [*good[:11], b""], "value"),
+    ]
+    for name, items, error in cases:
+        frame = session.seal(UP, CONTROL, 0, wire.body(items))
+        yield _case("gateway", "confirming", name, frame, error)
+
+
+def malformed(session: wire.Session) -> list[Case]:
+    cases = [*_headers(session), *_greetings(session), *_infos(session)]
+    for to, direction, table in (("gateway", UP, TO_GATEWAY), ("node", DOWN, TO_NODE)):
+        for name, class_, items, error in table:
+            frame = session.seal(direction, class_, 1, wire.body(items))
+            cases.append(_case(to, "up", name, frame, error))
+    return cases
