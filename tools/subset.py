@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from tools.reach import Reach, flags_of
-from tools.trees import ROOT, Fault, Source, device_sources
+from tools.trees import ROOT, Fault, Source, device_sources, imports
 
 OURS = frozenset({"kerbwire", "kerbnode"})
 CHIP = frozenset({"machine", "esp32", "network", "esp", "neopixel", "onewire", "dht", "bluetooth"})
@@ -156,17 +156,23 @@ class _Judge:
     """Judges what MicroPython reaches of one file; `own` are the names device code defines."""
 
     def __init__(self, source: Source, own: frozenset[str], flags: frozenset[str]) -> None:
-        self._source = source
+        self.source = source
         self._own = own
         self._reach = Reach(source.tree, flags, names().modules)
         self._bound = _bound_names(source.tree)
+
+    def imports(self) -> Iterator[str]:
+        """The modules that MicroPython comes to import."""
+        for node, _ in self._reach.nodes():
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield from (name for name, _ in imports(node))
 
     def faults(self) -> Iterator[Fault]:
         for node, asked in self._reach.nodes():
             yield from self._judge(node, asked)
 
     def _fault(self, node: ast.AST, code: str, message: str) -> Fault:
-        return Fault(self._source.file, getattr(node, "lineno", 0), code, message)
+        return Fault(self.source.file, getattr(node, "lineno", 0), code, message)
 
     def _judge(self, node: ast.AST, asked: frozenset[str]) -> Iterator[Fault]:
         for construct in CONSTRUCTS:
@@ -188,7 +194,7 @@ class _Judge:
                 continue
             if module not in names().modules:
                 yield self._fault(node, "import", f"MicroPython has no {module}")
-            elif top in UNIX and not self._source.module.startswith("kerbnode.hal.sim"):
+            elif top in UNIX and not self.source.module.startswith("kerbnode.hal.sim"):
                 yield self._fault(node, "import", f"{module} is for the simulated hal alone")
             elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:
@@ -234,11 +240,22 @@ def _own_attributes(sources: Iterable[Source]) -> frozenset[str]:
 
 
 def faults(sources: Iterable[Source]) -> list[Fault]:
-    """Everything that MicroPython would refuse or take otherwise."""
+    """Everything that MicroPython would refuse or take otherwise.
+
+    A module that others import for TYPE_CHECKING alone never gets to a device and is passed over.
+    """
     sources = list(sources)
     own = _own_attributes(sources)
     flags = flags_of(source.tree for source in sources)
-    return sorted(fault for source in sources for fault in _Judge(source, own, flags).faults())
+    judges = [_Judge(source, own, flags) for source in sources]
+    reached = {name for judge in judges for name in judge.imports()}
+    for_types = {name for s in sources for name, _ in imports(s.tree)} - reached
+    return sorted(
+        fault
+        for judge in judges
+        if judge.source.module not in for_types
+        for fault in judge.faults()
+    )
 
 
 def main() -> int:

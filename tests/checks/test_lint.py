@@ -64,6 +64,13 @@ def test_house_rule(file: str, text: str, code: str) -> None:
     assert [(fault.file, fault.code) for fault in found] == [(file, code)]
 
 
-def test_whole_scenario_may_wait() -> None:
-    source = Source("tests/scenarios/test_run.py", "test_run", ast.parse("time.sleep(1)"))
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("tests/scenarios/test_run.py", "time.sleep(1)"),
+        ("tests/gateway/test_kill.py", "import subprocess\ntime.sleep(1)"),
+    ],
+)
+def test_what_starts_processes_may_wait(file: str, text: str) -> None:
+    source = Source(file, "test_run", ast.parse(text))
     assert list(house.faults_of(source)) == []

@@ -87,6 +87,15 @@ def test_what_micropython_has_passes(text: str) -> None:
     assert codes(text) == []
 
 
+def test_module_for_types_alone_is_passed_over() -> None:
+    types = Source("board.py", "kerbnode.board", ast.parse("from typing import Protocol"))
+    asking = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from kerbnode.board import Board"
+    user = Source("link.py", "kerbnode.link", ast.parse(asking))
+    late = Source("late.py", "kerbnode.late", ast.parse("def f():\n    import kerbnode.board"))
+    assert subset.faults([types, user]) == []
+    assert [fault.file for fault in subset.faults([types, user, late])] == ["board.py"]
+
+
 def test_simulated_hal_may_use_the_unix_port() -> None:
     assert codes("import termios", "kerbnode.hal.sim") == []
 
