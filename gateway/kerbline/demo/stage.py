@@ -59,10 +59,14 @@ class Stage:
         self._others.append(await children.start(listen, log))
         await until(lambda: "listening" in text(log), f"the witness ({log})")
 
-    async def begin(self, scene: Street, *, cabinet: bool = True) -> None:
-        """Writes the street and starts nodes, cabinet and gateway."""
+    async def begin(self, scene: Street, *, cabinet: bool = True, loss: float = 0.0) -> None:
+        """Writes the street and starts nodes, cabinet and gateway.
+
+        `loss` is the chance of a frame to lose a byte; a line's losses are the same in each run.
+        """
         assets = list(scene.assets())
-        self._lines = {asset.node: open_line() for asset in assets}
+        for seed, asset in enumerate(assets):
+            self._lines[asset.node] = open_line(seed, loss)
         ends = {node: (line.gateway, line.node) for node, line in self._lines.items()}
         modbus = self.folder / "cabinet"
         where = str(modbus) if cabinet else ""

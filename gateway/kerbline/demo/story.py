@@ -191,7 +191,8 @@ class Story:
         await self._until(self._plan.stop_s + DRAIN_S, done)
         if not self._stage.gateway_runs:
             self._faults.append(f"the gateway ended by itself: {self._stage.gateway_said()}")
-        scene.say(f"{scene.waiting} records are still on their way")
+        left = scene.waiting
+        scene.say(f"{left} records have not arrived" if left else "every record has arrived")
 
     async def _watch(self) -> None:
         """Reads the logs and shows the street, until cancelled."""

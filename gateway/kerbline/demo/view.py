@@ -130,8 +130,9 @@ def report(figures: dict[str, object]) -> Text:
     for name, value in figures.items():
         if name != "faults":
             bad = name in ("lost", "doubled") and value != 0
-            text.append(f"{name} ", "grey50")
-            text.append(f"{value}  ", "bold red" if bad else "bold")
+            text.append(f"{name}\N{NO-BREAK SPACE}", "grey50")
+            shown = str(value).replace(" ", "\N{NO-BREAK SPACE}")
+            text.append(f"{shown}  ", "bold red" if bad else "bold")
     for fault in faults:
         text.append(f"\nFAULT: {fault}", "bold red")
     if not faults:
