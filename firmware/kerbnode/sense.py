@@ -51,8 +51,6 @@ class Sense:
         utc_ms = self._clock.known_ms(self._board.monotonic_ms())
         street_ms = None if utc_ms is None else self._board.street_ms(utc_ms)
         events = self._instruments.tick(uptime_ms, street_ms)
-        if self._board.quiet():
-            return
         for code, value in events:
             self.record(uptime_ms, m.EVENT, (code, value))
         if is_due(self._reported_ms, uptime_ms, street_ms, self._period_ms):
@@ -61,6 +59,8 @@ class Sense:
 
     def record(self, uptime_ms: int, kind: int, values: "tuple[int, ...]") -> None:
         """Make a record and tell the link and the store."""
+        if self._board.quiet():
+            return
         self._records.make(uptime_ms, kind, values)
         for wake in self._wakes:
             wake.set()

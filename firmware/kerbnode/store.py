@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from kerbnode.journal import Journal
     from kerbnode.wake import Wake
 
-BATCH = 16  # records in one flush: 0.07 block erases each instead of 1
+# A flush erases one block of littlefs. 96 reports and 500 motions a day, each flushed alone, are
+# 220,000 erases a year, levelled over the image's 512 blocks 430 of the 100,000 that each bears.
+BATCH = 16  # records in one flush at most
 WAIT_MS = 10_000  # the oldest record waits no longer; events do not wait at all
 
 

@@ -27,20 +27,40 @@ class Supervisor:
 
     def __init__(self, board: "Board"):
         self._board = board
-        self._concerns: list[tuple[Concern, int]] = []
+        self._concerns: list[Concern] = []
+        self._silence_ms: list[int] = []  # how long each may be without a sign of life
+        self._beats: list[int] = []  # of each when it last showed one ...
+        self._seen_ms: list[int] = []  # ... and when that was
 
     def add(self, concern: "Concern", silence_s: int) -> None:
         """Watch over a concern that shows life at least every `silence_s`."""
-        self._concerns.append((concern, silence_s))
+        self._concerns.append(concern)
+        self._silence_ms.append(1000 * silence_s)
+        self._beats.append(-1)
+        self._seen_ms.append(0)
 
     async def run(self) -> None:
         """Start all, then watch for ever."""
-        tasks = [asyncio.create_task(self._keep(concern)) for concern, _ in self._concerns]
+        tasks = [asyncio.create_task(self._keep(concern)) for concern in self._concerns]
         try:
-            await self._watch()
+            while True:
+                if self.all_live(self._board.monotonic_ms()):
+                    self._board.feed()
+                await asyncio.sleep(LOOK_S)
         finally:
             for task in tasks:
                 task.cancel()
+
+    def all_live(self, now: int) -> bool:
+        """Has each concern shown life within its time?"""
+        live = True
+        for index, concern in enumerate(self._concerns):
+            if concern.beats != self._beats[index]:
+                self._beats[index] = concern.beats
+                self._seen_ms[index] = now
+            elif now - self._seen_ms[index] > self._silence_ms[index]:
+                live = False
+        return live
 
     async def _keep(self, concern: "Concern") -> None:
         wait_s = FIRST_WAIT_S
@@ -54,17 +74,6 @@ class Supervisor:
                 wait_s = FIRST_WAIT_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-
-    async def _watch(self) -> None:
-        beats = [-1] * len(self._concerns)
-        silent_s = [0] * len(self._concerns)
-        while True:
-            for index, (concern, _) in enumerate(self._concerns):
-                silent_s[index] = 0 if concern.beats != beats[index] else silent_s[index] + LOOK_S
-                beats[index] = concern.beats
-            if all([silent_s[i] <= self._concerns[i][1] for i in range(len(beats))]):
-                self._board.feed()
-            await asyncio.sleep(LOOK_S)
 
 
 def report(error: BaseException) -> None:

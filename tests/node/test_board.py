@@ -7,6 +7,7 @@ from kerbnode import instruments, nvs
 from kerbnode.hal.sim import Board
 from kerbnode.settings import Settings
 from kerbwire.schema import by_name
+from node import scratch
 
 NOON_MS = 1_750_507_200_000  # 2025-06-21 12:00 UTC
 NIGHT_MS = NOON_MS + 12 * 3_600_000
@@ -14,8 +15,7 @@ NIGHT_MS = NOON_MS + 12 * 3_600_000
 
 def powered(street_ms: int, kind: str) -> "tuple[Board, str]":
     """A board whose street stands still, so that each test sees one instant."""
-    place = "/tmp/kerbnode-test-" + "".join(["{:02x}".format(byte) for byte in os.urandom(6)])
-    os.mkdir(place)
+    place = scratch.folder()
     os.mkdir(place + "/nvs")
     world = {
         "clock": [[0, street_ms, 0]],
@@ -38,19 +38,12 @@ def built(street_ms: int, kind: str) -> "tuple[instruments.Instruments, Board, s
     return instruments.build(board, Settings({"node_id": "n", "asset": kind}), None), board, place
 
 
-def clear(place: str) -> None:
-    for name in ("nvs/settings", "world.json", "made.jsonl"):
-        os.remove(place + "/" + name)
-    os.rmdir(place + "/nvs")
-    os.rmdir(place)
-
-
 def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:
     head, _, place = built(NOON_MS, "streetlight")
     for tick in range(100):
         head.tick(tick * 100, NOON_MS)
     assert head.asset.level == 0
-    clear(place)
+    scratch.remove(place)
     head, _, place = built(NIGHT_MS, "streetlight")
     for tick in range(10):
         head.tick(tick * 100, NIGHT_MS)
@@ -62,7 +55,7 @@ def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:
         told = [json.loads(line) for line in file]
     assert told[-1]["pct"] == 100
     assert told[-1]["node"] == "n"
-    clear(place)
+    scratch.remove(place)
 
 
 def test_an_air_station_reads_its_chips() -> None:
@@ -79,7 +72,7 @@ def test_an_air_station_reads_its_chips() -> None:
     assert 300 <= humidity <= 1000
     assert 9900 <= hectopascal <= 10_300
     assert status == 0
-    clear(place)
+    scratch.remove(place)
 
 
 def test_a_water_meter_counts_its_household() -> None:
@@ -87,7 +80,7 @@ def test_a_water_meter_counts_its_household() -> None:
     meter.tick(0, NOON_MS)
     assert meter.asset.values() == (0, 0, 0, 3600, 0)
     assert board.uptime_ms() == 0
-    clear(place)
+    scratch.remove(place)
 
 
 def test_the_witness_gets_each_record_as_it_is_made() -> None:
@@ -106,4 +99,4 @@ def test_the_witness_gets_each_record_as_it_is_made() -> None:
         "uptime_s": 60,
         "values": [30, 185, 0, 0, 12, 1],
     }
-    clear(place)
+    scratch.remove(place)

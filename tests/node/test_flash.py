@@ -5,21 +5,12 @@ import os
 from kerbnode.flash import Flash
 from kerbnode.journal import Journal
 from kerbwire import messages as m
-
-
-def scratch() -> "tuple[Flash, str]":
-    place = "/tmp/kerbnode-test-" + "".join(["{:02x}".format(byte) for byte in os.urandom(6)])
-    return Flash(place), place
-
-
-def clear(flash: Flash, place: str) -> None:
-    for name in flash.names():
-        flash.remove(name)
-    os.rmdir(place)
+from node import scratch
 
 
 def test_files_come_and_go() -> None:
-    flash, place = scratch()
+    place = scratch.folder()
+    flash = Flash(place + "/log")
     try:
         assert flash.names() == []
         flash.create("one", b"abc")
@@ -32,11 +23,12 @@ def test_files_come_and_go() -> None:
         assert flash.size("one") == 1
         assert flash.names() == ["one"]
     finally:
-        clear(flash, place)
+        scratch.remove(place)
 
 
 def test_a_journal_lives_on_it() -> None:
-    flash, place = scratch()
+    place = scratch.folder()
+    flash = Flash(place + "/log")
     try:
         journal = Journal(flash, os.urandom)
         journal.open()
@@ -50,4 +42,4 @@ def test_a_journal_lives_on_it() -> None:
         assert later.next == 41
         assert later.read(17) == (17, m.REPORT, 1, 16, (16, -16))
     finally:
-        clear(flash, place)
+        scratch.remove(place)
