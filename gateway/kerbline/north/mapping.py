@@ -13,6 +13,7 @@ from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 
 READINGS_PER_MESSAGE = 50
+LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,6 @@ class Mapper:
 
 
 def rfc3339(utc_ms: int) -> str:
-    """UTC in milliseconds since 1970 as `2026-01-31T12:00:00.000Z`."""
-    seconds, ms = divmod(utc_ms, 1000)
+    """UTC in milliseconds since 1970 as `2026-01-31T12:00:00.000Z`; clipped to 1970..9999."""
+    seconds, ms = divmod(min(max(utc_ms, 0), LATEST_MS), 1000)
     return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{ms:03d}Z"

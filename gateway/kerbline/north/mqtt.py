@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomqtt
 
 from kerbline.north.port import Message, NotConnected
+
+if TYPE_CHECKING:
+    from aiomqtt.types import PahoSocket
+    from paho.mqtt import client as paho
+    from paho.mqtt.properties import Properties
+    from paho.mqtt.reasoncodes import ReasonCode
 
 AT_LEAST_ONCE = 1
 MAX_WAITING = 256  # messages received and not yet taken; more are dropped, and logged
@@ -23,6 +29,7 @@ ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes it
 KEEPALIVE_S = 15
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _library_log = _log.getChild("aiomqtt")
 _library_log.setLevel(logging.CRITICAL)  # it warns of what we raise or mend ourselves
@@ -49,22 +56,27 @@ class BrokerAddress:
     tls: TlsFiles | None = None
 
 
-class _Writing(Protocol):
-    def loop_write(self) -> int: ...
-
-
-class _Numbered(Protocol):
-    def fileno(self) -> int: ...
-
-
 class _Client(aiomqtt.Client):
-    """aiomqtt without two complaints of the loop when the broker dies under it.
+    """aiomqtt, but quick and quiet when the broker dies under it.
 
-    Both reach into the library, which offers no other way; killing the broker tests them.
+    This reaches into the library, which offers no other way; the tests that kill brokers watch it.
     """
 
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        """Closed instead of accepted: say so now, where the library lets the time run out."""
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "closed"))
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
     def _on_socket_register_write(
-        self, client: _Writing, userdata: object, sock: _Numbered
+        self, client: paho.Client, userdata: object, sock: PahoSocket
     ) -> None:
         """Leave a socket alone that is closed by the time the loop gets to it.
 
@@ -89,8 +101,9 @@ class _Client(aiomqtt.Client):
         self.timeout = CLOSE_TIMEOUT_S
         with contextlib.suppress(aiomqtt.MqttError):
             await self.__aexit__(None, None, None)
-        if self._disconnected.done():
-            self._disconnected.exception()
+        for outcome in (self._connected, self._disconnected):
+            if outcome.done() and not outcome.cancelled():
+                outcome.exception()
 
 
 class MqttPort:
@@ -118,8 +131,7 @@ class MqttPort:
         versions = [aiomqtt.ProtocolVersion.V5, aiomqtt.ProtocolVersion.V311]
         for version in [self._version] if self._version else versions:
             try:
-                self._client = await self._connected(version)
-                self._version = version
+                await self._connect(version)
                 break
             except aiomqtt.MqttError as error:
                 # Some brokers answer version 5 with a refusal, others close without a word.
@@ -128,15 +140,13 @@ class MqttPort:
                     self._version = None
         else:
             raise NotConnected(f"{self._address.host}:{self._address.port}: {refusal}")
-        self._waiting = asyncio.Queue(MAX_WAITING)
-        self._lost = asyncio.get_running_loop().create_future()
-        self._reader = asyncio.create_task(self._read(self._client, self._lost))
+        for topic in self._subscriptions:
+            await self._race(self._live().subscribe(topic, AT_LEAST_ONCE))
 
     async def publish(self, message: Message) -> None:
         """Return when the broker has acknowledged; raises NotConnected."""
-        client, lost = self._live()
-        call = asyncio.ensure_future(
-            client.publish(
+        await self._race(
+            self._live().publish(
                 message.topic,
                 message.payload,
                 AT_LEAST_ONCE,
@@ -144,28 +154,11 @@ class MqttPort:
                 timeout=ACK_TIMEOUT_S,
             )
         )
-        call.add_done_callback(_noticed)
-        try:
-            await asyncio.wait((call, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not call.done():
-                raise NotConnected(lost.result())
-            call.result()
-        except aiomqtt.MqttError as error:
-            raise NotConnected(str(error)) from error
-        finally:
-            call.cancel()
 
     async def receive(self) -> Message:
         """The next message; raises NotConnected when the connection is lost."""
-        _, lost = self._live()
-        call = asyncio.ensure_future(self._waiting.get())
-        try:
-            await asyncio.wait((call, lost), return_when=asyncio.FIRST_COMPLETED)
-            if not call.done():
-                raise NotConnected(lost.result())
-            return call.result()
-        finally:
-            call.cancel()
+        self._live()
+        return await self._race(self._waiting.get())
 
     async def close(self) -> None:
         """Disconnect, or let go of a dead connection."""
@@ -177,22 +170,41 @@ class MqttPort:
             reader.cancel()
             await asyncio.wait((reader,))
 
-    def _live(self) -> tuple[_Client, asyncio.Future[str]]:
+    def _live(self) -> _Client:
         if self._client is None or self._lost is None:
             raise NotConnected("not connected yet")
         if self._lost.done():
             raise NotConnected(self._lost.result())
-        return self._client, self._lost
+        return self._client
 
-    async def _connected(self, version: aiomqtt.ProtocolVersion) -> _Client:
+    async def _race(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await `call`, but no longer than there is a connection; raises NotConnected."""
+        lost = self._lost
+        assert lost is not None, "after _live"
+        task = asyncio.ensure_future(call)
+        task.add_done_callback(_noticed)
+        try:
+            await asyncio.wait((task, lost), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise NotConnected(lost.result())
+            return task.result()
+        except aiomqtt.MqttError as error:
+            raise NotConnected(str(error)) from error
+        finally:
+            task.cancel()
+
+    async def _connect(self, version: aiomqtt.ProtocolVersion) -> None:
         client = self._new_client(version)
         try:
             await client.__aenter__()
-            await client.subscribe([(topic, AT_LEAST_ONCE) for topic in self._subscriptions])
         except (aiomqtt.MqttError, asyncio.CancelledError):
             await client.let_go()
             raise
-        return client
+        self._version = version
+        self._client = client
+        self._waiting = asyncio.Queue(MAX_WAITING)
+        self._lost = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.create_task(self._read(client, self._lost))
 
     def _new_client(self, version: aiomqtt.ProtocolVersion) -> _Client:
         address, is_5 = self._address, version is aiomqtt.ProtocolVersion.V5
@@ -242,7 +254,7 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
     )
 
 
-def _noticed(call: asyncio.Future[None]) -> None:
+def _noticed(call: asyncio.Future[T]) -> None:
     """Look at the outcome, or the loop would complain of one that lost the race to `lost`."""
     if not call.cancelled():
         call.exception()

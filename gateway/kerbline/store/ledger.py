@@ -72,20 +72,6 @@ class CommandLedger:
         )
         return [(command, result.state) for command, result in map(_parsed, rows)]
 
-    def expire(self, now_ms: int) -> list[CommandResult]:
-        """Enter EXPIRED for what is past its time and was not delivered; returns those results."""
-        query = f"SELECT {_COLUMNS} FROM command WHERE state = ? AND expires_at_ms <= ?"
-        expired = []
-        with self._database.transaction() as sql:
-            for row in sql.execute(query, (CommandState.PENDING, now_ms)).fetchall():
-                command, _ = _parsed(row)
-                result = CommandResult(
-                    command.id, command.asset, CommandState.EXPIRED, "expired", now_ms
-                )
-                self._move(sql, result)
-                expired.append(result)
-        return expired
-
     def audit(self, command_id: str) -> list[CommandResult]:
         """Every state that the command went through, in order."""
         rows = self._database.rows(

@@ -1,0 +1,189 @@
+"""Commands of the city: what is one, by which name it is rejected, and that each runs once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from kerbline.model import Command, CommandResult, CommandState
+from kerbline.north.commands import MAX_PAYLOAD_BYTES, Rejection, parse
+from kerbline.north.mapping import rfc3339
+from kerbline.north.port import Message
+from kerbline.north.topics import Topics
+from kerbline.store import Notes, Store
+from kerbline.store.ledger import ID_REUSED
+from tests.gateway.samples import T0_MS, command
+
+TOPICS = Topics("kerbline", "gw-1")
+KINDS = {"lamp-1": "streetlight", "meter-1": "water_meter", "cabinet-1": "modbus"}
+LAMP = "kerbline/gw-1/lamp-1/command"
+NOW_MS = T0_MS
+SOON_MS = T0_MS + 5_000
+ORDER = {
+    "id": "a1",
+    "operation": "set_level",
+    "arguments": {"level_pct": 60},
+    "expires_at": SOON_MS,
+}
+DAY_MS = 86_400_000
+
+
+def told(
+    payload: object, topic: str = LAMP, *, retained: bool = False
+) -> Command | Rejection | None:
+    body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+    return parse(Message(topic, body, retained), TOPICS, KINDS, NOW_MS)
+
+
+def test_a_good_order_is_a_command_with_all_its_arguments() -> None:
+    arguments = {"level_pct": 60, "hold_s": 0, "fade_ms": 0}
+    assert told(ORDER) == Command("a1", "lamp-1", "set_level", arguments, SOON_MS, "mqtt")
+
+
+@pytest.mark.parametrize("expires", [rfc3339(SOON_MS), "2026-09-21T16:13:25+02:00"])
+def test_an_expiry_may_be_rfc_3339(expires: str) -> None:
+    assert isinstance(told({**ORDER, "expires_at": expires}), Command)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": None}, "missing_id"),
+        ({"id": ""}, "bad_id"),
+        ({"id": 7}, "bad_id"),
+        ({"id": "x" * 65}, "bad_id"),
+        ({"id": "a b"}, "bad_id"),
+        ({"operation": "explode"}, "unknown_operation"),
+        ({"operation": None}, "unknown_operation"),
+        ({"operation": ["set_level"]}, "unknown_operation"),
+        ({"arguments": []}, "wrong_type"),
+        ({"arguments": {}}, "missing_argument"),
+        ({"arguments": {"level_pct": "60"}}, "wrong_type"),
+        ({"arguments": {"level_pct": 60.5}}, "wrong_type"),
+        ({"arguments": {"level_pct": True}}, "wrong_type"),
+        ({"arguments": {"level_pct": 101}}, "out_of_range"),
+        ({"arguments": {"level_pct": -1}}, "out_of_range"),
+        ({"arguments": {"level_pct": 60, "colour": 3}}, "unknown_argument"),
+        ({"expires_at": None}, "missing_expiry"),
+        ({"expires_at": NOW_MS}, "expired"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expired"),
+        ({"expires_at": "soon"}, "bad_expiry"),
+        ({"expires_at": "2026-09-21T16:13:25"}, "bad_expiry"),
+        ({"expires_at": "0001-01-01T00:00:00+23:59"}, "expired"),
+        ({"expires_at": True}, "bad_expiry"),
+        ({"expires_at": 1.5}, "bad_expiry"),
+        ({"expires_at": NOW_MS + 2 * DAY_MS}, "bad_expiry"),
+        ({"priority": 1}, "unknown_field"),
+    ],
+)
+def test_a_bad_order_is_rejected_by_name(change: dict[str, object], reason: str) -> None:
+    rejection = told({**ORDER, **change})
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == reason
+    assert rejection.asset == "lamp-1"
+    assert rejection.command_id == ("" if reason.endswith("_id") else "a1")
+    result = rejection.result(NOW_MS)
+    assert result.state is CommandState.REJECTED
+    assert result.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"\xff\xfe", "not_json"),
+        (b"[" * 2_000, "not_json"),
+        ([], "not_json"),
+        (b" " * (MAX_PAYLOAD_BYTES + 1), "too_long"),
+    ],
+)
+def test_garbage_is_rejected(payload: object, reason: str) -> None:
+    rejection = told(payload)
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("asset", "operation", "reason"),
+    [
+        ("lamp-9", "set_level", "unknown_asset"),
+        ("meter-1", "set_level", "unsupported"),
+        ("cabinet-1", "reboot", "unsupported"),
+    ],
+)
+def test_an_order_must_fit_its_asset(asset: str, operation: str, reason: str) -> None:
+    rejection = told({**ORDER, "operation": operation}, f"kerbline/gw-1/{asset}/command")
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == reason
+
+
+def test_a_retained_order_is_never_run() -> None:
+    rejection = told(ORDER, retained=True)
+    assert isinstance(rejection, Rejection)
+    assert (rejection.command_id, rejection.reason) == ("a1", "retained")
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["kerbline/gw-1/status", "kerbline/gw-2/lamp-1/command", "x/kerbline/gw-1/lamp-1/command"],
+)
+def test_another_topic_is_no_command(topic: str) -> None:
+    assert told(ORDER, topic) is None
+
+
+def test_a_repeated_id_runs_once_and_gets_the_stored_result(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    assert store.commands.submit(command("a1"), T0_MS).new
+    done = CommandResult("a1", "lamp-1", CommandState.OK, "", T0_MS + 9)
+    assert store.commands.settle(done)
+    store.close()
+    store = Store.open(tmp_path / "s.db")
+    again = store.commands.submit(command("a1", expires_at_ms=T0_MS + 99_000), T0_MS + 20)
+    assert (again.new, again.result) == (False, done)
+    other = store.commands.submit(command("a1", level=10), T0_MS + 30)
+    assert (other.new, other.result.state, other.result.reason) == (
+        False,
+        CommandState.REJECTED,
+        ID_REUSED,
+    )
+    assert [line.state for line in store.commands.audit("a1")] == ["PENDING", "OK"]
+    store.close()
+
+
+def test_a_final_state_is_final(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    store.commands.submit(command("a1"), T0_MS)
+    for state, accepted in [
+        (CommandState.DELIVERED, True),
+        (CommandState.PENDING, False),
+        (CommandState.ERROR, True),
+        (CommandState.OK, False),
+        (CommandState.EXPIRED, False),
+    ]:
+        assert store.commands.settle(CommandResult("a1", "lamp-1", state)) is accepted
+    assert not store.commands.settle(CommandResult("nobody", "lamp-1", CommandState.OK))
+    store.close()
+
+
+def test_after_a_restart_the_open_commands_are_known(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    for name in ("new", "sent", "done"):
+        store.commands.submit(command(name), T0_MS)
+    store.commands.settle(CommandResult("sent", "lamp-1", CommandState.DELIVERED))
+    store.commands.settle(CommandResult("done", "lamp-1", CommandState.OK))
+    store.close()
+    store = Store.open(tmp_path / "s.db")
+    left = {order.id: state for order, state in store.commands.open()}
+    assert left == {"new": CommandState.PENDING, "sent": CommandState.DELIVERED}
+    store.close()
+
+
+def test_an_own_command_is_booked_with_its_outcome(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    result = CommandResult("dim-1", "lamp-1", CommandState.OK, "", T0_MS)
+    store.append([], T0_MS, Notes(outcomes=[(command("dim-1"), result)]))
+    assert store.commands.audit("dim-1") == [result]
+    store.close()

@@ -1,0 +1,234 @@
+"""Delivery through real brokers, which are killed: all arrives, nothing hangs, no traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import orjson
+import pytest
+
+from kerbline.north.commands import Rejection, parse
+from kerbline.north.mapping import Mapper
+from kerbline.north.mqtt import BrokerAddress, MqttPort
+from kerbline.north.outbox import Outbox, OutboxLimits
+from kerbline.north.port import NotConnected
+from kerbline.north.topics import Topics
+from kerbline.sim.broker import Broker, BrokerKind, program
+from kerbline.store import GroupCommit, GroupPolicy, Store
+from tests.gateway.samples import T0_MS, reading, stored
+
+TOPICS = Topics("kerbline", "gw-1")
+MAPPER = Mapper(TOPICS)
+QUICK = OutboxLimits(backoff_min_s=0.02, backoff_max_s=0.2, read_entries=200)
+SOURCES = 11
+
+
+def here(kind: BrokerKind) -> Any:
+    """A broker as a test parameter, skipped where there is none."""
+    reason = f"there is no {kind} here: apt-get install {kind}"
+    return pytest.param(kind, marks=pytest.mark.skipif(program(kind) is None, reason=reason))
+
+
+each_broker = pytest.mark.parametrize("kind", [here(kind) for kind in BrokerKind])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_to(broker: Broker) -> MqttPort:
+    address = BrokerAddress("127.0.0.1", broker.port, "gw-1")
+    return MqttPort(address, [TOPICS.commands], MAPPER.status("offline", None))
+
+
+def with_broker(
+    kind: BrokerKind, folder: Path, story: Callable[[Broker], Awaitable[None]], limit_s: float = 20
+) -> list[dict[str, Any]]:
+    """Tell `story` with a running broker; what the loop complained of."""
+    complaints: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        broker = Broker(kind, folder / "broker", free_port())
+        await broker.start()
+        try:
+            async with asyncio.timeout(limit_s):
+                await story(broker)
+        finally:
+            await broker.kill()
+
+    asyncio.run(scene())
+    return complaints
+
+
+class City:
+    """A subscriber with a persistent session, as a data platform has."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.counts: Counter[tuple[str, int]] = Counter()
+        self.seqs: dict[str, int] = {}
+        self._broker = broker
+        self._came = asyncio.Event()
+        self.subscribed = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Subscribe, and again whenever the broker comes back."""
+        while True:
+            with contextlib.suppress(aiomqtt.MqttError):
+                async with aiomqtt.Client(
+                    "127.0.0.1", self._broker.port, identifier="city", clean_session=False
+                ) as client:
+                    await client.subscribe("kerbline/gw-1/+/readings", qos=1)
+                    self.subscribed.set()
+                    async for message in client.messages:
+                        payload = orjson.loads(message.payload)
+                        for item in payload["readings"]:
+                            self.counts[payload["source"], item["n"]] += 1
+                        self._came.set()
+            await asyncio.sleep(0.05)
+
+    async def until(self, count: int) -> None:
+        """Wait until it has `count` different readings."""
+        while len(self.counts) < count:
+            self._came.clear()
+            await self._came.wait()
+
+
+@each_broker
+def test_a_broker_killed_for_two_seconds_gets_everything(kind: BrokerKind, tmp_path: Path) -> None:
+    total, outage_s = 12_000, 2.0
+    store = Store.open(tmp_path / "kerbline.db")
+    for start in range(0, total, 100):
+        group = [reading(n // SOURCES + 1, f"sl-{n % SOURCES}") for n in range(start, start + 100)]
+        store.append(group, T0_MS)
+    made = {(e.key.source, e.key.number) for e in stored(store)}  # type: ignore[union-attr]
+
+    async def story(broker: Broker) -> None:
+        city = City(broker)
+        group = GroupCommit(store, GroupPolicy(), lambda: T0_MS)
+        outbox = Outbox(
+            "mqtt",
+            port_to(broker),
+            group,
+            MAPPER,
+            cursor=store.open_cursor("mqtt"),
+            utc_ms=lambda: T0_MS,
+            random=random.Random(2).random,
+            limits=QUICK,
+        )
+        committing = asyncio.create_task(group.run())
+        listening = asyncio.create_task(city.listen())
+        await city.subscribed.wait()
+        running = asyncio.create_task(outbox.run())
+        await city.until(total // 4)
+        await broker.kill()
+        await asyncio.sleep(outage_s)
+        assert outbox.cursor < store.head, "it was killed in the middle"
+        await broker.start()
+        await city.until(total)
+        for task in (running, listening):
+            task.cancel()
+            await asyncio.wait([task])
+        await outbox.close()
+        group.stop()
+        await committing
+        await group.close()
+        assert set(city.counts) == made
+
+    assert with_broker(kind, tmp_path, story) == []
+    store = Store.open(tmp_path / "kerbline.db")
+    assert store.open_cursor("mqtt") > 0
+    store.close()
+
+
+@each_broker
+def test_a_kill_ends_every_publish_at_once_and_leaves_no_complaint(
+    kind: BrokerKind, tmp_path: Path
+) -> None:
+    chance = random.Random(7)
+
+    async def flood(port: MqttPort) -> None:
+        with contextlib.suppress(NotConnected):
+            await port.connect()
+            async with asyncio.TaskGroup() as lanes:
+                for lane in range(15):
+                    lanes.create_task(publish_on(port, lane))
+
+    async def publish_on(port: MqttPort, lane: int) -> None:
+        message = MAPPER.outgoing([reading(lane + 1)])[0].message
+        with contextlib.suppress(NotConnected):
+            while True:
+                await port.publish(message)
+
+    async def story(broker: Broker) -> None:
+        port = port_to(broker)
+        for _ in range(12):
+            flooding = asyncio.create_task(flood(port))
+            await asyncio.sleep(chance.random() * 0.03)
+            await broker.kill()
+            async with asyncio.timeout(1):
+                await flooding
+            await broker.start()
+        await port.close()
+        with pytest.raises(NotConnected):
+            await port.publish(MAPPER.status("online", T0_MS))
+
+    assert with_broker(kind, tmp_path, story) == []
+
+
+@each_broker
+def test_a_command_comes_in_and_a_retained_one_is_told_apart(
+    kind: BrokerKind, tmp_path: Path
+) -> None:
+    async def story(broker: Broker) -> None:
+        port = port_to(broker)
+        kinds = {"lamp-1": "streetlight"}
+        order = b'{"id": "%s", "operation": "release", "expires_at": %d}'
+        async with aiomqtt.Client("127.0.0.1", broker.port) as operator:
+            topic = "kerbline/gw-1/lamp-1/command"
+            await operator.publish(topic, order % (b"old", T0_MS + 9), qos=1, retain=True)
+            await port.connect()
+            stale = parse(await port.receive(), TOPICS, kinds, T0_MS)
+            assert isinstance(stale, Rejection)
+            assert stale.reason == "retained"
+            await operator.publish(topic, order % (b"new", T0_MS + 9), qos=1)
+            fresh = parse(await port.receive(), TOPICS, kinds, T0_MS)
+            assert getattr(fresh, "id", None) == "new"
+        await port.close()
+
+    assert with_broker(kind, tmp_path, story) == []
+
+
+@each_broker
+def test_the_will_speaks_when_the_gateway_cannot(kind: BrokerKind, tmp_path: Path) -> None:
+    async def story(broker: Broker) -> None:
+        port = port_to(broker)
+        await port.connect()
+        await port.publish(MAPPER.status("online", T0_MS))
+        async with aiomqtt.Client("127.0.0.1", broker.port) as city:
+            await city.subscribe(TOPICS.status, qos=1)
+            states = [await _state(city)]
+            assert port._client is not None
+            vanished = port._client._client.socket()
+            assert isinstance(vanished, socket.socket)
+            vanished.shutdown(socket.SHUT_RDWR)  # no DISCONNECT: as when the power goes
+            states.append(await _state(city))
+            assert states == ["online", "offline"]
+        await port.close()
+
+    assert with_broker(kind, tmp_path, story) == []
+
+
+async def _state(city: aiomqtt.Client) -> str:
+    return str(orjson.loads((await anext(city.messages)).payload)["state"])
