@@ -1,53 +1,27 @@
 """The node's log in flash: a record keeps its number through power cuts, or its loss is declared.
 
-The log is a row of segment files; a segment is a row of blocks, each flushed whole:
-    magic 2 | length 2 | crc32 4 | epoch 4 | reserved_to 4 | base 4 | next 4 | entries
-    entry: kind 1 | count 1 | number 4 | a 4 | b 4 | count values of 4
-A record's a and b are its boot id and uptime; a gap's are its last number and its reason.
-A segment's first block holds all gaps that are not settled, so that a changed gap begins a new
-segment and any older one may go. Numbers up to `reserved_to` may have been given since the
-block was flushed: after a power cut they are a gap, and numbering goes on above them.
+The log is a row of segments (their bytes: blocks.py). A segment's first block holds all gaps that
+are not settled, so that a changed gap begins a new segment and any older one may go. Each block
+says up to which number more may have been given since: after a power cut those are a gap, and
+numbering goes on above them.
 """
 
-from binascii import crc32
-from struct import pack, pack_into, unpack_from
-
+from kerbnode.blocks import BLOCK_BYTES, ENTRIES_AT, Reader, Segment, encode, entry_bytes
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.blocks import Gap, Record
     from kerbnode.flash import Flash
     from kerbwire.ranges import RangeSet
-
-    Record = tuple[int, int, int, int, tuple[int, ...]]  # number, kind, boot id, uptime_s, values
-    Gap = tuple[int, int, int]  # first, last, reason
 
 RESERVE = 64  # numbers that a power cut may cost
 SEGMENT_BYTES = 16_384  # four erase blocks of littlefs
 SEGMENTS = 24  # 384 KiB, about 100 days of a streetlight's reports
-MAGIC = b"\xb1\x4b"
-HEAD = "<2sHI"
-HEAD_BYTES = 8
-STATE = "<IIII"
-STATE_BYTES = 16
-ENTRY = "<BBIII"
-ENTRY_BYTES = 14
-BLOCK_BYTES = 1000  # no allocation above 1 KiB
 GAPS = 48  # a snapshot of so many fits a block
 ENOSPC = 28
-
-
-class _Segment:
-    """One file: `first` is the lowest number that it may hold."""
-
-    __slots__ = ("first", "name", "size")
-
-    def __init__(self, name: str, size: int, first: int):
-        self.name = name
-        self.size = size
-        self.first = first
 
 
 class Journal:
@@ -70,16 +44,11 @@ class Journal:
         self.faults = 0  # failed writes
         self.pending: list[Record] = []  # has a number, not in flash yet; never above RESERVE
         self._reserved_to = 0
-        self._segments: list[_Segment] = []
+        self._segments: list[Segment] = []
+        self._reader = Reader(flash)
         self.dirty = True  # gaps or a torn block: the next write begins a segment
         self._refused = 0  # records that got no number because flash failed
         self._kept_to = 0
-        self._buffer = bytearray(BLOCK_BYTES)
-        self._loaded: _Segment | None = None  # whose block is in the buffer ...
-        self._offset = 0  # ... where it begins ...
-        self._length = 0  # ... its length with its head ...
-        self._base = 0  # ... and the numbers base..end-1 that it may hold
-        self._end = 0
 
     def open(self) -> None:
         """Take up the log after a boot, or begin a new epoch where there is none to read."""
@@ -138,8 +107,11 @@ class Journal:
 
     def close(self) -> None:
         """An orderly stop: no number is reserved any more, the next boot has no gap."""
-        if self.flush():
-            self._append([], self.next, self.next, self.next - 1)
+        try:
+            if self.flush():
+                self._append([], self.next, self.next - 1)
+        except OSError:
+            self.faults += 1  # then the next boot declares the reserve, as after a power cut
 
     def read(self, number: int) -> "Record | None":
         """The record of that number, or None when the log has it no more."""
@@ -151,9 +123,7 @@ class Journal:
             if candidate.first > number:
                 break
             segment = candidate
-        if segment is None or not self._seek(segment, number):
-            return None
-        return self._find(number)
+        return None if segment is None else self._reader.read(segment, number)
 
     def lost(self, number: int) -> None:
         """Declare a number that `read` has not found and that the gateway lacks."""
@@ -186,30 +156,22 @@ class Journal:
 
     def _index(self, name: str, *, newest: bool) -> None:
         """Learn a segment's range; of the newest also the log's state, from its last block."""
-        segment = _Segment(name, self._flash.size(name), 0)
-        if not self._load(segment, 0):
+        segment = Segment(name, self._flash.size(name), 0)
+        if not self._reader.load(segment):
             if not newest:
                 self._flash.remove(name)  # what it held is missing and will be declared
             return
-        segment.first = self._base
+        segment.first = self._reader.base
         self._segments.append(segment)
         if not newest:
             return
-        self._take_gaps()
+        self.gaps = self._reader.gaps()
         while True:
-            _, _, _, self.epoch, self._reserved_to, _, self.next = unpack_from(
-                HEAD + "IIII", self._buffer
-            )
-            if not self._load(segment, self._offset + self._length):
+            self.epoch = self._reader.epoch
+            self._reserved_to = self._reader.reserved_to
+            self.next = self._reader.end
+            if not self._reader.load_next(segment):
                 return
-
-    def _take_gaps(self) -> None:
-        offset = HEAD_BYTES + STATE_BYTES
-        while offset < self._length:
-            kind, count, first, last, reason = unpack_from(ENTRY, self._buffer, offset)
-            if kind == m.GAP:
-                self.gaps.append((first, last, reason))
-            offset += ENTRY_BYTES + 4 * count
 
     def _declare(self, first: int, last: int, reason: int) -> None:
         """Note a gap; it swallows what it overlaps and grows together with its like beside it."""
@@ -229,18 +191,16 @@ class Journal:
             self._begin_segment()
         while self.pending:
             count = 0
-            size = HEAD_BYTES + STATE_BYTES
+            size = ENTRIES_AT
             for record in self.pending:
-                more = ENTRY_BYTES + 4 * len(record[4])
-                if size + more > BLOCK_BYTES:
+                if size + entry_bytes(record) > BLOCK_BYTES:
                     break
-                size += more
+                size += entry_bytes(record)
                 count += 1
-            part = self.pending[:count]
             if self._segments[-1].size + size > self._segment_bytes:
                 self._begin_segment()
-            end = part[-1][0] + 1
-            self._append(part, part[0][0], end, max(self._reserved_to, end - 1 + RESERVE))
+            last = self.pending[count - 1][0]
+            self._append(self.pending[:count], last + 1, max(self._reserved_to, last + RESERVE))
             self.pending = self.pending[count:]
         if self._refused:
             self._declare(self.next, self.next + self._refused - 1, m.GAP_FLASH_FAULT)
@@ -260,45 +220,25 @@ class Journal:
         if oldest:
             self._declare_full(self._segments[len(oldest)].first - 1)
         sequence = int(self._segments[-1].name[1:], 16) + 1 if self._segments else 0
-        base = self.pending[0][0] if self.pending else self.next
-        entries: list[Record] = [
-            (first, m.GAP, last, reason, ()) for first, last, reason in self.gaps
-        ]
-        reserved_to = max(self._reserved_to, base - 1 + RESERVE)
-        block = self._block(entries, base, base, reserved_to)
         name = "s{:08x}".format(sequence)
+        base = self.pending[0][0] if self.pending else self.next
+        reserved_to = max(self._reserved_to, base - 1 + RESERVE)
+        block = encode(self.epoch, reserved_to, base, base, self.gaps, [])
         self._flash.create(name, block)
-        self._segments.append(_Segment(name, len(block), base))
+        self._segments.append(Segment(name, len(block), base))
         self._reserved_to = reserved_to
         self.dirty = False
         for segment in oldest:
             self._remove(segment)
 
-    def _append(self, entries: "list[Record]", base: int, end: int, reserved_to: int) -> None:
+    def _append(self, records: "list[Record]", end: int, reserved_to: int) -> None:
         """Flush a block; only then are the numbers up to `reserved_to` there to be given."""
-        block = self._block(entries, base, end, reserved_to)
+        base = records[0][0] if records else end
+        block = encode(self.epoch, reserved_to, base, end, [], records)
         segment = self._segments[-1]
         self._flash.append(segment.name, block)
         segment.size += len(block)
         self._reserved_to = reserved_to
-
-    def _block(self, entries: "list[Record]", base: int, end: int, reserved_to: int) -> bytes:
-        size = HEAD_BYTES + STATE_BYTES
-        for entry in entries:
-            size += ENTRY_BYTES + 4 * len(entry[4])
-        block = bytearray(size)
-        pack_into(STATE, block, HEAD_BYTES, self.epoch, reserved_to, base, end)
-        offset = HEAD_BYTES + STATE_BYTES
-        for number, kind, a, b, values in entries:
-            pack_into(ENTRY, block, offset, kind, len(values), number, a, b)
-            offset += ENTRY_BYTES
-            for value in values:
-                pack_into("<i", block, offset, value)
-                offset += 4
-        length = size - HEAD_BYTES
-        check = crc32(memoryview(block)[HEAD_BYTES:], length)
-        block[:HEAD_BYTES] = pack(HEAD, MAGIC, length, check)
-        return bytes(block)
 
     def _drop_oldest(self) -> None:
         """Make room at once, for flash is full: its loss is declared as soon as there is some."""
@@ -311,55 +251,7 @@ class Journal:
         if first <= last:
             self._declare(first, last, m.GAP_FULL)
 
-    def _remove(self, segment: _Segment) -> None:
-        if self._loaded is segment:
-            self._loaded = None
+    def _remove(self, segment: Segment) -> None:
+        self._reader.forget()
         self._segments.remove(segment)
         self._flash.remove(segment.name)
-
-    def _seek(self, segment: _Segment, number: int) -> bool:
-        """Bring the block into the buffer that may hold `number`."""
-        if self._loaded is not segment or number < self._base:
-            if not self._load(segment, 0):
-                return False
-        while number >= self._end:
-            if not self._load(segment, self._offset + self._length):
-                return False
-        return number >= self._base
-
-    def _load(self, segment: _Segment, offset: int) -> bool:
-        """The first whole block at or behind `offset` into the buffer; garbage is passed over."""
-        self._loaded = None
-        while offset + HEAD_BYTES + STATE_BYTES <= segment.size:
-            count = self._flash.read(segment.name, offset, self._buffer)
-            length = self._checked_length(count)
-            if length:
-                self._loaded = segment
-                self._offset = offset
-                self._length = length
-                _, _, self._base, self._end = unpack_from(STATE, self._buffer, HEAD_BYTES)
-                return True
-            found = self._buffer.find(MAGIC, 1, count)
-            offset += found if found > 0 else max(1, count - 1)
-        return False
-
-    def _checked_length(self, count: int) -> int:
-        """The length of the block that the buffer begins with, 0 where it is none."""
-        if count < HEAD_BYTES + STATE_BYTES:
-            return 0
-        magic, length, check = unpack_from(HEAD, self._buffer)
-        if magic != MAGIC or not STATE_BYTES <= length <= count - HEAD_BYTES:
-            return 0
-        body = memoryview(self._buffer)[HEAD_BYTES : HEAD_BYTES + length]
-        return HEAD_BYTES + length if crc32(body, length) == check else 0
-
-    def _find(self, number: int) -> "Record | None":
-        offset = HEAD_BYTES + STATE_BYTES
-        while offset < self._length:
-            kind, count, found, boot_id, uptime_s = unpack_from(ENTRY, self._buffer, offset)
-            offset += ENTRY_BYTES
-            if found == number and kind != m.GAP:
-                values = unpack_from("<{}i".format(count), self._buffer, offset)
-                return number, kind, boot_id, uptime_s, values
-            offset += 4 * count
-        return None

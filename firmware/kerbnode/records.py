@@ -8,8 +8,9 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kerbnode.blocks import Record
     from kerbnode.hal.board import Board
-    from kerbnode.journal import Journal, Record
+    from kerbnode.journal import Journal
     from kerbwire.node import NodeSession
 
 LIVE = 16  # records that wait for their first sending; older ones become backfill

@@ -4,7 +4,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from kerbnode.journal import Record
+    from kerbnode.blocks import Record
 
     class Nvs(Protocol):
         """Durable small blobs."""

@@ -18,8 +18,8 @@ from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from kerbnode.blocks import Record
     from kerbnode.hal.board import Line
-    from kerbnode.journal import Record
 
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written

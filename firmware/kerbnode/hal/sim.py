@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.blocks import Record
     from kerbnode.hal.board import Line
-    from kerbnode.journal import Record
 
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 SOFT_RESET = 5
