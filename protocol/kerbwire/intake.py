@@ -4,7 +4,7 @@
 `keep` what has become durable, and POLL carries both.
 """
 
-from kerbwire import acks, cbor, report
+from kerbwire import acks, bases, cbor, report
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
@@ -77,7 +77,7 @@ class Intake:
         self.schema: Schema | None = None
         self.round_trip = RoundTrip()
         self._random = random
-        self._bases = report.Bases()
+        self._bases = bases.Bases()
         self._orders: list[_Order] = []
         self._recent: list[int] = []  # of the latest frames: a POLL always answers these
         self._need_keyframe = False
@@ -155,7 +155,7 @@ class Intake:
             raise RemoteError("schema")
         try:
             fields = len(self.schema.fields)
-            record = report.decode(items, fseq, self._bases, self.info, fields)
+            record = bases.decode(items, fseq, self._bases, self.info, fields)
         except RemoteError as fault:
             self._need_keyframe = self._need_keyframe or fault.code == "base"
             raise
@@ -167,7 +167,7 @@ class Intake:
             raise RemoteError("type")
         rseq, boot, uptime_s = numbers[1:4]
         boot_id = boot or self.info.boot_id
-        report.check_number(rseq, boot_id, uptime_s)
+        bases.check_number(rseq, boot_id, uptime_s)
         return self._record(m.EVENT, (rseq, boot_id, uptime_s, tuple(numbers[4:6])), now)
 
     def _record(self, kind: int, record: "report.Record", now: int) -> "list[Event]":

@@ -27,21 +27,6 @@ NEED_KEYFRAME = 11
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 
-TYPE_NAMES = {
-    HELLO: "HELLO",
-    WELCOME: "WELCOME",
-    HELLO_REQUEST: "HELLO?",
-    INFO: "INFO",
-    REPORT: "REPORT",
-    EVENT: "EVENT",
-    GAP: "GAP",
-    POLL: "POLL",
-    COMMAND: "CMD",
-    RESULT: "RESULT",
-    IDLE: "IDLE",
-    NEED_KEYFRAME: "NEED_KEYFRAME",
-}
-
 CLASS_OF = {REPORT: CLASS_REPORT, EVENT: CLASS_REPORT}  # all others that are sealed: control
 
 # Operations of a CMD.

@@ -2,6 +2,7 @@
 
 from kerbwire import acks, report
 from kerbwire import messages as m
+from kerbwire.bases import Bases
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_DELAY_MS,
@@ -280,22 +281,22 @@ def test_delta_reach() -> None:
 
 def test_a_base_counts_for_later_frames_only() -> None:
     """A delta that was overtaken on the way keeps the base that its sender meant."""
-    bases = report.Bases()
-    bases.add(_record(1), 10)
-    bases.add(_record(257), 12)
-    found = bases.find(1, 11)
+    held = Bases()
+    held.add(_record(1), 10)
+    held.add(_record(257), 12)
+    found = held.find(1, 11)
     assert found is not None and found[0] == 1
-    found = bases.find(1, 13)
+    found = held.find(1, 13)
     assert found is not None and found[0] == 257
-    assert bases.find(1, 10) is None
+    assert held.find(1, 10) is None
 
 
 def test_gateway_bases_is_a_bound() -> None:
-    bases = report.Bases()
+    held = Bases()
     for rseq in range(1, 3 * GATEWAY_BASES):
-        bases.add(_record(rseq), rseq)
-    assert len(bases._records) == GATEWAY_BASES
-    assert bases.find(1, 1000) is None and bases.find(2 * GATEWAY_BASES, 1000)
+        held.add(_record(rseq), rseq)
+    assert len(held._records) == GATEWAY_BASES
+    assert held.find(1, 1000) is None and held.find(2 * GATEWAY_BASES, 1000)
 
 
 def test_need_keyframe_brings_one() -> None:

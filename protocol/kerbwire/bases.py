@@ -1,0 +1,95 @@
+"""The gateway's half of REPORT: the records that it keeps as bases, and decoding against them.
+
+What the bodies look like stands in `report`.
+"""
+
+from kerbwire import messages as m
+from kerbwire.errors import RemoteError
+from kerbwire.limits import DELTA_REACH, GATEWAY_BASES, VALUES
+from kerbwire.report import integers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.report import Record
+
+
+class Bases:
+    """The records of this session that the gateway keeps to decode deltas against."""
+
+    __slots__ = ("_records",)
+
+    def __init__(self) -> None:
+        self._records: dict[int, tuple[int, Record]] = {}  # rseq -> (fseq, record)
+
+    def add(self, record: "Record", fseq: int) -> None:
+        """Keep a record of that frame; the lowest number goes when there are too many."""
+        if record[0] not in self._records:
+            self._records[record[0]] = (fseq, record)
+        if len(self._records) > GATEWAY_BASES:
+            del self._records[min(self._records)]
+
+    def find(self, low_byte: int, fseq: int) -> "Record | None":
+        """The highest number that ends in this byte, of the frames before `fseq`."""
+        found = None
+        for rseq, (came_in, record) in self._records.items():
+            if rseq & 0xFF == low_byte and came_in < fseq and (found is None or rseq > found[0]):
+                found = record
+        return found
+
+    def clear(self) -> None:
+        """A new session starts without any."""
+        self._records.clear()
+
+
+def decode(
+    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, fields: int
+) -> "Record":
+    """The record of a REPORT in frame `fseq`, of a schema with so many fields.
+
+    RemoteError: "value" where the items are no report, "base" where its base is not held.
+    """
+    numbers = integers(items, 5)
+    n = numbers[1]
+    if n == 0:
+        rseq, boot_id, uptime_s = numbers[2:5]
+        values = numbers[5:]
+        if len(values) != fields:
+            raise RemoteError("value")
+        record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
+    else:
+        record = _decode_delta(numbers, fseq, bases, info, fields)
+    check_number(record[0], record[1], record[2])
+    if len(record[3]) > VALUES:
+        raise RemoteError("value")
+    for value in record[3]:
+        if not -(1 << 63) <= value < 1 << 63:
+            raise RemoteError("value")
+    return record
+
+
+def check_number(rseq: int, boot_id: int, uptime_s: int) -> None:
+    """RemoteError("value") unless these can name a record."""
+    if not (0 < rseq < 1 << 40 and 0 < boot_id < 1 << 32 and 0 <= uptime_s < 1 << 32):
+        raise RemoteError("value")
+
+
+def _decode_delta(
+    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, fields: int
+) -> "Record":
+    _, n, low_byte, dt, mask = numbers[:5]
+    if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 1 << fields:
+        raise RemoteError("value")
+    base = bases.find(low_byte, fseq)
+    if base is None:
+        raise RemoteError("base")
+    values = list(base[3])
+    at = 5
+    for index in range(fields):
+        if mask >> index & 1:
+            if at == len(numbers):
+                raise RemoteError("value")
+            values[index] += numbers[at]
+            at += 1
+    if at < len(numbers):
+        raise RemoteError("value")
+    return base[0] + n, base[1], base[2] + n * info.period_s + dt, tuple(values)
