@@ -7,6 +7,8 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from kerbline.model import Entry
 from kerbline.store import Committed, GroupCommit, GroupPolicy, Notes, Store, StoreBlocked
 from tests.gateway.samples import T0_MS, alarm, numbers, reading, stored
@@ -29,6 +31,14 @@ class FullDisk(Store):
                 self.third_refusal.set()
             raise StoreBlocked("full")
         return super().append(entries, at_ms, notes)
+
+
+class Refusing(Store):
+    """A store whose disk is full for ever."""
+
+    def append(self, entries: Sequence[Entry], at_ms: int, notes: Notes | None = None) -> Committed:
+        """Refuse."""
+        raise StoreBlocked("full")
 
 
 def work(
@@ -98,6 +108,20 @@ def test_a_noted_cursor_is_saved_even_when_nothing_comes(tmp_path: Path) -> None
     store = work(tmp_path / "s.db", GroupPolicy(100, NEVER_S), story)
     assert store.open_cursor("mqtt") == 3
     store.close()
+
+
+def test_a_full_disk_does_not_hinder_the_end(tmp_path: Path) -> None:
+    async def scene() -> None:
+        store = Refusing.open(tmp_path / "s.db")
+        group = GroupCommit(store, GroupPolicy(1, NEVER_S, retry_s=0.001), lambda: T0_MS)
+        running = asyncio.create_task(group.run())
+        await group.put(reading(1))
+        group.stop()
+        with pytest.raises(StoreBlocked):
+            await running
+        await group.close()
+
+    asyncio.run(scene())
 
 
 def test_a_full_disk_loses_nothing_and_stops_the_intake(tmp_path: Path) -> None:

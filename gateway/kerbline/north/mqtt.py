@@ -71,6 +71,8 @@ class _Client(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         """Closed instead of accepted: say so now, where the library lets the time run out."""
+        if self._connected.cancelled():
+            return  # whoever waited has gone; the library would trip over it
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "closed"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)

@@ -108,7 +108,10 @@ class GroupCommit:
         return await self.call(self._store.read, after, limit)
 
     async def run(self) -> None:
-        """Commit what is due; after `stop` the rest, then return. Raises StoreCorrupt."""
+        """Commit what is due; after `stop` the rest, then return.
+
+        Raises StoreCorrupt, and StoreBlocked if the disk refuses the last group.
+        """
         while True:
             await self._due()
             if self._pending or self._notes:
@@ -155,6 +158,8 @@ class GroupCommit:
                 break
             except StoreBlocked as error:
                 self.blocked = str(error)
+                if self._stopping:
+                    raise  # nothing of it was acknowledged: the nodes still have theirs
                 await asyncio.sleep(self._policy.retry_s)
         self.blocked = ""
         for _ in group:
