@@ -44,6 +44,15 @@ def test_every_lamp_rises_before_a_car_that_was_seen_twice() -> None:
     assert all(first[f"lamp-{lamp}"] <= (lamp - 2) * pace_ms for lamp in range(4, 7))
 
 
+def test_a_pace_is_measured_finer_than_the_seconds_of_a_node() -> None:
+    state = dimming.State()
+    sent: tuple[Command, ...] = ()
+    for lamp, at_ms, told_ms in ((1, 1990, 1000), (2, 4010, 4000)):
+        coarse = Reading(Key("sl", 1, lamp), f"lamp-{lamp}", "event", told_ms, 1000, MOTION)
+        state, sent = dimming.step([STREET], state, [coarse], Moment(at_ms, at_ms))
+    assert sent[-1].source.endswith("at 2020 ms/lamp")
+
+
 def test_a_car_the_other_way_raises_the_lamps_on_its_side() -> None:
     sent = drive((6, 0), (5, 1000))
     assert [c.asset for at, c in sent if at == 1000] == ["lamp-4", "lamp-3", "lamp-2"]

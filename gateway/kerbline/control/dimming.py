@@ -65,7 +65,7 @@ def step(
             if reading.asset not in corridor.lamps:
                 continue
             lamp = corridor.lamps.index(reading.asset)
-            cars[index], car = follow(cars.get(index, ()), lamp, reading.observed_at_ms)
+            cars[index], car = follow(cars.get(index, ()), lamp, seen_at_ms(reading, now))
             for target in reach(corridor, car):
                 command = raise_lamp(corridor, corridor.lamps[target], car, held, now)
                 if command is not None:
@@ -77,6 +77,16 @@ def is_fresh_motion(reading: Reading, now: Moment) -> bool:
     """Is this an onset of motion that may still matter?"""
     age_ms = now.street_ms - reading.observed_at_ms - reading.uncertainty_ms
     return reading.kind == "event" and reading.values.get("event") == "motion" and age_ms < STALE_MS
+
+
+def seen_at_ms(reading: Reading, now: Moment) -> int:
+    """The likeliest instant of a motion: now, as near as its own interval allows.
+
+    A live one has just happened, but nodes count uptime in seconds, too coarse for a pace.
+    """
+    earliest_ms = reading.observed_at_ms - reading.uncertainty_ms
+    latest_ms = reading.observed_at_ms + reading.uncertainty_ms
+    return min(max(now.street_ms, earliest_ms), latest_ms)
 
 
 def follow(cars: Sequence[Car], lamp: int, at_ms: int) -> tuple[tuple[Car, ...], Car]:

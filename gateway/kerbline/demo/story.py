@@ -27,7 +27,7 @@ LAMPS, LAMPS_IN_SHORT = 6, 3
 CUT_NODE = "sl-0002"
 FRAME_S = 0.2
 DRAIN_S = 30.0
-SVG_COLUMNS, SVG_ROWS = 100, 24
+SVG_COLUMNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ class Story:
         await self._at(when.car_s)
         speed = when.street.cars[0].speed_mps * 3.6
         scene.say(f"a car enters the street at {speed:.0f} km/h")
-        await self._at((when.car_s + when.fast_s) / 2)
-        self._picture()
+        await self._at(when.car_s + 0.3 * (when.fast_s - when.car_s))
+        self._recorder.print(view.street(scene, when, self.now_s))
         await self._at(when.fast_s)
         scene.say("from here an hour passes each second; a pipe begins to leak")
         await self._at(when.cut_s)
@@ -160,6 +160,7 @@ class Story:
         if self._stage.broker_answers():
             self._faults.append("the broker was not killed")
         await self._at(self._plan.outage_s + self._plan.outage_for_s)
+        self._recorder.print(view.frame(scene, self._plan, self.now_s, 0))
         await self._stage.broker.start()
         scene.broker_up = True
         scene.say(f"the broker is back; {scene.waiting} records wait for it")
@@ -223,10 +224,6 @@ class Story:
         for at_s, text in list(self.scene.events)[-fresh:] if fresh else []:
             print(f"{at_s:5.1f} s  {text}", flush=True)
         self._printed = self.scene.said
-
-    def _picture(self) -> None:
-        if self._options.record:
-            self._recorder.print(view.frame(self.scene, self._plan, self.now_s, SVG_ROWS))
 
     def print_report(self, figures: dict[str, object]) -> None:
         """The figures: to the terminal, to the file asked for, and as the last line in JSON."""

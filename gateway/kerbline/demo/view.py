@@ -21,22 +21,29 @@ LATE = 50  # so many readings on their way are worth a colour
 GLOW = ("grey37", "orange4", "dark_goldenrod", "gold3", "yellow1")
 
 
-def frame(scene: Scene, plan: Plan, at_s: float, height: int) -> RenderableType:
-    """The whole picture `at_s` seconds after the start, with as many events as `height` allows."""
-    assets = list(plan.street.assets())
-    events = list(scene.events)[-max(height - ROWS - len(assets) - 6, LEAST_EVENTS) :]
+def frame(scene: Scene, plan: Plan, at_s: float, events: int) -> RenderableType:
+    """The whole picture `at_s` seconds after the start, with the last so many `events`."""
     return Group(
-        _title(plan, at_s),
+        street(scene, plan, at_s),
         Text(),
-        *_lamps(scene, [asset for asset in assets if asset.kind == "streetlight"]),
-        _road(plan, at_s),
-        Text(),
-        _readings(scene, assets),
+        _readings(scene, list(plan.street.assets())),
         Text(),
         *_ways(scene),
         Text(),
-        *[event(at, text) for at, text in events],
+        *[event(at, text) for at, text in list(scene.events)[max(len(scene.events) - events, 0) :]],
     )
+
+
+def street(scene: Scene, plan: Plan, at_s: float) -> RenderableType:
+    """The upper part of the picture: the clock, the lamps and the road."""
+    lamps = [asset for asset in plan.street.assets() if asset.kind == "streetlight"]
+    return Group(_title(plan, at_s), Text(), *_lamps(scene, lamps), _road(plan, at_s))
+
+
+def events_in(height: int, plan: Plan) -> int:
+    """How many events fit below the rest of the picture."""
+    others = plan.street.meters + plan.street.air + 1
+    return max(height - ROWS - others - 10, LEAST_EVENTS)
 
 
 def _title(plan: Plan, at_s: float) -> Text:
