@@ -23,6 +23,7 @@ class Link:
         self._node = node
         self._broken = False
         self._greeted = False
+        self._key: tuple[int, bytes] | None = None  # (generation, key) that NVS has not taken yet
 
     async def run(self) -> None:
         """Open the line, pump until it breaks, and again."""
@@ -52,6 +53,7 @@ class Link:
                 self.beats += 1
                 now = node.board.monotonic_ms()
                 self._take_events(now)
+                self._keep_key(now)
                 await self._write(line, now)
                 if node.leaving:
                     await node.leave()
@@ -67,6 +69,8 @@ class Link:
                 node.session.receive(data, node.board.monotonic_ms())
                 node.link_wake.set()
         except OSError:
+            pass  # the pump ends and the line is opened again
+        finally:
             self._broken = True
             node.link_wake.set()
 
@@ -80,11 +84,18 @@ class Link:
                 return
             await line.write(data)
 
+    def _keep_key(self, now: int) -> None:
+        """Store a new key; should NVS refuse it, this is tried again with the next line."""
+        if self._key is not None:
+            settings.store_key(self._node.board.nvs, self._key[0], self._key[1])
+            self._key = None
+            self._node.session.key_stored(now)
+
     def _wait_ms(self) -> int:
         node = self._node
         now = node.board.monotonic_ms()
         wait = LONGEST_WAIT_MS
-        for deadline in (node.session.deadline(), node.records.deadline()):
+        for deadline in (node.session.deadline(), node.records.deadline(node.session, now)):
             if deadline is not None:
                 wait = min(wait, max(1, deadline - now))
         return wait
@@ -97,8 +108,7 @@ class Link:
                 return
             kind = event[0]
             if kind == "KEY":
-                settings.store_key(node.board.nvs, event[1], event[2])
-                node.session.key_stored(now)
+                self._key = (event[1], event[2])
             elif kind == "UP":
                 node.clock.trusted = False
                 node.records.restart(node.session.kept.cumulative)

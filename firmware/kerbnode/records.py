@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kerbwire.node import NodeSession
 
 LIVE = 16  # records that wait for their first sending; older ones become backfill
-RESCAN_MS = 2000  # until the backlog is searched again for frames that got lost
+SEARCH_AGAIN_MS = 2000  # until the backlog is searched again for frames that got lost
 SEARCH = 256  # numbers looked at in one go
 
 
@@ -28,7 +28,8 @@ class Records:
         self._kind = kind
         self._live: list[Record] = []
         self._cursor = 1
-        self._rescan_ms: int | None = None  # the whole backlog was offered; look again then
+        self._search_ms: int | None = None  # when to go on searching the backlog ...
+        self._search_on = False  # ... from the cursor, not from its oldest number
 
     def make(self, uptime_ms: int, kind: int, values: "tuple[int, ...]") -> None:
         """A new record, numbered; the witness of a simulation sees it before anything leaves."""
@@ -45,7 +46,8 @@ class Records:
     def restart(self, kept_to: int) -> None:
         """A new session has seen nothing: offer all that is not kept once more."""
         self._cursor = kept_to + 1
-        self._rescan_ms = None
+        self._search_ms = None
+        self._search_on = False
 
     def offer(self, session: "NodeSession", now: int) -> None:
         """Hand the session what its window takes."""
@@ -55,9 +57,9 @@ class Records:
             elif not self._offer_gap(session, now) and not self._offer_old(session, now):
                 return
 
-    def deadline(self) -> "int | None":
+    def deadline(self, session: "NodeSession", now: int) -> "int | None":
         """When `offer` may find something again without any event."""
-        return self._rescan_ms
+        return self._search_ms if session.window(now) > 0 else None
 
     def _offer_gap(self, session: "NodeSession", now: int) -> bool:
         """What is not kept of the oldest gap, once flash has it too; False when all are out."""
@@ -72,10 +74,12 @@ class Records:
 
     def _offer_old(self, session: "NodeSession", now: int) -> bool:
         """The oldest record that the session wants; False when there is none for now."""
-        if self._rescan_ms is not None:
-            if now < self._rescan_ms:
+        if self._search_ms is not None:
+            if now < self._search_ms:
                 return False
-            self.restart(session.kept.cumulative)
+            self._search_ms = None
+            if not self._search_on:
+                self.restart(session.kept.cumulative)
         end = self._journal.next
         for number in range(self._cursor, min(end, self._cursor + SEARCH)):
             self._cursor = number + 1
@@ -86,10 +90,11 @@ class Records:
                 _send(session, record, now, live=False)
                 return True
             self._journal.lost(number)
-        if self._cursor < end:
-            self._rescan_ms = now  # go on at once, but let the others run first
+        self._search_on = self._cursor < end
+        if self._search_on:
+            self._search_ms = now  # go on at once, but let the other tasks run first
         elif session.kept.cumulative + 1 < end:
-            self._rescan_ms = now + RESCAN_MS
+            self._search_ms = now + SEARCH_AGAIN_MS
         return False
 
 

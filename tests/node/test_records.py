@@ -187,6 +187,37 @@ def test_a_new_gateway_gets_again_what_it_had_not_kept() -> None:
     assert pair.node.kept.cumulative == 10
 
 
+def test_a_lost_frame_is_found_behind_much_that_waits_to_be_kept() -> None:
+    pair = Pair()
+    pair.run(1000)
+    pair.keeping = False
+    for _ in range(10):
+        pair.make(32)
+        pair.journal.flush()
+        pair.run(3000)
+    assert sorted(pair.order) == list(range(1, 321))
+    pair.plugged = False
+    pair.make(1)
+    pair.run(300)
+    pair.plugged = True
+    pair.run(5000)
+    assert pair.order[320:] == [321]
+
+
+def test_nothing_is_due_while_no_session_can_take_it() -> None:
+    pair = Pair()
+    pair.run(1000)
+    pair.keeping = False
+    pair.make(3)
+    pair.run(1000)
+    assert pair.records.deadline(pair.node, pair.now) is not None
+    pair.plugged = False
+    pair.make(20)
+    pair.run(60_000)
+    if pair.node.window(pair.now) == 0:
+        assert pair.records.deadline(pair.node, pair.now) is None
+
+
 def test_a_record_that_flash_has_lost_is_declared() -> None:
     pair = Pair()
     pair.make(2 * LIVE)
