@@ -68,6 +68,9 @@ BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_
 bench: .venv/.all $(BENCHES) ## the benchmarks
 	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
 
+bench-wire: .venv/.all
+	@$(PY) -m tools.bench_wire
+
 .PHONY: clean
 clean: ## remove .venv and everything that was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from kerbwire import messages as m
 from kerbwire.limits import DATAGRAM, STREAM
-from wire.pair import Pair
+from tests.wire.pair import Pair
 
 # What one end of ours never finds wrong with what the other one says.
 NEVER_SAID = {"cobs", "long", "short", "layout", "cbor", "type", "class", "value", "direction"}

@@ -318,7 +318,7 @@ def up_pair(seed: int = 1, framing: int = STREAM, **line: int) -> Pair:
 
 def drained(session: "Engine") -> "list[Event]":
     """The events that wait."""
-    events = []
+    events: list[Event] = []
     while True:
         event = session.next_event()
         if event is None:
