@@ -1,0 +1,131 @@
+"""The documentation is held to the code: paths, names, commands and links that it gives exist."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+from kerbline.cli import app
+from tools.trees import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMED = re.compile(
+    r"`((?:gateway|protocol|firmware|tests|hil_tests|tools)/[\w./]+\.py)(?::([\w.]+))?`"
+)
+FOLDERS = re.compile(r"`((?:gateway|protocol|firmware|tests|hil_tests|tools)/[\w/]+)/?`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+MAKE = re.compile(r"(?:^|`)make ([a-z]+)", re.M)
+KERBLINE = re.compile(r"(?:^|`)(?:\.venv/bin/)?kerbline ((?:--?\w+ )*)([a-z]+)([^`\n]*)", re.M)
+SCRIPT = re.compile(r"\.venv/bin/python (?:-m )?(?!-)([^\s`]+)")
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@cache
+def names(path: Path) -> frozenset[str]:
+    """All that a module defines: NAME, and CLASS.NAME for what stands in a class."""
+    return frozenset(_names(ast.parse(path.read_text(encoding="utf-8")).body, ""))
+
+
+def _names(body: list[ast.stmt], prefix: str) -> Iterator[str]:
+    for statement in body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield prefix + name
+            case ast.ClassDef(name=name, body=inner):
+                yield prefix + name
+                yield from _names(inner, f"{prefix}{name}.")
+            case ast.Assign(targets=targets):
+                yield from (prefix + each.id for each in targets if isinstance(each, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield prefix + name
+            case ast.If(body=inner, orelse=other) | ast.Try(body=inner, orelse=other):
+                yield from _names([*inner, *other], prefix)
+
+
+def commands(text: str) -> str:
+    """What stands in the shell's blocks of a page, and its prose with its inline code."""
+    shell = "".join(body for kind, body in FENCE.findall(text) if kind == "sh")
+    return shell + FENCE.sub("", text)
+
+
+@each_page
+def test_named_code_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    wrong = []
+    for file, name in NAMED.findall(text):
+        path = ROOT / file
+        if not path.is_file() or (name and name not in names(path)):
+            wrong.append(f"{file}:{name}")
+    wrong += [folder for folder in FOLDERS.findall(text) if not (ROOT / folder).is_dir()]
+    assert not wrong
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    wrong = []
+    for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in link:
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert not wrong
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings make."""
+    found = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+@each_page
+def test_make_targets_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    assert set(MAKE.findall(commands(page.read_text(encoding="utf-8")))) <= targets
+
+
+@each_page
+def test_commands_and_their_options_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    demo = [f"demo {given}" for given in re.findall(r'make demo ARGS="([^"]*)"', text)]
+    lines = [f"{name} {rest}" for _, name, rest in KERBLINE.findall(commands(text))]
+    for line in [*demo, *lines]:
+        name, *words = line.split()
+        command = app.commands.get(name)
+        assert isinstance(command, click.Command), line
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@each_page
+def test_scripts_exist(page: Path) -> None:
+    known = [(ROOT / folder) for folder in (".", "gateway", "protocol")]
+    for script in SCRIPT.findall(commands(page.read_text(encoding="utf-8"))):
+        if script == "pytest":
+            continue
+        file = script if script.endswith(".py") else script.replace(".", "/") + ".py"
+        assert any((root / file).is_file() for root in known), script
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached = {ROOT / "README.md"}
+    waiting = list(reached)
+    while waiting:
+        page = waiting.pop()
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            target = (page.parent / link.partition("#")[0]).resolve()
+            found = sorted(target.glob("*.md")) if target.is_dir() else [target]
+            for each in found:
+                if each.suffix == ".md" and each.is_file() and each not in reached:
+                    reached.add(each)
+                    waiting.append(each)
+    assert not set(PAGES) - reached
