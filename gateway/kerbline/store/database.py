@@ -13,9 +13,10 @@ from typing import Any
 from kerbline.errors import KerblineError
 
 FORMAT = 1
-PAGE_BYTES = 4096
+# Bytes written a reading at 33 (100) a commit: 579 (253) with 4 KiB pages, 335 (124) with 1 KiB.
+PAGE_BYTES = 1024
 # A hot page goes to the log at each commit but to the file once a checkpoint: make those rare.
-CHECKPOINT_PAGES = 2000
+CHECKPOINT_PAGES = 8000
 LOG_BYTES = 16_000_000
 
 TABLES = """

@@ -23,7 +23,7 @@ from kerbwire.ranges import RangeSet
 BOOTS_KEPT = 32  # boots of one node whose anchor is remembered
 # Holdings and latest values are written once in so many commits; the batches since then make up
 # for the rest at the next open. Written at each commit they would cost more than the readings.
-FOLD_COMMITS = 64
+FOLD_COMMITS = 256
 
 
 @dataclass(frozen=True, slots=True)
