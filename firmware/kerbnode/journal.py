@@ -49,27 +49,24 @@ class Journal:
         self.dirty = True  # gaps or a torn block: the next write begins a segment
         self._refused = 0  # records that got no number because flash failed
         self._kept_to = 0
+        self._is_open = False
 
     def open(self) -> None:
-        """Take up the log after a boot, or begin a new epoch where there is none to read."""
-        names = self._flash.names()
-        for name in [name for name in names if not name.startswith("s")]:
-            self._flash.remove(name)  # a segment that a power cut kept from its name
-        names = [name for name in names if name.startswith("s")]
-        for name in names:
-            self._index(name, newest=name == names[-1])
-        if not names or self._segments == [] or self._segments[-1].name != names[-1]:
-            for name in names:  # the unreadable one last: a power cut must not revive older ones
-                self._flash.remove(name)
-            self._segments = []
-            self.gaps = []
-            self.epoch = int.from_bytes(self._random(4), "big") or 1
-            self.next = 1
-            self._reserved_to = 0
+        """Take up the log after a boot, or begin a new epoch where there is none to read.
+
+        With flash that answers nothing at all there is no log, and every record is refused.
+        """
+        self.epoch = int.from_bytes(self._random(4), "big") or 1
+        try:
+            self._scan()
+        except OSError:
+            self.faults += 1
+            return
         if self._reserved_to >= self.next:
             self._declare(self.next, self._reserved_to, m.GAP_POWER)
             self.next = self._reserved_to + 1
         self._reserved_to = self.next - 1
+        self._is_open = True
         self.flush()
 
     def first(self) -> int:
@@ -92,6 +89,8 @@ class Journal:
 
     def flush(self) -> bool:
         """Bring all to flash; False when it can't be written, and then nothing is forgotten."""
+        if not self._is_open:
+            return False
         for room in (0, 1):  # segments to drop first
             try:
                 if room:
@@ -153,6 +152,24 @@ class Journal:
             if gap is None or gap[1] < high:
                 return False
         return True
+
+    def _scan(self) -> None:
+        """Learn all segments; where the newest can't be read, all go and the epoch stays new."""
+        fresh = self.epoch
+        names = self._flash.names()
+        for name in [name for name in names if not name.startswith("s")]:
+            self._flash.remove(name)  # a segment that a power cut kept from its name
+        names = [name for name in names if name.startswith("s")]
+        for name in names:
+            self._index(name, newest=name == names[-1])
+        if not names or self._segments == [] or self._segments[-1].name != names[-1]:
+            for name in names:  # the unreadable one last: a power cut must not revive older ones
+                self._flash.remove(name)
+            self._segments = []
+            self.gaps = []
+            self.epoch = fresh
+            self.next = 1
+            self._reserved_to = 0
 
     def _index(self, name: str, *, newest: bool) -> None:
         """Learn a segment's range; of the newest also the log's state, from its last block."""

@@ -91,6 +91,16 @@ def test_full_flash_refuses_and_then_declares_what_it_refused() -> None:
     assert fill(journal, 1) == [RESERVE + 4]
 
 
+def test_dead_flash_refuses_all_and_stops_nobody() -> None:
+    flash = TornFlash()
+    flash.dead = True
+    journal = opened(flash)
+    assert fill(journal, 3) == [0, 0, 0]
+    assert not journal.flush()
+    assert journal.first() == journal.next == 1
+    journal.close()
+
+
 def test_no_space_drops_the_oldest_segment_and_declares_it() -> None:
     flash = TornFlash()
     journal = opened(flash)

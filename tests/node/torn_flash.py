@@ -16,9 +16,12 @@ class TornFlash:
         self.cut_at = None
         self.tear = HALF
         self.full = False
+        self.dead = False
         self.writes = 0
 
     def names(self) -> "list[str]":
+        if self.dead:
+            raise OSError(5, "no answer")
         return sorted(self.files)
 
     def size(self, name: str) -> int:
