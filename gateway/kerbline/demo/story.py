@@ -160,7 +160,7 @@ class Story:
         if self._stage.broker_answers():
             self._faults.append("the broker was not killed")
         await self._at(self._plan.outage_s + self._plan.outage_for_s)
-        self._recorder.print(view.frame(scene, self._plan, self.now_s, 0))
+        self._recorder.print("", view.frame(scene, self._plan, self.now_s, 0))
         await self._stage.broker.start()
         scene.broker_up = True
         scene.say(f"the broker is back; {scene.waiting} records wait for it")
@@ -211,7 +211,8 @@ class Story:
                     self.scene.saw_published(line)
                 if live.is_started:
                     self._printed = self.scene.said
-                    frame = view.frame(self.scene, self._plan, self.now_s, self._console.height)
+                    room = view.events_in(self._console.height, self._plan)
+                    frame = view.frame(self.scene, self._plan, self.now_s, room)
                     live.update(frame, refresh=True)
                 else:
                     self._print_events()
@@ -222,7 +223,7 @@ class Story:
     def _print_events(self) -> None:
         fresh = self.scene.said - self._printed
         for at_s, text in list(self.scene.events)[-fresh:] if fresh else []:
-            print(f"{at_s:5.1f} s  {text}", flush=True)
+            print(f"  {at_s:5.1f} s  {text}", flush=True)
         self._printed = self.scene.said
 
     def print_report(self, figures: dict[str, object]) -> None:

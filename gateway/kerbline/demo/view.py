@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -126,22 +127,20 @@ def _ways(scene: Scene) -> Iterator[Text]:
 
 def event(at_s: float, text: str) -> Text:
     """One line of the story."""
-    return Text.assemble((f"  {at_s:5.1f} s  ", "grey50"), text)
+    return Text.assemble((f"  {at_s:5.1f} s  ", "grey50"), text, no_wrap=True, overflow="ellipsis")
 
 
-def report(figures: dict[str, object]) -> Text:
-    """The verdict, the figures that it rests on, and every fault."""
+def report(figures: dict[str, object]) -> RenderableType:
+    """The figures, every fault, and the verdict that rests on them."""
     faults = figures["faults"]
     assert isinstance(faults, list)
-    text = Text()
+    shown = []
     for name, value in figures.items():
         if name != "faults":
             bad = name in ("lost", "doubled") and value != 0
-            text.append(f"{name}\N{NO-BREAK SPACE}", "grey50")
-            shown = str(value).replace(" ", "\N{NO-BREAK SPACE}")
-            text.append(f"{shown}  ", "bold red" if bad else "bold")
-    for fault in faults:
-        text.append(f"\nFAULT: {fault}", "bold red")
+            style = "bold red" if bad else "bold"
+            shown.append(Text.assemble((f"{name} ", "grey50"), (f"{value}", style)))
+    verdict = [Text(f"FAULT: {fault}", "bold red") for fault in faults]
     if not faults:
-        text.append("\nAll of it happened; nothing was lost, nothing came twice.", "bold green")
-    return text
+        verdict = [Text("All of it happened; nothing was lost, nothing came twice.", "bold green")]
+    return Group(Text(), Columns(shown, padding=(0, 3)), *verdict)
