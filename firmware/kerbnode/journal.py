@@ -56,11 +56,13 @@ class Journal:
 
         With flash that answers nothing at all there is no log, and every record is refused.
         """
-        self.epoch = int.from_bytes(self._random(4), "big") or 1
+        epoch = int.from_bytes(self._random(4), "big") or 1
         try:
-            self._scan()
+            if not self._scan():
+                self._forget(epoch)
         except OSError:
             self.faults += 1
+            self._forget(epoch)  # half of what was read must give no number again
             return
         if self._reserved_to >= self.next:
             self._declare(self.next, self._reserved_to, m.GAP_POWER)
@@ -153,23 +155,27 @@ class Journal:
                 return False
         return True
 
-    def _scan(self) -> None:
-        """Learn all segments; where the newest can't be read, all go and the epoch stays new."""
-        fresh = self.epoch
+    def _scan(self) -> bool:
+        """Learn all segments; False, and all are gone, where there is no newest one to read."""
         names = self._flash.names()
         for name in [name for name in names if not name.startswith("s")]:
             self._flash.remove(name)  # a segment that a power cut kept from its name
         names = [name for name in names if name.startswith("s")]
         for name in names:
             self._index(name, newest=name == names[-1])
-        if not names or self._segments == [] or self._segments[-1].name != names[-1]:
-            for name in names:  # the unreadable one last: a power cut must not revive older ones
-                self._flash.remove(name)
-            self._segments = []
-            self.gaps = []
-            self.epoch = fresh
-            self.next = 1
-            self._reserved_to = 0
+        if self._segments and self._segments[-1].name == names[-1]:
+            return True
+        for name in self._flash.names():  # the newest last: a cut must not revive an older one
+            self._flash.remove(name)
+        return False
+
+    def _forget(self, epoch: int) -> None:
+        """An empty log."""
+        self.epoch = epoch
+        self.next = 1
+        self.gaps = []
+        self._reserved_to = 0
+        self._segments = []
 
     def _index(self, name: str, *, newest: bool) -> None:
         """Learn a segment's range; of the newest also the log's state, from its last block."""
