@@ -127,29 +127,42 @@ def test_epochs_rise_even_when_the_clock_does_not(path: Path) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("damage", ["header", "middle", "empty_then_text"])
-def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path, damage: str) -> None:
+@pytest.mark.parametrize("where", ["header", "start", "end", "all"])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(path: Path, where: str) -> None:
     store = Store.open(path)
     for number in range(1, 400):
         store.append([reading(number)], T0_MS)
     store.close()
-    text = bytearray(path.read_bytes())
-    if damage == "header":
-        text[:100] = random.Random(1).randbytes(100)
-    elif damage == "middle":
-        text[4096:] = random.Random(2).randbytes(len(text) - 4096)
-    else:
-        text[:] = b"not a database at all" * 300
+    text, chance = bytearray(path.read_bytes()), random.Random(1)
+    size = len(text)
+    parts = {"header": (0, 100), "start": (1024, size), "end": (size * 2 // 3, size)}
+    first, last = parts.get(where, (0, size))
+    text[first:last] = chance.randbytes(last - first)
     path.write_bytes(text)
     store = Store.open(path)
-    if damage == "middle":  # noticed in use, and by the next open, which looks at every page
-        with pytest.raises(StoreCorrupt, match="restart"):
-            stored(store)
-        store = reopened(store, path)
     assert store.quarantined == path.with_name(path.name + ".damaged-1")
     assert store.quarantined.exists()
     assert store.append([reading(1)], T0_MS).seq == 1
     assert reopened(store, path).quarantined is None
+
+
+def test_damage_met_in_use_is_named_and_mended_by_the_next_open(path: Path) -> None:
+    store = Store.open(path)
+    for number in range(1, 400):
+        store.append([reading(number)], T0_MS)
+    store.keep_within(T0_MS)
+    store.close()
+    text = bytearray(path.read_bytes())
+    leaves = [at for at in range(0, len(text), 1024) if text[at] == 0x0D]
+    page = leaves[len(leaves) // 2]
+    text[page : page + 1024] = bytes(1024)
+    path.write_bytes(text)
+    store = Store.open(path)
+    with pytest.raises(StoreCorrupt, match="restart"):
+        stored(store)
+    store = reopened(store, path)
+    assert store.quarantined is not None
+    store.close()
 
 
 def test_a_batch_that_cannot_be_read_is_declared_and_stops_nothing(path: Path) -> None:

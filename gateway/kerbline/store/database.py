@@ -98,7 +98,9 @@ def faults(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if primary in _DAMAGED:
+        # Python gives no code when a text is no UTF-8, and SQLite always gives one.
+        undecodable = isinstance(error, sqlite3.OperationalError) and not primary
+        if primary in _DAMAGED or undecodable:
             _suspect(path).touch()
             raise StoreCorrupt(f"{path} is damaged ({error}): restart to set it aside") from error
         if primary in _BLOCKED:
@@ -118,7 +120,7 @@ class Database:
         self._lock = lock
 
     @classmethod
-    def open(cls, path: Path) -> Database:
+    def open(cls, path: Path, *, set_aside: bool = False) -> Database:
         """Open or create; a damaged file is set aside whole and a new one begun.
 
         A street cabinet has nobody to ask: to refuse would stop lamps and lose what the nodes
@@ -128,6 +130,8 @@ class Database:
         lock = _locked(path)
         quarantined = None
         try:
+            if set_aside:
+                quarantined = _set_aside(path)
             try:
                 connection = _opened(path)
             except StoreCorrupt:

@@ -22,7 +22,7 @@ DEAR_KINDS = frozenset(["water_meter", "event"])  # thinned last: they bill, or 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """`max_bytes` of pages in use, exceeded by 256 commits at most; the delivered lives `keep_s`."""
+    """`max_bytes` of pages used, exceeded by 256 commits at most; rows delivered live `keep_s`."""
 
     max_bytes: int = 2_000_000_000
     keep_s: int = 30 * 86_400

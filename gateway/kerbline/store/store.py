@@ -9,11 +9,12 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import orjson
 
 from kerbline.model import Command, CommandResult, Entry, Reading
-from kerbline.store.database import Database, StoreError
+from kerbline.store.database import Database, StoreCorrupt, StoreError
 from kerbline.store.entries import Garbled, from_json, packed, to_json, unpacked
 from kerbline.store.holdings import Holdings, Span, spans
 from kerbline.store.ledger import CommandLedger
@@ -89,17 +90,27 @@ class Store:
         self._unsaved_latest: set[tuple[str, str]] = set()
 
     @classmethod
-    def open(cls, path: Path, policy: RetentionPolicy | None = None) -> Store:
+    def open(cls, path: Path, policy: RetentionPolicy | None = None) -> Self:
         """Open or create the store at `path`; raises StoreError with a remedy in its text.
 
         A damaged file is set aside and a new one begun: see `quarantined`.
         """
-        database = Database.open(path)
-        store = cls(database, policy or RetentionPolicy())
+        policy = policy or RetentionPolicy()
+        try:
+            return cls._loaded(Database.open(path), policy)
+        except StoreCorrupt:  # sound pages with nonsense in them
+            return cls._loaded(Database.open(path, set_aside=True), policy)
+
+    @classmethod
+    def _loaded(cls, database: Database, policy: RetentionPolicy) -> Self:
+        store = cls(database, policy)
         try:
             store._load()
+        except (ValueError, KeyError, TypeError) as error:
+            store.close()
+            raise StoreCorrupt(f"{database.path} holds nonsense: {error}") from error
         except StoreError:
-            database.close()
+            store.close()
             raise
         return store
 
