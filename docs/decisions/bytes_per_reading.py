@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kerbline.model import Key, Reading
 from kerbline.store import Store
+from kerbline.store.database import CHECKPOINT_PAGES, PAGE_BYTES
 from kerbline.store.entries import packed
 
 READINGS = 20_000
@@ -63,8 +64,9 @@ def by_store(path: Path, group: int) -> float:
 def by_rows(path: Path, group: int) -> float:
     """The same with a row and an index entry a reading, under the same settings."""
     sql = sqlite3.connect(path, isolation_level=None)
+    sql.execute(f"PRAGMA page_size={PAGE_BYTES}")
     sql.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF;")
-    sql.execute("PRAGMA wal_autocheckpoint=2000")
+    sql.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     sql.execute(
         "CREATE TABLE reading (id INTEGER PRIMARY KEY, source, epoch, number, body,"
         " UNIQUE (source, epoch, number))"

@@ -1,6 +1,7 @@
 """The documentation is held to the code: paths, names, commands and links that it gives exist."""
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -129,3 +130,71 @@ def test_every_page_is_reached_from_the_readme() -> None:
                     reached.add(each)
                     waiting.append(each)
     assert not set(PAGES) - reached
+
+
+def literals(path: Path) -> dict[str, int]:
+    """The whole numbers that a module gives names to, plain or as a product."""
+    found = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=int(value))):
+                found[name] = value
+    return found
+
+
+def test_bounds_in_the_walk_are_the_codes() -> None:
+    page = (ROOT / "docs" / "understand" / "walk.md").read_text(encoding="utf-8")
+    compared = 0
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) < 6 or not (named := NAMED.findall(cells[4])):
+            continue
+        told = [int(number.replace(",", "")) for number in re.findall(r"[\d,]*\d", cells[2])]
+        bounds = [literals(ROOT / file).get(name) for file, name in named]
+        for given, bound in zip(told, bounds, strict=False):
+            if bound is not None and f"{given} KiB" not in cells[2]:
+                assert given == bound, line
+                compared += 1
+    assert compared > 15
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """Every text that the gateway logs above debug: its file and its longest fixed part."""
+    for file in sorted((ROOT / "gateway").rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match call:
+                case ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Name(id="log" | "_log"), attr="info" | "warning" | "error"
+                    ),
+                    args=[ast.Constant(value=str(text)), *_],
+                ):
+                    yield file.name, max(re.split(r"%[.\d]*[a-z]", text), key=len).strip(" :;,")
+
+
+def test_every_log_line_is_explained() -> None:
+    page = (ROOT / "docs" / "operate" / "log.md").read_text(encoding="utf-8")
+    lines = list(logged())
+    assert len(lines) > 15
+    assert not [(file, text) for file, text in lines if text not in page]
+
+
+def test_every_fault_of_the_wire_is_explained() -> None:
+    page = (ROOT / "docs" / "operate" / "log.md").read_text(encoding="utf-8")
+    source = "".join(
+        file.read_text(encoding="utf-8")
+        for file in (ROOT / "protocol" / "kerbwire").glob("*.py")
+        if file.name not in ("node.py", "uplink.py")  # the node's own: it has no log
+    )
+    codes = set(re.findall(r'RemoteError\("(\w+)"', source)) | {"cobs", "long"}
+    assert not [code for code in sorted(codes) if f"`nodes.{code}`" not in page]
+
+
+def test_every_figure_of_the_report_is_defined() -> None:
+    page = (ROOT / "docs" / "start" / "demo.md").read_text(encoding="utf-8")
+    table = {name for row in re.findall(r"^\| (`.*?) \|", page, re.M) for name in row.split(", ")}
+    (line,) = re.findall(r"^```json\n(.*?)^```", page, re.M | re.S)
+    assert {f"`{name}`" for name in json.loads(line)} == table
+    witness = (ROOT / "gateway/kerbline/demo/witness.py").read_text(encoding="utf-8")
+    figures = set(re.findall(r'^            "(\w+)": ', witness, re.M))
+    assert figures <= set(json.loads(line))
