@@ -63,6 +63,7 @@ class PocketNode:
                 self.session.key_stored(now_ms())
             elif event[0] == "COMMAND":
                 self.commands.append(event[1:])
+                assert isinstance(event[1], int)
                 self.session.send_result(event[1], self.answer, 0)
         self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
         if not self.records:
