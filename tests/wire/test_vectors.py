@@ -3,7 +3,16 @@
 from kerbwire import cobs, frame
 from kerbwire import messages as m
 from kerbwire.gateway import GatewaySession
-from kerbwire.limits import DATAGRAM, STREAM
+from kerbwire.limits import (
+    DATAGRAM,
+    KEY_BYTES,
+    MAC_BYTES,
+    NODE_ID_BYTES,
+    NONCE_BYTES,
+    SCHEMA_HASH_BYTES,
+    STREAM,
+    VALUES,
+)
 from kerbwire.node import NodeSession
 from kerbwire.ranges import RangeSet
 from kerbwire.schema import SCHEMAS, by_hash, by_name
@@ -239,3 +248,17 @@ def test_nearest_number() -> None:
                 assert frame.nearest(number & 0xFF, 8, expected) == number
                 assert frame.nearest(number & 0xFFFF, 16, expected) == number
     assert frame.nearest(255, 8, 0) == -1
+
+
+def test_sizes_of_what_is_on_the_wire() -> None:
+    """NODE_ID_BYTES, KEY_BYTES, NONCE_BYTES, MAC_BYTES, SCHEMA_HASH_BYTES, VALUES."""
+    known = load("exchange")
+    given = known["given"]
+    assert len(bytes.fromhex(given["key"])) == KEY_BYTES
+    assert len(bytes.fromhex(given["node_nonce"])) == NONCE_BYTES
+    hello = bytes.fromhex(known["stream"][0]["frame"])
+    node_id = bytes.fromhex(given["node_id"])
+    assert len(node_id) <= NODE_ID_BYTES
+    assert len(hello) == 1 + 1 + (1 + len(node_id)) + 1 + (1 + NONCE_BYTES) + MAC_BYTES
+    for schema in SCHEMAS:
+        assert len(schema.hash) == SCHEMA_HASH_BYTES and len(schema.fields) <= VALUES
