@@ -3,6 +3,9 @@
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -198,3 +201,15 @@ def test_every_figure_of_the_report_is_defined() -> None:
     witness = (ROOT / "gateway/kerbline/demo/witness.py").read_text(encoding="utf-8")
     figures = set(re.findall(r'^            "(\w+)": ', witness, re.M))
     assert figures <= set(json.loads(line))
+
+
+def test_the_service_unit_is_sound_and_hardened(tmp_path: Path) -> None:
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("no systemd-analyze: sudo apt-get install systemd")
+    text = (ROOT / "docs" / "start" / "kerbline.service").read_text(encoding="utf-8")
+    unit = tmp_path / "kerbline.service"
+    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={sys.executable}", text, flags=re.M))
+    for check in (["verify", "--man=no"], ["security", "--offline=yes", "--threshold=20"]):
+        done = subprocess.run([program, *check, unit], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-400:] + done.stderr
