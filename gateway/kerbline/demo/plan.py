@@ -60,11 +60,12 @@ def plan(seconds: float, start_real_ms: int, lamps: int, boot_s: float) -> Plan:
 
     evening = start_real_ms // DAY_MS * DAY_MS - DAY_MS + EVENING_MS
     begins_fast = evening + round(1000 * fast_s)
+    fast_ms = real(stop_s) - real(fast_s)  # of rounded ends, or street time would turn back
     clock = StreetTable(
         (
             StreetRow(start_real_ms, evening, 1.0),
             StreetRow(real(fast_s), begins_fast, FAST),
-            StreetRow(real(stop_s), begins_fast + round(1000 * day_s * FAST), 1.0),
+            StreetRow(real(stop_s), begins_fast + round(fast_ms * FAST), 1.0),
         )
     )
     car = Car(clock.street_ms(real(car_s)), 0, round((lamps + 1) * SPACING_M / drive_s, 2), 1)
