@@ -77,5 +77,11 @@ def test_parallel_set_up_never_overlaps(tree: Path) -> None:
     assert [line.split()[-1] for line in lines] == ["begins", "ends"] * 2
 
 
-def test_bench_says_that_there_is_none(tree: Path) -> None:
+def test_bench_runs_every_benchmark_there_is(tree: Path) -> None:
+    makefile = (tree / "Makefile").read_text().split("\nbench-", 1)[0]
+    (tree / "Makefile").write_text(makefile)
     assert "no benchmark yet" in make(tree, "bench")
+    (tree / "Makefile").write_text(
+        makefile + "\n\nbench-one:\n\t@echo one\nbench-two:\n\t@echo two\n"
+    )
+    assert make(tree, "bench").split() == ["one", "two"]
