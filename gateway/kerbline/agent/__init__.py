@@ -76,7 +76,7 @@ async def run(config: Config) -> None:
                 tasks.create_task(poller.run())
                 tasks.create_task(_take_polls(poller, records, orders, loops))
             tasks.create_task(nodes.run())
-            tasks.create_task(orders.expire())
+            tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
             health.notify("READY=1")
     finally:

@@ -20,10 +20,12 @@ from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Answered
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store, StoreBlocked
+from kerbwire import messages as m
 
-EXPIRY_CHECK_S = 0.5
+RETRY_S = 0.5
 MAX_OPEN = 1_000  # commands of the city that wait for a node or its answer
 MAX_OWN = 1_000  # of our loops, under way; the oldest is forgotten, its lamp fades by itself
+NO_TIME = m.RESULT_NAMES[m.NO_TIME]
 OUTCOME_UNKNOWN = "outcome_unknown"  # delivered, then the gateway stopped before the answer
 
 log = logging.getLogger("kerbline.orders")
@@ -70,14 +72,12 @@ class Orders:
         while True:
             await self._submit(await sink.received(), sink, topics)
 
-    async def expire(self) -> None:
-        """Tell of what was not delivered in time; for ever."""
+    async def retry(self) -> None:
+        """Deliver what waits, or tell that it was not delivered in time; for ever."""
         while True:
-            await asyncio.sleep(EXPIRY_CHECK_S)
-            now_ms = self._clock.utc_ms()
+            await asyncio.sleep(RETRY_S)
             for command in [self._open[name] for name in self._waiting]:
-                if command.expires_at_ms <= now_ms:
-                    await self._settle(command, CommandState.EXPIRED, "expired")
+                await self._deliver(command)
 
     def issue(self, command: Command) -> None:
         """A loop's command: to its node now, or not at all."""
@@ -94,7 +94,11 @@ class Orders:
         own = self._own.pop(answer.command_id, None)
         if own is not None:
             self._log_own(own, state, answer.reason)
-        elif (command := self._open.get(answer.command_id)) is not None:
+        elif (command := self._open.get(answer.command_id)) is None:
+            return
+        elif answer.reason == NO_TIME:  # its session is young: the node will know the time soon
+            self._waiting.add(command.id)
+        else:
             await self._settle(command, state, answer.reason)
 
     async def joined(self, asset: str) -> None:
@@ -134,6 +138,8 @@ class Orders:
             await self._deliver(command)
 
     async def _deliver(self, command: Command) -> None:
+        if command.id not in self._waiting:  # delivered or settled while its turn came
+            return
         if command.expires_at_ms <= self._clock.utc_ms():
             await self._settle(command, CommandState.EXPIRED, "expired")
         elif self._nodes.send(command):
