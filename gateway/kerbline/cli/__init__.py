@@ -80,7 +80,7 @@ def run(context: click.Context, config: Path) -> int:
 
 @app.command()
 @click.option("--headless", is_flag=True, help="For a machine: no live view, a report at the end.")
-@click.option("--seconds", type=click.FloatRange(10, 3600), default=60, show_default=True)
+@click.option("--seconds", type=click.FloatRange(15, 3600), default=60, show_default=True)
 @click.option("--json", "report", type=_FILE, help="Write the report to this file, too.")
 @click.option("--broker", type=click.Choice(["nats", "mosquitto"]), default="nats")
 @click.option("--keep", type=_FILE, help="Keep all files of the run in this folder.")
