@@ -168,8 +168,9 @@ class GatewaySession(Engine):
         self._ask_at_ms: int | None = None
 
     def start(self, now: int) -> None:
-        """Say HELLO? on a point-to-point line: a node that has a session comes at once."""
-        self._ask_at_ms = now
+        """A point-to-point line opened: say HELLO?, unless there is a session that is heard."""
+        if self.channel is None or self._silent:
+            self._ask_at_ms = now
 
     def key_stored(self, now: int) -> None:
         """The keys of the last KEYS event are durable."""

@@ -271,6 +271,21 @@ def test_a_session_that_came_up_takes_the_question_back() -> None:
     assert len([event for event in pair.node_events if event[0] == "KEY"]) == 2
 
 
+def test_a_line_that_comes_back_costs_no_new_session() -> None:
+    """A host calls `start` whenever its line opens: a session that stands is not asked for again."""
+    pair = up_pair()
+    for wait, generation in ((1000, 1), (SILENCE_MS, 2)):
+        pair.up_line.cut = pair.down_line.cut = True
+        pair.run(wait)
+        pair.up_line.cut = pair.down_line.cut = False
+        pair.node.failed(pair.now)
+        pair.gateway.failed(pair.now)
+        pair.gateway.start(pair.now)
+        pair.make()
+        assert pair.run(90_000, pair.drained)
+        assert pair.node_key[0] == generation
+
+
 def test_silence_ms_is_down_and_the_next_frame_is_up() -> None:
     pair = up_pair()
     pair.node_events.clear()
