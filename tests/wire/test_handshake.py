@@ -272,7 +272,7 @@ def test_a_session_that_came_up_takes_the_question_back() -> None:
 
 
 def test_a_line_that_comes_back_costs_no_new_session() -> None:
-    """A host calls `start` whenever its line opens: a session that stands is not asked for again."""
+    """A host calls `start` whenever its line opens; a session that stands is kept."""
     pair = up_pair()
     for wait, generation in ((1000, 1), (SILENCE_MS, 2)):
         pair.up_line.cut = pair.down_line.cut = True
@@ -283,6 +283,7 @@ def test_a_line_that_comes_back_costs_no_new_session() -> None:
         pair.gateway.start(pair.now)
         pair.make()
         assert pair.run(90_000, pair.drained)
+        pair.run(1000)
         assert pair.node_key[0] == generation
 
 
