@@ -26,7 +26,7 @@ from kerbwire.limits import (
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff, RoundTrip
-from wire.pair import Pair, Random, drained, frames, up_pair
+from wire.pair import Pair, Random, drained, flipped, frames, up_pair
 
 _VALUES = (30, 245, 1000, 10, 12, 0)
 
@@ -478,6 +478,23 @@ def test_byte_by_byte_gives_the_same_events() -> None:
     assert [event[0] for event in events].count("RECORD") >= 3
     assert drained(single.gateway) == events
     assert whole.gateway.outgoing(whole.now + 50) == single.gateway.outgoing(single.now + 50)
+
+
+def test_noise_byte_by_byte_gives_the_same_events() -> None:
+    for seed in range(20):
+        whole, single = up_pair(seed), up_pair(seed)
+        random = Random(seed)
+        stream = b""
+        for _ in range(40):
+            sent = whole.up_line.written[random.below(len(whole.up_line.written))]
+            stream += flipped(sent, random.below(8 * len(sent))) if random.chance(50) else sent
+            stream += random.bytes(random.below(12)) + bytes(random.below(2))
+        for pair in (whole, single):
+            drained(pair.gateway)
+        whole.gateway.receive(stream, whole.now)
+        for at in range(len(stream)):
+            single.gateway.receive(stream[at : at + 1], single.now)
+        assert drained(whole.gateway) == drained(single.gateway)
 
 
 def test_a_bad_line_loses_and_doubles_nothing() -> None:
