@@ -131,6 +131,37 @@ def test_a_command_reaches_its_node_and_is_answered(tmp_path: Path) -> None:
     asyncio.run(commanded(tmp_path))
 
 
+class DeafNode(PocketNode):
+    """Hears nothing any more once it is `deaf`."""
+
+    deaf = False
+
+    def receive(self, data: bytes) -> None:
+        if not self.deaf:
+            super().receive(data)
+
+
+async def expired(folder: Path) -> None:
+    node = DeafNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        nodes, _ = made
+        await arrivals(nodes, of_kind(Joined))
+        soon_ms = Clock().utc_ms() + 60_000
+        assert nodes.send(Command("c0", "lamp-1", "release", {}, soon_ms, "mqtt"))
+        await arrivals(nodes, of_kind(Answered))
+        node.deaf = True  # now that it has nothing more to say
+        expires_ms = Clock().utc_ms() + 500
+        assert nodes.send(Command("c1", "lamp-1", "release", {}, expires_ms, "mqtt"))
+        taken = await arrivals(nodes, of_kind(Answered))  # though not a byte comes
+        assert taken[-1] == Answered("c1", "lamp-1", "expired")
+
+
+def test_a_command_that_nobody_answers_expires_in_time(tmp_path: Path) -> None:
+    asyncio.run(expired(tmp_path))
+
+
 async def line_lost(folder: Path) -> None:
     node = PocketNode("sl-1", KEY)
     server = await serve_tcp(node)

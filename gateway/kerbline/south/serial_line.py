@@ -42,6 +42,7 @@ async def _pump(link: NodeLink, port: Port) -> None:
             while data := link.outgoing():
                 port.write(data)
                 await link.settle()
+            await link.settle()  # time alone brings events too
             waiting = {reading, changing}
             await asyncio.wait(waiting, timeout=link.wait_s(), return_when=asyncio.FIRST_COMPLETED)
             if reading.done():

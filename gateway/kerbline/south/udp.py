@@ -116,6 +116,7 @@ class UdpNodes(asyncio.DatagramProtocol):
                 if address is not None and self._transport is not None:
                     self._transport.sendto(datagram, address)
                 await link.settle()
+            await link.settle()  # time alone brings events too
             try:
                 async with asyncio.timeout(link.wait_s()):
                     await link.changed.wait()
