@@ -1,4 +1,4 @@
-"""Finds what is carried beside the code: firmware, boards and the wire package for a node's path.
+"""Finds what is carried beside the code: firmware, boards, the wire's documents and its package.
 
 A checkout comes first (its files are the ones being edited), else what the wheel carries. It
 reads no file and knows nothing of what is in them.
@@ -27,6 +27,11 @@ def firmware() -> Path:
 def boards() -> Path:
     """One TOML a board."""
     return root() / "boards"
+
+
+def protocol() -> Path:
+    """What binds both ends: wire.md, messages.cddl, vectors/."""
+    return root() / "protocol"
 
 
 def wire() -> Path:

@@ -68,4 +68,6 @@ def test_wheel_carries_its_own(checkout: Path, tmp_path: Path) -> None:
         b.name for b in (ROOT / "boards").glob("*.toml")
     )
     assert (wire / "kerbwire" / "__init__.py").is_file()
+    assert (root / "protocol" / "wire.md").is_file()
+    assert list((root / "protocol" / "vectors").glob("*.json"))
     assert site in wire.parents or site == wire
