@@ -62,6 +62,8 @@ class _Client(aiomqtt.Client):
     This reaches into the library, which offers no other way; the tests that kill brokers watch it.
     """
 
+    gone = False  # the library forgets a loss between CONNACK and the end of __aenter__
+
     def _on_disconnect(
         self,
         client: paho.Client,
@@ -71,11 +73,13 @@ class _Client(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         """Closed instead of accepted: say so now, where the library lets the time run out."""
+        self.gone = True
         if self._connected.cancelled():
             return  # whoever waited has gone; the library would trip over it
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttCodeError(reason_code, "closed"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        _noticed(self._disconnected)
 
     def _on_socket_register_write(
         self, client: paho.Client, userdata: object, sock: PahoSocket
@@ -103,9 +107,8 @@ class _Client(aiomqtt.Client):
         self.timeout = CLOSE_TIMEOUT_S
         with contextlib.suppress(aiomqtt.MqttError):
             await self.__aexit__(None, None, None)
-        for outcome in (self._connected, self._disconnected):
-            if outcome.done() and not outcome.cancelled():
-                outcome.exception()
+        _noticed(self._connected)
+        _noticed(self._disconnected)
 
 
 class MqttPort:
@@ -199,6 +202,8 @@ class MqttPort:
         client = self._new_client(version)
         try:
             await client.__aenter__()
+            if client.gone:
+                raise aiomqtt.MqttError("closed at once")
         except (aiomqtt.MqttError, asyncio.CancelledError):
             await client.let_go()
             raise
@@ -256,10 +261,10 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
     )
 
 
-def _noticed(call: asyncio.Future[T]) -> None:
-    """Look at the outcome, or the loop would complain of one that lost the race to `lost`."""
-    if not call.cancelled():
-        call.exception()
+def _noticed(outcome: asyncio.Future[T]) -> None:
+    """Look at a failure, or the loop complains when it is dropped."""
+    if outcome.done() and not outcome.cancelled():
+        outcome.exception()
 
 
 def _code(error: aiomqtt.MqttCodeError) -> int | None:
