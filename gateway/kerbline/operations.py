@@ -36,6 +36,6 @@ OPERATIONS: Mapping[str, Operation] = {
         },
     ),
     "release": Operation(_LAMPS, {}),
-    "identify": Operation(_NODES, {"seconds": Argument(1, 600, default=30)}),
+    "identify": Operation(_LAMPS, {"seconds": Argument(1, 600, default=30)}),
     "reboot": Operation(_NODES, {}),
 }

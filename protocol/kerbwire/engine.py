@@ -57,6 +57,11 @@ class Engine:
         """The next event, or None."""
         return self._events.pop(0) if self._events else None
 
+    @property
+    def waiting(self) -> int:
+        """Events that the host has not taken yet: it should not feed what it can't digest."""
+        return len(self._events)
+
     def outgoing(self, now: int) -> bytes:
         """What to write now: all bytes of a stream, or one datagram; b"" when there is nothing."""
         self._watch(now)

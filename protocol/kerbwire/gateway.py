@@ -182,6 +182,11 @@ class GatewaySession(Engine):
         return self.channel is not None
 
     @property
+    def kept(self) -> RangeSet:
+        """The record numbers that are durable here, of the log that the last INFO named."""
+        return self._intake.kept
+
+    @property
     def info(self) -> "m.Info | None":
         """What the node said of itself at the start of this session."""
         return self._intake.info

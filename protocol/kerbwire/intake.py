@@ -209,6 +209,8 @@ class Intake:
 
     def pull(self, channel: Channel, now: int) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None."""
+        if now >= self._poll_ms and self._offers(now):  # a command before it would meet NO_TIME
+            return self._polled(channel, now)
         for order in self._orders[:UNACKED_FRAMES]:
             if now >= order.due_ms:
                 order.tries += 1
@@ -222,8 +224,7 @@ class Intake:
             self._need_keyframe = False
             return m.CLASS_CONTROL, cbor.encode([m.NEED_KEYFRAME])
         if now >= self._poll_ms:
-            self._poll_ms = _NEVER
-            return m.CLASS_CONTROL, self._poll(channel, now)
+            return self._polled(channel, now)
         return None
 
     def expiry(self) -> "int | None":
@@ -247,13 +248,18 @@ class Intake:
         self._recent = [n for n in self._recent if n != number][1 - SPANS_IN_POLL :] + [number]
         self._poll_ms = min(self._poll_ms, now + ACK_DELAY_MS)
 
-    def _poll(self, channel: Channel, now: int) -> bytes:
+    def _offers(self, now: int) -> bool:
+        """Is a time offer due with the next POLL?"""
+        return self._utc_offset_ms is not None and now >= self._offer_ms
+
+    def _polled(self, channel: Channel, now: int) -> "tuple[int, bytes]":
+        self._poll_ms = _NEVER
         seen = self.seen.cumulative
         items: list[int | bytes] = [m.POLL, seen, seen - self.kept.cumulative, CREDIT]
         items += acks.encode_spans(self.seen, self._recent)
         items += acks.encode_spans(self.kept, self._recent)
-        if self._utc_offset_ms is not None and now >= self._offer_ms:
+        if self._utc_offset_ms is not None and self._offers(now):
             self._offer_ms = now + OFFER_MS
             utc_ms = now + self._utc_offset_ms
             items += [channel.top & 0xFFFF, now - self._top_ms, utc_ms, self._utc_uncertainty_ms]
-        return cbor.encode(items)
+        return m.CLASS_CONTROL, cbor.encode(items)

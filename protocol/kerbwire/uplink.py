@@ -11,6 +11,7 @@ from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
     COMMAND_ARGS,
+    DEFERRED_COMMANDS,
     IDLE_MS,
     LOST_IN_ROW,
     TRIES,
@@ -139,6 +140,8 @@ class Uplink:
 
     def send_result(self, command_id: int, code: int, value: int) -> None:
         """What became of a command; it needs no window."""
+        if len(self._results) == DEFERRED_COMMANDS:
+            self._results.pop(0)  # its command comes again, and is answered again
         self._results.append(cbor.encode([m.RESULT, command_id, code, value]))
 
     def _take(self, slot: _Slot, now: int) -> None:

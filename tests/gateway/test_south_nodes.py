@@ -237,6 +237,22 @@ def test_strangers_and_noise_are_counted_and_go_nowhere(tmp_path: Path) -> None:
     asyncio.run(strangers(tmp_path))
 
 
+async def lost_store(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    node.session.info.first_rseq = 5  # 1 to 4 were kept by a store that is gone
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    config = config_for(folder, f"socket://127.0.0.1:{port}")
+    async with server, serving(folder, config) as (nodes, _):
+        taken = await arrivals(nodes, of_kind(Gap))
+    gap = next(one for one in taken if isinstance(one, Gap))
+    assert (gap.epoch, gap.first, gap.last, gap.reason) == (7, 1, 4, "store_lost")
+
+
+def test_what_went_with_a_store_is_declared(tmp_path: Path) -> None:
+    asyncio.run(lost_store(tmp_path))
+
+
 async def lost_log(folder: Path) -> None:
     config = config_for(folder, "socket://127.0.0.1:1")
     for epoch in (7, 8):

@@ -40,6 +40,14 @@ def test_a_command_and_its_result() -> None:
     assert len(_commands(pair)) == 1  # answered: not sent again
 
 
+def test_a_command_that_waits_for_the_session_comes_after_the_time() -> None:
+    pair = Pair()
+    pair.gateway.send_command(5, _LATER_S, m.OP_RELEASE, ())
+    pair.run(5000, lambda: bool(_commands(pair)))
+    kinds = [event[0] for event in pair.node_events]
+    assert kinds.index("TIME") < kinds.index("COMMAND")
+
+
 def test_a_command_without_a_result_is_sent_again_then_backed_off() -> None:
     pair = up_pair()
     pair.gateway.send_command(5, _LATER_S, m.OP_RELEASE, ())

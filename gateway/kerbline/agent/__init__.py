@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerbline import health
+from kerbline.agent import upkeep
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
@@ -59,6 +60,7 @@ async def run(config: Config) -> None:
     loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
     orders = Orders(kinds, store, group, nodes, loops, clock)
+    earlier, _ = store.held(config.gateway.id)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     records = Records(config.gateway.id, epoch, group, outboxes, nodes, clock)
 
@@ -66,6 +68,7 @@ async def run(config: Config) -> None:
     confirming = asyncio.create_task(records.confirm())
     try:
         await orders.resume(outboxes)
+        await records.resume(earlier)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(committing))
             for sink in sinks:
@@ -78,6 +81,7 @@ async def run(config: Config) -> None:
             tasks.create_task(nodes.run())
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
+            tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:
         health.notify("STOPPING=1")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
 from kerbline.control.leak import Finding
-from kerbline.model import Entry, Key, Reading
+from kerbline.model import Entry, Gap, Key, Reading
 from kerbline.north.outbox import Outbox
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit
@@ -41,6 +41,16 @@ class Records:
         for sink in self._sinks:
             sink.offer(entry)
         await self._group.put(entry)
+
+    async def resume(self, earlier: int | None) -> None:
+        """Our own numbers of an earlier run that never became durable are a gap."""
+        if earlier is not None:
+            now_ms = self._clock.utc_ms()
+            await self.take(Gap(self._gateway, earlier, 1, None, "restart", now_ms))
+
+    def now_ms(self) -> int:
+        """Street time, ms since 1970: what our own findings are dated by."""
+        return self._clock.street_ms(self._clock.utc_ms())
 
     async def found(self, finding: Finding) -> None:
         """An alarm of ours begins or ends."""

@@ -87,8 +87,8 @@ class Mqtt:
     prefix: Annotated[
         str,
         Matching(
-            r"[A-Za-z0-9_-]{1,32}(/[A-Za-z0-9_-]{1,32}){0,3}",
-            "up to 4 levels of letters, digits, - and _, parted by /",
+            r"[A-Za-z0-9_-]{1,32}(/[A-Za-z0-9_-]{1,32}){0,2}",
+            "up to 3 levels of letters, digits, - and _, parted by /",
         ),
     ] = "kerbline"
     username: str = ""

@@ -206,6 +206,8 @@ class Count:
         self.stored_changed = {
             key for key, content in stored if made.records.get(key, content) != content
         }
+        # The gateway declares gaps of its own numbers too; those are not of nodes.
+        self.gaps = {gap for gap in published.gaps if gap[0] in self.worlds}
         self.faults: list[str] = []
 
     def figures(self) -> dict[str, Any]:
@@ -230,7 +232,7 @@ class Count:
             "readings_made": len(made),
             "readings_stored": len(stored),
             "readings_published": len(of_nodes),
-            "declared_gaps": len(published.gaps),
+            "declared_gaps": len(self.gaps),
             "lost": len(lost),
             "doubled": len(doubled),
             "redelivered": sum(published.raw[key] - 1 for key in of_nodes),
@@ -254,13 +256,13 @@ class Count:
         """Did the gateway say of this number that it will never come?"""
         return any(
             (source, epoch) == key[:2] and first <= key[2] and (last is None or key[2] <= last)
-            for source, epoch, first, last in self.published.gaps
+            for source, epoch, first, last in self.gaps
         )
 
     def check_gaps(self) -> None:
         """A power cut may cost a node 64 numbers; anything beyond is a fault."""
         numbers: dict[str, set[tuple[int, int]]] = {}
-        for source, epoch, first, last in self.published.gaps:
+        for source, epoch, first, last in self.gaps:
             if last is None or last - first >= CUT_NUMBERS:
                 self.faults.append(f"gap of {source} too wide: {first}..{last}")
             else:

@@ -69,6 +69,7 @@ async def start(
             stderr=output,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
+            umask=0o077,  # a node under MicroPython can't make its key file private itself
             preexec_fn=die_with_parent,
         )
     return Child(process)

@@ -26,6 +26,7 @@ from kerbwire.ranges import RangeSet
 from kerbwire.schema import by_hash
 
 UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
+MAX_WAITING = 512  # events of one node; a line stops being read long before
 KEY_RETRY_S = 2.0  # after the disk refused a key
 
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
@@ -78,7 +79,13 @@ class NodeLink:
         self.changed.set()
 
     def receive(self, data: bytes) -> bool:
-        """Bytes or a datagram came; True if something in it was authentic."""
+        """Bytes or a datagram came; True if something in it was authentic.
+
+        While the agent takes no more, datagrams are dropped: the node sends again what is not kept.
+        """
+        if self.session.waiting >= MAX_WAITING:
+            self._counters.count("nodes.flood")
+            return False
         return self.session.receive(data, self._clock.monotonic_ms())
 
     def outgoing(self) -> bytes:
@@ -177,8 +184,18 @@ class NodeLink:
             log.warning("node %s: its log was lost and begins anew", self.node.id)
             # Open-ended; the store leaves out what it holds of it.
             await self._arrive(Gap(self.node.id, lost, 1, None, "log_lost", self._clock.utc_ms()))
+        await self._mind_the_past(info)
         await self._heard(info.boot_id, info.uptime_s)
         await self._arrive(Joined(self.node.id, self.node.asset))
+
+    async def _mind_the_past(self, info: m.Info) -> None:
+        """Declare what the node deleted because a store that is gone had said "kept"."""
+        first = self.session.kept.cumulative + 1
+        if info.first_rseq > first:
+            last = info.first_rseq - 1
+            log.warning("node %s: records %d to %d went with a store", self.node.id, first, last)
+            now_ms = self._clock.utc_ms()
+            await self._arrive(Gap(self.node.id, info.epoch, first, last, "store_lost", now_ms))
 
     async def _record(
         self, kind: int, key: Key, boot_id: int, uptime_s: int, values: tuple[int, ...]

@@ -25,7 +25,7 @@ class RetentionPolicy:
     """`max_bytes` of pages used, exceeded by 256 commits at most; rows delivered live `keep_s`."""
 
     max_bytes: int = 2_000_000_000
-    keep_s: int = 30 * 86_400
+    keep_s: int = 90 * 86_400
 
     @property
     def target_bytes(self) -> int:

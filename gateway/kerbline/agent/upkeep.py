@@ -1,0 +1,40 @@
+"""Says aloud how the store is: set aside at the start, refused by the disk, thinned by its cap."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from kerbline.agent.records import Records
+from kerbline.control.leak import Finding
+from kerbline.model import Severity
+from kerbline.store import GroupCommit, Store
+
+LOOK_S = 2.0
+
+log = logging.getLogger("kerbline.store")
+
+
+async def watch(gateway: str, store: Store, group: GroupCommit, records: Records) -> None:
+    """Log every change; a store that was set aside is an alarm of the gateway itself; for ever."""
+    if store.quarantined is not None:
+        log.error(
+            "the store was damaged and is set aside as %s; a new one begins", store.quarantined
+        )
+        evidence = {"set_aside": store.quarantined.name}
+        await records.found(
+            Finding(gateway, "store_lost", True, Severity.CRITICAL, records.now_ms(), evidence)
+        )
+    blocked = ""
+    thinned = store.thinned
+    while True:
+        if group.blocked != blocked:
+            blocked = group.blocked
+            if blocked:
+                log.error("nothing can be stored, so nothing is acknowledged: %s", blocked)
+            else:
+                log.warning("the store takes readings again")
+        if store.thinned != thinned:
+            log.error("the store is full: %d readings given up", store.thinned - thinned)
+            thinned = store.thinned
+        await asyncio.sleep(LOOK_S)
