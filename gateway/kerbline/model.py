@@ -72,6 +72,30 @@ class Alarm:
     evidence: Mapping[str, Value] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule found: an alarm that has no key yet."""
+
+    asset: str
+    rule: str
+    active: bool
+    severity: Severity
+    observed_at_ms: int  # street time
+    evidence: Mapping[str, Value] = field(default_factory=dict)
+
+    def alarm(self, key: Key) -> Alarm:
+        """The alarm under the number `key`."""
+        return Alarm(
+            key,
+            self.asset,
+            self.rule,
+            self.active,
+            self.severity,
+            self.observed_at_ms,
+            self.evidence,
+        )
+
+
 Entry = Reading | Gap | Alarm  # whatever the durable log keeps
 
 

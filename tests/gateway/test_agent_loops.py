@@ -8,7 +8,7 @@ from pathlib import Path
 from kerbline.agent.loops import Loops, remembered
 from kerbline.clock import ManualClock
 from kerbline.control import leak, program
-from kerbline.model import Key, Reading
+from kerbline.model import Finding, Key, Reading
 from kerbline.store import GroupCommit, GroupPolicy, Store
 
 START_MS = 1_790_000_000_000
@@ -23,14 +23,14 @@ def read(hour: float, volume_l: int) -> Reading:
     )
 
 
-async def watch(path: Path, hours: range) -> list[leak.Finding]:
+async def watch(path: Path, hours: range) -> list[Finding]:
     """One life of a gateway: reads of these hours, stored and then stopped in order."""
     store = Store.open(path)
     clock = ManualClock(START_MS)
     group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
     plan = program.Plan(leaks={"meter-1": leak.Rule("meter-1", 6.0)})
     loops = Loops(plan, clock, remembered(store), group)
-    findings: list[leak.Finding] = []
+    findings: list[Finding] = []
     for quarter in range(hours.start * 4, hours.stop * 4):
         reading = read(quarter / 4, 1_000 + 5 * quarter)
         findings += loops.consider(reading).findings

@@ -5,7 +5,7 @@ import pytest
 from kerbline.control import arbitration, dimming, leak, program
 from kerbline.control.arbitration import Claims
 from kerbline.control.moment import Moment
-from kerbline.model import Command, Key, Reading
+from kerbline.model import Command, Finding, Key, Reading
 
 NOW = Moment(10**12, 0)
 LATER = Moment(10**12 + 8000, 8000)
@@ -47,7 +47,7 @@ def test_the_program_keeps_its_hands_off_what_an_operator_holds() -> None:
 def test_the_program_finds_a_leak_and_numbers_nothing() -> None:
     plan = program.Plan(leaks={"meter-1": leak.Rule("meter-1", continuous_flow_h=1)})
     state = program.State()
-    found: list[leak.Finding] = []
+    found: list[Finding] = []
     for n in range(10):
         values = {"volume_l": 5 * n}
         read = Reading(Key("w", 1, n), "meter-1", "water_meter", n * 900_000, 0, values)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable
 
 from kerbline.control import leak
-from kerbline.model import Key, Reading
+from kerbline.model import Finding, Key, Reading
 
 MINUTE_MS = 60_000
 RULES = {"meter-2": leak.Rule("meter-2", continuous_flow_h=6)}
@@ -16,9 +16,9 @@ def reading(at_ms: int, litres: int, meter: str = "meter-2") -> Reading:
     return Reading(Key("wm", 1, at_ms), meter, "water_meter", at_ms, 100, values)
 
 
-def run(readings: Iterable[Reading], state: leak.State | None = None) -> list[leak.Finding]:
+def run(readings: Iterable[Reading], state: leak.State | None = None) -> list[Finding]:
     state = {} if state is None else state
-    found: list[leak.Finding] = []
+    found: list[Finding] = []
     for one in readings:
         state, findings = leak.step(RULES, state, [one])
         found += findings
@@ -110,7 +110,7 @@ def test_an_alarm_stands_through_blindness() -> None:
 
 def test_the_state_goes_through_json_at_any_read() -> None:
     state: leak.State = {}
-    found: list[leak.Finding] = []
+    found: list[Finding] = []
     for one in flow(12, 20):
         state = leak.restored(json.loads(json.dumps(leak.saved(state))))
         state, findings = leak.step(RULES, state, [one])

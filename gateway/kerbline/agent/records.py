@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
-from kerbline.control.leak import Finding
-from kerbline.model import Entry, Gap, Key, Reading
+from kerbline.model import Entry, Finding, Gap, Key, Reading
 from kerbline.north.outbox import Outbox
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit

@@ -6,8 +6,7 @@ import asyncio
 import logging
 
 from kerbline.agent.records import Records
-from kerbline.control.leak import Finding
-from kerbline.model import Severity
+from kerbline.model import Finding, Severity
 from kerbline.store import GroupCommit, Store
 
 LOOK_S = 2.0

@@ -8,9 +8,9 @@ and starts the rule anew. Only water seen at rest clears an alarm.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
 
-from kerbline.model import Alarm, Key, Reading, Severity, Value
+from kerbline.model import Finding, Reading, Severity
 
 RULE = "continuous_flow"
 VERSION = 1
@@ -47,30 +47,6 @@ class Flow:
     before_lph: int = -1  # in the half before
     alarmed_ms: int = -1  # the alarm is up since; -1 when it is not
     run_reads: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """An alarm that has no key yet: the agent numbers it."""
-
-    asset: str
-    rule: str
-    active: bool
-    severity: Severity
-    observed_at_ms: int  # street time
-    evidence: Mapping[str, Value] = field(default_factory=dict)
-
-    def alarm(self, key: Key) -> Alarm:
-        """The alarm under the number `key`."""
-        return Alarm(
-            key,
-            self.asset,
-            self.rule,
-            self.active,
-            self.severity,
-            self.observed_at_ms,
-            self.evidence,
-        )
 
 
 State = Mapping[str, Flow]  # by meter

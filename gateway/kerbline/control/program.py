@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from kerbline.control import arbitration, dimming, leak
 from kerbline.control.moment import Moment
-from kerbline.model import Command, Reading
+from kerbline.model import Command, Finding, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Decided:
     """What is to be done now."""
 
     commands: tuple[Command, ...] = ()
-    findings: tuple[leak.Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def step(
