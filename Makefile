@@ -68,8 +68,8 @@ BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_
 bench: .venv/.all $(BENCHES) ## the benchmarks
 	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
 
-bench-wire: .venv/.all
-	@$(PY) -m tools.bench_wire
+bench-wire: .venv/.all ## each target of the wire beside its measured figure; ARGS="gateway"
+	@$(PY) -m tools.bench_wire $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and everything that was built

@@ -1,164 +1,45 @@
-"""Bytes on the UART of each report, beside flat JSON, and frames a second beside bare AES-CCM.
+"""Prints each target of the wire beside its measured figure; exits 1 where one is missed.
 
-.venv/bin/python -m tools.bench_wire
+.venv/bin/python -m tools.bench_wire [NAME ...]     (names: of tests/budgets/bench_NAME.py)
+
+Each tests/budgets/bench_NAME.py has `figures() -> list[Figure]` and a docstring that heads them.
 """
 
-import json
-import math
-import random
+import importlib
+import sys
 import time
-from collections.abc import Iterator
 
-from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-
-from kerbwire import cobs
-from kerbwire import messages as m
-from kerbwire.gateway import GatewaySession
-from kerbwire.limits import STREAM
-from kerbwire.node import NodeSession
-from kerbwire.ranges import RangeSet
-from kerbwire.schema import SCHEMAS, Schema
-
-REPORTS = 96 * 7  # a week, one every 15 minutes
-PERIOD_S = 900
-TARGETS = {"streetlight": 23, "air_quality": 28}  # bytes of one live report, all in
-
-Values = tuple[int, ...]
+from tools.figures import Figure, shown
+from tools.trees import ROOT
 
 
-def streetlight(rng: random.Random) -> Iterator[Values]:
-    """Dimmed nights with traffic, dark days."""
-    energy, hours = 120_000, 4000
-    for quarter in range(REPORTS):
-        night = quarter % 96 < 26 or quarter % 96 > 72
-        level = rng.choice((30, 30, 30, 60, 100)) if night else 0
-        power = level * 6 + rng.randrange(-3, 4) if level else 4
-        energy += power * PERIOD_S // 36_000
-        hours += night and quarter % 4 == 0
-        yield level, power, energy, hours, 12 + round(5 * math.sin(quarter / 15)), 0
+def names() -> list[str]:
+    """Of every bench file."""
+    files = sorted((ROOT / "tests" / "budgets").glob("bench_*.py"))
+    return [file.stem.removeprefix("bench_") for file in files]
 
 
-def water_meter(rng: random.Random) -> Iterator[Values]:
-    volume = 1_234_567
-    for quarter in range(REPORTS):
-        flow = rng.choice((0, 0, 0, 12, 90, 600)) if 24 < quarter % 96 < 92 else 0
-        volume += flow * PERIOD_S // 3600
-        yield volume, flow, 3, 3600 - quarter // 200, 0
+def measured(name: str) -> list[Figure]:
+    """Runs one bench file and prints its figures."""
+    started = time.monotonic()
+    module = importlib.import_module(f"tests.budgets.bench_{name}")
+    figures = [Figure(*figure) for figure in module.figures()]
+    heading = (module.__doc__ or name).strip().splitlines()[0]
+    print(f"{heading}  ({time.monotonic() - started:.1f} s)")
+    print(*map(shown, figures), sep="\n", flush=True)
+    return figures
 
 
-def air_quality(rng: random.Random) -> Iterator[Values]:
-    dust, carbon, pressure = 80.0, 450.0, 10_132.0
-    for quarter in range(REPORTS):
-        dust = max(10, dust + rng.gauss(0, 4))
-        carbon = max(400, carbon + rng.gauss(0, 8))
-        pressure += rng.gauss(0, 1)
-        warm = 120 + round(60 * math.sin(quarter / 15)) + rng.randrange(-2, 3)
-        fine = round(dust)
-        yield (
-            *(
-                round(fine * 0.7),
-                fine,
-                round(fine * 1.4),
-                round(carbon),
-                150 + rng.randrange(-9, 10),
-            ),
-            *(warm, 600 - warm + rng.randrange(-4, 5), round(pressure), 0),
-        )
-
-
-def connected(schema: Schema) -> tuple[NodeSession, GatewaySession]:
-    """Both ends, with a session up."""
-    info = m.Info(schema.hash, 1, 1, 1)
-    info.period_s = PERIOD_S
-    rng = random.Random(1).randbytes
-    node = NodeSession(b"sl-0001", 0, bytes(16), info, rng, STREAM)
-    keys = (0, bytes(16), None)
-    gateway = GatewaySession(b"sl-0001", keys, None, RangeSet(), rng, STREAM, None)
-    node.start(0)
-    for _ in range(2):
-        gateway.receive(node.outgoing(0), 0)
-        gateway.key_stored(0)
-        node.receive(gateway.outgoing(0), 0)
-        node.key_stored(0)
-    assert node.up and gateway.up
-    return node, gateway
-
-
-def measure(schema: Schema, rows: list[Values]) -> tuple[float, float, float]:
-    """Bytes a live report, a backfilled one and the POLL that answers the live one."""
-    node, gateway = connected(schema)
-    live = polls = now = 0
-    for rseq, values in enumerate(rows, 1):
-        now += PERIOD_S * 1000
-        node.outgoing(now), gateway.outgoing(now)
-        node.send_report((rseq, 1, rseq * PERIOD_S, values), now)
-        data = node.outgoing(now)
-        live += len(data)
-        gateway.receive(data, now)
-        gateway.keep(1, rseq, rseq)
-        answer = gateway.outgoing(now)
-        polls += len(answer)
-        node.receive(answer, now)
-        if not node.up:
-            node, gateway = connected(schema)
-    node, gateway = connected(schema)
-    backfill = 0
-    for rseq, values in enumerate(rows, 1):
-        node.send_backfill((rseq, 1, rseq * PERIOD_S, values), 0)
-        data = node.outgoing(0)
-        backfill += len(data)
-        gateway.receive(data, 0)
-        node.receive(gateway.outgoing(10), 10)
-    return live / len(rows), backfill / len(rows), polls / len(rows)
-
-
-def flat_json(schema: Schema, rows: list[Values]) -> float:
-    """Bytes of the same records as people write them, without any transport or security."""
-    total = 0
-    for row in rows:
-        values = {f.name: v / 10**f.scale for f, v in zip(schema.fields, row, strict=True)}
-        total += len(json.dumps({"t": 1790000000} | values, separators=(",", ":")))
-    return total / len(rows)
-
-
-def opens_per_second(rows: list[Values]) -> tuple[float, float]:
-    """Frames a second: a gateway that takes reports whole, and bare AES-CCM of the same size."""
-    node, gateway = connected(SCHEMAS[0])
-    frames = []
-    for rseq, values in enumerate(rows * 8, 1):
-        node.send_backfill((rseq, 1, rseq, values), 0)
-        frames.append(node.outgoing(0))
-        node.failed(0)
-    started = time.perf_counter()
-    for frame in frames:
-        gateway.receive(frame, 0)
-        while gateway.next_event():
-            pass
-    ours = len(frames) / (time.perf_counter() - started)
-    cipher = AESCCM(bytes(16), tag_length=8)
-    body = frames[0][5:]
-    started = time.perf_counter()
-    for _ in frames:
-        cipher.encrypt(bytes(13), body, bytes(20))
-        cobs.encode(body)
-    return ours, len(frames) / (time.perf_counter() - started)
-
-
-def main() -> None:
-    print("bytes on the UART, one report     live  target  backfilled  its POLL  flat JSON")
-    streams = (streetlight, water_meter, air_quality)
-    for schema, stream in zip(SCHEMAS, streams, strict=True):
-        rows = list(stream(random.Random(7)))
-        live, backfill, poll = measure(schema, rows)
-        target = TARGETS.get(schema.name, "-")
-        plain = flat_json(schema, rows)
-        print(
-            f"  {schema.name:28} {live:8.1f} {target:>7} {backfill:11.1f} {poll:9.1f} {plain:10.1f}"
-        )
-    ours, bare = opens_per_second(list(streetlight(random.Random(7))))
-    print(f"one core takes {ours:,.0f} reports a second whole; bare CCM and COBS do {bare:,.0f}")
-    print(f"  ratio {bare / ours:.1f}")
+def main() -> int:
+    wanted = sys.argv[1:] or names()
+    figures = [figure for name in wanted for figure in measured(name)]
+    missed = [figure.name for figure in figures if figure.met is False]
+    asked = [figure for figure in figures if figure.met is not None]
+    print(f"{len(asked) - len(missed)} of {len(asked)} targets met")
+    for name in missed:
+        print(f"  missed: {name}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
