@@ -33,6 +33,11 @@ help: ## this list
 	@tools/setup.sh debian
 	@touch $@
 
+# Made where this machine reaches Debian's mirror and runs i386; tried again next time if not.
+build/micropython32: .venv/.made tools/runtime32.py
+	@$(PY) -m tools.runtime32
+	@if [ -d $@ ]; then touch $@; fi
+
 build/stubs/.made: .venv/.all tools/device_stubs.sh
 	@tools/device_stubs.sh
 	@touch $@
@@ -47,11 +52,11 @@ demo: .venv/.demo ## a street, a broker and the gateway, live; ARGS="--headless 
 	@$(PY) -m kerbline demo $(ARGS)
 
 .PHONY: test
-test: .venv/.all .venv/.debian ## every test, on CPython and on MicroPython; ARGS go to pytest
+test: .venv/.all .venv/.debian build/micropython32 ## every test, on CPython and on MicroPython; ARGS go to pytest
 	@$(PY) -m tools.run_tests $(ARGS)
 
 .PHONY: nightly
-nightly: .venv/.all .venv/.debian ## every test, those that take minutes too
+nightly: .venv/.all .venv/.debian build/micropython32 ## every test, those that take minutes too
 	@KERBLINE_NIGHTLY=1 $(PY) -m tools.run_tests --nightly $(ARGS)
 
 .PHONY: check
@@ -68,7 +73,7 @@ BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_
 bench: .venv/.all $(BENCHES) ## the benchmarks
 	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
 
-bench-wire: .venv/.all ## each target of the wire beside its measured figure; ARGS="gateway"
+bench-wire: .venv/.all build/micropython32 ## each target of the wire beside its measured figure; ARGS="gateway"
 	@$(PY) -m tools.bench_wire $(ARGS)
 
 .PHONY: clean

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tools import runtime32
+
 settings.register_profile(
     "daily",
     deadline=None,
@@ -33,6 +35,14 @@ def _program(name: str, remedy: str) -> Path:
 def micropython() -> Path:
     """The MicroPython Unix port."""
     return _program("micropython", "its package has wheels for x86-64 Linux alone")
+
+
+@pytest.fixture(scope="session")
+def micropython32() -> Path:
+    """A MicroPython whose pointers are as wide as an ESP32's: heap figures count on it alone."""
+    if not runtime32.PROGRAM.exists():
+        pytest.skip("no 32-bit MicroPython: `make build/micropython32` says why")
+    return runtime32.PROGRAM
 
 
 @pytest.fixture(scope="session")
