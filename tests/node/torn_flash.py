@@ -12,8 +12,8 @@ class TornFlash:
     """The contract of kerbnode.flash.Flash, with faults: `cut_at` counts down over all writes."""
 
     def __init__(self) -> None:
-        self.files = {}
-        self.cut_at = None
+        self.files: dict[str, bytes] = {}
+        self.cut_at: int | None = None
         self.tear = HALF
         self.full = False
         self.dead = False
