@@ -46,7 +46,8 @@ def test_the_cddl_has_every_message_and_no_other() -> None:
     sessions = {m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.INFO}
     records = {m.REPORT, m.EVENT, m.GAP}
     exchange = {m.POLL, m.COMMAND, m.RESULT, m.IDLE, m.NEED_KEYFRAME}
-    assert numbers == sessions | records | exchange
+    objects = {m.OFFER, m.WANT, m.BLOCK}
+    assert numbers == sessions | records | exchange | objects
     names = set(re.findall(r"^([a-z0-9-]+) += ", CDDL, re.M))
     bodies = re.sub(r";.*|\"[^\"]*\"|\.size", "", CDDL)
     labels = set(re.findall(r"([a-z0-9-]+):", bodies))
