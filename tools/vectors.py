@@ -170,6 +170,10 @@ def session(address: int | None) -> wire.Session:
     return wire.Session(PSK, GENERATION, NODE_ID, NODE_NONCE, GATEWAY_NONCE, address, digest)
 
 
+CONTENT = bytes(range(150))
+# Hash, size and block size.
+OBJECT = (hashlib.sha256(CONTENT).digest()[:16], len(CONTENT), 100)
+
 GIVEN: dict[str, Any] = {
     "node_id": NODE_ID.hex(),
     "generation": GENERATION,
@@ -194,6 +198,7 @@ GIVEN: dict[str, Any] = {
     "gap": [2, 2, 1],
     "command": [5, 1790000060, 1, [80, 30, 500]],
     "result": [5, 0, 80],
+    "content": CONTENT.hex(),
 }
 
 
@@ -214,6 +219,10 @@ def exchange(address: int | None) -> list[dict[str, str]]:
         ("RESULT", 1, [9, 5, 0, 80]),
         ("IDLE", 1, [10]),
         ("REPORT base unknown", 0, [4, 1, 200, 0, 0]),
+        ("OFFER up", 2, [15, 1, *OBJECT, 3]),
+        ("WANT up", 2, [16, 2, 0, 3]),
+        ("WANT up, next", 2, [16, 2, 1, 1]),
+        ("WANT up, whole", 2, [16, 2, 2, 0]),
     ]
     # The mask of the delta has bits 0, 1, 2 and 4: level, power, energy, temperature.
     down: list[tuple[str, int, wire.Items]] = [
@@ -222,6 +231,10 @@ def exchange(address: int | None) -> list[dict[str, str]]:
         ("POLL kept", 1, [7, 1, 0, 1, 1, 4, 3, 1, 2, 1]),
         ("CMD", 1, [8, 5, 1790000060, 1, 80, 30, 500]),
         ("NEED_KEYFRAME", 1, [11]),
+        ("WANT down", 2, [16, OBJECT[0][:8]]),
+        ("OFFER down", 2, [15, 2, *OBJECT, 2]),
+        ("BLOCK 0", 2, [17, 2, 0, CONTENT[:100]]),
+        ("BLOCK 1", 2, [17, 2, 1, CONTENT[100:]]),
     ]
     frames = [
         ("HELLO", made.hello()),

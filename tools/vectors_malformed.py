@@ -6,7 +6,7 @@ from dataclasses import replace
 from tools import second_wire as wire
 
 UP, DOWN = wire.UP, wire.DOWN
-REPORT, CONTROL = wire.REPORT_CLASS, wire.CONTROL_CLASS
+REPORT, CONTROL, OBJECT = wire.REPORT_CLASS, wire.CONTROL_CLASS, wire.OBJECT_CLASS
 
 Case = dict[str, str]
 BIG = 1 << 63
@@ -51,6 +51,10 @@ TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("GAP for reason 256", CONTROL, [6, 1, 2, 256], "value"),
     ("RESULT cut short", CONTROL, [9, 5, 0], "value"),
     ("RESULT with a byte string", CONTROL, [9, 5, 0, b""], "value"),
+    ("OFFER in class 1", CONTROL, [15, 1, bytes(16), 9, 9, 1], "class"),
+    ("OFFER by a hash of 15", OBJECT, [15, 1, bytes(15), 9, 9, 1], "value"),
+    ("OFFER of blocks of 225", OBJECT, [15, 1, bytes(16), 900, 225, 1], "value"),
+    ("WANT cut short", OBJECT, [16, 1, 0], "value"),
 )
 
 # What the node refuses in a session that is up.
@@ -78,6 +82,9 @@ TO_NODE: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("CMD that expires before 1970", CONTROL, [8, 1, -1, 1], "value"),
     ("CMD with nine arguments", CONTROL, [8, 1, 1, 1, *range(9)], "value"),
     ("CMD with a byte string", CONTROL, [8, 1, 1, 1, b""], "value"),
+    ("OFFER of nothing", OBJECT, [15, 1, bytes(16), 0, 9, 1], "value"),
+    ("WANT by a hash of 7", OBJECT, [16, bytes(7)], "value"),
+    ("BLOCK that nobody offered", OBJECT, [17, 1, 0, b"x"], "object"),
 )
 
 

@@ -12,6 +12,10 @@ from kerbwire.limits import FAILED_TAGS, SESSION_FRAMES, SESSION_MS, SILENCE_MS,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kerbwire.objects import Objects
+
     Event = tuple[object, ...]
 
 
@@ -27,17 +31,21 @@ class Engine:
         "_events",
         "_framing",
         "_heard_ms",
+        "_objects",
+        "_random",
         "_silent",
         "channel",
     )
 
-    def __init__(self, framing: int):
+    def __init__(self, framing: int, random: "Callable[[int], bytes]"):
         self.channel: Channel | None = None  # the session, once confirmed
         self._framing = framing
         self._deframer = cobs.Deframer()
         self._events: list[Event] = []
         self._heard_ms = 0
         self._silent = False
+        self._random = random
+        self._objects: Objects | None = None
 
     def receive(self, data: bytes, now: int) -> bool:
         """Take bytes of the line (any portions) or one datagram; True if a frame was authentic."""
@@ -77,6 +85,17 @@ class Engine:
     def failed(self, now: int) -> None:
         """The line broke: half a frame is forgotten; the session itself lives on."""
         self._deframer.reset()
+        if self._objects:
+            self._objects.release()
+
+    @property
+    def objects(self) -> "Objects":
+        """The transfers of objects; their code is loaded when the first one begins."""
+        if self._objects is None:
+            from kerbwire.objects import Objects
+
+            self._objects = Objects(self._random)
+        return self._objects
 
     @property
     def heard_newest(self) -> bool:
@@ -129,6 +148,15 @@ class Engine:
                 raise RemoteError("class")
             return channel, items[0], items
         raise fault
+
+    def _object(self, now: int, *, blocks: bool) -> "tuple[int, bytes] | None":
+        """The next (class, body) of a transfer; `blocks` False: answers and requests only."""
+        body = self._objects.pull(now, blocks=blocks) if self._objects else None
+        return None if body is None else (m.CLASS_OBJECT, body)
+
+    def _object_deadline(self, *, blocks: bool) -> "int | None":
+        """When a transfer has something to send."""
+        return self._objects.deadline(blocks=blocks) if self._objects else None
 
     def _alive(self, now: int) -> bool:
         """A valid frame of the session came; True if the peer had been silent."""

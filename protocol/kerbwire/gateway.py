@@ -161,7 +161,7 @@ class GatewaySession(Engine):
         address: "int | None",
     ):
         """`address`: the connection id on UDP, None on a point-to-point line."""
-        Engine.__init__(self, framing)
+        Engine.__init__(self, framing, random)
         self._handshake = GatewayHandshake(node_id, keys, random, address)
         self._intake = Intake(epoch, kept, random)
         self._asked_ms = -HELLO_REQUEST_GAP_MS
@@ -207,8 +207,11 @@ class GatewaySession(Engine):
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
-        resting = self._intake.deadline() if self.channel else None
-        return self._earliest(resting, self._intake.expiry(), self._ask_at_ms)
+        resting = moving = None
+        if self.channel:
+            resting = self._intake.deadline(self._block_on_line())
+            moving = self._object_deadline(blocks=self._intake.room > 1)
+        return self._earliest(resting, moving, self._intake.expiry(), self._ask_at_ms)
 
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)
@@ -228,7 +231,9 @@ class GatewaySession(Engine):
             head = frame.plain_header(frame.DOWN, self._handshake.address)
             return head + cbor.encode([m.HELLO_REQUEST])
         if self.channel:
-            item = self._intake.pull(self.channel, now)
+            item = self._intake.pull(self.channel, now, self._block_on_line())
+            if item is None:
+                item = self._object(now, blocks=self._intake.room > 1)
             if item:
                 return self.channel.seal(item[0], item[1], now)
         return None
@@ -256,7 +261,14 @@ class GatewaySession(Engine):
             self._intake.heard(now)
         if self._alive(now):
             self._events.append(("UP", self.info))
-        self._events += self._intake.receive(type_, items, channel, now)
+        if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
+            self._events += self.objects.receive(type_, items, now)
+        else:
+            self._events += self._intake.receive(type_, items, channel, now)
+
+    def _block_on_line(self) -> int:
+        """The place that a block takes from the commands."""
+        return 1 if self._objects and self._objects.busy else 0
 
     def _begin(self, channel: Channel, type_: int, items: "list[int | bytes]", now: int) -> None:
         """The first sealed frame of a new session: INFO confirms it and ends the old one."""
@@ -269,5 +281,7 @@ class GatewaySession(Engine):
         self._ask_at_ms = None
         self._alive(now)
         self._intake.begin(info, now)
+        if self._objects:
+            self._objects.begin()
         self._events.append(("KEYS",) + keys)
         self._events.append(("UP", info))

@@ -207,11 +207,16 @@ class Intake:
             self._orders.remove(order)
         return [("EXPIRED", order.command_id) for order in late]
 
-    def pull(self, channel: Channel, now: int) -> "tuple[int, bytes] | None":
-        """The next (class, body) to seal, or None."""
+    @property
+    def room(self) -> int:
+        """Places on the line that no command takes; one that backs off takes none."""
+        return UNACKED_FRAMES - len([order for order in self._orders if 0 < order.tries < TRIES])
+
+    def pull(self, channel: Channel, now: int, taken: int = 0) -> "tuple[int, bytes] | None":
+        """The next (class, body) to seal, or None; `taken` places on the line are a block's."""
         if now >= self._poll_ms and self._offers(now):  # a command before it would meet NO_TIME
             return self._polled(channel, now)
-        for order in self._orders[:UNACKED_FRAMES]:
+        for order in self._orders[: UNACKED_FRAMES - taken]:
             if now >= order.due_ms:
                 order.tries += 1
                 order.sent_ms = now
@@ -234,12 +239,12 @@ class Intake:
         first = min([order.expires_utc_s for order in self._orders])
         return (first + 1) * 1000 - self._utc_offset_ms
 
-    def deadline(self) -> int:
+    def deadline(self, taken: int = 0) -> int:
         """When `pull` has something next by itself."""
         if self._need_keyframe:
             return 0
         when = self._poll_ms
-        for order in self._orders[:UNACKED_FRAMES]:
+        for order in self._orders[: UNACKED_FRAMES - taken]:
             when = min(when, order.due_ms)
         return when
 

@@ -50,3 +50,10 @@ GATEWAY_BASES = 64  # records that a gateway keeps to decode deltas against
 ACK_SPANS = 64  # spans of record numbers that a node remembers; it asks again for what it forgot
 HELD_SPANS = 1024  # and a gateway for each node
 DEFERRED_COMMANDS = 8  # commands under way to one node
+
+# Objects.
+OBJECTS = 2  # under way at a time, each way
+OBJECT_BYTES = 1 << 24
+OBJECT_HASH_BYTES = 16  # of its SHA-256, at least
+BLOCK_BYTES = 224  # with header, heads and tag within a frame
+WANTED_BLOCKS = 64  # bits of a WANT

@@ -23,11 +23,25 @@ COMMAND = 8
 RESULT = 9
 IDLE = 10
 NEED_KEYFRAME = 11
-# BATCH 12, DIAG 13, CONFIG 14, OFFER 15, WANT 16, BLOCK 17, DISCOVER 18, CLAIM 19, SLOT 20
+OFFER = 15
+WANT = 16
+BLOCK = 17
+# BATCH 12, DIAG 13, CONFIG 14, DISCOVER 18, CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 
-CLASS_OF = {REPORT: CLASS_REPORT, EVENT: CLASS_REPORT}  # all others that are sealed: control
+CLASS_OF = {  # all others that are sealed: control
+    REPORT: CLASS_REPORT,
+    EVENT: CLASS_REPORT,
+    OFFER: CLASS_OBJECT,
+    WANT: CLASS_OBJECT,
+    BLOCK: CLASS_OBJECT,
+}
+
+# Kinds of objects.
+OBJECT_SCHEMA = 1
+OBJECT_UPDATE = 2
+OBJECT_LOG = 3
 
 # Operations of a CMD.
 OP_SET_LEVEL = 1  # level_pct 0..100, hold_s (0: until the next scheduled change), fade_ms

@@ -177,7 +177,7 @@ class NodeSession(Engine):
         random: "Random",
         framing: int,
     ):
-        Engine.__init__(self, framing)
+        Engine.__init__(self, framing, random)
         self.info = info  # the host keeps its uptime and numbers current
         self._uplink = Uplink(info, random)
         self._handshake = NodeHandshake(
@@ -239,8 +239,13 @@ class NodeSession(Engine):
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
-        resting = self._uplink.deadline() if self.up else None
-        return self._earliest(resting, self._ask_at_ms, self._handshake.deadline())
+        up = self.up
+        return self._earliest(
+            self._uplink.deadline() if up else None,
+            self._object_deadline(blocks=True) if up else None,
+            self._ask_at_ms,
+            self._handshake.deadline(),
+        )
 
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)
@@ -262,7 +267,7 @@ class NodeSession(Engine):
     def _next_frame(self, now: int) -> "bytes | None":
         data = self._handshake.outgoing(now)
         if data is None and self.channel and self.up:
-            item = self._uplink.pull(now)
+            item = self._uplink.pull(now) or self._object(now, blocks=True)
             if item:
                 data = self.channel.seal(item[0], item[1], now)
         return data
@@ -289,8 +294,13 @@ class NodeSession(Engine):
             self.channel = channel
             self._ask_at_ms = None
             self._uplink.begin(now)
+            if self._objects:
+                self._objects.begin()
             self._silent = True
         self._uplink.heard()
         if self._alive(now):
             self._events.append(("UP",))
-        self._events += self._uplink.receive(type_, items, channel, now)
+        if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
+            self._events += self.objects.receive(type_, items, now)
+        else:
+            self._events += self._uplink.receive(type_, items, channel, now)

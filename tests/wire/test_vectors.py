@@ -1,5 +1,7 @@
 """Every message, good and malformed, byte for byte as a second implementation makes it."""
 
+from hashlib import sha256
+
 from kerbwire import cobs, frame
 from kerbwire import messages as m
 from kerbwire.gateway import GatewaySession
@@ -192,6 +194,43 @@ def test_a_base_that_is_unknown_brings_need_keyframe() -> None:
     assert fault_codes(pair.gateway) == ["base"]
     pair.node.receive(pair.gateway.outgoing(0), 0)
     assert not fault_codes(pair.node)
+
+
+def test_objects_both_ways() -> None:
+    known = load("exchange")
+    content = bytes.fromhex(known["given"]["content"])
+    digest = sha256(content).digest()[:16]
+    for framing, part in ((STREAM, "stream"), (DATAGRAM, "datagram")):
+        pair = Exchange(known["given"], framing)
+        pair.up()
+        want = {case["name"]: bytes.fromhex(case["frame"]) for case in known[part]}
+        drained(pair.node)
+
+        def sent(session: "Engine", to: "Engine", name: str) -> "list[Event]":
+            assert session.channel
+            session.channel.sent = frame.Header(want[name]).fseq
+            data = session.outgoing(1)
+            assert data == pair.take(want[name]), name
+            to.receive(data, 1)
+            return drained(to)
+
+        pair.gateway.objects.want(digest[:8])
+        assert sent(pair.gateway, pair.node, "WANT down") == [("WANT", digest[:8])]
+        pair.node.objects.offer(1, m.OBJECT_LOG, digest, 150, 100)
+        offered = ("OFFER", 1, m.OBJECT_LOG, digest, 150, 100)
+        assert sent(pair.node, pair.gateway, "OFFER up") == [offered]
+        pair.gateway.objects.offer(2, m.OBJECT_UPDATE, digest, 150, 100)
+        offered = ("OFFER", 2, m.OBJECT_UPDATE, digest, 150, 100)
+        assert sent(pair.gateway, pair.node, "OFFER down") == [offered]
+        pair.node.objects.accept(2)
+        assert sent(pair.node, pair.gateway, "WANT up") == [("WANTED", 2, 0)]
+        pair.gateway.objects.give(2, 0, content[:100])
+        assert sent(pair.gateway, pair.node, "BLOCK 0") == [("BLOCK", 2, 0, content[:100])]
+        assert sent(pair.node, pair.gateway, "WANT up, next") == [("WANTED", 2, 1)]
+        pair.gateway.objects.give(2, 1, content[100:])
+        whole = [("BLOCK", 2, 1, content[100:]), ("OBJECT", 2, True)]
+        assert sent(pair.gateway, pair.node, "BLOCK 1") == whole
+        assert sent(pair.node, pair.gateway, "WANT up, whole") == [("SENT", 2, True)]
 
 
 def _subject(case: "dict[str, str]", known: "dict[str, Any]") -> "tuple[Exchange, Engine]":
