@@ -55,7 +55,7 @@ class Channel:
         self.schema_hash = b""
         self.opened = -1
         self._top = -1
-        self._seen = 0  # bit i: number _top - i was opened
+        self._seen = bytearray(REPLAY_WINDOW)  # 1 at number % REPLAY_WINDOW: it was opened
 
     @property
     def top(self) -> int:
@@ -81,9 +81,8 @@ class Channel:
 
     def open(self, header: frame.Header, data: bytes) -> bytes:
         """The body of a frame from the peer; RemoteError("replay" or "tag")."""
-        fseq = frame.nearest(header.fseq, header.fseq_bits, self._top + 1)
-        age = self._top - fseq
-        if fseq < 0 or age >= REPLAY_WINDOW or (age >= 0 and self._seen >> age & 1):
+        fseq = self.number(header)
+        if fseq < 0:
             raise RemoteError("replay")
         up = header.direction == frame.UP
         cipher = self._keys.up if up else self._keys.down
@@ -95,9 +94,16 @@ class Channel:
             self.failed_tags += 1
             raise RemoteError("tag")
         self.opened = fseq
-        if age < 0:
-            self._seen = (self._seen << -age | 1) & ((1 << REPLAY_WINDOW) - 1)
-            self._top = fseq
-        else:
-            self._seen |= 1 << age
+        for skipped in range(max(self._top + 1, fseq - REPLAY_WINDOW + 1), fseq):
+            self._seen[skipped % REPLAY_WINDOW] = 0
+        self._seen[fseq % REPLAY_WINDOW] = 1
+        self._top = max(self._top, fseq)
         return body
+
+    def number(self, header: frame.Header) -> int:
+        """The whole number of the peer's frame; -1 for one opened before or too old to know."""
+        fseq = frame.nearest(header.fseq, header.fseq_bits, self._top + 1)
+        if fseq > self._top:
+            return fseq
+        old = fseq <= self._top - REPLAY_WINDOW or self._seen[fseq % REPLAY_WINDOW]
+        return -1 if old else fseq

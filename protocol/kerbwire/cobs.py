@@ -17,48 +17,44 @@ def encode(frame: bytes) -> bytes:
 
 
 class Deframer:
-    """Takes the line's bytes in any portions and hands out frames.
+    """Takes the line's bytes in any portions and hands out frames; allocates nothing.
 
     `take(data, at)` eats up to the next closing zero and returns the place after what it ate;
-    then `length` says what was found: 0 nothing yet, > 0 a frame of that many bytes in
-    `frame()`, -1 bytes that are no COBS, -2 more bytes than a frame has.
+    then `length` says what was found: 0 nothing yet, > 0 a frame of that many bytes at the
+    start of `buffer`, until the next `take`, -1 bytes that are no COBS, -2 more bytes than a
+    frame has.
     """
 
-    __slots__ = ("_buffer", "_filled", "_overrun", "length")
+    __slots__ = ("_filled", "buffer", "length")
 
     def __init__(self) -> None:
-        self._buffer = bytearray(_ENCODED_BYTES)
-        self._filled = 0
-        self._overrun = False
+        self.buffer = bytearray(_ENCODED_BYTES)
+        self._filled = 0  # more than the buffer has: an overrun
         self.length = 0
 
-    def take(self, data: bytes, at: int) -> int:
-        """Eat data[at:] up to and including the next zero; sets `length`."""
-        self.length = 0
-        end = data.find(b"\0", at)
-        stop = len(data) if end < 0 else end
-        count = stop - at
-        if self._filled + count > _ENCODED_BYTES:
-            self._overrun = True
-        elif count:
-            self._buffer[self._filled : self._filled + count] = data[at:stop]
-            self._filled += count
+    def take(self, data: "bytes | bytearray | memoryview", at: int, end: int = -1) -> int:
+        """Eat data[at:end] up to and including the next zero; sets `length`."""
         if end < 0:
-            return stop
-        if self._overrun:
+            end = len(data)
+        self.length = 0
+        filled = self._filled
+        stop = fast.cobs_copy(data, at, end, self.buffer, filled)
+        filled = min(filled + stop - at, _ENCODED_BYTES + 1)
+        if stop == end:
+            self._filled = filled
+            return end
+        if filled > _ENCODED_BYTES:
             self.length = -2
-        elif self._filled:
-            self.length = fast.cobs_decode(self._buffer, self._filled)
+        elif filled:
+            self.length = fast.cobs_decode(self.buffer, filled)
         self._filled = 0
-        self._overrun = False
-        return end + 1
+        return stop + 1
 
     def frame(self) -> bytes:
         """The frame that the last `take` found."""
-        return bytes(memoryview(self._buffer)[: self.length])
+        return bytes(memoryview(self.buffer)[: self.length])
 
     def reset(self) -> None:
         """Forget half a frame: the line broke."""
         self._filled = 0
-        self._overrun = False
         self.length = 0

@@ -8,7 +8,14 @@ from kerbwire import cbor, cobs, frame
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
-from kerbwire.limits import FAILED_TAGS, SESSION_FRAMES, SESSION_MS, SILENCE_MS, STREAM
+from kerbwire.limits import (
+    DATAGRAM,
+    FAILED_TAGS,
+    SESSION_FRAMES,
+    SESSION_MS,
+    SILENCE_MS,
+    STREAM,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ class Engine:
         "_deframer",
         "_events",
         "_framing",
+        "_header",
         "_heard_ms",
         "_objects",
         "_random",
@@ -41,24 +49,35 @@ class Engine:
         self.channel: Channel | None = None  # the session, once confirmed
         self._framing = framing
         self._deframer = cobs.Deframer()
+        self._header = frame.Header()  # of the frame that came last
         self._events: list[Event] = []
         self._heard_ms = 0
         self._silent = False
         self._random = random
         self._objects: Objects | None = None
 
-    def receive(self, data: bytes, now: int) -> bool:
-        """Take bytes of the line (any portions) or one datagram; True if a frame was authentic."""
-        if self._framing != STREAM:
-            return self._frame(data, now)
+    def receive(
+        self, data: "bytes | bytearray | memoryview", now: int, length: "int | None" = None
+    ) -> bool:
+        """Take data[:length], bytes of the line in any portions or one datagram.
+
+        True if a frame was authentic. What is noise, for others or a repeat takes no memory.
+        """
+        if length is None:
+            length = len(data)
+        if self._framing == DATAGRAM:
+            return self._frame(data, length, now)
+        deframer = self._deframer
         authentic = False
         at = 0
-        while at < len(data):
-            at = self._deframer.take(data, at)
-            if self._deframer.length > 0:
-                authentic = self._frame(self._deframer.frame(), now) or authentic
-            elif self._deframer.length < 0:
-                self._events.append(("FAULT", "cobs" if self._deframer.length == -1 else "long"))
+        while at < length:
+            at = deframer.take(data, at, length)
+            if deframer.length > 0:
+                authentic = self._frame(deframer.buffer, deframer.length, now) or authentic
+            elif deframer.length < 0:
+                self._events.append(
+                    ("FAULT", "cobs") if deframer.length == -1 else ("FAULT", "long")
+                )
         return authentic
 
     def next_event(self) -> "Event | None":
@@ -102,16 +121,46 @@ class Engine:
         """Was the last authentic frame the newest so far? (A peer's address follows only that.)"""
         return self.channel is not None and self.channel.heard_newest
 
-    def _frame(self, data: bytes, now: int) -> bool:
-        try:
-            header = frame.Header(data)
-            if header.class_ == m.CLASS_PLAIN:
-                return self._plain(data, header, now)
-            self._sealed(data, header, now)
-            return True
-        except RemoteError as fault:
-            self._events.append(("FAULT", fault.code))
+    def _frame(self, data: "bytes | bytearray | memoryview", length: int, now: int) -> bool:
+        header = self._header
+        fault = header.parse(data, length)
+        if fault:
+            self._events.append(("FAULT", fault))
+        elif not self._concerns(header):
             return False
+        elif self._repeated(header):
+            self._events.append(("FAULT", "replay"))
+        else:
+            whole = bytes(data if length == len(data) else memoryview(data)[:length])
+            try:
+                if header.class_ == m.CLASS_PLAIN:
+                    return self._plain(whole, header, now)
+                self._sealed(whole, header, now)
+                return True
+            except RemoteError as error:
+                self._events.append(("FAULT", error.code))
+        return False
+
+    def _concerns(self, header: frame.Header) -> bool:
+        """Is a frame with this header for us? What is for others is dropped unread."""
+        return True
+
+    @property
+    def _awaited(self) -> "Channel | None":
+        """The new session that waits to be confirmed."""
+        return None
+
+    def _repeated(self, header: frame.Header) -> bool:
+        """Was a sealed frame with this number opened already, or is it too old to know?"""
+        channel = self.channel
+        return (
+            channel is not None
+            and header.class_ != m.CLASS_PLAIN
+            and channel.parity == header.parity
+            and channel.direction != header.direction
+            and self._awaited is None
+            and channel.number(header) < 0
+        )
 
     def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
         """Take a plain frame; True if it was authentic."""

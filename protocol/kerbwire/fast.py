@@ -18,6 +18,22 @@ def cobs_encode(frame: bytes, out: bytearray) -> int:
     return at + 1
 
 
+def cobs_copy(
+    data: "bytes | bytearray | memoryview", at: int, end: int, buffer: bytearray, filled: int
+) -> int:
+    """Copy data[at:end] up to its first zero to buffer[filled:], as far as that goes.
+
+    Returns the place of the zero, or `end`.
+    """
+    room = len(buffer)
+    while at < end and data[at]:
+        if filled < room:
+            buffer[filled] = data[at]
+            filled += 1
+        at += 1
+    return at
+
+
 def cobs_decode(buffer: bytearray, length: int) -> int:
     """Undo COBS in place over buffer[:length] (no zero in it); the frame's length or -1."""
     at = 0

@@ -15,35 +15,52 @@ DOWN = 1
 
 
 class Header:
-    """A parsed header: `fseq` holds the low `fseq_bits` bits, `size` is the header's length."""
+    """A parsed header: `fseq` holds the low `fseq_bits` bits, `size` is the header's length.
+
+    `address` is -1 where there is none.
+    One is enough for a whole line: `parse` may be called again and allocates nothing.
+    """
 
     __slots__ = ("address", "class_", "direction", "fseq", "fseq_bits", "parity", "size")
 
-    def __init__(self, frame: bytes):
-        """RemoteError("short" or "layout") where there is no header in `frame`."""
-        if len(frame) < 2 or len(frame) > FRAME_BYTES:
-            raise RemoteError("short" if len(frame) < 2 else "long")
-        first = frame[0]
+    def __init__(self, frame: "bytes | None" = None):
+        """RemoteError("short", "long" or "layout") where there is no header in `frame`."""
+        self.class_ = CLASS_PLAIN
+        self.address = self.direction = self.parity = self.fseq = self.fseq_bits = self.size = 0
+        if frame is not None:
+            fault = self.parse(frame, len(frame))
+            if fault:
+                raise RemoteError(fault)
+
+    def parse(self, data: "bytes | bytearray | memoryview", length: int) -> str:
+        """Take the header of the frame data[:length]; "short", "long" or "layout", or "" if sound."""
+        if length < 2:
+            return "short"
+        if length > FRAME_BYTES:
+            return "long"
+        first = data[0]
         if first >> 6 != LAYOUT:
-            raise RemoteError("layout")
+            return "layout"
         self.direction = first >> 5 & 1
         self.parity = first >> 3 & 1
         self.class_ = first & 3
+        self.address = -1
         at = 1
-        self.address = 0
         if first & 0x10:
-            self.address = frame[1]
+            self.address = data[1]
             at = 2
         self.fseq = 0
         self.fseq_bits = 0
         if self.class_ != CLASS_PLAIN:
             count = 2 if first & 4 else 1
-            if len(frame) < at + count + TAG_BYTES:
-                raise RemoteError("short")
-            self.fseq = int.from_bytes(frame[at : at + count], "big")
+            if length < at + count + TAG_BYTES:
+                return "short"
+            for at in range(at, at + count):
+                self.fseq = self.fseq << 8 | data[at]
             self.fseq_bits = 8 * count
-            at += count
+            at += 1
         self.size = at
+        return ""
 
 
 def plain_header(direction: int, address: "int | None") -> bytes:

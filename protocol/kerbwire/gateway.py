@@ -247,6 +247,10 @@ class GatewaySession(Engine):
             self._events.append(("KEYS",) + keys)
         return True
 
+    @property
+    def _awaited(self) -> "Channel | None":
+        return self._handshake.channel
+
     def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
         try:
             channel, type_, items = self._open(data, header, self._handshake.channel)

@@ -287,6 +287,10 @@ class NodeSession(Engine):
         self._events.append(("KEY", generation, key))
         return True
 
+    @property
+    def _awaited(self) -> "Channel | None":
+        return self._handshake.channel
+
     def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
         channel, type_, items = self._open(data, header, self._handshake.channel)
         if channel is not self.channel:
