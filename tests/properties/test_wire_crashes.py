@@ -10,11 +10,12 @@ import pytest
 
 from kerbwire import messages as m
 from tests.properties.crash_world import World
-from tests.properties.progress import rounds_left
+from tools.progress import WIRE, Progress
 
 ROUNDS = 100
 READINGS = 10_000  # of one round in a nightly run
 CRASHES = 10
+PLAYED = (*WIRE, "firmware/kerbnode", "gateway/kerbline/store", "tests/properties")
 
 
 def _play(seed: int, folder: Path, readings: int, crashes: int) -> World:
@@ -35,7 +36,7 @@ def test_what_arrives_equals_what_was_made(seed: int, tmp_path: Path) -> None:
 @pytest.mark.nightly
 @pytest.mark.parametrize("shard", range(4))
 def test_a_million_readings_and_a_thousand_crashes(shard: int, tmp_path: Path) -> None:
-    for seed in rounds_left("crashes", range(shard, ROUNDS, 4)):
+    for seed in Progress("crashes", PLAYED).left(range(shard, ROUNDS, 4)):
         world = _play(seed, tmp_path, READINGS, CRASHES)
         assert world.crashes == CRASHES, seed
 
