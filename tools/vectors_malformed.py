@@ -172,6 +172,7 @@ def _infos(session: wire.Session) -> Iterator[Case]:
     cases: list[tuple[str, list[int | bytes], str]] = [
         ("IDLE before INFO", [10], "type"),
         ("INFO cut short", good[:-1], "value"),
+        ("INFO of a message set long gone", [3, 0, *good[2:]], "version"),
         ("INFO with a hash of 7", [*good[:2], bytes(7), *good[3:]], "value"),
         ("INFO without a hash", [*good[:2], 0, *good[3:]], "value"),
         ("INFO of boot 0", [*good[:3], 0, *good[4:]], "value"),

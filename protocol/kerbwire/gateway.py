@@ -145,7 +145,8 @@ class GatewaySession(Engine):
 
     Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
     ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
-    ("RESULT", command id, code, value), ("EXPIRED", command id), ("FAULT", code).
+    ("RESULT", command id, code, value), ("EXPIRED", command id),
+    ("UNSUPPORTED", message type), ("FAULT", code); and those of `objects`.
     """
 
     __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_intake")

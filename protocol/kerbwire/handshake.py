@@ -106,7 +106,7 @@ def encode_info(info: m.Info) -> bytes:
 
 
 def decode_info(items: "list[int | bytes]") -> m.Info:
-    """INFO from its items (the type first); RemoteError("value")."""
+    """INFO from its items (the type first); RemoteError("value") or ("version")."""
     if len(items) < 12:
         raise RemoteError("value")
     schema_hash = items[2]
@@ -117,6 +117,8 @@ def decode_info(items: "list[int | bytes]") -> m.Info:
         if not isinstance(item, int) or not 0 <= item < 1 << 40:
             raise RemoteError("value")
         numbers.append(item)
+    if not m.spoken(numbers[0]):
+        raise RemoteError("version")
     if not (0 < numbers[1] < 1 << 32 and numbers[2] < 1 << 32):  # boot id, log epoch
         raise RemoteError("value")
     info = m.Info(schema_hash, numbers[1], numbers[2], numbers[7])

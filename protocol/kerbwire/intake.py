@@ -189,6 +189,8 @@ class Intake:
         return [("GAP", self.epoch, first, last, reason)]
 
     def _result(self, numbers: "list[int]", now: int) -> "list[Event]":
+        if numbers[1] == 0 and numbers[2] == m.UNSUPPORTED:
+            return [("UNSUPPORTED", numbers[3])]
         for order in self._orders:
             if order.command_id == numbers[1]:
                 if order.tries == 1:

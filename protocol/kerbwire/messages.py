@@ -114,7 +114,15 @@ GAP_NAMES = {
     GAP_FLASH_FAULT: "flash_fault",
 }
 
+# The message set. A newer one only adds types and trailing items, and a gateway speaks so many
+# older ones: a type that a node can't know is never sent to it.
 MESSAGES_VERSION = 1
+OLDER_VERSIONS = 3
+
+
+def spoken(version: int, newest: int = MESSAGES_VERSION) -> bool:
+    """Does a gateway whose own set is `newest` speak a node's message set?"""
+    return version >= max(1, newest - OLDER_VERSIONS)
 
 
 class Info:

@@ -163,7 +163,8 @@ class NodeSession(Engine):
     """The engine of a node. `send_*` of a record or gap raises LocalError("window") without one.
 
     Events: ("KEY", generation, key), ("UP",), ("DOWN",), ("SEEN",), ("KEPT",),
-    ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args), ("FAULT", code).
+    ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args), ("FAULT", code);
+    and those of `objects`.
     """
 
     __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "info")

@@ -139,7 +139,7 @@ class Uplink:
         self._take(_Slot(last, m.CLASS_CONTROL, body, TRIES, None), now)
 
     def send_result(self, command_id: int, code: int, value: int) -> None:
-        """What became of a command; it needs no window."""
+        """What became of a command (0: of a message of type `value`); it needs no window."""
         if len(self._results) == DEFERRED_COMMANDS:
             self._results.pop(0)  # its command comes again, and is answered again
         self._results.append(cbor.encode([m.RESULT, command_id, code, value]))
@@ -191,6 +191,7 @@ class Uplink:
         if type_ == m.NEED_KEYFRAME:
             self._base = None
             return []
+        self.send_result(0, m.UNSUPPORTED, type_)
         raise RemoteError("type")
 
     def _poll(self, numbers: "list[int]", channel: Channel, now: int) -> "list[Event]":
