@@ -146,7 +146,8 @@ class GatewaySession(Engine):
     Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
     ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
     ("RESULT", command id, code, value), ("EXPIRED", command id),
-    ("UNSUPPORTED", message type), ("FAULT", code); and those of `objects`.
+    ("UNSUPPORTED", message type), ("CONFIGURED", version, code), ("FAULT", code); and those of
+    `objects`.
     """
 
     __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_intake")
@@ -205,6 +206,10 @@ class GatewaySession(Engine):
     ) -> None:
         """Hand over a command; LocalError("window") when too many are under way."""
         self._intake.send_command(command_id, expires_utc_s, op, args)
+
+    def send_config(self, version: int, values: "dict[int, int | bytes]") -> None:
+        """Send a CONFIG until the node has answered; it takes the place of an earlier one."""
+        self._intake.send_config(version, values)
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""

@@ -11,6 +11,7 @@ from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_DELAY_MS,
     COMMAND_ARGS,
+    CONFIG_KEYS,
     DEFERRED_COMMANDS,
     HELD_SPANS,
     OFFER_MS,
@@ -52,6 +53,7 @@ class Intake:
 
     __slots__ = (
         "_bases",
+        "_config",
         "_need_keyframe",
         "_offer_ms",
         "_orders",
@@ -79,6 +81,7 @@ class Intake:
         self._random = random
         self._bases = bases.Bases()
         self._orders: list[_Order] = []
+        self._config: _Order | None = None  # its "command id" is the version
         self._recent: list[int] = []  # of the latest frames: a POLL always answers these
         self._need_keyframe = False
         self._poll_ms = _NEVER
@@ -99,7 +102,9 @@ class Intake:
         self._recent = []
         self._need_keyframe = False
         self._offer_ms = now
-        for order in self._orders:
+        if self._config and self._config.command_id == info.config_version:
+            self._config = None  # its answer was lost
+        for order in self._under_way():
             order.due_ms = now
             order.tries = 0
         self.heard(now)
@@ -132,6 +137,19 @@ class Intake:
             raise LocalError("arguments")
         body = cbor.encode([m.COMMAND, command_id, expires_utc_s, op] + list(args))
         self._orders.append(_Order(command_id, expires_utc_s, body, Backoff(self._random)))
+
+    def send_config(self, version: int, values: "dict[int, int | bytes]") -> None:
+        """Take a CONFIG; LocalError("arguments") where it is none."""
+        if not 0 < version < 1 << 32 or len(values) > CONFIG_KEYS:
+            raise LocalError("arguments")
+        items: list[int | bytes] = [m.CONFIG, version]
+        for key in sorted(values):
+            items += [key, values[key]]
+        self._config = _Order(version, 0, cbor.encode(items), Backoff(self._random))
+
+    def _under_way(self) -> "list[_Order]":
+        """What is sent until it is answered, the CONFIG first."""
+        return [self._config] + self._orders if self._config else self._orders
 
     def receive(
         self, type_: int, items: "list[int | bytes]", channel: Channel, now: int
@@ -189,8 +207,8 @@ class Intake:
         return [("GAP", self.epoch, first, last, reason)]
 
     def _result(self, numbers: "list[int]", now: int) -> "list[Event]":
-        if numbers[1] == 0 and numbers[2] == m.UNSUPPORTED:
-            return [("UNSUPPORTED", numbers[3])]
+        if numbers[1] == 0:
+            return self._message_result(numbers)
         for order in self._orders:
             if order.command_id == numbers[1]:
                 if order.tries == 1:
@@ -198,6 +216,19 @@ class Intake:
                 self._orders.remove(order)
                 return [("RESULT", numbers[1], numbers[2], numbers[3])]
         return []
+
+    def _message_result(self, numbers: "list[int]") -> "list[Event]":
+        """What became of a message that is no command: its type, of a CONFIG its version too."""
+        _, _, code, type_ = numbers[:4]
+        if self._config and type_ == m.CONFIG and self._config.command_id in numbers[4:5]:
+            version = self._config.command_id
+            self._config = None
+            return [("CONFIGURED", version, code)]
+        if code != m.UNSUPPORTED:
+            return []
+        if type_ == m.CONFIG and len(numbers) == 4:
+            self._config = None  # never to be answered
+        return [("UNSUPPORTED", type_)]
 
     def expired(self, now: int) -> "list[Event]":
         """An EXPIRED event for each command whose time is over."""
@@ -212,13 +243,14 @@ class Intake:
     @property
     def room(self) -> int:
         """Places on the line that no command takes; one that backs off takes none."""
-        return UNACKED_FRAMES - len([order for order in self._orders if 0 < order.tries < TRIES])
+        under_way = [order for order in self._under_way() if 0 < order.tries < TRIES]
+        return UNACKED_FRAMES - len(under_way)
 
     def pull(self, channel: Channel, now: int, taken: int = 0) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None; `taken` places on the line are a block's."""
         if now >= self._poll_ms and self._offers(now):  # a command before it would meet NO_TIME
             return self._polled(channel, now)
-        for order in self._orders[: UNACKED_FRAMES - taken]:
+        for order in self._under_way()[: UNACKED_FRAMES - taken]:
             if now >= order.due_ms:
                 order.tries += 1
                 order.sent_ms = now
@@ -246,7 +278,7 @@ class Intake:
         if self._need_keyframe:
             return 0
         when = self._poll_ms
-        for order in self._orders[: UNACKED_FRAMES - taken]:
+        for order in self._under_way()[: UNACKED_FRAMES - taken]:
             when = min(when, order.due_ms)
         return when
 

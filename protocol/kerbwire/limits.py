@@ -18,6 +18,7 @@ CBOR_ITEMS = 64
 VALUES = 32  # fields of one record
 SPANS_IN_POLL = 4  # ranges of each acknowledgement
 COMMAND_ARGS = 8
+CONFIG_KEYS = 16
 
 # Sessions.
 REPLAY_WINDOW = 32

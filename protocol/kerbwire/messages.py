@@ -23,10 +23,11 @@ COMMAND = 8
 RESULT = 9
 IDLE = 10
 NEED_KEYFRAME = 11
+CONFIG = 14
 OFFER = 15
 WANT = 16
 BLOCK = 17
-# BATCH 12, DIAG 13, CONFIG 14, DISCOVER 18, CLAIM 19, SLOT 20
+# BATCH 12, DIAG 13, DISCOVER 18, CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 
@@ -75,6 +76,10 @@ RESULT_NAMES = {
     OUT_OF_RANGE: "out_of_range",
     FAILED: "failed",
 }
+
+# Keys of a CONFIG.
+CONFIG_REPORT_S = 1  # seconds between reports
+CONFIG_PROFILE = 2  # bytes: of each step 2 of minutes from the night's middle + 720, 1 of percent
 
 # Codes of an EVENT.
 EV_BOOT = 1  # value: reset cause

@@ -163,7 +163,8 @@ class NodeSession(Engine):
     """The engine of a node. `send_*` of a record or gap raises LocalError("window") without one.
 
     Events: ("KEY", generation, key), ("UP",), ("DOWN",), ("SEEN",), ("KEPT",),
-    ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args), ("FAULT", code);
+    ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args),
+    ("CONFIG", version, values by key), ("FAULT", code);
     and those of `objects`.
     """
 
@@ -232,6 +233,10 @@ class NodeSession(Engine):
     def send_result(self, command_id: int, code: int, value: int) -> None:
         """Answer a command; this needs no window."""
         self._uplink.send_result(command_id, code, value)
+
+    def send_configured(self, version: int, code: int) -> None:
+        """Answer a CONFIG; this needs no window."""
+        self._uplink.send_configured(version, code)
 
     def failed(self, now: int) -> None:
         """The line broke: half a frame is forgotten, what was in flight is free again."""

@@ -11,6 +11,7 @@ from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
     COMMAND_ARGS,
+    CONFIG_KEYS,
     DEFERRED_COMMANDS,
     IDLE_MS,
     LOST_IN_ROW,
@@ -144,6 +145,11 @@ class Uplink:
             self._results.pop(0)  # its command comes again, and is answered again
         self._results.append(cbor.encode([m.RESULT, command_id, code, value]))
 
+    def send_configured(self, version: int, code: int) -> None:
+        """What became of a CONFIG; it needs no window."""
+        self.send_result(0, code, m.CONFIG)
+        self._results[-1] += cbor.encode([version])
+
     def _take(self, slot: _Slot, now: int) -> None:
         if self.window(now) < 1:
             raise LocalError("window")
@@ -188,6 +194,8 @@ class Uplink:
             if len(numbers) > 4 + COMMAND_ARGS or numbers[1] < 1 or numbers[2] < 0:
                 raise RemoteError("value")
             return [("COMMAND", numbers[1], numbers[2], numbers[3], tuple(numbers[4:]))]
+        if type_ == m.CONFIG:
+            return [("CONFIG",) + _config(items)]
         if type_ == m.NEED_KEYFRAME:
             self._base = None
             return []
@@ -276,3 +284,23 @@ class Uplink:
     def _sent(self, class_: int, body: bytes, now: int) -> "tuple[int, bytes]":
         self._idle_ms = now + IDLE_MS
         return class_, body
+
+
+def _config(items: "list[int | bytes]") -> "tuple[int, dict[int, int | bytes]]":
+    """(version, values by key) of a CONFIG, whose keys rise."""
+    values: dict[int, int | bytes] = {}
+    before = 0
+    if len(items) < 2 or len(items) > 2 + 2 * CONFIG_KEYS or len(items) % 2:
+        raise RemoteError("value")
+    for at in range(2, len(items), 2):
+        key, value = items[at], items[at + 1]
+        if not isinstance(key, int) or not before < key < 256:
+            raise RemoteError("value")
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise RemoteError("value")
+        values[key] = value
+        before = key
+    version = items[1]
+    if not isinstance(version, int) or not 0 < version < 1 << 32:
+        raise RemoteError("value")
+    return version, values

@@ -40,6 +40,10 @@ _BODIES: "tuple[tuple[int | bytes, ...], ...]" = (
     (m.IDLE,),
     (m.NEED_KEYFRAME,),
     (14, 1, 2),
+    (m.OFFER, 1, bytes(16), 300, 100, 2),
+    (m.WANT, 1, 0, 7),
+    (m.WANT, bytes(8)),
+    (m.BLOCK, 1, 0, bytes(100)),
 )
 STATES = ("rest", "greeting", "keeping", "confirming", "up", "busy")
 
@@ -148,8 +152,7 @@ class _Source:
             return body
         if self.random.chance(5):
             channel.sent += self.random.below(200)
-        report = body[:1] in (b"\x04", b"\x05")
-        class_ = m.CLASS_REPORT if report else m.CLASS_CONTROL
+        class_ = m.CLASS_OF.get(body[0] if body else 0, m.CLASS_CONTROL)
         if self.random.chance(5):
             class_ = self.random.below(3)
         return channel.seal(class_, body[:230], self._pair.now)
@@ -173,7 +176,14 @@ class _Source:
 
 def _use(pair: Pair, session: "Engine", random: Random) -> None:
     """What a host does between frames."""
-    drained(session)
+    for event in drained(session):
+        handle = event[1] if len(event) > 1 else None
+        if event[0] == "OFFER" and isinstance(handle, int) and random.chance(80):
+            session.objects.accept(handle)
+        elif event[0] == "WANTED" and isinstance(handle, int) and isinstance(event[2], int):
+            session.objects.give(handle, event[2], bytes(100))
+    if random.chance(2):
+        session.objects.offer(random.below(2), 1, bytes(16), 1000, 100)
     session.outgoing(pair.now)
     if random.chance(10):
         pair.node.key_stored(pair.now)
