@@ -93,8 +93,9 @@ def test_a_state_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
     path.write_text(LEAN)
     (tmp_path / "state").write_text("a file")
     done = kerbline("run", path)
-    assert done.returncode == 1
-    assert done.stderr == f"kerbline: File exists: {tmp_path}/state\n"
+    assert done.returncode == 2
+    assert "gateway.state_dir" in done.stderr
+    assert "is not a folder; write the path of a folder" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])

@@ -31,6 +31,14 @@ def test_a_slow_crystal_moves_its_anchor() -> None:
     assert anchor.street_ms == START_MS + 43_000 - 500
 
 
+def test_a_restart_keeps_the_better_anchor() -> None:
+    clock = ManualClock(START_MS)
+    known = Anchor(START_MS - 60_000, 600)
+    boots = BootClock(clock, {7: known})
+    assert boots.hear(7, 30, START_MS) is None  # 30 s late, from the node's backlog
+    assert boots.date(7, 30, START_MS)[0] == START_MS - 30_000
+
+
 def test_a_boot_nobody_heard_lies_between_its_neighbours() -> None:
     clock = ManualClock(START_MS)
     boots = BootClock(clock, {1: Anchor(START_MS - 100_000, 600)})

@@ -13,7 +13,8 @@ from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.clock import Clock, StreetTable
-from kerbline.config import Config, Mqtt
+from kerbline.config import Config, ConfigFault, Fault, Mqtt
+from kerbline.config.faults import Complaint
 from kerbline.config.rules import read_secret
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
@@ -150,7 +151,6 @@ def _pollers(config: Config, clock: Clock, counters: Counters) -> list[Poller]:
 def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clock: Clock) -> _Sink:
     from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
 
-    password = read_secret(config.password_file) if config.password_file else ""
     topics = Topics(config.prefix, gateway)
     mapper = Mapper(topics)
     port = MqttPort(
@@ -159,7 +159,7 @@ def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clo
             config.port,
             client_id=f"kerbline-{gateway}",
             username=config.username,
-            password=password if isinstance(password, str) else "",
+            password=_password(config),
             tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
         ),
         [topics.commands],
@@ -178,3 +178,14 @@ def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clo
         ),
     )
     return _Sink(outbox, topics)
+
+
+def _password(config: Mqtt) -> str:
+    """The broker's password; raises ConfigFault when its file has gone since the check."""
+    if config.password_file is None:
+        return ""
+    secret = read_secret(config.password_file)
+    if isinstance(secret, Complaint):
+        path = str(config.password_file)
+        raise ConfigFault([Fault(path, 0, "mqtt.password_file", secret.problem, secret.remedy)])
+    return secret

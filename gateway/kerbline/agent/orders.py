@@ -113,7 +113,8 @@ class Orders:
         if command is None:
             return
         if isinstance(command, Rejection):
-            log.warning("command for %s rejected: %s", command.asset, command.reason)
+            named = f"{command.command_id or 'without id'} for {command.asset}"
+            log.warning("command %s rejected: %s %s", named, command.reason, command.detail)
             sink.tell(command.result(now_ms))
             return
         if len(self._open) >= MAX_OPEN:

@@ -28,6 +28,7 @@ def check(reader: Reader) -> None:
     _refer(reader, lamps, "streetlight")
     _refer(reader, meters, "water_meter")
     _udp(reader)
+    _framer(reader)
 
 
 def _once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
@@ -71,3 +72,13 @@ def _udp(reader: Reader) -> None:
                 path, "no [udp] section opens a port for it", 'add [udp] with listen = "host:port"'
             )
             return
+
+
+def _framer(reader: Reader) -> None:
+    """Modbus TCP frames travel over a connection; RTU ones over either."""
+    ports = dict(reader.select("modbus", "*", "port"))
+    for path, framer in reader.select("modbus", "*", "framer"):
+        port = ports.get((*path[:-1], "port"))
+        if framer == "tcp" and port is not None and not str(port).startswith("socket://"):
+            problem = f"tcp does not go over the serial line {faults.shown(port)}"
+            reader.complain(path, problem, 'write "rtu", or a port "socket://host:port"')

@@ -110,7 +110,7 @@ class Reader:
                 values[entry.field] = self._value(entry.shape, table[entry.key], at)
             elif entry.required:
                 values[entry.field] = UNUSABLE
-                self.complain(at, "is missing", f"write {_example(entry)}")
+                self.complain(at, "is missing", f"write {_example(entry, path)}")
         known = [entry.key for entry in entries]
         for key in table:
             if key not in known:
@@ -207,15 +207,22 @@ def _named(raw: object) -> str:
     return "a list" if isinstance(raw, list) else shown(raw)
 
 
+def _words(path: faults.Path) -> list[str]:
+    return [part for part in path if isinstance(part, str)]
+
+
 def _header(path: faults.Path) -> str:
-    return ".".join(part for part in path if isinstance(part, str))
+    return ".".join(_words(path))
 
 
-def _example(entry: Entry) -> str:
+def _example(entry: Entry, path: faults.Path) -> str:
     plain = entry.shape.plain
     if dataclasses.is_dataclass(plain):
         return f"[{entry.key}]"
     if typing.get_origin(plain) is tuple:
+        inner = _shape(typing.get_args(plain)[0]).plain
+        if dataclasses.is_dataclass(inner):
+            return f"[[{'.'.join((*_words(path), entry.key))}]]"
         return f"{entry.key} = [ ... ]"
     return f"{entry.key} = " + ('"..."' if plain in (str, Path) else "...")
 

@@ -122,6 +122,23 @@ class SecretFile:
         )
 
 
+class Folder:
+    """The path of a folder, which need not be there yet."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Look at what stands there."""
+        assert isinstance(value, Path)
+        try:
+            here = value.is_dir() or not value.exists()
+        except OSError as error:
+            return Complaint(f"{shown(value)}: {error.strerror}", "write the path of a folder")
+        if here:
+            return None
+        return Complaint(f"{shown(value)} is not a folder", "write the path of a folder")
+
+
 class ReadableFile:
     """The path of a file that can be read."""
 

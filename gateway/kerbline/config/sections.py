@@ -15,6 +15,7 @@ from kerbline.config.rules import (
     Between,
     ClockTable,
     Filled,
+    Folder,
     KeyFile,
     Matching,
     OneOf,
@@ -30,6 +31,9 @@ _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2]
 # Names become topics, file names and entity ids: no dots, slashes, spaces or $ (gateway to broker)
 Name = Annotated[
     str, Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, - and _")
+]
+NodeId = Annotated[  # the wire's NODE_ID_BYTES
+    str, Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}", "1 to 16 letters, digits, - and _")
 ]
 Baud = Annotated[
     int, OneOf(1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
@@ -49,7 +53,7 @@ class Gateway:
     """Who this gateway is and where it keeps what must survive a restart."""
 
     id: Name
-    state_dir: Path
+    state_dir: Annotated[Path, Folder()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,13 @@ class Tls:
 class Mqtt:
     """The broker that gets every reading and gives the commands."""
 
-    host: Annotated[str, Matching(r"[A-Za-z0-9._:-]{1,253}", "a host name or an address")]
+    host: Annotated[
+        str,
+        Matching(
+            r"[A-Za-z0-9._-]{1,253}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
+            "a host name or an address; the port is a key of its own",
+        ),
+    ]
     port: TcpPort = 1883
     prefix: Annotated[
         str,
@@ -114,7 +124,7 @@ class Udp:
 class Node:
     """A node of ours, the asset it serves and the line it hangs on (`port` "udp": any datagram)."""
 
-    id: Name
+    id: NodeId
     asset: Name
     kind: Annotated[str, OneOf("streetlight", "water_meter", "air_quality")]
     key_file: Annotated[Path, KeyFile()]

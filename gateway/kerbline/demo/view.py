@@ -113,14 +113,14 @@ def _readings(scene: Scene, assets: list[Asset]) -> Table:
 
 def _ways(scene: Scene) -> Iterator[Text]:
     broker = ("up", "green") if scene.broker_up else ("KILLED", "bold red")
-    gateway = ("online", "green") if scene.gateway_online else ("offline", "bold red")
+    gateway = ("online", "green") if scene.gateway_online else ("unheard, it stores on", "bold red")
     gone = sum(last - first + 1 for _, _, first, last in scene.gone)
     late = "bold yellow" if scene.waiting > LATE else "bold"
     yield Text.assemble(
         "  readings made ", (f"{len(scene.made)}", "bold"),
         "   published ", (f"{len(scene.published)}", "bold"),
         "   on the way ", (f"{scene.waiting}", late),
-        "   declared gone ", (f"{gone}", "bold"),
+        "   numbers skipped ", (f"{gone}", "bold"),
     )  # fmt: skip
     yield Text.assemble("  broker ", broker, "   gateway ", gateway)
 

@@ -17,14 +17,6 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
-    """A node has not been heard for a while."""
-
-    node: str
-    asset: str
-
-
-@dataclass(frozen=True, slots=True)
 class Anchored:
     """The moment a boot of a node began is known (better): it dates the records of that boot."""
 
@@ -42,4 +34,4 @@ class Answered:
     reason: str
 
 
-Arrival = Reading | Gap | Joined | Silent | Anchored | Answered
+Arrival = Reading | Gap | Joined | Anchored | Answered

@@ -26,7 +26,8 @@ class BootClock:
         self._clock = clock
         self._anchors = dict(anchors)  # by boot id
         self._current = 0
-        self._renewed_ms = 0
+        # What was known before a restart keeps its authority: an arrival now may be a late one.
+        self._renewed_ms = clock.street_ms(clock.utc_ms())
 
     def hear(self, boot_id: int, uptime_s: int, utc_ms: int) -> Anchor | None:
         """The running boot was `uptime_s` old at most now (real UTC): a new anchor if better."""

@@ -17,7 +17,7 @@ from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
 from kerbline.model import Command, Gap, Key, Reading, Value
 from kerbline.operations import OPERATIONS
-from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Silent
+from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined
 from kerbline.south.dating import BootClock
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
@@ -29,6 +29,10 @@ UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
 MAX_WAITING = 512  # events of one node; a line stops being read long before
 KEY_RETRY_S = 2.0  # after the disk refused a key
 
+MISFITS = {
+    "mac": "its greeting does not fit its key_file",
+    "generation": "its key is of another generation than ours",
+}
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
 log = logging.getLogger("kerbline.south")
@@ -62,6 +66,7 @@ class NodeLink:
         self._last_number = 0
         self._epoch = held[0]
         self._info: m.Info | None = None
+        self._misfit = ""
         self.session = GatewaySession(
             node.id.encode(),
             (keys.generation, keys.key, keys.next_key),
@@ -147,7 +152,6 @@ class NodeLink:
                 await self._up(info)
             case ("DOWN",):
                 log.warning("node %s: silent", self.node.id)
-                await self._arrive(Silent(self.node.id, self.node.asset))
             case ("RESULT", number, code, _):
                 reason = "" if code == m.OK else m.RESULT_NAMES.get(code, f"code_{code}")
                 await self._answered(number, reason)
@@ -155,6 +159,13 @@ class NodeLink:
                 await self._answered(number, "expired")
             case ("FAULT", code):
                 self._counters.count(f"nodes.{code}")
+                self._say_misfit(code)
+
+    def _say_misfit(self, code: str) -> None:
+        """Name the node whose key does not fit, once until it has a session."""
+        if code in MISFITS and code != self._misfit:
+            self._misfit = code
+            log.warning("node %s: %s", self.node.id, MISFITS[code])
 
     async def _kept(self, keys: NodeKeys) -> None:
         """Make the keys durable; a disk that refuses keeps this node waiting, and is said once."""
@@ -175,6 +186,7 @@ class NodeLink:
     async def _up(self, info: m.Info) -> None:
         renewed = self._info is not None and self._info.boot_id == info.boot_id
         self._info = info
+        self._misfit = ""
         log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
         if by_hash(info.schema_hash) is None:
             self._counters.count("nodes.schema")

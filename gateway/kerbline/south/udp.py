@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerbline.counters import Counters
+from kerbline.errors import KerblineError
 from kerbwire import frame, handshake
 from kerbwire.errors import RemoteError
 from kerbwire.limits import FRAME_BYTES
@@ -30,6 +31,12 @@ Address = tuple[str, int]
 def connection_id(index: int) -> int:
     """The connection id of the node with that place in the config."""
     return 1 + index % CONNECTION_IDS
+
+
+class CannotListen(KerblineError):
+    """The address of the config's [udp] is not to be had."""
+
+    code = "cannot_listen"
 
 
 class _Peer:
@@ -58,9 +65,15 @@ class UdpNodes(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     async def serve(self, listen: Address) -> None:
-        """Listen for ever. OSError when the address is not to be had."""
+        """Listen for ever. CannotListen when the address is not to be had."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=listen)
+        try:
+            self._transport, _ = await loop.create_datagram_endpoint(
+                lambda: self, local_addr=listen
+            )
+        except OSError as error:
+            host, port = listen
+            raise CannotListen(f"udp.listen: {host}:{port}: {error.strerror}") from None
         log.info("nodes on UDP at %s:%d", *self._transport.get_extra_info("sockname")[:2])
         try:
             async with asyncio.TaskGroup() as tasks:
