@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from tools import second_batch
 from tools import second_wire as wire
 
 UP, DOWN = wire.UP, wire.DOWN
@@ -24,7 +25,7 @@ TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("65 items", CONTROL, [10] * 65, "cbor"),
     ("REPORT cut short", REPORT, [4, 0, 1, 0], "value"),
     ("keyframe with a field too few", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5], "value"),
-    ("keyframe with a field too many", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7], "value"),
+    ("keyframe with a field too many", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], "value"),
     ("keyframe with a byte string", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, b""], "value"),
     ("rseq 0", REPORT, [4, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6], "value"),
     ("rseq of 2^40", REPORT, [4, 0, 1 << 40, 0, 0, 1, 2, 3, 4, 5, 6], "value"),
@@ -38,7 +39,7 @@ TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("delta of a negative n", REPORT, [4, -1, 9, 0, 0], "value"),
     ("delta too far from its base", REPORT, [4, 4097, 9, 0, 0], "value"),
     ("base of 256", REPORT, [4, 1, 256, 0, 0], "value"),
-    ("mask beyond the fields", REPORT, [4, 1, 9, 0, 64], "value"),
+    ("mask beyond the fields", REPORT, [4, 1, 9, 0, 1 << 32], "value"),
     ("negative mask", REPORT, [4, 1, 9, 0, -1], "value"),
     ("EVENT cut short", REPORT, [5, 1, 0, 0, 2], "value"),
     ("EVENT of rseq 0", REPORT, [5, 0, 0, 0, 2, 1], "value"),
@@ -191,8 +192,57 @@ def _infos(session: wire.Session) -> Iterator[Case]:
         yield _case("gateway", "confirming", name, frame, error)
 
 
+def _batches(session: wire.Session) -> Iterator[Case]:
+    """Each body from its bits: schema flag, n - 1, rseq, distance, then what is to be refused."""
+    whole, gamma = second_batch.whole, second_batch.gamma
+    one = "0" + gamma(0) + whole(1)
+    row = whole(0) * 2 + whole(0) * 7  # own boot, uptime 0, values 0
+    good = one + gamma(0) + row + "0" * 8
+    pad = "0" * (-len(good) % 8)
+    long = "0" + gamma(47) + whole(1) + gamma(0) + row
+    texts = (
+        ("BATCH of nothing", "", "value"),
+        ("BATCH cut short", good[:-9], "value"),
+        ("BATCH with a byte too many", good + pad + "0" * 8, "value"),
+        ("BATCH whose last bits are none", good + "1", "value"),
+        ("BATCH of 49 records", "0" + gamma(48) + whole(1) + gamma(0) + row + "0" * 8, "value"),
+        ("BATCH with a count without end", "0" + "1" * 60, "value"),
+        ("BATCH of rseq 0", "0" + gamma(0) + whole(0) + gamma(0) + row + "0" * 8, "value"),
+        (
+            "BATCH to 2^40",
+            "0" + gamma(1) + whole((1 << 40) - 1) + gamma(0) + row + "0" * 8,
+            "value",
+        ),
+        ("BATCH of boot 2^32", one + gamma(0) + whole(1 << 32) + row[7:] + "0" * 8, "value"),
+        ("BATCH too far from its base", "0" + gamma(0) + whole(9000) + gamma(4097), "value"),
+        ("BATCH without its base", "0" + gamma(0) + whole(9) + gamma(1) + "0" * 8, "base"),
+        ("BATCH in a schema unknown", "1" + "01" * 32 + good[1:], "schema"),
+        (
+            "BATCH before its boot",
+            one + gamma(0) + row + "1" + "0001" + "1" + "10" + "0" * 7,
+            "value",
+        ),
+        ("BATCH with more than there is", long + "1" + "0000" + "0" + "0000" + gamma(49), "value"),
+        (
+            "BATCH with a gap beyond its end",
+            one + gamma(0) + row + "1" + "0000" + "0" + "0000" + gamma(1) + "10",
+            "value",
+        ),
+        (
+            "BATCH with a value past 63 bit",
+            one + gamma(0) + row + "0" + "1" + "0001" + "0" + "1" * 8 + whole(1 << 63) + "0" * 6,
+            "value",
+        ),
+    )
+    for name, bits, error in texts:
+        body = b"\x0c" + second_batch.packed(bits)
+        yield _case("gateway", "up", name, session.seal(UP, REPORT, 1, body), error)
+    in_control = session.seal(UP, CONTROL, 1, b"\x0c" + second_batch.packed(good))
+    yield _case("gateway", "up", "BATCH in class 1", in_control, "class")
+
+
 def malformed(session: wire.Session) -> list[Case]:
-    cases = [*_headers(session), *_greetings(session), *_infos(session)]
+    cases = [*_headers(session), *_greetings(session), *_infos(session), *_batches(session)]
     for to, direction, table in (("gateway", UP, TO_GATEWAY), ("node", DOWN, TO_NODE)):
         for name, class_, items, error in table:
             frame = session.seal(direction, class_, 1, wire.body(items))

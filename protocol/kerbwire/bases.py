@@ -5,21 +5,23 @@ What the bodies look like stands in `report`.
 
 from kerbwire import messages as m
 from kerbwire.errors import RemoteError
-from kerbwire.limits import DELTA_REACH, GATEWAY_BASES, VALUES
+from kerbwire.limits import BATCH_BASES, DELTA_REACH, GATEWAY_BASES, VALUES
 from kerbwire.report import integers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbwire.report import Record
+    from kerbwire.schema import Schema
 
 
 class Bases:
     """The records of this session that the gateway keeps to decode deltas against."""
 
-    __slots__ = ("_records",)
+    __slots__ = ("_lasts", "_records")
 
     def __init__(self) -> None:
         self._records: dict[int, tuple[int, Record]] = {}  # rseq -> (fseq, record)
+        self._lasts: list[Record] = []
 
     def add(self, record: "Record", fseq: int) -> None:
         """Keep a record of that frame; the lowest number goes when there are too many."""
@@ -36,15 +38,29 @@ class Bases:
                 found = record
         return found
 
+    def add_last(self, record: "Record") -> None:
+        """Keep the last record of a batch; the first one that came goes when there are too many."""
+        self._lasts.append(record)
+        if len(self._lasts) > BATCH_BASES:
+            self._lasts.pop(0)
+
+    def get(self, rseq: int) -> "Record | None":
+        """The record of that number: sent live, or the last one of a batch."""
+        for record in self._lasts:
+            if record[0] == rseq:
+                return record
+        return self._records[rseq][1] if rseq in self._records else None
+
     def clear(self) -> None:
         """A new session starts without any."""
         self._records.clear()
+        self._lasts.clear()
 
 
 def decode(
-    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, fields: int
+    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, schema: "Schema"
 ) -> "Record":
-    """The record of a REPORT in frame `fseq`, of a schema with so many fields.
+    """The record of a REPORT in frame `fseq`; a whole one may be of an older version.
 
     RemoteError: "value" where the items are no report, "base" where its base is not held.
     """
@@ -53,11 +69,11 @@ def decode(
     if n == 0:
         rseq, boot_id, uptime_s = numbers[2:5]
         values = numbers[5:]
-        if len(values) != fields:
+        if not schema.takes(len(values)):
             raise RemoteError("value")
         record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
     else:
-        record = _decode_delta(numbers, fseq, bases, info, fields)
+        record = _decode_delta(numbers, fseq, bases, info, schema)
     check_number(record[0], record[1], record[2])
     if len(record[3]) > VALUES:
         raise RemoteError("value")
@@ -74,17 +90,22 @@ def check_number(rseq: int, boot_id: int, uptime_s: int) -> None:
 
 
 def _decode_delta(
-    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, fields: int
+    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, schema: "Schema"
 ) -> "Record":
     _, n, low_byte, dt, mask = numbers[:5]
-    if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 1 << fields:
+    if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 1 << VALUES:
         raise RemoteError("value")
     base = bases.find(low_byte, fseq)
     if base is None:
         raise RemoteError("base")
     values = list(base[3])
+    if mask >> len(values):
+        raise RemoteError("value")
+    elapsed_s = n * info.period_s + dt
     at = 5
-    for index in range(fields):
+    for index in range(len(values)):
+        if index in schema.elapsed:
+            values[index] += elapsed_s
         if mask >> index & 1:
             if at == len(numbers):
                 raise RemoteError("value")
@@ -92,4 +113,4 @@ def _decode_delta(
             at += 1
     if at < len(numbers):
         raise RemoteError("value")
-    return base[0] + n, base[1], base[2] + n * info.period_s + dt, tuple(values)
+    return base[0] + n, base[1], base[2] + elapsed_s, tuple(values)

@@ -185,7 +185,7 @@ class Engine:
             if channel.direction == header.direction:
                 raise RemoteError("direction")
             try:
-                items = cbor.decode(channel.open(header, data))
+                items = _items(channel.open(header, data))
             except RemoteError as error:
                 if error.code == "cbor":
                     raise
@@ -241,3 +241,10 @@ class Engine:
             if time is not None and (when is None or time < when):
                 when = time
         return when
+
+
+def _items(body: bytes) -> "list[int | bytes]":
+    """A body's items; a BATCH is its type and the bits behind it."""
+    if len(body) and body[0] == m.BATCH:
+        return [m.BATCH, bytes(body[1:])]
+    return cbor.decode(body)

@@ -4,7 +4,7 @@
 `keep` what has become durable, and POLL carries both.
 """
 
-from kerbwire import acks, bases, cbor, report
+from kerbwire import acks, bases, cbor, report, unpacking
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
@@ -159,6 +159,8 @@ class Intake:
             return self._report(items, channel.opened, now)
         if type_ == m.EVENT:
             return self._event(report.integers(items, 6), now)
+        if type_ == m.BATCH:
+            return self._batch(items[1], now)
         if type_ == m.GAP:
             return self._gap(report.integers(items, 4), now)
         if type_ == m.RESULT:
@@ -172,8 +174,7 @@ class Intake:
         if self.schema is None or self.info is None:
             raise RemoteError("schema")
         try:
-            fields = len(self.schema.fields)
-            record = bases.decode(items, fseq, self._bases, self.info, fields)
+            record = bases.decode(items, fseq, self._bases, self.info, self.schema)
         except RemoteError as fault:
             self._need_keyframe = self._need_keyframe or fault.code == "base"
             raise
@@ -182,6 +183,21 @@ class Intake:
 
     def _event(self, numbers: "list[int]", now: int) -> "list[Event]":
         if self.info is None:
+    def _batch(self, packed: "int | bytes", now: int) -> "list[Event]":
+        """All records of one frame, each an event of its own; they are seen together."""
+        if self.schema is None or self.info is None or isinstance(packed, int):
+            raise RemoteError("schema")
+        try:
+            records = unpacking.decode(packed, self._bases, self.info, self.schema)
+        except RemoteError as fault:
+            self._need_keyframe = self._need_keyframe or fault.code == "base"
+            raise
+        self._bases.add_last(records[-1])
+        events: list[Event] = []
+        for record in records:
+            events += self._record(m.REPORT, record, now)
+        return events
+
             raise RemoteError("type")
         rseq, boot, uptime_s = numbers[1:4]
         boot_id = boot or self.info.boot_id

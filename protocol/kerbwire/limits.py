@@ -8,6 +8,7 @@ DATAGRAM = 1  # one frame is one datagram (UDP)
 FRAME_BYTES = 254  # one COBS block: no frame is longer
 TAG_BYTES = 8
 NONCE_BYTES = 8  # the nonces of HELLO and WELCOME
+BODY_BYTES = 242  # a frame less the longest header and the tag
 MAC_BYTES = 8  # the truncated HMAC that ends HELLO and WELCOME
 NODE_ID_BYTES = 16
 KEY_BYTES = 16
@@ -49,6 +50,8 @@ BASE_REACH = 255  # a delta's base is at most so far below the newest record sen
 DELTA_REACH = 4096  # and a record at most so far above its base
 GATEWAY_BASES = 64  # records that a gateway keeps to decode deltas against
 ACK_SPANS = 64  # spans of record numbers that a node remembers; it asks again for what it forgot
+BATCH_RECORDS = 48  # of one BATCH
+BATCH_BASES = 16  # last records of batches that a gateway keeps to decode batches against
 HELD_SPANS = 1024  # and a gateway for each node
 DEFERRED_COMMANDS = 8  # commands under way to one node
 

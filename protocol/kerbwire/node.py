@@ -227,6 +227,13 @@ class NodeSession(Engine):
         self._uplink.send_event(record, now)
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
+    def send_batch(self, records: "list[Record]", now: int) -> int:
+        """Hand over the first ones of these reports, of one boot and numbered in a row; how many.
+
+        As many as fill a frame go: at most BATCH_RECORDS.
+        """
+        return self._uplink.send_batch(records, now)
+
         """Declare numbers that will never come; again until `kept` has passed `last`."""
         self._uplink.send_gap(first, last, reason, now)
 

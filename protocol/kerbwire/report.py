@@ -24,8 +24,13 @@ def encode_keyframe(record: "Record", info: m.Info) -> bytes:
     return cbor.encode([m.REPORT, 0, rseq, boot, uptime_s] + list(values))
 
 
-def encode_delta(record: "Record", base: "Record", info: m.Info) -> bytes:
-    """The record against `base`, which is of the same boot and has a lower rseq."""
+def encode_delta(
+    record: "Record", base: "Record", info: m.Info, elapsed: "tuple[int, ...]"
+) -> bytes:
+    """The record against `base`, which is of the same boot and has a lower rseq.
+
+    `elapsed` are the numbers that are expected to have grown by the seconds between both.
+    """
     n = record[0] - base[0]
     items: list[int | bytes] = [
         m.REPORT,
@@ -36,6 +41,8 @@ def encode_delta(record: "Record", base: "Record", info: m.Info) -> bytes:
     ]
     mask = 0
     for index, (value, before) in enumerate(zip(record[3], base[3])):
+        if index in elapsed:
+            before += record[2] - base[2]
         if value != before:
             mask |= 1 << index
             items.append(value - before)

@@ -10,9 +10,13 @@ from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
+    BATCH_BASES,
+    BATCH_RECORDS,
+    BODY_BYTES,
     COMMAND_ARGS,
     CONFIG_KEYS,
     DEFERRED_COMMANDS,
+    DELTA_REACH,
     IDLE_MS,
     LOST_IN_ROW,
     TRIES,
@@ -20,12 +24,14 @@ from kerbwire.limits import (
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff, RoundTrip
+from kerbwire.schema import by_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbwire.report import Record
+    from kerbwire.schema import Schema
 
     Event = tuple[object, ...]
 
@@ -36,10 +42,22 @@ _ROUNDING_MS = 4  # of both ends' clocks in one exchange
 class _Slot:
     """One frame that waits for `seen`: it is told by the last record number in it."""
 
-    __slots__ = ("body", "class_", "due_ms", "live", "rseq", "sent_ms", "tries_left")
+    __slots__ = (
+        "batch",
+        "body",
+        "class_",
+        "due_ms",
+        "first",
+        "live",
+        "rseq",
+        "sent_ms",
+        "tries_left",
+    )
 
     def __init__(self, rseq: int, class_: int, body: bytes, tries: int, live: "Record | None"):
         self.rseq = rseq
+        self.first = rseq
+        self.batch = 0  # its count in this session; `live` is its last record then
         self.class_ = class_
         self.body = body
         self.tries_left = tries
@@ -54,12 +72,15 @@ class Uplink:
     __slots__ = (
         "_backoff",
         "_base",
+        "_batches",
         "_highest_sent",
         "_idle_ms",
         "_info",
+        "_lasts",
         "_lost_in_row",
         "_next_ms",
         "_results",
+        "_schema",
         "_slots",
         "kept",
         "round_trip",
@@ -72,6 +93,9 @@ class Uplink:
         self._slots: list[_Slot] = []
         self._results: list[bytes] = []
         self._base: Record | None = None
+        self._schema: Schema | None = None
+        self._batches = 0  # sent in this session
+        self._lasts: list[tuple[int, Record]] = []  # of batches that are seen: count, last record
         self._highest_sent = 0  # in this session
         self._lost_in_row = 0
         self._next_ms = 0  # while backing off: no record before this time
@@ -85,6 +109,9 @@ class Uplink:
         self._slots = []
         self._results = []
         self._base = None
+        self._schema = by_hash(self._info.schema_hash)
+        self._batches = 0
+        self._lasts = []
         self._highest_sent = 0
         self._resume()
         self.seen = self.kept.copy(ACK_SPANS)
@@ -109,15 +136,19 @@ class Uplink:
     def wants(self, rseq: int) -> bool:
         """Is this number neither kept nor seen nor in flight?"""
         for slot in self._slots:
-            if slot.rseq == rseq:
+            if slot.first <= rseq <= slot.rseq:
                 return False
         return rseq not in self.seen and rseq not in self.kept
 
     def send_report(self, record: "Record", now: int) -> None:
         """A record just made, as deltas where the gateway holds a base."""
+        schema = self._schema
+        if schema is not None and schema.profile and self._batch([record], now):
+            return
         base = self._base
         if base is not None and report.usable(record, base, self._highest_sent):
-            body = report.encode_delta(record, base, self._info)
+            elapsed = () if schema is None else schema.elapsed
+            body = report.encode_delta(record, base, self._info, elapsed)
         else:
             body = report.encode_keyframe(record, self._info)
         self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, record), now)
@@ -126,6 +157,53 @@ class Uplink:
         """A record from the backlog, whole, never a base."""
         body = report.encode_keyframe(record, self._info)
         self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, None), now)
+
+    def send_batch(self, records: "list[Record]", now: int) -> int:
+        """The first ones of these reports, of one boot and numbered in a row; how many went."""
+        count = self._batch(records, now)
+        if not count:
+            self.send_backfill(records[0], now)
+        return count or 1
+
+    def _batch(self, records: "list[Record]", now: int) -> int:
+        """As many as a BATCH takes; 0 where it takes none: an old schema, enormous numbers."""
+        schema = self._schema
+        if schema is None or schema.version < 2 or len(records[0][3]) != schema.width:
+            return 0
+        from kerbwire import batch
+
+        count = min(len(records), BATCH_RECORDS)
+        base = self._last_before(records[0])
+        while count:
+            try:
+                body = batch.encode(records[:count], base, schema, self._info)
+            except LocalError:
+                return 0
+            if len(body) <= BODY_BYTES:
+                break
+            count = count * BODY_BYTES // len(body)
+        if count:
+            last = records[count - 1]
+            slot = _Slot(last[0], m.CLASS_REPORT, body, 1, last)
+            slot.first = records[0][0]
+            self._batches += 1
+            slot.batch = self._batches
+            self._take(slot, now)
+        return count
+
+    def _last_before(self, record: "Record") -> "Record | None":
+        """The nearest last record of a batch that is seen and that the gateway still holds."""
+        nearest = None
+        for count, last in self._lasts:
+            if (
+                self._batches - count < BATCH_BASES // 2
+                and last[1] == record[1]
+                and len(last[3]) == len(record[3])
+                and 0 < record[0] - last[0] <= DELTA_REACH
+                and (nearest is None or last[0] > nearest[0])
+            ):
+                nearest = last
+        return nearest
 
     def send_event(self, record: "Record", now: int) -> None:
         """An event: its values are (code, value)."""
@@ -198,6 +276,7 @@ class Uplink:
             return [("CONFIG",) + _config(items)]
         if type_ == m.NEED_KEYFRAME:
             self._base = None
+            self._lasts = []
             return []
         self.send_result(0, m.UNSUPPORTED, type_)
         raise RemoteError("type")
@@ -248,7 +327,9 @@ class Uplink:
                 continue
             if slot.sent_ms != _QUEUED:
                 self.round_trip.sample(now - slot.sent_ms)
-            if slot.live and (self._base is None or slot.rseq > self._base[0]):
+            if slot.batch and slot.live:
+                self._lasts = self._lasts[-3:] + [(slot.batch, slot.live)]
+            elif slot.live and (self._base is None or slot.rseq > self._base[0]):
                 self._base = slot.live
         freed = len(waiting) < len(self._slots)
         self._slots = waiting

@@ -272,9 +272,16 @@ def test_malformed_frames_change_nothing_in_a_session() -> None:
 
 def test_schemas_have_these_hashes_for_ever() -> None:
     for case in load("schemas")["schemas"]:
-        schema = by_name(case["name"])
-        assert schema is not None and schema is by_hash(bytes.fromhex(case["hash"]))
+        schema = by_hash(bytes.fromhex(case["hash"]))
+        assert schema is not None and (schema.name, schema.version) == (
+            case["name"],
+            case["version"],
+        )
+        assert (schema is by_name(case["name"])) == (case["version"] == 2)
         fields = [[field.name, field.scale, field.unit] for field in schema.fields]
+        if schema.version > 1:
+            for told, field in zip(fields, schema.fields):
+                told += [field.predictor, field.reference, field.argument, field.count]
         assert fields == case["fields"]
     assert by_name("nothing") is None and by_hash(bytes(8)) is None
 
