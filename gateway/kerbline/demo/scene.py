@@ -51,8 +51,6 @@ class Scene:
     leaking: set[str] = field(default_factory=set)  # meters with an alarm
     made: set[Key] = field(default_factory=set)
     published: set[Key] = field(default_factory=set)
-    repeats: int = 0
-    bridged: int = 0
     gone: list[tuple[str, int, int, int]] = field(default_factory=list)  # node, epoch, first, last
     asked: set[str] = field(default_factory=set)  # ids of the operator's commands
     results: dict[str, str] = field(default_factory=dict)  # command id: its final state
@@ -101,7 +99,9 @@ class Scene:
         elif last == "result" and payload["id"] in self.asked - set(self.results):
             if payload["state"] not in ("PENDING", "DELIVERED"):
                 self.results[payload["id"]] = payload["state"]
-                self.say(f"{asset} answers the operator: {payload['state']} {payload['reason']}")
+                self.say(
+                    f"{asset} answers the operator: {payload['state']} {payload['reason']}".rstrip()
+                )
         elif last == "status" and payload != self.status:  # retained: an old one comes again
             self.status = payload
             self.gateway_online = payload["state"] == "online"
@@ -110,12 +110,8 @@ class Scene:
         source, asset = message["source"], message["asset"]
         if reading["kind"] != "event":
             self.values[asset] = reading["values"]
-        if source not in self.names:
-            self.bridged += 1
-            return
-        key = (source, message["epoch"], reading["n"])
-        self.repeats += key in self.published
-        self.published.add(key)
+        if source in self.names:  # else it is bridged
+            self.published.add((source, message["epoch"], reading["n"]))
 
     def _alarm(self, asset: str, alarm: Mapping[str, Any]) -> None:
         if alarm["rule"] != "continuous_flow":

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 
 MAX_LEVELS = 7
-MAX_CHARACTERS = 200
 # A broker on NATS turns dots and spaces into something else; `+`, `#`, `$` and `/` are MQTT's own.
 _UNFIT = re.compile(r"[^A-Za-z0-9_\-:@]")
 
