@@ -53,6 +53,7 @@ class Node:
         asset = self.instruments.asset
         info = m.Info(asset.SCHEMA.hash, boot_id, self.journal.epoch, FIRMWARE)
         info.period_s = wanted.report_s
+        info.config_version = wanted.config_version
         generation, key = self._key
         node_id = wanted.node_id.encode()
         framing = board.framing(wanted.link)
@@ -88,6 +89,20 @@ class Node:
         jump_s = self.clock.offer(utc_ms, uncertainty_ms, now)
         if jump_s:
             self.sense.record(self.board.uptime_ms(), m.EVENT, (m.EV_CLOCK_JUMP, jump_s))
+
+    def configure(self, version: int, values: "dict[int, int | bytes]", now: int) -> int:
+        """Take a CONFIG; its result's code. Another period needs a session that knows of it."""
+        wanted = self.settings
+        code = settings.configure(self.board.nvs, wanted, version, values)
+        info = self.session.info
+        if code == m.OK and info.config_version != wanted.config_version:
+            info.config_version = wanted.config_version
+            self.instruments.configure(wanted)
+            self.sense.report_each(wanted.report_s)
+            if info.period_s != wanted.report_s:
+                info.period_s = wanted.report_s
+                self.session.start(now)
+        return code
 
     def obey(
         self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]", now: int

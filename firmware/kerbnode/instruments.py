@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         @property
         def asset(self) -> Asset: ...
         def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events": ...
+        def configure(self, wanted: Settings) -> None: ...
 
 
 SCHEDULE_MS = 10_000  # sun, temperature and profile change no faster
@@ -70,6 +71,11 @@ class LampHead:
         self._lamp.show(self.asset.level)
         return events
 
+    def configure(self, wanted: "Settings") -> None:
+        """Take what a CONFIG changed."""
+        self._schedule.dim(wanted.profile)
+        self._slow = -1
+
 
 class WaterRegister:
     """The pulse outputs of a meter's register, and its cell."""
@@ -90,6 +96,9 @@ class WaterRegister:
         inputs.backward_l = self._backward.litres()
         inputs.battery_mv = self._battery.millivolts()
         return self.asset.step(uptime_ms, inputs)
+
+    def configure(self, wanted: "Settings") -> None:
+        """A meter has nothing to configure but its reports."""
 
 
 class AirStation:
@@ -126,6 +135,9 @@ class AirStation:
             self._pressure.sample(),
         )
         return self.asset.step(uptime_ms, samples)
+
+    def configure(self, wanted: "Settings") -> None:
+        """A station has nothing to configure but its reports."""
 
 
 def build(board: "Board", wanted: "Settings", totals: "tuple[int, ...] | None") -> "Instruments":

@@ -94,6 +94,10 @@ class Schedule:
         self._learnt = VirtualMidnight()
         self.night = True
 
+    def dim(self, profile: "tuple[tuple[int, int], ...]") -> None:
+        """Another profile from now on."""
+        self._profile = profile
+
     def step(self, uptime_s: int, utc_s: "int | None", lux: "int | None") -> int:
         """The level in percent now; None for what is not known (UTC) or broken (lux)."""
         elevation = minutes = None

@@ -37,6 +37,10 @@ class Sense:
         self._period_ms = 1000 * report_s
         self._reported_ms = board.uptime_ms()
 
+    def report_each(self, report_s: int) -> None:
+        """Another period from now on."""
+        self._period_ms = 1000 * report_s
+
     async def run(self) -> None:
         """Tick for ever."""
         while True:

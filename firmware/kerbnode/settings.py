@@ -4,6 +4,7 @@ import json
 from struct import pack, unpack
 
 from kerbnode import nvs
+from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class Settings:
     __slots__ = (
         "asset",
         "baud",
+        "config_version",
         "gateway",
         "link",
         "node_id",
+        "own",
         "position",
         "profile",
         "report_s",
@@ -48,7 +51,7 @@ class Settings:
 
     def __init__(self, given: "dict[str, object]"):
         for name in given:
-            if name not in self.__slots__:
+            if name not in self.__slots__ or name in ("own", "config_version"):
                 raise SettingsError(name)
         node_id = given.get("node_id")
         if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
@@ -62,6 +65,8 @@ class Settings:
         self.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
         self.profile = _profile(given.get("profile") or PROFILE)
         self.position = _position(given.get("position"))
+        self.config_version = 0  # of the gateway's CONFIG over it
+        self.own = (self.report_s, self.profile)  # without a CONFIG
 
 
 def load(store: "Nvs") -> Settings:
@@ -75,7 +80,86 @@ def load(store: "Nvs") -> Settings:
         raise SettingsError("damaged")
     if not isinstance(given, dict):
         raise SettingsError("damaged")
-    return Settings(given)
+    wanted = Settings(given)
+    config = _kept_config(store)
+    if config is not None:
+        _overlay(wanted, config)
+    return wanted
+
+
+def configure(
+    store: "Nvs", wanted: Settings, version: int, values: "dict[int, int | bytes]"
+) -> int:
+    """Take a CONFIG whole, durably, or nothing of it; a result's code."""
+    if version <= wanted.config_version:
+        return m.OK if version == wanted.config_version else m.REPLAYED
+    config: dict[str, object] = {"version": version}
+    for key in values:
+        if key not in (m.CONFIG_REPORT_S, m.CONFIG_PROFILE):
+            return m.UNSUPPORTED
+    if m.CONFIG_REPORT_S in values:
+        config["report_s"] = values[m.CONFIG_REPORT_S]
+    if m.CONFIG_PROFILE in values:
+        config["profile"] = _steps(values[m.CONFIG_PROFILE])
+    try:
+        _checked(config)
+    except SettingsError:
+        return m.OUT_OF_RANGE
+    last = nvs.get_checked(store, "config")
+    try:
+        if last is not None:
+            nvs.set_checked(store, "config_was", last)
+        nvs.set_checked(store, "config", json.dumps(config).encode())
+    except OSError:
+        return m.FAILED
+    _overlay(wanted, config)
+    return m.OK
+
+
+def _kept_config(store: "Nvs") -> "dict[str, object] | None":
+    """The newest CONFIG that can be read: the last good one where the newest is damaged."""
+    for name in ("config", "config_was"):
+        body = nvs.get_checked(store, name)
+        if body is not None:
+            try:
+                config = json.loads(body)
+                _checked(config)
+            except (ValueError, SettingsError):
+                continue
+            found: dict[str, object] = config
+            return found
+    return None
+
+
+def _checked(config: object) -> None:
+    """SettingsError unless it is a CONFIG whose values are all in range."""
+    if not isinstance(config, dict):
+        raise SettingsError("config")
+    _within(config.get("version"), (1, 0xFFFF_FFFF), "version")
+    if "report_s" in config:
+        _within(config["report_s"], REPORT_S, "report_s")
+    if "profile" in config:
+        _profile(config["profile"])
+
+
+def _overlay(wanted: Settings, config: "dict[str, object]") -> None:
+    """A checked CONFIG over the node's own settings, which hold for all that it does not name."""
+    wanted.config_version = _within(config["version"], (1, 0xFFFF_FFFF), "version")
+    wanted.report_s, wanted.profile = wanted.own
+    if "report_s" in config:
+        wanted.report_s = _within(config["report_s"], REPORT_S, "report_s")
+    if "profile" in config:
+        wanted.profile = _profile(config["profile"])
+
+
+def _steps(packed: "int | bytes") -> "list[list[int]] | None":
+    """A profile's steps from CONFIG's three bytes each; None where they are none."""
+    if isinstance(packed, int) or len(packed) % 3:
+        return None
+    return [
+        [unpack(">H", packed[at : at + 2])[0] - 720, packed[at + 2]]
+        for at in range(0, len(packed), 3)
+    ]
 
 
 def load_key(store: "Nvs") -> "tuple[int, bytes]":

@@ -35,12 +35,19 @@ class PocketNode:
     ) -> None:
         info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
         info.uptime_s = 100
-        self.session = NodeSession(node_id.encode(), 0, key, info, os.urandom, framing)
+        self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
+        self.session = NodeSession(*self._named)
+        self.configs: list[tuple[Any, ...]] = []
         self.records: dict[int, Values] = {}
         self.commands: list[tuple[Any, ...]] = []
         self.answer = m.OK
         self.changed = asyncio.Event()
         self.drained = asyncio.Event()  # all records are kept
+        self.session.start(now_ms())
+
+    def begin_again(self) -> None:
+        """A power cut, after which the key is the first one again."""
+        self.session = NodeSession(*self._named)
         self.session.start(now_ms())
 
     def make(self, *values: int) -> None:
@@ -65,6 +72,11 @@ class PocketNode:
                 self.commands.append(event[1:])
                 assert isinstance(event[1], int)
                 self.session.send_result(event[1], self.answer, 0)
+            elif event[0] == "CONFIG":
+                self.configs.append(event[1:])
+                assert isinstance(event[1], int)
+                self.session.info.config_version = event[1]
+                self.session.send_configured(event[1], self.answer)
         self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
         if not self.records:
             self.drained.set()

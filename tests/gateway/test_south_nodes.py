@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from kerbline.clock import Clock
@@ -13,9 +14,9 @@ from kerbline.config import Config, Gateway, Node, Udp
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import Command, Gap, Reading
-from kerbline.south.arrivals import Answered, Arrival, Joined
+from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
-from kerbline.store import Span, Store
+from kerbline.store import Notes, Span, Store
 from kerbwire.messages import OUT_OF_RANGE
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
 
@@ -278,3 +279,32 @@ async def lost_log(folder: Path) -> None:
 
 def test_a_lost_log_is_declared_by_the_gateway(tmp_path: Path) -> None:
     asyncio.run(lost_log(tmp_path))
+
+
+async def configured(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    node.session.info.config_version = 4
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    config = config_for(folder, f"socket://127.0.0.1:{port}")
+    asked = replace(config.nodes[0], report_s=60, profile=((-720, 100), (0, 30)))
+    values: dict[int, int | bytes] = {1: 60, 2: bytes((0, 0, 100, 2, 208, 30))}
+    steps: tuple[tuple[Node, tuple[int, dict[int, int | bytes]] | None], ...]
+    steps = ((asked, (5, values)), (asked, None), (config.nodes[0], (6, {})))
+    async with server:
+        for wish, due in steps:
+            folder.joinpath("ring", "sl-1.json").unlink(missing_ok=True)
+            node.configs.clear()
+            node.begin_again()
+            async with serving(folder, replace(config, nodes=(wish,))) as (nodes, _):
+                taken = await arrivals(nodes, of_kind(Noted if due else Joined))
+                noted = [one for one in taken if isinstance(one, Noted)]
+            assert node.configs == ([due] if due else [])
+            store = Store.open(folder / "s.db")
+            notes = Notes(memories={(one.rule, one.name): one.body for one in noted})
+            store.append([], 0, notes)
+            store.close()
+
+
+def test_a_node_gets_its_config_once(tmp_path: Path) -> None:
+    asyncio.run(configured(tmp_path))

@@ -101,3 +101,23 @@ def test_totals_go_on_after_a_power_cut() -> None:
     assert again.instruments.asset.values()[3] == 2
     assert again.journal.gaps[0][2] == m.GAP_POWER
     scratch.remove(running.place)
+
+
+def test_a_config_works_at_once_and_after_a_restart() -> None:
+    running = Running()
+    node = running.node
+    profile = bytes((0, 0, 55))
+    assert node.configure(3, {m.CONFIG_PROFILE: profile}, 0) == m.OK
+    info = node.session.info
+    assert (info.config_version, info.period_s) == (3, 900)
+    assert node.session.outgoing(0) == b""  # no new session for that
+    assert node.configure(4, {m.CONFIG_PROFILE: profile, m.CONFIG_REPORT_S: 60}, 0) == m.OK
+    assert (info.config_version, info.period_s) == (4, 60)
+    assert node.session.outgoing(0) != b""  # HELLO: both ends count with the new period
+    assert node.configure(4, {}, 0) == m.OK and node.configure(3, {}, 0) == m.REPLAYED
+    assert node.configure(5, {9: 9}, 0) == m.UNSUPPORTED and info.config_version == 4
+    node.take_time(NOON_MS + 12 * 3_600_000, 20, 0)
+    node.sense.tick()
+    assert node.sense._period_ms == 60_000
+    assert node.instruments._schedule._profile == ((-720, 55),)
+    scratch.remove(running.place)

@@ -3,6 +3,7 @@
 import json
 
 from kerbnode import nvs, settings
+from kerbwire import messages as m
 
 GOOD = {"node_id": "sl-0001", "asset": "streetlight", "link": "uart", "uart": "/dev/pts/3"}
 
@@ -109,3 +110,70 @@ def test_boot_ids_count_on_from_a_random_start() -> None:
     assert settings.next_boot_id(store, lambda count: b"\x99" * count) == first + 1
     store.set("boot", b"\xff\xff\xff\xff")
     assert settings.next_boot_id(store, lambda count: b"\x00" * count) == 1
+
+
+PROFILE_BYTES = bytes((0, 0, 80, 2, 208, 20))  # from -720 on 80 %, from 0 on 20 %
+STEPS = ((-720, 80), (0, 20))
+
+
+def test_a_config_lies_over_the_settings_for_good() -> None:
+    store = stored(changed(report_s=60))
+    wanted = settings.load(store)
+    assert settings.configure(store, wanted, 3, {m.CONFIG_PROFILE: PROFILE_BYTES}) == m.OK
+    for loaded in (wanted, settings.load(store)):
+        assert (loaded.config_version, loaded.report_s, loaded.profile) == (3, 60, STEPS)
+    assert settings.configure(store, wanted, 4, {m.CONFIG_REPORT_S: 120}) == m.OK
+    for loaded in (wanted, settings.load(store)):  # what it leaves out is the settings' own again
+        assert (loaded.config_version, loaded.report_s) == (4, 120)
+        assert loaded.profile == settings.PROFILE
+
+
+def test_a_config_is_taken_whole_or_not_at_all() -> None:
+    store = stored(GOOD)
+    wanted = settings.load(store)
+    bad = (
+        ({m.CONFIG_REPORT_S: 0}, m.OUT_OF_RANGE),
+        ({m.CONFIG_REPORT_S: b"60"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_PROFILE: b""}, m.OUT_OF_RANGE),
+        ({m.CONFIG_PROFILE: b"\x00\x00"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_PROFILE: 5}, m.OUT_OF_RANGE),
+        ({m.CONFIG_PROFILE: PROFILE_BYTES + b"\x00\x00\x05"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_PROFILE: b"\x00\x00\x65"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_REPORT_S: 60, 77: 1}, m.UNSUPPORTED),
+    )
+    for values, code in bad:
+        assert settings.configure(store, wanted, 1, values) == code, values
+        assert store.get("config") is None and wanted.report_s == 900
+    assert settings.configure(store, wanted, 2, {m.CONFIG_REPORT_S: 60}) == m.OK
+    assert settings.configure(store, wanted, 2, {m.CONFIG_REPORT_S: 70}) == m.OK  # a repeat
+    assert settings.configure(store, wanted, 1, {m.CONFIG_REPORT_S: 70}) == m.REPLAYED
+    assert wanted.report_s == settings.load(store).report_s == 60
+
+
+def test_the_last_good_config_outlives_a_damaged_one() -> None:
+    store = stored(GOOD)
+    wanted = settings.load(store)
+    for version in (1, 2):
+        assert settings.configure(store, wanted, version, {m.CONFIG_REPORT_S: 60 * version}) == m.OK
+    for blob in (b"", b"\x00" * 9, store.blobs["config"][:-1] + b"?"):
+        store.set("config", blob)
+        loaded = settings.load(store)
+        assert (loaded.config_version, loaded.report_s) == (1, 60)
+    nvs.set_checked(store, "config", b'{"version": 0}')
+    nvs.set_checked(store, "config_was", b"[1")
+    assert settings.load(store).config_version == 0
+
+
+class Full(Blobs):
+    """Takes nothing any more."""
+
+    def set(self, name: str, blob: bytes) -> None:
+        raise OSError(28)
+
+
+def test_a_config_that_flash_refuses_is_not_taken() -> None:
+    store = Full()
+    store.blobs = stored(GOOD).blobs
+    wanted = settings.load(store)
+    assert settings.configure(store, wanted, 1, {m.CONFIG_REPORT_S: 60}) == m.FAILED
+    assert (wanted.config_version, wanted.report_s) == (0, 900)

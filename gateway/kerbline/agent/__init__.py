@@ -22,7 +22,7 @@ from kerbline.model import Gap, Reading
 from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.topics import Topics
-from kerbline.south.arrivals import Anchored, Answered, Joined
+from kerbline.south.arrivals import Anchored, Answered, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
@@ -107,6 +107,8 @@ async def _take_arrivals(
                 await records.take(gap)
             case Anchored(node, boot_id, anchor):
                 group.save_anchor(node, boot_id, anchor)
+            case Noted(rule, name, body):
+                group.save_memory(rule, name, body)
             case Answered() as answer:
                 await orders.answered(answer)
             case Joined(_, asset):

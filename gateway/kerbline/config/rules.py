@@ -84,6 +84,32 @@ class Filled:
         return None if value else Complaint("the list is empty", "name at least one")
 
 
+class DimmingProfile:
+    """Steps of [minutes from the night's middle, percent] in rising order."""
+
+    __slots__ = ()
+    STEPS = 16
+    MINUTES = 720
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a tuple of tuples."""
+        assert isinstance(value, tuple)
+        form = f"write 1 to {self.STEPS} steps [-720 to 720, 0 to 100] in rising order"
+        if not 1 <= len(value) <= self.STEPS:
+            return Complaint(f"{len(value)} steps", form)
+        before = -self.MINUTES - 1
+        for step in value:
+            if not isinstance(step, tuple) or len(step) != 2:
+                return Complaint("a step is no pair", form)
+            minute, pct = step
+            if not isinstance(minute, int) or not isinstance(pct, int):
+                return Complaint("a step is no pair of numbers", form)
+            if not before < minute <= self.MINUTES or not 0 <= pct <= 100:
+                return Complaint(f"[{minute}, {pct}] is out of range or order", form)
+            before = minute
+        return None
+
+
 class KeyFile:
     """The path of a node's key: 32 hex digits in a file that nobody else may read."""
 

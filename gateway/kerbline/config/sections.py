@@ -14,6 +14,7 @@ from kerbline.config.reader import Key
 from kerbline.config.rules import (
     Between,
     ClockTable,
+    DimmingProfile,
     Filled,
     Folder,
     KeyFile,
@@ -136,6 +137,8 @@ class Node:
         ),
     ]
     baud: Baud = 115_200
+    report_s: Annotated[int, Between(1, 86_400)] | None = None
+    profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] = ()
 
 
 @dataclass(frozen=True, slots=True)

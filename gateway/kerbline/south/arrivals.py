@@ -34,4 +34,13 @@ class Answered:
     reason: str
 
 
-Arrival = Reading | Gap | Joined | Anchored | Answered
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something to remember over a restart: `body` under a rule and a name."""
+
+    rule: str
+    name: str
+    body: str
+
+
+Arrival = Reading | Gap | Joined | Anchored | Answered | Noted

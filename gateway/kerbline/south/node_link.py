@@ -17,8 +17,10 @@ from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
 from kerbline.model import Command, Gap, Key, Reading, Value
 from kerbline.operations import OPERATIONS
-from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined
+from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.dating import BootClock
+from kerbline.south.node_config import RULE as CONFIG_RULE
+from kerbline.south.node_config import NodeConfig
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
@@ -47,6 +49,7 @@ class NodeLink:
         keys: NodeKeys,
         held: tuple[int | None, RangeSet],
         boots: BootClock,
+        config: NodeConfig,
         clock: Clock,
         counters: Counters,
         *,
@@ -58,6 +61,7 @@ class NodeLink:
         self.node = node
         self.changed = asyncio.Event()  # there may be something to send
         self._boots = boots
+        self._config = config
         self._clock = clock
         self._counters = counters
         self._keep_keys = keep_keys
@@ -157,6 +161,11 @@ class NodeLink:
                 await self._answered(number, reason)
             case ("EXPIRED", number):
                 await self._answered(number, "expired")
+            case ("CONFIGURED", version, code):
+                await self._configured(version, code)
+            case ("UNSUPPORTED", type_):
+                self._counters.count("nodes.unsupported")
+                log.warning("node %s: does not know messages of type %d", self.node.id, type_)
             case ("FAULT", code):
                 self._counters.count(f"nodes.{code}")
                 self._say_misfit(code)
@@ -199,6 +208,20 @@ class NodeLink:
         await self._mind_the_past(info)
         await self._heard(info.boot_id, info.uptime_s)
         await self._arrive(Joined(self.node.id, self.node.asset))
+        await self._configured(info.config_version, m.OK)
+        due = self._config.due(info.config_version)
+        if due is not None:
+            self.session.send_config(*due)
+            self.changed.set()
+
+    async def _configured(self, version: int, code: int) -> None:
+        """A node answered a CONFIG, or states the version of one that it took."""
+        if code != m.OK:
+            name = m.RESULT_NAMES.get(code, f"code_{code}")
+            log.warning("node %s: does not take its config: %s", self.node.id, name)
+        elif (body := self._config.taken(version)) is not None:
+            log.info("node %s: configured, version %d", self.node.id, version)
+            await self._arrive(Noted(CONFIG_RULE, self.node.id, body))
 
     async def _mind_the_past(self, info: m.Info) -> None:
         """Declare what the node deleted because a store that is gone had said "kept"."""

@@ -13,9 +13,10 @@ from kerbline.config.sections import UDP
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing, NodeKeys
 from kerbline.model import Command
-from kerbline.south import serial_line
+from kerbline.south import node_config, serial_line
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
+from kerbline.south.node_config import NodeConfig
 from kerbline.south.udp import UdpNodes, connection_id
 from kerbline.store import Anchor, Span, Store
 from kerbwire.limits import DATAGRAM, STREAM
@@ -43,6 +44,7 @@ class Nodes:
     def prepare(self, store: Store) -> None:
         """Load keys and what is held of each node; raises KeyFault."""
         anchors = store.anchors()
+        configs = store.memories(node_config.RULE)
         datagram_nodes = 0
         for node in self._config.nodes:
             address = None
@@ -50,7 +52,8 @@ class Nodes:
                 address = connection_id(datagram_nodes)
                 datagram_nodes += 1
             boots = {boot: anchor for (name, boot), anchor in anchors.items() if name == node.id}
-            link = self._link(node, store.held(node.id), boots, address)
+            config = NodeConfig(node, configs.get(node.id))
+            link = self._link(node, store.held(node.id), boots, config, address)
             self._links[node.id] = link
             self._by_asset[node.asset] = link
 
@@ -89,6 +92,7 @@ class Nodes:
         node: Node,
         held: tuple[int | None, RangeSet],
         boots: Mapping[int, Anchor],
+        config: NodeConfig,
         address: int | None,
     ) -> NodeLink:
         from kerbline.south.node_link import NodeLink  # with the cipher: only where a node is
@@ -102,6 +106,7 @@ class Nodes:
             self._ring.load(node.id, node.key_file),
             held,
             BootClock(self._clock, boots),
+            config,
             self._clock,
             self._counters,
             keep_keys=keep_keys,
