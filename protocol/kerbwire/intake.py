@@ -181,8 +181,6 @@ class Intake:
         self._bases.add(record, fseq)
         return self._record(m.REPORT, record, now)
 
-    def _event(self, numbers: "list[int]", now: int) -> "list[Event]":
-        if self.info is None:
     def _batch(self, packed: "int | bytes", now: int) -> "list[Event]":
         """All records of one frame, each an event of its own; they are seen together."""
         if self.schema is None or self.info is None or isinstance(packed, int):
@@ -198,6 +196,8 @@ class Intake:
             events += self._record(m.REPORT, record, now)
         return events
 
+    def _event(self, numbers: "list[int]", now: int) -> "list[Event]":
+        if self.info is None:
             raise RemoteError("type")
         rseq, boot, uptime_s = numbers[1:4]
         boot_id = boot or self.info.boot_id

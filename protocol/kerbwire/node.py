@@ -222,11 +222,6 @@ class NodeSession(Engine):
         """Hand over a record from the backlog."""
         self._uplink.send_backfill(record, now)
 
-    def send_event(self, record: "Record", now: int) -> None:
-        """Hand over an event: a record whose values are (code, value)."""
-        self._uplink.send_event(record, now)
-
-    def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
     def send_batch(self, records: "list[Record]", now: int) -> int:
         """Hand over the first ones of these reports, of one boot and numbered in a row; how many.
 
@@ -234,6 +229,11 @@ class NodeSession(Engine):
         """
         return self._uplink.send_batch(records, now)
 
+    def send_event(self, record: "Record", now: int) -> None:
+        """Hand over an event: a record whose values are (code, value)."""
+        self._uplink.send_event(record, now)
+
+    def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
         """Declare numbers that will never come; again until `kept` has passed `last`."""
         self._uplink.send_gap(first, last, reason, now)
 

@@ -9,7 +9,6 @@ from hashlib import sha256
 from kerbwire import cbor
 from kerbwire.limits import SCHEMA_HASH_BYTES
 
-
 # How a number is foretold from the record before and from the other numbers of its own record: a
 # closed list. BATCH sends what is left; `columns` says how each is computed.
 LAST = 0  # the same as before
