@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LIVE = 16  # records that wait for their first sending; older ones become backfill
 SEARCH_AGAIN_MS = 2000  # until the backlog is searched again for frames that got lost
 SEARCH = 256  # numbers looked at in one go
+BATCH_VALUES = 360  # handed over at once: 8 KiB of heap, and more than a frame holds
 
 
 class Records:
@@ -53,7 +54,11 @@ class Records:
         """Hand the session what its window takes."""
         while session.window(now) > 0:
             if self._live:
-                _send(session, self._live.pop(0), now, live=True)
+                record = self._live.pop(0)
+                if record[1] == m.EVENT:
+                    session.send_event(_plain(record), now)
+                else:
+                    session.send_report(_plain(record), now)
             elif not self._offer_gap(session, now) and not self._offer_old(session, now):
                 return
 
@@ -87,7 +92,7 @@ class Records:
                 continue
             record = self._journal.read(number)
             if record is not None:
-                _send(session, record, now, live=False)
+                self._send_old(session, record, now)
                 return True
             self._journal.lost(number)
         self._search_on = self._cursor < end
@@ -97,13 +102,26 @@ class Records:
             self._search_ms = now + SEARCH_AGAIN_MS
         return False
 
+    def _send_old(self, session: "NodeSession", record: "Record", now: int) -> None:
+        """A record of the backlog, and with a report those of its like right behind it."""
+        if record[1] == m.EVENT:
+            session.send_event(_plain(record), now)
+            return
+        reports = [_plain(record)]
+        most = BATCH_VALUES // len(record[4])
+        while len(reports) < most and session.wants(self._cursor):
+            if self._journal.covering(self._cursor):
+                break
+            following = self._journal.read(self._cursor)
+            if following is None or following[1:3] != record[1:3]:
+                break
+            if len(following[4]) != len(record[4]):
+                break
+            reports.append(_plain(following))
+            self._cursor += 1
+        self._cursor = record[0] + session.send_batch(reports, now)
 
-def _send(session: "NodeSession", record: "Record", now: int, *, live: bool) -> None:
-    number, kind, boot_id, uptime_s, values = record
-    plain = (number, boot_id, uptime_s, values)
-    if kind == m.EVENT:
-        session.send_event(plain, now)
-    elif live:
-        session.send_report(plain, now)
-    else:
-        session.send_backfill(plain, now)
+
+def _plain(record: "Record") -> "tuple[int, int, int, tuple[int, ...]]":
+    """The record as the session has it, without its kind."""
+    return record[0], record[2], record[3], record[4]

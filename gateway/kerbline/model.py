@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-Value = int | float | str | bool
+Value = int | float | str | bool | tuple[int | float, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)

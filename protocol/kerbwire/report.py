@@ -55,6 +55,7 @@ def usable(record: "Record", base: "Record | None", highest_sent: int) -> bool:
     return (
         base is not None
         and base[1] == record[1]
+        and len(base[3]) == len(record[3])
         and 0 < record[0] - base[0] <= DELTA_REACH
         and highest_sent - base[0] <= BASE_REACH
     )

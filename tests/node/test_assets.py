@@ -120,6 +120,7 @@ def test_energy_and_hours_add_up_over_a_restart() -> None:
     for minute in range(61):
         first.step(minute * 60_000, inputs)
     assert first.values()[2:4] == (60, 0)  # 60.5 Wh
+    assert first.values()[6] == 3600
     second = streetlight.Streetlight(first.totals())
     for minute in range(61):
         second.step(minute * 60_000, inputs)
@@ -175,10 +176,21 @@ def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report() -> None:
     meter.step(0, inputs)
     inputs.forward_l = 30
     meter.step(HOUR_MS // 2, inputs)
-    assert meter.values() == (1030, 60, 2, 3000, water_meter.LOW_BATTERY)
+    assert meter.values() == (1030, 60, 2, 3000, water_meter.LOW_BATTERY) + (0,) * 24
     meter.step(HOUR_MS, inputs)
     assert meter.values()[1] == 0
     assert meter.totals() == (1030, 2)
+    assert meter.values()[5:] == (0,) * 23 + (30,)
+
+
+def test_hours_are_the_last_24_full_ones() -> None:
+    meter = water_meter.WaterMeter()
+    run_water(meter, lambda now: (now // HOUR_MS) ** 2, 31)
+    assert meter.values()[5:] == tuple([2 * hour + 1 for hour in range(6, 30)])
+    inputs = water_meter.Inputs()
+    inputs.forward_l = 1000
+    meter.step(40 * HOUR_MS, inputs)
+    assert meter.values()[5 + 14 :] == (100,) + (0,) * 9
 
 
 def test_air_is_the_mean_and_says_what_was_missing() -> None:

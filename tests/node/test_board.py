@@ -48,7 +48,7 @@ def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:
     for tick in range(10):
         head.tick(tick * 100, NIGHT_MS)
     assert head.asset.level == 1000
-    level_pct, power_dw, _, _, celsius, status = head.asset.values()
+    level_pct, power_dw, _, _, celsius, status, _ = head.asset.values()
     assert (level_pct, power_dw, status) == (100, 605, 3)
     assert 5 <= celsius <= 40
     with open(place + "/made.jsonl") as file:
@@ -63,7 +63,7 @@ def test_an_air_station_reads_its_chips() -> None:
     for second in range(0, 20_000, 1000):
         assert station.tick(second, NOON_MS) == []
     values = station.asset.values()
-    assert len(values) == len(by_name("air_quality").fields)
+    assert len(values) == by_name("air_quality").width
     pm1, pm2_5, pm10, co2, no2, celsius, humidity, hectopascal, status = values
     assert 0 < pm1 < pm2_5 < pm10 < 1000
     assert 400 <= co2 <= 600
@@ -78,7 +78,7 @@ def test_an_air_station_reads_its_chips() -> None:
 def test_a_water_meter_counts_its_household() -> None:
     meter, board, place = built(NOON_MS, "water_meter")
     meter.tick(0, NOON_MS)
-    assert meter.asset.values() == (0, 0, 0, 3600, 0)
+    assert meter.asset.values() == (0, 0, 0, 3600, 0) + (0,) * 24
     assert board.uptime_ms() == 0
     scratch.remove(place)
 

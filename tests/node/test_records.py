@@ -65,7 +65,11 @@ class Pair:
 
     def make(self, count: int, kind: int = m.REPORT) -> None:
         for _ in range(count):
-            values = (2, 1) if kind == m.EVENT else (30, 185, self.journal.next, 0, 12, 1)
+            values = (
+                (2, 1)
+                if kind == m.EVENT
+                else (30, 185, self.journal.next, 0, 12, 1, self.journal.next)
+            )
             self.records.make(1000 * self.journal.next, kind, values)
 
     def run(self, span_ms: int) -> None:
@@ -143,7 +147,7 @@ def test_live_goes_before_the_backlog() -> None:
     assert sorted(pair.order) == list(range(1, 62))
     assert pair.order.index(61) < 12
     assert pair.held[61] == (2, 1)
-    assert pair.held[5] == (30, 185, 5, 0, 12, 1)
+    assert pair.held[5] == (30, 185, 5, 0, 12, 1, 5)
 
 
 def test_what_live_has_no_room_for_is_backfilled_from_flash() -> None:
@@ -152,6 +156,35 @@ def test_what_live_has_no_room_for_is_backfilled_from_flash() -> None:
     pair.journal.flush()
     pair.run(5000)
     assert sorted(pair.order) == list(range(1, 3 * LIVE + 1))
+
+
+def test_the_backlog_goes_in_batches_and_events_between_them() -> None:
+    pair = Pair()
+    pair.make(70)
+    pair.make(1, m.EVENT)
+    pair.make(70)
+    pair.journal.flush()
+    frames = 0
+    while len(pair.order) < 141 and pair.now < 20_000:
+        before = pair.node.channel.sent if pair.node.channel else 0
+        pair.run(10)
+        frames += pair.node.channel.sent - before if pair.node.channel else 0
+    assert sorted(pair.order) == list(range(1, 142))
+    assert frames < LIVE + 12
+    assert pair.held[71] == (2, 1) and pair.held[70][6] == 70
+
+
+def test_records_of_an_older_version_are_sent_too() -> None:
+    pair = Pair()
+    for _ in range(2 * LIVE):
+        pair.records.make(
+            1000 * pair.journal.next, m.REPORT, (30, 185, pair.journal.next, 0, 12, 1)
+        )
+    pair.make(5)
+    pair.journal.flush()
+    pair.run(10_000)
+    assert sorted(pair.held) == list(range(1, 2 * LIVE + 6))
+    assert len(pair.held[3]) == 6 and len(pair.held[2 * LIVE + 1]) == 7
 
 
 def test_a_power_cut_is_declared_once_it_is_in_flash_and_settled() -> None:

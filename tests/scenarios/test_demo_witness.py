@@ -32,8 +32,8 @@ class Run:
         for node in self.worlds:
             self.made.append({"t": "boot", "node": node})
         for number in range(1, 11):
-            self.add("sl-1", number, "streetlight", [30, 245, 9, 1, 12, 0])
-            self.add("wm-1", number, "water_meter", [number, 20, 0, 3600, 0])
+            self.add("sl-1", number, "streetlight", [30, 245, 9, 1, 12, 0, 60])
+            self.add("wm-1", number, "water_meter", [number, 20, 0, 3600, 0, *range(24)])
         self.add("sl-1", 11, "event", [2, 1])
         self.level(-9000, 30)
         self.level(2500, 95)  # the car is there at 3000
@@ -53,7 +53,9 @@ class Run:
         where = {"node": node, "epoch": EPOCH, "rseq": number}
         self.made.append({"t": "made", **where, "kind": kind, "values": values})
         names = witness.FIELDS.get(kind, "event value").split()
-        city: dict[str, Any] = dict(zip(names, values, strict=True))
+        city: dict[str, Any] = dict(zip(names, values, strict=False))
+        if kind == "water_meter":
+            city["hourly_l"] = values[5:]
         for name in witness.TENTHS.get(kind, "").split():
             city[name] /= 10
         if kind == "event":

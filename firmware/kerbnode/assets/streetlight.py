@@ -127,6 +127,7 @@ class Streetlight:
             self._lit_ms // HOUR_MS,
             self._inputs.temperature_c or 0,
             self._status,
+            (self._last_ms or 0) // 1000,
         )
 
     def totals(self) -> "tuple[int, ...]":

@@ -13,6 +13,7 @@ LOW_BATTERY = 4
 REST_MS = 1_800_000  # half an hour without a litre: the house rests, and 2 l/h are no leak
 CONTINUOUS_MS = 6 * 3_600_000  # flow that has not rested for so long is a leak
 HOUR_MS = 3_600_000
+HOURS = 24
 LOW_BATTERY_MV = 3100  # of a lithium thionyl chloride cell at 3.6 V
 BACKFLOW_L = 5  # less is a pipe breathing
 
@@ -44,6 +45,9 @@ class WaterMeter:
         self._pulse_ms: int | None = None  # the last litre ...
         self._running_ms: int | None = None  # ... and the first one since the last rest
         self._seen_l = 0
+        self._hours_l = [0] * HOURS  # of the last full hours; a power cut empties them
+        self._hour = 0  # under way since power-up ...
+        self._hour_from_l = 0  # ... and the register at its beginning
         self._continuous = False
         self._events: list[tuple[int, int]] = []
 
@@ -53,6 +57,9 @@ class WaterMeter:
         self._inputs = inputs
         if self._flow_from is None:
             self._flow_from = (now, inputs.forward_l)
+            self._hour = now // HOUR_MS
+            self._hour_from_l = inputs.forward_l
+        self._turn(now // HOUR_MS, inputs.forward_l)
         if self._pulse_ms is not None and now - self._pulse_ms > REST_MS:
             self._pulse_ms = self._running_ms = None
             self._continuous = False
@@ -84,7 +91,17 @@ class WaterMeter:
             alarms |= BACKFLOW
         if self._inputs.battery_mv < LOW_BATTERY_MV:
             alarms |= LOW_BATTERY
-        return volume_l, flow_lph, backflow_l, self._inputs.battery_mv, alarms
+        head = (volume_l, flow_lph, backflow_l, self._inputs.battery_mv, alarms)
+        return head + tuple(self._hours_l)
+
+    def _turn(self, hour: int, forward_l: int) -> None:
+        """Close the hours that have passed; what a slow tick has missed counts in the first."""
+        passed = min(hour - self._hour, HOURS)
+        if passed > 0:
+            closed = [forward_l - self._hour_from_l] + [0] * (passed - 1)
+            self._hours_l = (self._hours_l + closed)[-HOURS:]
+            self._hour = hour
+            self._hour_from_l = forward_l
 
     def totals(self) -> "tuple[int, ...]":
         """What must outlive a power cut; the constructor takes it."""

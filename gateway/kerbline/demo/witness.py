@@ -34,8 +34,8 @@ BRIGHT_PCT = 90
 FOLLOW_MS = 1000
 AHEAD_MS = 600  # no car that keeps to the limits is seen, and its lamp raised, so early
 FIELDS = {  # in the order in which a node gives its values
-    "streetlight": "level_pct power_w energy_wh lamp_hours temperature_c status",
-    "water_meter": "volume_l flow_lph backflow_l battery_mv alarms",
+    "streetlight": "level_pct power_w energy_wh lamp_hours temperature_c status uptime_s",
+    "water_meter": "volume_l flow_lph backflow_l battery_mv alarms hourly_l",
     "air_quality": "pm1_ugm3 pm2_5_ugm3 pm10_ugm3 co2_ppm no2_ppb temperature_c humidity_pct"
     " pressure_hpa status",
 }
@@ -129,7 +129,11 @@ def contents(kind: str, values: Mapping[str, Any]) -> Content:
     fields, tenths = FIELDS.get(kind, "").split(), TENTHS.get(kind, "").split()
     if set(values) != set(fields):
         return (kind, *sorted(values.items()))
-    return (kind, *(round(values[name] * (10 if name in tenths else 1)) for name in fields))
+    numbers: list[int] = []
+    for name in fields:
+        several = values[name] if isinstance(values[name], list) else [values[name]]
+        numbers += [round(value * (10 if name in tenths else 1)) for value in several]
+    return (kind, *numbers)
 
 
 def stored_records(path: Path) -> list[tuple[Key, Content]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from kerbline.clock import Clock
@@ -25,7 +25,7 @@ from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
 from kerbwire.ranges import RangeSet
-from kerbwire.schema import by_hash
+from kerbwire.schema import Schema, by_hash
 
 UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
 MAX_WAITING = 512  # events of one node; a line stops being read long before
@@ -264,10 +264,7 @@ class NodeLink:
         if kind == m.EVENT or schema is None:
             code, value = values
             return "event", {"event": m.EVENT_NAMES.get(code, f"code_{code}"), "value": value}
-        return schema.name, {
-            field.name: value if field.scale == 0 else round(value / 10**field.scale, field.scale)
-            for field, value in zip(schema.fields, values, strict=True)
-        }
+        return schema.name, dict(_fields(schema, values))
 
     async def _answered(self, number: int, reason: str) -> None:
         command = self._commands.pop(number, None)
@@ -277,3 +274,17 @@ class NodeLink:
     def _tell_time(self) -> None:
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
+
+
+def _fields(schema: Schema, values: tuple[int, ...]) -> Iterator[tuple[str, Value]]:
+    """Each field's value; a record of an older version ends before the fields appended since."""
+    at = 0
+    for field in schema.fields:
+        if at == len(values):
+            return
+        numbers = values[at : at + field.count]
+        at += field.count
+        scaled = tuple(
+            n if field.scale == 0 else round(n / 10**field.scale, field.scale) for n in numbers
+        )
+        yield field.name, scaled if field.count > 1 else scaled[0]

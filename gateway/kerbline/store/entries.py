@@ -91,7 +91,7 @@ def from_json(item: dict[str, Any]) -> Entry:
             item["kind"],
             item["observed_at_ms"],
             item["uncertainty_ms"],
-            item["values"],
+            {name: tuple(v) if isinstance(v, list) else v for name, v in item["values"].items()},
             tuple(item["quality"]),
             item["received_at_ms"],
         )
