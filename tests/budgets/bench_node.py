@@ -15,7 +15,8 @@ def figures() -> list[Figure]:
         return [Figure("state of a full session", "no 32-bit MicroPython", "bytes", "<= 16384")]
     with tempfile.TemporaryDirectory() as folder:
         recording = heap.recorded(Path(folder))
-        code = heap.compiled(Path(folder))
+        code = Path(folder) / "mpy"
+        heap.compiled(code)
         told = heap.played(runtime32.PROGRAM, code, recording)
         block = next(
             size for size in HOLES if heap.played(runtime32.PROGRAM, code, recording, str(size))

@@ -131,13 +131,15 @@ def recorded(into: Path) -> Path:
     return file
 
 
-def compiled(into: Path) -> Path:
-    """kerbwire as .mpy files, for any port."""
-    for source, on_device in firmware.device_files(ROOT):
-        if on_device.parts[0] == "kerbwire":
-            made = firmware.compile_one(source, on_device, into)
+def compiled(into: Path) -> dict[str, int]:
+    """The wire's files as a device gets them, into that folder; bytes of each."""
+    sizes = {}
+    for path, text in firmware.small_sources(ROOT).items():
+        if path.parts[0] == "kerbwire":
+            made = firmware.compile_one(text, path, into)
             assert not made.complaint, made.complaint
-    return into
+            sizes[path.stem] = made.size_bytes
+    return sizes
 
 
 def played(

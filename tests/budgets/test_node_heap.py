@@ -17,7 +17,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return heap.compiled(tmp_path_factory.mktemp("mpy"))
+    folder = tmp_path_factory.mktemp("mpy")
+    heap.compiled(folder)
+    return folder
 
 
 def test_a_full_session_holds_no_more_than_its_budget(
@@ -35,3 +37,9 @@ def test_no_block_is_larger_than_a_kibibyte(
 ) -> None:
     assert heap.played(micropython32, code, recording, str(BLOCK_BYTES))["up"] == "1"
     assert not heap.played(micropython32, code, recording, "96"), "the holes let anything through"
+
+
+def test_the_stack_as_it_is_shipped_greets_and_exchanges(
+    micropython: Path, code: Path, recording: Path
+) -> None:
+    assert heap.played(micropython, code, recording, kib=1024)["up"] == "1"

@@ -106,6 +106,6 @@ def test_simulated_hal_may_use_the_unix_port() -> None:
 def test_mpy_cross_refuses_what_it_cannot_compile(tmp_path: Path, text: str) -> None:
     source = tmp_path / "planted.py"
     source.write_text(text)
-    result = firmware.compile_one(source, Path("planted.py"), tmp_path / "out")
+    result = firmware.compile_one(source.read_text(), Path("planted.py"), tmp_path / "out")
     assert "SyntaxError" in result.complaint
     assert "planted.py" in result.complaint

@@ -76,8 +76,7 @@ def main() -> None:
         drawn = 0
         bare = _allocated()
 
-        from kerbwire.messages import Info
-        from kerbwire.node import NodeSession
+        from kerbwire.stack import Info, NodeSession  # as tools/firmware.py bundles it
 
         print("code", _allocated() - bare)
 

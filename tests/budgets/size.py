@@ -1,0 +1,22 @@
+"""Bytes of the wire's code on a node."""
+
+from pathlib import Path
+
+from tests.budgets import heap
+
+TOTAL_BYTES = 24 * 1024
+RESIDENT_BYTES = 14 * 1024
+
+
+def resident(runtime: Path, into: Path) -> dict[str, int]:
+    """What is still loaded of them when a session is up and reports flow."""
+    sizes = heap.compiled(into / "mpy")
+    told = heap.played(runtime, into / "mpy", heap.recorded(into))
+    names = [name.split(".")[-1] for name in told["resident"].split()]
+    return {name: sizes[name] for name in names if name in sizes}
+
+
+def told(sizes: dict[str, int]) -> str:
+    """One line a module, the largest first."""
+    lines = [f"{count:6,}  {name}" for name, count in sorted(sizes.items(), key=lambda i: -i[1])]
+    return "\n".join([*lines, f"{sum(sizes.values()):6,}  in all"])

@@ -1,0 +1,249 @@
+"""Puts modules that are always loaded together into one: a device then stores each name once.
+
+The members are a module and what it imports at its top, in one package. References between them
+become plain names; the rest of the device imports from the bundle. Works on source, like
+`shrink`, and refuses what it does not understand.
+"""
+
+import ast
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+BUNDLE = "stack"
+_SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class NotBundled(Exception):
+    """The source has something that the bundle cannot keep the meaning of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which modules go in, in an order that runs, and what their names become there."""
+
+    package: str
+    members: tuple[str, ...]
+    names: Mapping[str, Mapping[str, str]]  # member -> its top-level name -> the bundle's
+
+    @property
+    def bundle(self) -> str:
+        return f"{self.package}.{BUNDLE}"
+
+    @classmethod
+    def of(cls, root: str, trees: Mapping[str, ast.Module]) -> "Plan":
+        """For `root` and all that it imports at its top, directly or not."""
+        package = root.rpartition(".")[0]
+        members: list[str] = []
+
+        def add(module: str) -> None:
+            if module not in members and module in trees:
+                for statement in trees[module].body:
+                    for name in _taken(statement, package, trees):
+                        add(name)
+                members.append(module)
+
+        add(root)
+        tops = {module: _top(trees[module]) for module in members}
+        local = {name for module in members for name in _locals_anywhere(trees[module])}
+        every = [name for names in tops.values() for name in names]
+        taken = local | {name for name in every if every.count(name) == 1}
+        names: dict[str, dict[str, str]] = {}
+        for module, own in tops.items():
+            names[module] = {}
+            for name in sorted(own):
+                fresh = name
+                if every.count(name) > 1 or name in local:
+                    fresh = f"{module.rpartition('.')[2]}_{name.lstrip('_')}"
+                    while fresh in taken:
+                        fresh += "_"
+                    taken.add(fresh)
+                names[module][name] = fresh
+        return cls(package, tuple(members), names)
+
+
+def _taken(statement: ast.stmt, package: str, trees: Mapping[str, ast.Module]) -> Iterator[str]:
+    """Modules of the package that an import statement loads."""
+    if isinstance(statement, ast.ImportFrom) and statement.module:
+        if statement.module == package:
+            yield from (f"{package}.{a.name}" for a in statement.names)
+        elif statement.module in trees and statement.module.startswith(package + "."):
+            yield statement.module
+
+
+def _top(tree: ast.Module) -> set[str]:
+    """Names that the module itself defines."""
+    found: set[str] = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(statement.name)
+        elif not isinstance(statement, ast.ImportFrom | ast.Import):
+            found |= _stored(statement)
+    return found
+
+
+def _stored(node: ast.AST) -> set[str]:
+    """Names that this binds in its own scope: assignments, loops, imports, `except ... as`."""
+    found: set[str] = set()
+    for part in [node, *ast.iter_child_nodes(node)]:
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            found.add(part.id)
+        elif isinstance(part, ast.ExceptHandler) and part.name:
+            found.add(part.name)
+        elif isinstance(part, ast.ImportFrom | ast.Import):
+            found.update(alias.asname or alias.name for alias in part.names)
+        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(part.name)
+        if part is not node and not isinstance(part, (*_SCOPED, ast.ClassDef, *_COMPREHENSIONS)):
+            found |= _stored(part)
+    return found
+
+
+def _own(node: ast.AST) -> set[str]:
+    """The local names of a function, lambda or comprehension."""
+    if isinstance(node, _COMPREHENSIONS):
+        return {name for part in node.generators for name in _stored(part.target)}
+    assert isinstance(node, _SCOPED)
+    found = {argument.arg for argument in ast.walk(node.args) if isinstance(argument, ast.arg)}
+    for statement in node.body if isinstance(node.body, list) else []:
+        found |= _stored(statement)
+    return found
+
+
+def _locals_anywhere(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, _SCOPED + _COMPREHENSIONS):
+            yield from _own(node)
+
+
+class _Rename(ast.NodeTransformer):
+    """Gives references their names in the bundle; imports of members go."""
+
+    def __init__(self, plan: Plan, module: str):
+        self._plan = plan
+        self._names = dict(plan.names.get(module, {}))
+        self._modules: dict[str, Mapping[str, str]] = {}
+        self._scopes: list[set[str]] = []
+
+    @contextmanager
+    def _scope(self, names: set[str]) -> Iterator[None]:
+        self._scopes.append(names)
+        yield
+        self._scopes.pop()
+
+    def _local(self, name: str) -> bool:
+        return any(name in scope for scope in self._scopes)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
+        kept = []
+        for alias in node.names:
+            name = alias.asname or alias.name
+            whole = f"{node.module}.{alias.name}"
+            if node.module and node.module in self._plan.names:
+                self._names[name] = self._plan.names[node.module][alias.name]
+            elif whole in self._plan.names:
+                self._modules[name] = self._plan.names[whole]
+            else:
+                kept.append(alias)
+                continue
+            for scope in self._scopes:
+                scope.discard(name)
+        return ast.ImportFrom(node.module, kept, 0) if kept else None
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if self._local(node.id):
+            return node
+        if node.id in self._modules:
+            raise NotBundled(f"a module is used as a value: {node.id}")
+        node.id = self._names.get(node.id, node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        base = node.value
+        if isinstance(base, ast.Name) and base.id in self._modules and not self._local(base.id):
+            return ast.Name(self._modules[base.id][node.attr], node.ctx)
+        self.generic_visit(node)
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt:
+        node.bases = [self.visit(base) for base in node.bases]
+        with self._scope(set()):
+            node.body = [made for part in node.body if (made := self.visit(part))]
+        node.name = node.name if self._scopes else self._names.get(node.name, node.name)
+        return node
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+        node.decorator_list = [self.visit(part) for part in node.decorator_list]
+        node.args = self.visit(node.args)
+        with self._scope(_own(node)):
+            node.body = [made for part in node.body if (made := self.visit(part))] or [ast.Pass()]
+        node.name = node.name if self._scopes else self._names.get(node.name, node.name)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_Lambda(self, node: ast.Lambda) -> ast.expr:
+        with self._scope(_own(node)):
+            self.generic_visit(node)
+        return node
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if not isinstance(node, _COMPREHENSIONS):
+            return super().generic_visit(node)
+        with self._scope(_own(node)):
+            return super().generic_visit(node)
+
+
+class _Outside(ast.NodeTransformer):
+    """Imports of members, in a module that stays by itself, lead to the bundle."""
+
+    def __init__(self, plan: Plan):
+        self._plan = plan
+        self._modules: dict[str, Mapping[str, str]] = {}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
+        names = self._plan.names.get(node.module or "")
+        if names is not None:
+            node.names = [ast.alias(names[a.name], a.asname or a.name) for a in node.names]
+            node.names = [
+                ast.alias(a.name, a.asname if a.asname != a.name else None) for a in node.names
+            ]
+            node.module = self._plan.bundle
+            return [node]
+        kept: list[ast.alias] = []
+        for alias in node.names:
+            whole = self._plan.names.get(f"{node.module}.{alias.name}")
+            if whole is None:
+                kept.append(alias)
+            else:
+                self._modules[alias.asname or alias.name] = whole
+                kept.append(ast.alias(BUNDLE, alias.asname or alias.name))
+        node.names = kept
+        return [node]
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and node.value.id in self._modules:
+            node.attr = self._modules[node.value.id].get(node.attr, node.attr)
+        self.generic_visit(node)
+        return node
+
+
+def bundled(sources: Mapping[str, str], root: str) -> dict[str, str]:
+    """The modules (dotted name to text) with `root` and what it imports as one, PACKAGE.stack."""
+    trees = {module: ast.parse(text) for module, text in sources.items()}
+    plan = Plan.of(root, trees)
+    body: list[ast.stmt] = []
+    for module in plan.members:
+        body += _Rename(plan, module).visit(trees[module]).body
+    outside = {
+        module: ast.unparse(ast.fix_missing_locations(_Outside(plan).visit(tree)))
+        for module, tree in trees.items()
+        if module not in plan.members
+    }
+    whole = ast.fix_missing_locations(ast.Module(body, []))
+    return outside | {plan.bundle: ast.unparse(whole)}

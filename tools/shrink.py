@@ -1,0 +1,238 @@
+"""Makes device source smaller before mpy-cross: same behaviour, without what only people read.
+
+Integer constants are put where they are used, also across modules; `__slots__`, docstrings and
+what only a type checker sees go, as does every function, class and constant that no device file
+names. What stays keeps its name, so a traceback still tells where it comes from.
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+# What C code calls on Python objects: block devices and streams.
+CALLED_BY_C = frozenset(
+    {"readblocks", "writeblocks", "ioctl", "read", "readinto", "write", "close"}
+)
+_OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.LShift: operator.lshift,
+    ast.BitOr: operator.or_,
+}
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Integer constants by module and name, as far as a module assigns them once."""
+
+    of: Mapping[str, Mapping[str, int]]
+
+    @classmethod
+    def read(cls, trees: Mapping[str, ast.Module]) -> "Constants":
+        found: dict[str, dict[str, int]] = {}
+        for module, tree in trees.items():
+            known: dict[str, int] = {}
+            for statement in tree.body:
+                name = _assigned(statement)
+                if name and name.isupper():
+                    value = _integer(getattr(statement, "value", None), known)
+                    if value is not None:
+                        known[name] = value
+            found[module] = known
+        return cls(found)
+
+
+def _assigned(statement: ast.stmt) -> str:
+    """The one name that a statement assigns to, or ""."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
+        return ""
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _integer(node: ast.expr | None, known: Mapping[str, int]) -> int | None:
+    """The value of an expression of integers and known names, or None."""
+    if isinstance(node, ast.Constant):
+        return node.value if type(node.value) is int else None
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _integer(node.operand, known)
+        return None if value is None else -value
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
+        left, right = _integer(node.left, known), _integer(node.right, known)
+        if left is not None and right is not None:
+            return _OPERATIONS[type(node.op)](left, right)
+    return None
+
+
+class _Fold(ast.NodeTransformer):
+    """Puts integers where their names stand."""
+
+    def __init__(self, constants: Constants, module: str, tree: ast.Module):
+        self._names = dict(constants.of[module])
+        self._modules: dict[str, Mapping[str, int]] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                for alias in node.names:
+                    name = alias.asname or alias.name
+                    whole = constants.of.get(f"{node.module}.{alias.name}")
+                    value = constants.of.get(node.module, {}).get(alias.name)
+                    if whole is not None:
+                        self._modules[name] = whole
+                    elif value is not None:
+                        self._names[name] = value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load) and node.id in self._names:
+            return ast.Constant(self._names[node.id])
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        if isinstance(node.value, ast.Name) and isinstance(node.ctx, ast.Load):
+            value = self._modules.get(node.value.id, {}).get(node.attr)
+            if value is not None:
+                return ast.Constant(value)
+        self.generic_visit(node)
+        return node
+
+
+class _Strip(ast.NodeTransformer):
+    """Drops annotations, docstrings, `__slots__`, asserts and what only a type checker runs."""
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        return None
+
+    def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt] | None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
+        self.generic_visit(node)
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt | None:
+        return None if isinstance(node.value, ast.Constant) else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
+        return None if _assigned(node) in ("__slots__", "TYPE_CHECKING") else node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
+        if node.value is None:
+            return None
+        return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+        if not _is_viper(node):  # there they are types
+            node.returns = None
+            for argument in (*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs):
+                argument.annotation = None
+        self.generic_visit(node)
+        return node
+
+
+def _is_viper(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any("viper" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _named(trees: Iterable[ast.AST]) -> set[str]:
+    """Every name that code refers to, also as text; a definition alone is no reference."""
+    found: set[str] = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.add(node.value)
+    return found
+
+
+class _Prune(ast.NodeTransformer):
+    """Drops definitions, constants and imports that nothing names."""
+
+    def __init__(self, named: set[str], own: set[str]):
+        self._named = named
+        self._own = own
+        self.dropped = 0
+
+    def _keep(self, node: ast.stmt, name: str) -> ast.stmt | None:
+        if name in self._named or name.startswith("__") or name == "main":
+            self.generic_visit(node)
+            return node
+        self.dropped += 1
+        return None
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt | None:
+        return self._keep(node, node.name)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt | None:
+        return self._keep(node, node.name)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.stmt | None:
+        return self._keep(node, node.name)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
+        name = _assigned(node)
+        return self._keep(node, name) if name.isupper() else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
+        kept = [alias for alias in node.names if (alias.asname or alias.name) in self._own]
+        self.dropped += len(node.names) - len(kept)
+        return ast.ImportFrom(node.module, kept, node.level) if kept else None
+
+
+def _filled(tree: ast.Module) -> ast.Module:
+    """With `pass` where a block was emptied."""
+    for node in ast.walk(tree):
+        if isinstance(node, Definition | ast.If | ast.For | ast.While | ast.With | ast.Try):
+            node.body = node.body or [ast.Pass()]
+        if isinstance(node, ast.ExceptHandler):
+            node.body = node.body or [ast.Pass()]
+    return ast.fix_missing_locations(tree)
+
+
+def shrunk(sources: Mapping[str, str]) -> dict[str, str]:
+    """The modules (dotted name to text) as small ones.
+
+    All modules that can meet on a device belong in one call: what none of them names is dropped.
+    """
+    trees = {module: ast.parse(text) for module, text in sources.items()}
+    constants = Constants.read(trees)
+    for module, tree in trees.items():
+        folded = _Fold(constants, module, tree).visit(tree)
+        trees[module] = _filled(_Strip().visit(folded))
+    while True:
+        named = _named(trees.values()) | _imported(trees.values()) | CALLED_BY_C
+        dropped = 0
+        for tree in trees.values():
+            prune = _Prune(named, _named([tree]))
+            prune.visit(tree)
+            _filled(tree)
+            dropped += prune.dropped
+        if not dropped:
+            return {module: ast.unparse(tree) for module, tree in trees.items()}
+
+
+def _imported(trees: Iterable[ast.AST]) -> set[str]:
+    """What one module takes from another."""
+    return {
+        alias.name
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
