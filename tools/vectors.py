@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from tools import second_batch
 from tools import second_wire as wire
 from tools.trees import ROOT
+from tools.vectors_bus import bus
 from tools.vectors_malformed import malformed
 
 FOLDER = ROOT / "protocol" / "vectors"
@@ -367,6 +368,7 @@ def contents() -> dict[str, str]:
         "keys": {"given": GIVEN} | keys(),
         "batch": batches(),
         "exchange": {"given": GIVEN, "stream": exchange(None), "datagram": exchange(7)},
+        "bus": {"given": GIVEN, "frames": bus(session(7), GIVEN)},
         "malformed": {"given": GIVEN, "frames": malformed(session(None))},
     }
     return {name: json.dumps(data, indent=1) + "\n" for name, data in made.items()}

@@ -46,6 +46,7 @@ class GatewayHandshake:
         "_pending",
         "address",
         "keys",
+        "named",
         "node_id",
         "random",
         "state",
@@ -60,6 +61,7 @@ class GatewayHandshake:
         self._pending: _Greeted | None = None
         self._confirmed: _Greeted | None = None
         self._answer: bytes | None = None
+        self.named = False  # does WELCOME say whom it is for?
         self._far_ms: int | None = None  # when a HELLO far ahead was last looked at
 
     @property
@@ -114,6 +116,10 @@ class GatewayHandshake:
         self._answer = None
         return answer
 
+    def pending_welcome(self) -> "bytes | None":
+        """The WELCOME whose INFO has not come."""
+        return self._pending.welcome if self._pending and self.state == CONFIRMING else None
+
     def _ratcheted(self, generation: int, now: int) -> bytes:
         """K of that generation; steps cost time before the MAC can be checked, so they are few."""
         current, key, following = self.keys
@@ -135,7 +141,8 @@ class GatewayHandshake:
         keys = keyschedule.SessionKeys(key, self.node_id, nonce, ours)
         channel = Channel(keys, frame.DOWN, generation & 1, self.address, now)
         head = frame.plain_header(frame.DOWN, self.address)
-        data = head + cbor.encode([m.WELCOME, generation, ours, self.address or 0])
+        items: list[int | bytes] = [m.WELCOME, generation, ours, self.address or 0]
+        data = head + cbor.encode(items + [self.node_id] if self.named else items)
         welcome = data + keyschedule.hello_mac(key, data + nonce)
         self._pending = _Greeted(hello, channel, welcome)
 

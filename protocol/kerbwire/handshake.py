@@ -47,13 +47,14 @@ TRANSITIONS = {
 
 def node_id_of(data: bytes, header: frame.Header) -> bytes:
     """The node id that a HELLO names, before anything is verified; RemoteError if it is none."""
-    items = _plain_items(data, header)
+    items = items_of(data, header)
     if items[0] != m.HELLO or len(items) != 4 or not isinstance(items[1], bytes):
         raise RemoteError("type")
     return items[1]
 
 
-def _plain_items(data: bytes, header: frame.Header) -> "list[int | bytes]":
+def items_of(data: bytes, header: frame.Header) -> "list[int | bytes]":
+    """The items of a plain frame that ends in a MAC, which nobody has checked yet."""
     items = cbor.decode(data[header.size : max(0, len(data) - MAC_BYTES)])
     if not items:
         raise RemoteError("short")
@@ -62,7 +63,9 @@ def _plain_items(data: bytes, header: frame.Header) -> "list[int | bytes]":
 
 def greeting(data: bytes, header: frame.Header, type_: int) -> "tuple[bytes, int, bytes, int]":
     """(node id, generation, nonce, address) of a HELLO (address 0) or WELCOME (node id b"")."""
-    items = _plain_items(data, header)
+    items = items_of(data, header)
+    if type_ == m.WELCOME and len(items) == 5:
+        items.pop()  # on a bus: whom it is for
     if items[0] != type_ or len(items) != 4:
         raise RemoteError("type")
     node_id: int | bytes = b""

@@ -63,6 +63,7 @@ class Intake:
         "_top_ms",
         "_utc_offset_ms",
         "_utc_uncertainty_ms",
+        "credit",
         "epoch",
         "info",
         "kept",
@@ -72,6 +73,7 @@ class Intake:
     )
 
     def __init__(self, epoch: "int | None", kept: RangeSet, random: "Callable[[int], bytes]"):
+        self.credit = CREDIT
         self.epoch = epoch
         self.kept = kept.copy(HELD_SPANS)
         self.seen = kept.copy(HELD_SPANS)
@@ -310,7 +312,7 @@ class Intake:
     def _polled(self, channel: Channel, now: int) -> "tuple[int, bytes]":
         self._poll_ms = _NEVER
         seen = self.seen.cumulative
-        items: list[int | bytes] = [m.POLL, seen, seen - self.kept.cumulative, CREDIT]
+        items: list[int | bytes] = [m.POLL, seen, seen - self.kept.cumulative, self.credit]
         items += acks.encode_spans(self.seen, self._recent)
         items += acks.encode_spans(self.kept, self._recent)
         if self._utc_offset_ms is not None and self._offers(now):

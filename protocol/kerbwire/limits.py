@@ -3,6 +3,7 @@
 # How frames travel.
 STREAM = 0  # COBS on a byte stream (UART, USB serial, TCP)
 DATAGRAM = 1  # one frame is one datagram (UDP)
+BUS = 2  # COBS on a line with many nodes, of which one speaks when it is asked (RS-485)
 
 # Frames.
 FRAME_BYTES = 254  # one COBS block: no frame is longer
@@ -61,3 +62,29 @@ OBJECT_BYTES = 1 << 24
 OBJECT_HASH_BYTES = 16  # of its SHA-256, at least
 BLOCK_BYTES = 224  # with header, heads and tag within a frame
 WANTED_BLOCKS = 64  # bits of a WANT
+
+# A polled bus.
+BUS_NODES = 247
+BUS_ALL = 255  # the address of plain frames for all
+POLL_CREDIT = 4  # frames in one window, at most
+WINDOW_MS = 20  # a node answers within that time or not at all
+ANSWER_MS = 25  # a gateway waits for the next byte of an answer
+RELEASE_MS = 2  # after an answer: the node lets go of the line
+REPOLLS = 2  # at once, where no answer comes
+MISSED_TURNS = 2  # then a node is dead ...
+PROBE_MIN_MS = 1000  # ... and asked after that time, doubling ...
+PROBE_MAX_MS = 30_000  # ... up to that
+TURN_MS = 100  # between two turns of a node that has nothing more to say
+KEYING_MS = 50  # from WELCOME until INFO is asked for
+BABBLE_BYTES = 256  # outside any window: then a node babbles
+BABBLE_MS = 60_000  # and is told of once in that time
+
+# Discovery on a bus.
+UNHEARD_MS = 60_000  # without a valid frame: a node looks for its gateway
+DISCOVER_WINDOW = 4096  # slots of a window
+DISCOVER_SLOTS = 32  # of them after one DISCOVER
+DISCOVER_PAUSE_MS = 10_000  # after a search that found nobody
+SLOT_LEAD_MS = 20  # from DISCOVER to the first slot: HELLO needs its MAC
+SLOT_GUARD_MS = 2  # in a slot beside the longest HELLO
+SLOT_LATE_MS = 1  # by which a node may begin late
+ENROL_MS = 900_000  # the longest enrolment window

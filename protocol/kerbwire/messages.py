@@ -28,7 +28,8 @@ CONFIG = 14
 OFFER = 15
 WANT = 16
 BLOCK = 17
-# BATCH 12, DIAG 13, DISCOVER 18, CLAIM 19, SLOT 20
+DISCOVER = 18
+# DIAG 13, CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 

@@ -150,6 +150,11 @@ class NodeHandshake:
         self._pending.schema_hash = self.info.schema_hash
         return sealed
 
+    def prompt(self, now: int) -> None:
+        """Now is the time for HELLO or INFO, if one of them is out."""
+        if self.state in (GREETING, CONFIRMING):
+            self._due_ms = now
+
     def deadline(self) -> "int | None":
         """When `outgoing` has something next."""
         return self._due_ms

@@ -1,0 +1,360 @@
+"""A polled bus in virtual time: turns, windows, dead and babbling nodes, discovery."""
+
+import sys
+
+from kerbwire import cbor, cobs, frame
+from kerbwire import messages as m
+from kerbwire.discovery import Census
+from kerbwire.limits import (
+    ANSWER_MS,
+    BABBLE_BYTES,
+    BABBLE_MS,
+    BUS,
+    BUS_ALL,
+    BUS_NODES,
+    DATAGRAM,
+    DISCOVER_PAUSE_MS,
+    DISCOVER_SLOTS,
+    DISCOVER_WINDOW,
+    ENROL_MS,
+    KEYING_MS,
+    MISSED_TURNS,
+    POLL_CREDIT,
+    PROBE_MAX_MS,
+    PROBE_MIN_MS,
+    RELEASE_MS,
+    REPOLLS,
+    SLOT_GUARD_MS,
+    SLOT_LATE_MS,
+    SLOT_LEAD_MS,
+    TURN_MS,
+    UNHEARD_MS,
+    WINDOW_MS,
+)
+from kerbwire.polled import PolledNode
+from kerbwire.poller import FRAME, LAST, PolledGateway
+from kerbwire.ranges import RangeSet
+from wire.bus_line import BusLine
+from wire.pair import drained
+from wire.test_vectors import Exchange
+from wire.vectors import load
+
+WHOLE = sys.implementation.name == "cpython"  # MicroPython simulates fewer nodes
+
+
+def _up(count: int, seed: int = 1, **options: object) -> BusLine:
+    line = BusLine(count, seed, **options)
+    assert line.run(30_000, line.all_up)
+    line.run(500)
+    return line
+
+
+def _once(line: BusLine) -> None:
+    """Each live node's records came once, all of them."""
+    for node, held in zip(line.nodes, line.held):
+        if not node.dead:
+            assert sorted(held) == list(range(1, node.next_rseq)), node.node_id
+            assert not [times for times in held.values() if times != 1]
+
+
+def _crypto_was_spared(line: BusLine) -> None:
+    """Frames for others are no failed tags and no faults."""
+    for node in line.nodes:
+        assert not [code for code in node.faults if code in ("tag", "mac", "replay")]
+        assert node.session.channel is None or node.session.channel.failed_tags == 0
+
+
+def test_an_idle_cycle_of_32_nodes() -> None:
+    line = _up(32)
+    polls, sent = line.bus.polls, line.bytes
+    line.run(10_000)
+    polls, sent = line.bus.polls - polls, line.bytes - sent
+    assert 32 * 10_000 / polls <= 300  # ms
+    assert sent / polls <= 32  # bytes of one exchange
+    assert line.bus.repolls == 0 and not line.bus.stray and not line.events
+    _crypto_was_spared(line)
+    assert 3 + RELEASE_MS + 4 < 10  # what that rests on: bytes, release and the node's turnaround
+
+
+def test_few_nodes_are_polled_at_leisure() -> None:
+    line = _up(2)
+    polls = line.bus.polls
+    line.run(10_000)
+    assert line.bus.polls - polls <= 2 * 10_000 // TURN_MS + 2
+
+
+def test_strangers_are_found_in_slots() -> None:
+    line = _up(BUS_NODES if WHOLE else 24, placed=False)
+    assert line.now < 1_000_000 + 12_500_000
+    assert {session.address for session in line.sessions} == set(range(1, len(line.nodes) + 1))
+    _crypto_was_spared(line)
+    for node in line.nodes:
+        node.make()
+    assert line.run(20_000, line.drained)
+    _once(line)
+
+
+def test_all_that_is_made_arrives_once() -> None:
+    for seed in range(1, 7 if WHOLE else 3):
+        line = BusLine(6, seed, loss=15)
+        for _ in range(20):
+            for node in line.nodes:
+                node.make()
+            line.run(400)
+        assert line.run(60_000, line.drained), seed
+        _once(line)
+        assert line.bus.repolls > 0
+
+
+def test_a_backlog_fills_its_windows_and_nobody_starves() -> None:
+    line = _up(8)
+    for _ in range(120):
+        line.nodes[3].make()
+    for node in line.nodes:
+        node.make()
+    assert line.run(400, lambda: len([1 for held in line.held if held]) == 8)
+    polls = line.bus.polls
+    assert line.run(8000, line.drained)
+    assert len(line.held[3]) == 121 and line.bus.polls - polls < 8 * 121
+    assert max([place.credit for place in line.places]) <= POLL_CREDIT
+    _once(line)
+
+
+def test_a_window_takes_no_more_than_its_credit() -> None:
+    line = _up(1)
+    node, gateway = line.nodes[0], line.sessions[0]
+    now = line.now // 1000
+    for rseq in (1, 2, 3):
+        node.session.send_report((rseq, 1, rseq, (0, 0, 0, 0, 0, 0)), now)
+    assert node.session.outgoing(now) == b""  # no window, not a byte
+    channel = gateway.channel
+    assert channel is not None
+    node.session.receive(cobs.encode(gateway.poll(channel, 2, now)), now)
+    assert _frames(node.session.outgoing(now)) == 2
+    node.session.receive(cobs.encode(gateway.poll(channel, POLL_CREDIT + 1, now)), now)
+    again = _frames(node.session.outgoing(now))
+    assert again == 2  # the third, and an IDLE: the first two are lost to the backlog
+    node.session.receive(cobs.encode(gateway.poll(channel, 1, now)), now)
+    assert node.session.outgoing(now + WINDOW_MS + 1) == b""  # too late
+    assert WINDOW_MS < ANSWER_MS and node.session._framing == BUS
+
+
+def _frames(stream: bytes) -> int:
+    return len([part for part in stream.split(b"\0") if part])
+
+
+def test_the_dead_rest_and_come_back() -> None:
+    line = _up(16)
+    for node in line.nodes[10:]:
+        node.dead = True
+    line.run(20_000)
+    silent = [event for event in line.events if event[0] == "SILENT"]
+    assert len(silent) == 6
+    polls, repolls = line.bus.polls, line.bus.repolls
+    for node in line.nodes[:10]:
+        node.make()
+    assert line.run(1500, line.drained)
+    line.run(10_000)
+    assert line.bus.repolls == repolls  # a probe is not repeated
+    assert (line.bus.polls - polls) / 10 > 11_500 / 200  # the living have their turns
+    line.nodes[12].dead = False
+    line.nodes[12].start()  # it was without power: no session, no address
+    line.nodes[12].make()
+    assert line.run(2 * PROBE_MAX_MS + 5000, lambda: not line.nodes[12].records)
+    assert ("BACK", b"n-012") in line.events
+    assert PROBE_MIN_MS < PROBE_MAX_MS and MISSED_TURNS > 1
+    _once(line)
+
+
+def test_a_missing_answer_is_asked_for_twice_more() -> None:
+    line = _up(2)
+    line.nodes[1].dead = True
+    repolls = line.bus.repolls
+    assert line.run(2000, lambda: bool(line.events))
+    assert line.bus.repolls - repolls == REPOLLS * MISSED_TURNS
+
+
+def test_a_babbling_node_is_named_and_the_bus_goes_on() -> None:
+    line = _up(6)
+    talker = line.nodes[2]
+    channel = talker.session.channel
+    assert channel is not None
+
+    for turn in range(140):
+        line.run(47)
+        if turn % 2:
+            line.talk(2, line.random.bytes(9) + b"\0")
+        else:
+            line.talk(2, cobs.encode(channel.seal(m.CLASS_CONTROL, cbor.encode([m.IDLE]), 0)))
+        for node in line.nodes[3:]:
+            node.make()
+    assert line.run(5000, lambda: not [1 for node in line.nodes[3:] if node.records])
+    _once(line)
+    told = [event for event in line.events if event[0] == "BABBLE"]
+    assert [event[1] for event in told if event[1]] == [b"n-002"]
+    assert line.bus.stray[3] >= BABBLE_BYTES and len(told) <= 2 < BABBLE_MS
+
+
+def test_commands_jump_the_queue() -> None:
+    line = _up(32)
+    line.sessions[20].send_command(7, 1_790_000_000 + 3600, m.OP_IDENTIFY, (3,))
+    assert line.run(40, lambda: line.nodes[20].commands == [7])
+    assert line.run(40, lambda: ("RESULT", 7, m.OK, 0) in line.answers)
+
+
+def test_a_node_that_lost_its_power_is_keyed_again() -> None:
+    line = _up(4)
+    line.nodes[1].start()
+    assert line.run(5000, lambda: line.nodes[1].session.up)
+    assert line.nodes[1].key[0] == 2
+    _crypto_was_spared(line)
+
+
+def test_a_gateway_that_starts_asks_each_node_by_name() -> None:
+    line = _up(8)
+    for node in line.nodes:
+        node.make()
+    line.bus.failed()
+    line.start_gateway()
+    for node in line.nodes:
+        node.make()
+    assert line.run(3000, lambda: line.all_up() and line.drained())
+    _once(line)
+    assert {node.key[0] for node in line.nodes} == {2}
+
+
+def test_who_is_not_talked_to_looks_for_its_gateway() -> None:
+    """A gateway that knows no places: the nodes answer only after UNHEARD_MS."""
+    line = _up(5)
+    line.bus.failed()
+    line.placed = False
+    line.start_gateway()
+    line.run(UNHEARD_MS - 5000)
+    assert not [session for session in line.sessions if session.up]
+    assert line.run(5000 + 3 * DISCOVER_PAUSE_MS, line.all_up)
+
+
+def _discover(*numbers: int) -> bytes:
+    head = frame.plain_header(frame.DOWN, BUS_ALL)
+    return cobs.encode(head + cbor.encode([m.DISCOVER] + list(numbers)))
+
+
+def test_a_slot_is_taken_in_time_or_not() -> None:
+    line = BusLine(1)
+    node = line.nodes[0].session
+    node.receive(_discover(0, 1, 1, 6), 5000)
+    assert node.outgoing(5000) == b"" and node.deadline() == 5000 + SLOT_LEAD_MS
+    hello = node.outgoing(5000 + SLOT_LEAD_MS)
+    assert hello[:1] == b"\0" and len(hello) < 6000 // 87
+    node.receive(_discover(0, 1, 1, 6), 6000)
+    assert node.outgoing(6000 + SLOT_LEAD_MS + SLOT_LATE_MS + 1) == b""
+    for numbers in (
+        (0, 1, 0, 6),
+        (0, 1, 2, 6),
+        (0, DISCOVER_WINDOW + 1, 1, 6),
+        (0, DISCOVER_WINDOW, DISCOVER_SLOTS + 1, 6),
+        (0, 1, 1, 0),
+        (0, 1, 1),
+    ):
+        node.receive(_discover(*numbers), 7000)
+        assert node.next_event() == ("FAULT", "value"), numbers
+    assert node.outgoing(7000 + SLOT_LEAD_MS) == b""
+
+
+def test_a_node_with_a_gateway_keeps_out_of_the_slots() -> None:
+    line = _up(1)
+    now = line.now // 1000
+    line.nodes[0].session.receive(_discover(1, 1, 1, 6), now)
+    assert line.nodes[0].session.outgoing(now + SLOT_LEAD_MS) == b""
+
+
+def test_enrolment_is_open_for_a_time() -> None:
+    line = _up(2)
+    stranger = BusLine(1, seed=9).nodes[0]
+    stranger.line = line
+    stranger.index = 2
+    stranger.session._handshake.node_id = b"stranger"
+    line.nodes.append(stranger)
+    line.run(12_000)
+    assert ("UNKNOWN", b"stranger") not in line.events
+    line.bus.enrol(line.now, 2 * ENROL_MS)
+    line.at(line.now, -1)
+    assert line.run(3000, lambda: ("UNKNOWN", b"stranger") in line.events)
+    opened = line.bus._enrol_us
+    assert opened <= line.now + ENROL_MS * 1000
+    line.nodes[0].make()
+    assert line.run(1000, line.drained)
+
+
+def test_the_census_follows_the_crowd() -> None:
+    census = Census()
+    assert census.round() == (16, 16)
+    assert census.count(16, 16, 0, 4000)  # all met: any number may be there
+    assert census.guess == 64 and census.round() == (64, DISCOVER_SLOTS)
+    while census.count(4, 4, 0, 0):
+        pass
+    assert census.guess == 0
+    for _ in range(9):
+        census.count(DISCOVER_WINDOW, DISCOVER_SLOTS, 0, 4000)
+    assert census.guess == DISCOVER_WINDOW
+    assert SLOT_GUARD_MS > SLOT_LATE_MS and KEYING_MS > 10
+
+
+def test_a_node_takes_and_says_what_the_vectors_have() -> None:
+    known = load("bus")
+    given = known["given"]
+    want = {case["name"]: bytes.fromhex(case["stream"]) for case in known["frames"]}
+    pair = Exchange(given, DATAGRAM)
+    randoms = [bytes.fromhex(given["node_nonce"])]
+    info = pair.node.info
+    node = PolledNode(
+        bytes.fromhex(given["node_id"]),
+        given["generation"],
+        bytes.fromhex(given["key"]),
+        info,
+        lambda count: randoms.pop() if count == 8 else bytes(count),
+    )
+    node.start(0)
+    node.receive(want["DISCOVER"], 0)
+    assert node.outgoing(SLOT_LEAD_MS) == b"\0" + want["HELLO"]
+    node.receive(want["HELLO? by name"], 30)
+    assert node.outgoing(31) == want["HELLO"]
+    node.receive(want["WELCOME by name"], 40)
+    assert node.outgoing(40) == b""
+    node.key_stored(50)
+    assert node.outgoing(50) == b""
+    node.receive(want["WELCOME by name"], 90)
+    assert node.outgoing(91) == want["INFO"]
+    node.receive(want["POLL for none"], 100)
+    assert node.up and node.outgoing(100) == b""
+    node.receive(want["POLL short"], 200)
+    assert node.outgoing(204) == want["IDLE"]
+    node.receive(want["POLL for four"], 300)
+    assert 3 in node._uplink.seen and _frames(node.outgoing(304)) == 1
+    assert [event[0] for event in drained(node) if event[0] == "FAULT"] == []
+
+
+def test_a_gateway_says_what_the_vectors_have() -> None:
+    known = load("bus")
+    given = known["given"]
+    want = {case["name"]: bytes.fromhex(case["frame"]) for case in known["frames"]}
+    gateway = PolledGateway(
+        bytes.fromhex(given["node_id"]),
+        (given["generation"], bytes.fromhex(given["key"]), None),
+        None,
+        RangeSet(),
+        lambda _: bytes.fromhex(given["gateway_nonce"]),
+        7,
+    )
+    assert gateway.turn(1, 0) == [want["HELLO? by name"]]
+    assert gateway.take(want["HELLO"], 1) == FRAME
+    assert gateway.turn(1, 1) == [] and gateway.welcome() is None
+    gateway.key_stored(2)
+    assert gateway.welcome() == want["WELCOME by name"] and gateway.welcome() is None
+    assert gateway.turn(1, 50) == [want["WELCOME by name"]]
+    assert gateway.take(want["INFO"], 60) == FRAME
+    channel = gateway.channel
+    assert channel is not None
+    assert gateway.poll(channel, 0, 60) == want["POLL for none"]
+    assert gateway.turn(1, 70) == [want["POLL short"]]
+    assert gateway.take(want["IDLE"], 80) == LAST
