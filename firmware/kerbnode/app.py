@@ -80,7 +80,8 @@ class Node:
         """Bring up to date what INFO says."""
         info = self.session.info
         info.uptime_s = self.board.uptime_ms() // 1000
-        info.first_rseq = self.journal.first()
+        # What is kept is never sent again, even while its segment is still here.
+        info.first_rseq = max(self.journal.first(), self.session.kept.cumulative + 1)
         info.next_rseq = self.journal.next
         info.command_id = self.commands.highest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import zlib
@@ -13,6 +14,8 @@ from pathlib import Path
 from kerbline.config.faults import Complaint
 from kerbline.config.rules import KEY_BYTES, read_secret
 from kerbline.errors import KerblineError
+
+log = logging.getLogger("kerbline.keys")
 
 MAX_GENERATION = (1 << 32) - 1
 _KEY = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
@@ -57,7 +60,13 @@ class KeyRing:
             return NodeKeys(0, first)
         except OSError as error:
             raise KeyFault(f"{path}: can't be read: {error.strerror}") from None
-        origin, keys = _parse(path, text)
+        try:
+            origin, keys = _parse(path, text)
+        except KeyFault as fault:
+            # The node ratchets up from its first key; refusing would darken a whole street.
+            path.replace(path.with_suffix(".damaged"))
+            log.error("%s; set aside, node %s begins with its key file", fault, node_id)
+            return NodeKeys(0, first)
         return keys if origin == self._origins[node_id] else NodeKeys(0, first)
 
     def store(self, node_id: str, keys: NodeKeys) -> None:
@@ -99,13 +108,10 @@ def _check(body: dict[str, object]) -> int:
 
 
 def _parse(path: Path, text: bytes) -> tuple[str, NodeKeys]:
-    damaged = KeyFault(
-        f"{path}: damaged; the node has to be provisioned again with a new key file, "
-        "then remove this file"
-    )
+    damaged = KeyFault(f"{path}: damaged")
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise damaged from None
     if not isinstance(body, dict) or body.pop("check", None) != _check(body):
         raise damaged

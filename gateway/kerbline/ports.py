@@ -197,6 +197,8 @@ async def _connect(address: str) -> Port:
                 sock = undo.enter_context(socket.socket(family, kind, proto))
                 sock.settimeout(0)
                 await loop.sock_connect(sock, target)
+        except UnicodeError:
+            raise PortLost(f"{address}: no host has such a name") from None
         except OSError as error:
             raise PortLost(f"{address}: {error.strerror or 'no answer'}") from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
     from kerbline.south.modbus.poller import Poller
+
+log = logging.getLogger("kerbline.agent")
 
 STORE_FILE = "kerbline.db"
 KEY_FOLDER = "keys"
@@ -60,8 +63,7 @@ async def run(config: Config) -> None:
     outboxes = [sink.outbox for sink in sinks]
     loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
-    orders = Orders(kinds, store, group, nodes, loops, clock)
-    earlier, _ = store.held(config.gateway.id)
+    orders = Orders(kinds, store, group, nodes, loops, clock, counters)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     records = Records(config.gateway.id, epoch, group, outboxes, nodes, clock)
 
@@ -69,7 +71,7 @@ async def run(config: Config) -> None:
     confirming = asyncio.create_task(records.confirm())
     try:
         await orders.resume(outboxes)
-        await records.resume(earlier)
+        await records.resume(store.last_epoch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(committing))
             for sink in sinks:
@@ -88,6 +90,8 @@ async def run(config: Config) -> None:
         health.notify("STOPPING=1")
         group.stop()
         await asyncio.wait([committing])
+        if not committing.cancelled() and committing.exception() is not None:
+            log.error("stopped with records that are not stored: %s", committing.exception())
         confirming.cancel()
         for outbox in outboxes:
             await outbox.close()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from kerbline.agent.loops import Loops
 from kerbline.clock import Clock
+from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState
 from kerbline.north.commands import Rejection, parse
 from kerbline.north.outbox import Outbox
@@ -44,6 +45,7 @@ class Orders:
         nodes: Nodes,
         loops: Loops,
         clock: Clock,
+        counters: Counters,
     ) -> None:
         self._kinds = kinds  # of each asset
         self._store = store
@@ -51,6 +53,7 @@ class Orders:
         self._nodes = nodes
         self._loops = loops
         self._clock = clock
+        self._counters = counters
         self._open: dict[str, Command] = {}  # the city's, by id, until they are final
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._own: dict[str, Command] = {}  # our loops', under way
@@ -113,8 +116,7 @@ class Orders:
         if command is None:
             return
         if isinstance(command, Rejection):
-            named = f"{command.command_id or 'without id'} for {command.asset}"
-            log.warning("command %s rejected: %s %s", named, command.reason, command.detail)
+            self._counters.count(f"commands.{command.reason}")
             sink.tell(command.result(now_ms))
             return
         if len(self._open) >= MAX_OPEN:

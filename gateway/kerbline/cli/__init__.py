@@ -94,6 +94,9 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
 
 def _say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What an unexpected exception says: one line, and where to look."""
+    while isinstance(error, BaseExceptionGroup):  # what a task met, not the group of tasks
+        error = error.exceptions[0]
+        kind, trace = type(error), error.__traceback__
     frames = traceback.extract_tb(trace)
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     what = str(error).splitlines()

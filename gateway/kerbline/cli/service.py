@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import traceback
 from types import TracebackType
@@ -33,6 +34,7 @@ class _OneLine(logging.Formatter):
 def run(config: Config, *, verbose: bool) -> int:
     """Serve until asked to stop; the exit status. Raises KerblineError for an expected failure."""
     _log(verbose=verbose)
+    os.umask(0o077)  # readings of households are nobody else's business
     try:
         return asyncio.run(_until_stopped(config))
     except BaseExceptionGroup as group:

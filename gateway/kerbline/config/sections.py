@@ -26,7 +26,8 @@ from kerbline.config.rules import (
 
 UDP = "udp"
 
-_HOST = r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)"
+_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,40}"  # labels of DNS, dots between
+_HOST = rf"(\[[0-9a-fA-F:.]+\]|{_NAME})"
 _PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
 # Names become topics, file names and entity ids: no dots, slashes, spaces or $ (gateway to broker)
@@ -90,7 +91,7 @@ class Mqtt:
     host: Annotated[
         str,
         Matching(
-            r"[A-Za-z0-9._-]{1,253}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
+            rf"{_NAME}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
             "a host name or an address; the port is a key of its own",
         ),
     ]

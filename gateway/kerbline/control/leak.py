@@ -14,6 +14,7 @@ from kerbline.model import Finding, Reading, Severity
 
 RULE = "continuous_flow"
 VERSION = 1
+MAX_VOLUME_L = 1 << 40
 HOUR_MS = 3_600_000
 REST_MS = HOUR_MS // 2  # no whole litre in half an hour is a rest; so 2 L/h is the least leak seen
 BLOCK_MS = HOUR_MS  # the smallest flow is taken over hours: a litre's rounding is then 1 L/h
@@ -61,11 +62,13 @@ def step(
     for reading in readings:
         rule = rules.get(reading.asset)
         volume = reading.values.get("volume_l")
-        if rule is None or volume is None or reading.uncertainty_ms > BLIND_MS:
+        if rule is None or not isinstance(volume, int) or reading.uncertainty_ms > BLIND_MS:
+            continue
+        if not 0 <= volume < MAX_VOLUME_L:  # no meter counts so far: a faulty one
             continue
         flows = dict(state) if flows is None else flows
         flow = flows.get(reading.asset, Flow())
-        flows[reading.asset], finding = advance(rule, flow, reading.observed_at_ms, int(volume))
+        flows[reading.asset], finding = advance(rule, flow, reading.observed_at_ms, volume)
         if finding is not None:
             findings.append(finding)
     return state if flows is None else flows, tuple(findings)

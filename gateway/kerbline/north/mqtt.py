@@ -236,13 +236,17 @@ class MqttPort:
     async def _read(self, client: aiomqtt.Client, lost: asyncio.Future[str]) -> None:
         """Take messages in; its end is how we learn at once that the connection broke."""
         reason = "closed"
+        flooded = False
         try:
             async for message in client.messages:
                 taken = Message(message.topic.value, message.payload, retained=message.retain)
-                with contextlib.suppress(asyncio.QueueFull):
+                try:
                     self._waiting.put_nowait(taken)
-                    continue
-                _log.warning("messages come faster than they are taken: one dropped")
+                    flooded = False
+                except asyncio.QueueFull:
+                    if not flooded:  # said once a flood, not once a message
+                        _log.warning("messages come faster than they are taken: some are dropped")
+                    flooded = True
         except aiomqtt.MqttError as error:
             reason = str(error.__cause__ or error)
         finally:

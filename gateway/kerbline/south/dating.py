@@ -14,49 +14,85 @@ from kerbline.store import Anchor
 RESOLUTION_MS = 1_000  # of the uptime in a record
 LINK_DELAY_MS = 100  # real time that a live frame may have been under way
 DRIFT_PPM = 100  # of a node's crystal: how fast an old anchor loses its authority
+CLOCK_STEP_MS = 1_000  # UTC against monotonic time: a larger change is a clock that was set
+CLOCK_SET_BACK_MS = 3_600_000  # how far an operator may set it back below the newest commit
 UNKNOWN_BOOT_MS = 30 * 86_400_000  # how far back a boot may lie that nobody heard of
 
 
 class BootClock:
     """The boots of one node and when each began."""
 
-    __slots__ = ("_anchors", "_clock", "_current", "_renewed_ms")
+    __slots__ = (
+        "_anchors",
+        "_clock",
+        "_current",
+        "_earliest_ms",
+        "_fresh",
+        "_offset_ms",
+        "_renewed_ms",
+    )
 
-    def __init__(self, clock: Clock, anchors: Mapping[int, Anchor]) -> None:
+    def __init__(self, clock: Clock, anchors: Mapping[int, Anchor], earliest_ms: int = 0) -> None:
+        """`earliest_ms`: real UTC that has surely passed; a clock before it is not set yet."""
         self._clock = clock
+        self._earliest_ms = earliest_ms - CLOCK_SET_BACK_MS
+        self._fresh: set[int] = set()  # boots whose anchor was made by this run's clock
+        self._offset_ms = clock.utc_ms() - clock.monotonic_ms()
         self._anchors = dict(anchors)  # by boot id
         self._current = 0
         # What was known before a restart keeps its authority: an arrival now may be a late one.
         self._renewed_ms = clock.street_ms(clock.utc_ms())
 
-    def hear(self, boot_id: int, uptime_s: int, utc_ms: int) -> Anchor | None:
-        """The running boot was `uptime_s` old at most now (real UTC): a new anchor if better."""
+    def hear(self, boot_id: int, uptime_s: int) -> Anchor | None:
+        """The running boot is at least `uptime_s` old now: its anchor if that changed."""
+        utc_ms = self._clock.utc_ms()
+        self._current = boot_id
+        if utc_ms < self._earliest_ms:
+            return None
+        stepped = self._mind_steps(utc_ms)
         now_ms = self._clock.street_ms(utc_ms)
         latest_ms = now_ms - RESOLUTION_MS * uptime_s - RESOLUTION_MS // 2
         known = self._anchors.get(boot_id)
-        self._current = boot_id
         if known is not None:
             drift_ms = max(0, now_ms - self._renewed_ms) * DRIFT_PPM // 1_000_000
             if latest_ms >= known.street_ms + drift_ms:
-                return None
+                return known if stepped else None
         delay_ms = now_ms - self._clock.street_ms(utc_ms - LINK_DELAY_MS)
         anchor = Anchor(latest_ms, RESOLUTION_MS // 2 + delay_ms)
         self._anchors[boot_id] = anchor
+        self._fresh.add(boot_id)
         self._renewed_ms = now_ms
         return anchor
 
-    def date(self, boot_id: int, uptime_s: int, utc_ms: int) -> tuple[int, int, tuple[str, ...]]:
-        """(observed at, half width, quality flags) of a record; `utc_ms` is real UTC now."""
+    def _mind_steps(self, utc_ms: int) -> bool:
+        """When UTC was set, what this run had dated by the old clock moves along."""
+        offset_ms = utc_ms - self._clock.monotonic_ms()
+        step_ms = offset_ms - self._offset_ms
+        if abs(step_ms) < CLOCK_STEP_MS:
+            return False
+        self._offset_ms = offset_ms
+        moved_ms = self._clock.street_ms(utc_ms) - self._clock.street_ms(utc_ms - step_ms)
+        self._renewed_ms += moved_ms
+        for boot_id in self._fresh & self._anchors.keys():
+            old = self._anchors[boot_id]
+            self._anchors[boot_id] = Anchor(old.street_ms + moved_ms, old.uncertainty_ms)
+        return True
+
+    def date(self, boot_id: int, uptime_s: int) -> tuple[int, int, tuple[str, ...]]:
+        """(observed at, half width, quality flags) of a record."""
         anchor = self._anchors.get(boot_id)
         if anchor is not None:
             return anchor.street_ms + RESOLUTION_MS * uptime_s, anchor.uncertainty_ms, ()
-        return (*self._between_boots(uptime_s, utc_ms), ("undated",))
+        return (*self._between_boots(uptime_s), ("undated",))
 
-    def _between_boots(self, uptime_s: int, utc_ms: int) -> tuple[int, int]:
+    def _between_boots(self, uptime_s: int) -> tuple[int, int]:
         """The interval of a boot that no gateway heard: after an older one, before the present."""
         current = self._anchors.get(self._current)
-        end_ms = current.street_ms if current else self._clock.street_ms(utc_ms)
+        end_ms = current.street_ms if current else self._now_ms()
         older = [a.street_ms for a in self._anchors.values() if a.street_ms < end_ms]
         start_ms = max(older, default=end_ms - UNKNOWN_BOOT_MS) + RESOLUTION_MS * uptime_s
         start_ms = min(start_ms, end_ms)
         return (start_ms + end_ms) // 2, (end_ms - start_ms) // 2
+
+    def _now_ms(self) -> int:
+        return self._clock.street_ms(max(self._clock.utc_ms(), self._earliest_ms))

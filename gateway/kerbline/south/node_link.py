@@ -239,7 +239,7 @@ class NodeLink:
         if self._info is not None and boot_id == self._info.boot_id:
             await self._heard(boot_id, uptime_s)
         name, named = self._named(kind, values)
-        observed_at_ms, uncertainty_ms, quality = self._boots.date(boot_id, uptime_s, utc_ms)
+        observed_at_ms, uncertainty_ms, quality = self._boots.date(boot_id, uptime_s)
         await self._arrive(
             Reading(
                 key=key,
@@ -254,7 +254,7 @@ class NodeLink:
         )
 
     async def _heard(self, boot_id: int, uptime_s: int) -> None:
-        anchor = self._boots.hear(boot_id, uptime_s, self._clock.utc_ms())
+        anchor = self._boots.hear(boot_id, uptime_s)
         if anchor is not None:
             await self._arrive(Anchored(self.node.id, boot_id, anchor))
 

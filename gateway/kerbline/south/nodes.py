@@ -39,11 +39,13 @@ class Nodes:
         self._arrived: asyncio.Queue[Arrival] = asyncio.Queue(QUEUE_BOUND)
         self._links: dict[str, NodeLink] = {}  # by node id
         self._by_asset: dict[str, NodeLink] = {}
+        self._earliest_ms = 0
         self._key_thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
 
     def prepare(self, store: Store) -> None:
         """Load keys and what is held of each node; raises KeyFault."""
         anchors = store.anchors()
+        self._earliest_ms = store.newest_at_ms
         configs = store.memories(node_config.RULE)
         datagram_nodes = 0
         for node in self._config.nodes:
@@ -105,7 +107,7 @@ class Nodes:
             node,
             self._ring.load(node.id, node.key_file),
             held,
-            BootClock(self._clock, boots),
+            BootClock(self._clock, boots, self._earliest_ms),
             config,
             self._clock,
             self._counters,

@@ -71,9 +71,10 @@ class UdpNodes(asyncio.DatagramProtocol):
             self._transport, _ = await loop.create_datagram_endpoint(
                 lambda: self, local_addr=listen
             )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             host, port = listen
-            raise CannotListen(f"udp.listen: {host}:{port}: {error.strerror}") from None
+            reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
+            raise CannotListen(f"udp.listen: {host}:{port}: {reason}") from None
         log.info("nodes on UDP at %s:%d", *self._transport.get_extra_info("sockname")[:2])
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -13,6 +13,7 @@ from typing import Any
 from kerbline.errors import KerblineError
 
 FORMAT = 1
+FORMATS_AHEAD = 100  # no kerbline writes a format so far ahead: garbage
 # Bytes written a reading at 33 (100) a commit: 579 (253) with 4 KiB pages, 335 (124) with 1 KiB.
 PAGE_BYTES = 1024
 # A hot page goes to the log at each commit but to the file once a checkpoint: make those rare.
@@ -49,7 +50,11 @@ CREATE TABLE command_audit (
 CREATE INDEX command_audit_command ON command_audit (command);
 """
 
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_DAMAGED = (
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CONSTRAINT,  # our own statements break none of a sound file's
+)
 _BLOCKED = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -96,6 +101,9 @@ def faults(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours; one that tells of damage also marks the file for a check."""
     try:
         yield
+    except UnicodeDecodeError as error:  # SQLite quotes the garbage in its message
+        _suspect(path).touch()
+        raise StoreCorrupt(f"{path} is damaged: restart to set it aside") from error
     except sqlite3.Error as error:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         # Python gives no code when a text is no UTF-8, and SQLite always gives one.
@@ -118,6 +126,7 @@ class Database:
         self.connection = connection
         self.quarantined = quarantined
         self._lock = lock
+        self._inode = path.stat().st_ino
 
     @classmethod
     def open(cls, path: Path, *, set_aside: bool = False) -> Database:
@@ -146,6 +155,7 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, durable when it returns; raises StoreBlocked or StoreCorrupt."""
         with faults(self.path):
+            self._must_be_there()
             self.connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self.connection
@@ -155,10 +165,23 @@ class Database:
                     self.connection.execute("ROLLBACK")
                 raise
 
+    def _must_be_there(self) -> None:
+        """A file that was removed still takes writes, and nobody would ever read them."""
+        try:
+            there = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise StoreCorrupt(f"{self.path} was removed or replaced while open: restart")
+
     def rows(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """The rows of a query; raises StoreBlocked or StoreCorrupt."""
         with faults(self.path):
-            yield from self.connection.execute(query, values)
+            cursor = self.connection.execute(query, values)
+            try:
+                yield from cursor
+            finally:
+                cursor.close()
 
     def used_bytes(self) -> int:
         """Bytes of the pages in use; freed pages are used again before the file grows."""
@@ -187,8 +210,13 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
             _check(path, connection)
             _make_tables(path, connection)
-        except (sqlite3.Error, StoreError):
+        except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
             connection.close()
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_ERROR:
+                # "unsupported file format", "no such table": these are not our tables.
+                raise StoreCorrupt(
+                    f"{path} is damaged ({error}): restart to set it aside"
+                ) from error
             raise
     return connection
 
@@ -205,6 +233,8 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
 
 def _make_tables(path: Path, connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if not 0 <= found <= FORMAT + FORMATS_AHEAD:
+        raise StoreCorrupt(f"{path} is damaged (format {found}): restart to set it aside")
     if found > FORMAT:
         raise StoreTooNew(
             f"{path} has format {found}, this kerbline knows {FORMAT}: install the newer one again"

@@ -150,7 +150,9 @@ class GroupCommit:
 
     async def _commit(self) -> None:
         group = list(islice(self._pending, MAX_GROUP))
-        notes, self._notes = self._notes, Notes()
+        notes = Notes()
+        if len(group) == len(self._pending):  # what a note follows from is never behind it
+            notes, self._notes = self._notes, notes
         self._urgent = False
         while True:
             try:

@@ -19,6 +19,7 @@ from kerbline.store.entries import Garbled, from_json, packed, to_json, unpacked
 from kerbline.store.holdings import Holdings, Span, spans
 from kerbline.store.ledger import CommandLedger
 from kerbline.store.retention import RetentionPolicy, garbled, trim
+from kerbwire.errors import WireError
 from kerbwire.ranges import RangeSet
 
 BOOTS_KEPT = 32  # boots of one node whose anchor is remembered
@@ -82,6 +83,8 @@ class Store:
         self._policy = policy
         self._seq = 0
         self._folded = 0
+        self._last_epoch: int | None = None
+        self._newest_at_ms = 0
         self._thinned = 0
         self._holdings = Holdings()
         self._latest: dict[tuple[str, str], Reading] = {}
@@ -106,7 +109,7 @@ class Store:
         store = cls(database, policy)
         try:
             store._load()
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, WireError) as error:
             store.close()
             raise StoreCorrupt(f"{database.path} holds nonsense: {error}") from error
         except StoreError:
@@ -128,6 +131,16 @@ class Store:
     def thinned(self) -> int:
         """Readings lost to the byte cap since the open; each is in a gap of reason "store_full"."""
         return self._thinned
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The epoch that the run before this one had begun, None in a new store."""
+        return self._last_epoch
+
+    @property
+    def newest_at_ms(self) -> int:
+        """Real UTC of the newest batch at the open, 0 in a new store: it can't be earlier now."""
+        return self._newest_at_ms
 
     def begin_epoch(self, utc_s: int) -> int:
         """A durable number for this run, above every earlier one: the epoch of our own keys.
@@ -224,7 +237,9 @@ class Store:
 
     def _load(self) -> None:
         rows = self._database.rows
-        self._folded = next(rows("SELECT value FROM meta WHERE name = 'folded'"), (0,))[0]
+        meta = dict(rows("SELECT name, value FROM meta"))
+        self._folded = meta.get("folded", 0)
+        self._last_epoch = meta.get("epoch")
         self._holdings.load(rows("SELECT source, epoch, spans FROM held ORDER BY id"))
         for (body,) in rows("SELECT body FROM latest"):
             self._note_latest(from_json(orjson.loads(body)))
@@ -233,9 +248,11 @@ class Store:
             "SELECT node, boot_id, street_ms, uncertainty_ms FROM boot_anchor ORDER BY id"
         ):
             self._anchors[node, boot_id] = Anchor(street_ms, uncertainty_ms)
-        self._seq = self._folded
-        for seq, body in rows("SELECT seq, body FROM batch WHERE seq > ?", self._folded):
-            self._seq = seq
+        # A garbled number here must not make us write over a batch.
+        newest = max(rows("SELECT seq, at_ms FROM batch ORDER BY seq DESC LIMIT 1"), default=(0, 0))
+        self._seq = max(self._folded, newest[0])
+        self._newest_at_ms = newest[1]
+        for (body,) in rows("SELECT body FROM batch WHERE seq > ?", self._folded):
             try:
                 self._fold(unpacked(body))
             except Garbled:
