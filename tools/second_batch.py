@@ -42,6 +42,10 @@ def gap_parameter(rows: int, filled: int) -> int:
     return max(1, (rows - filled) // (filled + 1)).bit_length() - 1
 
 
+def count_parameter(rows: int) -> int:
+    return max(0, rows.bit_length() - 3)
+
+
 def packed(bits: str) -> bytes:
     bits += "0" * (-len(bits) % 8)
     return int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
@@ -146,7 +150,7 @@ def _read_column(bits: Reader, count: int, *, sloped: bool) -> tuple[list[int], 
     slope = bits.take(4) if sloped else 0
     numbers = [0] * count
     if mode == SPARSE:
-        parameter, filled, at = bits.take(4), bits.gamma(), -1
+        parameter, filled, at = bits.take(4), bits.rice(count_parameter(count)), -1
         if filled > count:
             raise ValueError("more than there are")
         for _ in range(filled):
@@ -171,7 +175,8 @@ def decode(
         _, boot, uptime, values = held[rseq - distance]
         before = list(values)
     else:
-        boot, uptime, before = bits.whole() or boot, bits.whole(), []
+        boot, before = bits.whole() if bits.take(1) else boot, []
+        uptime = bits.whole()
         for each in fields:
             carried = each[3] not in (NOTHING, LATEST)
             before += [bits.signed()] if carried else [0] * each[6]
@@ -207,7 +212,7 @@ def column(
         return bits + "".join(rice(number, mode - 1) for number in plain)
     filled = [at for at, number in enumerate(plain) if number]
     gap = gap_parameter(len(plain), len(filled))
-    bits += fixed(parameter, 4) + gamma(len(filled))
+    bits += fixed(parameter, 4) + rice(len(filled), count_parameter(len(plain)))
     for last, at in zip([-1, *filled], filled, strict=False):
         bits += rice(at - last - 1, gap) + rice(plain[at] - 1, parameter)
     return bits
@@ -239,7 +244,7 @@ def encode(
                 start.before[place] = 0
             elif predictor == TOTAL:
                 start.before[place] -= sum(values[to : to + count])
-        bits += whole(boot) + whole(uptime)
+        bits += "1" + whole(boot) + whole(uptime)
         for index, each in enumerate(fields):
             if each[3] not in (NOTHING, LATEST):
                 bits += whole(zigzag(start.before[start.start(index)]))

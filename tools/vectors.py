@@ -232,13 +232,13 @@ def exchange(address: int | None) -> list[dict[str, str]]:
     up: list[tuple[str, int, wire.Items]] = [
         ("INFO", 1, [3, 1, digest, *info]),
         ("REPORT keyframe", 0, [4, 0, 3, 0, 900, *g["keyframe"][3]]),
-        ("REPORT delta", 0, [4, 1, 3, 3, 0b010111, 70, 556, 18, -1]),
+        ("REPORT delta", 0, [4, 1, 3, 0b1010111, 70, 556, 18, -1, 3]),
         ("REPORT backfill", 0, [4, 0, 1, 8, 70000, *g["backfill"][3]]),
         ("EVENT", 0, [5, 5, 0, 1805, 2, 1]),
         ("GAP", 1, [6, 2, 2, 1]),
         ("RESULT", 1, [9, 5, 0, 80]),
         ("IDLE", 1, [10]),
-        ("REPORT base unknown", 0, [4, 1, 200, 0, 0]),
+        ("REPORT base unknown", 0, [4, 1, 200, 0]),
         ("RESULT unsupported", 1, [9, 0, 4, 23]),
         ("RESULT of CONFIG", 1, [9, 0, 0, 14, 3]),
         ("OFFER up", 2, [15, 1, *OBJECT, 3]),
@@ -246,7 +246,7 @@ def exchange(address: int | None) -> list[dict[str, str]]:
         ("WANT up, next", 2, [16, 2, 1, 1]),
         ("WANT up, whole", 2, [16, 2, 2, 0]),
     ]
-    # The mask of the delta has bits 0, 1, 2 and 4: level, power, energy, temperature.
+    # The mask of the delta has bits 0, 1, 2 and 4: level, power, energy, temperature; 6: dt.
     down: list[tuple[str, int, wire.Items]] = [
         ("POLL with time", 1, [7, 0, 0, 1, 0, 0, 0, 0, g["utc_ms"], g["uncertainty_ms"]]),
         ("POLL seen", 1, [7, 0, 0, 1, 1, 3, 1, 0]),

@@ -24,6 +24,7 @@ TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("IDLE in class 2", wire.OBJECT_CLASS, [10], "class"),
     ("65 items", CONTROL, [10] * 65, "cbor"),
     ("REPORT cut short", REPORT, [4, 0, 1, 0], "value"),
+    ("delta cut short", REPORT, [4, 1, 9], "value"),
     ("keyframe with a field too few", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5], "value"),
     ("keyframe with a field too many", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8], "value"),
     ("keyframe with a byte string", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, b""], "value"),
@@ -35,12 +36,12 @@ TO_GATEWAY: tuple[tuple[str, int, wire.Items, str], ...] = (
     ("negative uptime", REPORT, [4, 0, 1, 0, -1, 1, 2, 3, 4, 5, 6], "value"),
     ("value past 63 bit", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, BIG], "value"),
     ("value below -2^63", REPORT, [4, 0, 1, 0, 0, 1, 2, 3, 4, 5, -BIG - 1], "value"),
-    ("delta without its base", REPORT, [4, 1, 9, 0, 0], "base"),
-    ("delta of a negative n", REPORT, [4, -1, 9, 0, 0], "value"),
-    ("delta too far from its base", REPORT, [4, 4097, 9, 0, 0], "value"),
-    ("base of 256", REPORT, [4, 1, 256, 0, 0], "value"),
-    ("mask beyond the fields", REPORT, [4, 1, 9, 0, 1 << 32], "value"),
-    ("negative mask", REPORT, [4, 1, 9, 0, -1], "value"),
+    ("delta without its base", REPORT, [4, 1, 9, 0], "base"),
+    ("delta of a negative n", REPORT, [4, -1, 9, 0], "value"),
+    ("delta too far from its base", REPORT, [4, 4097, 9, 0], "value"),
+    ("base of 256", REPORT, [4, 1, 256, 0], "value"),
+    ("mask beyond the fields", REPORT, [4, 1, 9, 1 << 33], "value"),
+    ("negative mask", REPORT, [4, 1, 9, -1], "value"),
     ("EVENT cut short", REPORT, [5, 1, 0, 0, 2], "value"),
     ("EVENT of rseq 0", REPORT, [5, 0, 0, 0, 2, 1], "value"),
     ("EVENT with a value past 63 bit", REPORT, [5, 1, 0, 0, 2, BIG], "value"),
@@ -196,7 +197,7 @@ def _batches(session: wire.Session) -> Iterator[Case]:
     """Each body from its bits: schema flag, n - 1, rseq, distance, then what is to be refused."""
     whole, gamma = second_batch.whole, second_batch.gamma
     one = "0" + gamma(0) + whole(1)
-    row = whole(0) * 2 + whole(0) * 7  # own boot, uptime 0, values 0
+    row = "0" + whole(0) + whole(0) * 7  # own boot, uptime 0, values 0
     good = one + gamma(0) + row + "0" * 8
     pad = "0" * (-len(good) % 8)
     long = "0" + gamma(47) + whole(1) + gamma(0) + row
@@ -213,7 +214,7 @@ def _batches(session: wire.Session) -> Iterator[Case]:
             "0" + gamma(1) + whole((1 << 40) - 1) + gamma(0) + row + "0" * 8,
             "value",
         ),
-        ("BATCH of boot 2^32", one + gamma(0) + whole(1 << 32) + row[7:] + "0" * 8, "value"),
+        ("BATCH of boot 2^32", one + gamma(0) + "1" + whole(1 << 32) + row[1:] + "0" * 8, "value"),
         ("BATCH too far from its base", "0" + gamma(0) + whole(9000) + gamma(4097), "value"),
         ("BATCH without its base", "0" + gamma(0) + whole(9) + gamma(1) + "0" * 8, "base"),
         ("BATCH in a schema unknown", "1" + "01" * 32 + good[1:], "schema"),
@@ -222,10 +223,14 @@ def _batches(session: wire.Session) -> Iterator[Case]:
             one + gamma(0) + row + "1" + "0001" + "1" + "10" + "0" * 7,
             "value",
         ),
-        ("BATCH with more than there is", long + "1" + "0000" + "0" + "0000" + gamma(49), "value"),
+        (
+            "BATCH with more than there is",
+            long + "1" + "0000" + "0" + "0000" + second_batch.rice(49, 3),
+            "value",
+        ),
         (
             "BATCH with a gap beyond its end",
-            one + gamma(0) + row + "1" + "0000" + "0" + "0000" + gamma(1) + "10",
+            one + gamma(0) + row + "1" + "0000" + "0" + "0000" + "10" + "10",
             "value",
         ),
         (

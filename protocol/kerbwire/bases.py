@@ -64,9 +64,10 @@ def decode(
 
     RemoteError: "value" where the items are no report, "base" where its base is not held.
     """
-    numbers = integers(items, 5)
+    numbers = integers(items, 4)
     n = numbers[1]
     if n == 0:
+        integers(items, 5)
         rseq, boot_id, uptime_s = numbers[2:5]
         values = numbers[5:]
         if not schema.takes(len(values)):
@@ -92,17 +93,18 @@ def check_number(rseq: int, boot_id: int, uptime_s: int) -> None:
 def _decode_delta(
     numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, schema: "Schema"
 ) -> "Record":
-    _, n, low_byte, dt, mask = numbers[:5]
-    if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 1 << VALUES:
+    _, n, low_byte, mask = numbers[:4]
+    if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 2 << VALUES:
         raise RemoteError("value")
     base = bases.find(low_byte, fseq)
     if base is None:
         raise RemoteError("base")
     values = list(base[3])
-    if mask >> len(values):
+    late = mask >> len(values)
+    if late > 1 or len(numbers) < 4 + late:
         raise RemoteError("value")
-    elapsed_s = n * info.period_s + dt
-    at = 5
+    elapsed_s = n * info.period_s + (numbers.pop() if late else 0)
+    at = 4
     for index in range(len(values)):
         if index in schema.elapsed:
             values[index] += elapsed_s

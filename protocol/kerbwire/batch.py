@@ -17,6 +17,7 @@ from kerbwire.columns import (
     WIDTH_BITS,
     Plan,
     Rows,
+    count_parameter,
     gap_parameter,
     log2,
 )
@@ -108,7 +109,9 @@ def encode(records: "list[Record]", base: "Record | None", schema: "Schema", inf
     bits.gamma(distance)
     if base is None:
         before = _stand_in(records[0], plan)
-        bits.whole(0 if boot_id == info.boot_id else boot_id)
+        bits.put(1 if boot_id != info.boot_id else 0, 1)
+        if boot_id != info.boot_id:
+            bits.whole(boot_id)
         bits.whole(uptime_s)
         for at, _, predictor in plan.groups:
             if predictor in s.CARRIED:
@@ -193,7 +196,8 @@ def _column(bits: Bits, numbers: "list[int]", slope: int) -> None:
     rice, rice_size = _best(plain, 0)
     sparse, sparse_size = _best([n for n in plain if n], 1)
     gap = gap_parameter(len(plain), count)
-    sparse_size += MODE_BITS + 2 * log2(count + 1) + 1 + _gaps(None, plain, gap)
+    sparse_size += MODE_BITS + rice_bits(count, count_parameter(len(plain)))
+    sparse_size += _gaps(None, plain, gap)
     dense = rice_size <= sparse_size
     bits.put(rice + RICE if dense else SPARSE, MODE_BITS)
     bits.put(signed, 1)
@@ -204,7 +208,7 @@ def _column(bits: Bits, numbers: "list[int]", slope: int) -> None:
             bits.rice(number, rice)
         return
     bits.put(sparse, MODE_BITS)
-    bits.gamma(count)
+    bits.rice(count, count_parameter(len(plain)))
     _gaps(bits, plain, gap, sparse)
 
 

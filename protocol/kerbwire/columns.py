@@ -33,6 +33,11 @@ def gap_parameter(rows: int, count: int) -> int:
     return log2(max(1, (rows - count) // (count + 1)))
 
 
+def count_parameter(rows: int) -> int:
+    """The Rice parameter of the count itself."""
+    return max(0, log2(rows) - 2)
+
+
 class Plan:
     """A schema's columns: `order` has (column, predictor, reference column, argument)."""
 

@@ -1,8 +1,8 @@
 """REPORT bodies: a record whole (keyframe) or as deltas against a record that the gateway holds.
 
 Keyframe: [REPORT, 0, rseq, boot, uptime, values...]; boot 0 means the boot that INFO named.
-Delta: [REPORT, n, base, dt, mask, deltas...]: rseq = base + n, uptime = the base's + n x period
-+ dt, one delta for each bit of mask, fields in schema order. `base` is the low byte of the
+Delta: [REPORT, n, base, mask, deltas...]: rseq = base + n, one delta for each bit of mask, numbers
+in schema order; one bit behind them is that of dt: uptime = the base's + n x period + dt. `base` is the low byte of the
 base's rseq. It is told from all others that end in this byte by two rules: the node has sent no
 record more than BASE_REACH above it, and the gateway looks only at what came in earlier frames.
 """
@@ -36,7 +36,6 @@ def encode_delta(
         m.REPORT,
         n,
         base[0] & 0xFF,
-        record[2] - base[2] - n * info.period_s,
         0,
     ]
     mask = 0
@@ -46,7 +45,11 @@ def encode_delta(
         if value != before:
             mask |= 1 << index
             items.append(value - before)
-    items[4] = mask
+    late_s = record[2] - base[2] - n * info.period_s
+    if late_s:
+        mask |= 1 << len(base[3])
+        items.append(late_s)
+    items[3] = mask
     return cbor.encode(items)
 
 

@@ -12,6 +12,7 @@ from kerbwire.columns import (
     WIDTH_BITS,
     Plan,
     Rows,
+    count_parameter,
     gap_parameter,
 )
 from kerbwire.errors import RemoteError
@@ -90,7 +91,8 @@ def decode(packed: bytes, held: "bases.Bases", info: m.Info, schema: "Schema") -
             raise RemoteError("base")
         boot_id, uptime_s, before = start[1], start[2], list(start[3])
     else:
-        boot_id, uptime_s, before = bits.whole() or info.boot_id, bits.whole(), [0] * plan.width
+        boot_id = bits.whole() if bits.take(1) else info.boot_id
+        uptime_s, before = bits.whole(), [0] * plan.width
         for at, _, predictor in plan.groups:
             if predictor in s.CARRIED:
                 before[at] = signed(bits.whole())
@@ -159,7 +161,7 @@ def _column(bits: Bits, count: int, *, sloped: bool = False) -> "tuple[list[int]
 
 def _sparse(bits: Bits, count: int) -> "list[int]":
     parameter = bits.take(MODE_BITS)
-    filled = bits.gamma()
+    filled = bits.rice(count_parameter(count))
     if filled > count:
         raise RemoteError("value")
     gap = gap_parameter(count, filled)

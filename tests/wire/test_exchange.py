@@ -233,7 +233,7 @@ def test_deltas_follow_a_seen_keyframe_and_survive_loss() -> None:
         assert pair.held == made and pair.doubled == 0
 
 
-def test_a_report_without_change_is_five_bytes() -> None:
+def test_a_report_without_change_is_four_bytes() -> None:
     pair = up_pair()
     pair.make()
     pair.run(1000)
@@ -243,7 +243,7 @@ def test_a_report_without_change_is_five_bytes() -> None:
     pair.make()
     pair.run(10)
     reports = [data for data in frames(pair.up_line.written) if data[0] & 3 == m.CLASS_REPORT]
-    assert [len(data) for data in reports] == [3 + 5 + 8]
+    assert [len(data) for data in reports] == [3 + 4 + 8]
 
 
 def test_a_delta_never_means_another_base() -> None:
