@@ -33,6 +33,13 @@ def flow(hours: int, lph: int, *, start_h: int = 0, litres: int = 1000) -> list[
     ]
 
 
+def test_an_absurd_totaliser_is_passed_over() -> None:
+    sane = flow(12, 20)
+    absurd = [reading(13 * leak.HOUR_MS + n * MINUTE_MS, 2**60 * (n + 1)) for n in range(15)]
+    back = flow(2, 20, start_h=14, litres=1280)
+    assert run([*sane, *absurd, *back]) == run([*sane, *back])
+
+
 def test_a_flow_that_never_rests_is_found_once_with_its_evidence() -> None:
     (found,) = run(flow(12, 20))
     assert (found.active, found.rule, found.asset) == (True, "continuous_flow", "meter-2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -58,6 +59,7 @@ async def _run(options: Options) -> int:
         runs_on = interpreter()
         on_stage = Stage(folder, options.broker, runs_on)
         stack.push_async_callback(on_stage.close)
+        stack.callback(signal.signal, signal.SIGINT, signal.SIG_IGN)  # let the clearing up end
         await on_stage.prepare()
         lamps = LAMPS if options.seconds >= WHOLE_S else LAMPS_IN_SHORT
         boot_s = BOOT_S * slack()

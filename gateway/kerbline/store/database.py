@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,8 @@ class Database:
             try:
                 yield from cursor
             finally:
-                cursor.close()
+                with suppress(sqlite3.ProgrammingError):  # given up after the close
+                    cursor.close()
 
     def used_bytes(self) -> int:
         """Bytes of the pages in use; freed pages are used again before the file grows."""
