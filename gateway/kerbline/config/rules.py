@@ -165,16 +165,25 @@ class Folder:
         return Complaint(f"{shown(value)} is not a folder", "write the path of a folder")
 
 
-class ReadableFile:
-    """The path of a file that can be read."""
+class Certificates:
+    """The path of PEM certificates."""
 
     __slots__ = ()
 
     def judge(self, value: object) -> Complaint | None:
-        """Read the file."""
+        """Load them as the connection will."""
+        import ssl  # only for a config with TLS
+
         assert isinstance(value, Path)
         content = read_bytes(value)
-        return content if isinstance(content, Complaint) else None
+        if isinstance(content, Complaint):
+            return content
+        try:
+            ssl.create_default_context(cadata=content.decode("ascii"))
+        except (ssl.SSLError, UnicodeDecodeError):
+            problem = f"{shown(value)} holds no certificates"
+            return Complaint(problem, "write the path of a PEM file")
+        return None
 
 
 class ClockTable:
@@ -190,7 +199,7 @@ class ClockTable:
             return content
         try:
             StreetTable.parse(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return Complaint(
                 f"{shown(value)} is no clock table: {error}",
                 "write [[real_ms, street_ms, rate], ...]",

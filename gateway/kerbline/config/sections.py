@@ -13,6 +13,7 @@ from typing import Annotated
 from kerbline.config.reader import Key
 from kerbline.config.rules import (
     Between,
+    Certificates,
     ClockTable,
     DimmingProfile,
     Filled,
@@ -20,7 +21,6 @@ from kerbline.config.rules import (
     KeyFile,
     Matching,
     OneOf,
-    ReadableFile,
     SecretFile,
 )
 
@@ -79,8 +79,8 @@ class Store:
 class Tls:
     """Whom to believe (`ca`) and, with `cert` and `key`, who we are."""
 
-    ca: Annotated[Path, ReadableFile()]
-    cert: Annotated[Path, ReadableFile()] | None = None
+    ca: Annotated[Path, Certificates()]
+    cert: Annotated[Path, Certificates()] | None = None
     key: Annotated[Path, SecretFile()] | None = None
 
 
