@@ -29,6 +29,7 @@ class Records:
         self._kind = kind
         self._live: list[Record] = []
         self._cursor = 1
+        self._told: list[tuple[int, int]] = []  # parts of gaps that went out in this search
         self._search_ms: int | None = None  # when to go on searching the backlog ...
         self._search_on = False  # ... from the cursor, not from its oldest number
 
@@ -47,6 +48,7 @@ class Records:
     def restart(self, kept_to: int) -> None:
         """A new session has seen nothing: offer all that is not kept once more."""
         self._cursor = kept_to + 1
+        self._told = []
         self._search_ms = None
         self._search_on = False
 
@@ -67,12 +69,17 @@ class Records:
         return self._search_ms if session.window(now) > 0 else None
 
     def _offer_gap(self, session: "NodeSession", now: int) -> bool:
-        """What is not kept of the oldest gap, once flash has it too; False when all are out."""
+        """What is not kept of the oldest gap, once flash has it too; False when all are out.
+
+        Each goes once a search: a session that remembers few spans may forget at once that a gap
+        is kept, and the backlog must not wait for that.
+        """
         if self._journal.dirty:
             return False
         for first, last, reason in self._journal.gaps:
             for low, high in session.kept.missing(first, last):
-                if session.wants(high):
+                if session.wants(high) and (low, high) not in self._told:
+                    self._told.append((low, high))
                     session.send_gap(low, high, reason, now)
                     return True
         return False

@@ -202,6 +202,42 @@ def test_a_power_cut_is_declared_once_it_is_in_flash_and_settled() -> None:
     assert pair.journal.gaps == []
 
 
+class Forgetful:
+    """A session that has no room to remember what is kept above the cumulative number."""
+
+    def __init__(self) -> None:
+        self.kept = RangeSet()
+        self.sent: list[tuple[int, int]] = []
+
+    def window(self, now: int) -> int:
+        return 1 if len(self.sent) < 6 else 0
+
+    def wants(self, rseq: int) -> bool:
+        return True
+
+    def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
+        self.sent.append((first, last))
+
+    def send_batch(self, reports: "list[tuple[object, ...]]", now: int) -> int:
+        self.sent.append((reports[0][0], reports[0][0]))
+        return 1
+
+
+def test_a_gap_that_is_forgotten_again_does_not_hold_up_the_backlog() -> None:
+    pair = Pair()
+    pair.records.make(1000, m.REPORT, (1, 2, 3, 4, 5, 6, 7))
+    pair.journal.flush()
+    pair.start_node()  # after a power cut
+    pair.make(20)
+    pair.journal.flush()
+    pair.records._live.clear()
+    session = Forgetful()
+    gap = pair.journal.gaps[0][:2]
+    pair.records.offer(session, 0)
+    after = gap[1] + 1
+    assert session.sent == [gap, (1, 1)] + [(n, n) for n in range(after, after + 4)]
+
+
 def test_a_new_gateway_gets_again_what_it_had_not_kept() -> None:
     pair = Pair()
     pair.run(1000)
