@@ -43,13 +43,13 @@ def encode(items: "Sequence[int | bytes]") -> bytes:
     return b"".join(parts)
 
 
-def decode(body: bytes) -> "list[int | bytes]":
+def decode(body: bytes, most: int = CBOR_ITEMS) -> "list[int | bytes]":
     """All items of a body; RemoteError("cbor") for anything but their deterministic form."""
     items: list[int | bytes] = []
     at = 0
     end = len(body)
     while at < end:
-        if len(items) == CBOR_ITEMS:
+        if len(items) == most:
             raise RemoteError("cbor")
         major = body[at] & 0xE0
         number = body[at] & 0x1F

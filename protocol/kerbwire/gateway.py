@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Random = Callable[[int], bytes]
+    from kerbwire.catalogue import Schemas
+    from kerbwire.schema import Schema
+
     Keys = tuple[int, bytes, "bytes | None"]  # generation, its key, the next one's
 
 
@@ -153,6 +156,7 @@ class GatewaySession(Engine):
     Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
     ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
     ("RESULT", command id, code, value), ("EXPIRED", command id),
+    ("SCHEMA", hash, encoding): it was lacking and is known now, keep it;
     ("UNSUPPORTED", message type), ("CONFIGURED", version, code), ("FAULT", code); and those of
     `objects`.
     """
@@ -168,11 +172,15 @@ class GatewaySession(Engine):
         random: "Random",
         framing: int,
         address: "int | None",
+        schemas: "Schemas | None" = None,
     ):
-        """`address`: the connection id on UDP, None on a point-to-point line."""
+        """`address`: the connection id on UDP, None on a point-to-point line.
+
+        `schemas` by hash, of all nodes of a gateway; None for those of this version.
+        """
         Engine.__init__(self, framing, random)
         self._handshake = GatewayHandshake(node_id, keys, random, address)
-        self._intake = Intake(epoch, kept, random)
+        self._intake = Intake(epoch, kept, random, schemas)
         self._asked_ms = -HELLO_REQUEST_GAP_MS
         self._ask_at_ms: int | None = None
 
@@ -199,6 +207,11 @@ class GatewaySession(Engine):
     def info(self) -> "m.Info | None":
         """What the node said of itself at the start of this session."""
         return self._intake.info
+
+    @property
+    def schema(self) -> "Schema | None":
+        """What its reports say, if that is known."""
+        return self._intake.schema
 
     def set_utc(self, offset_ms: int, uncertainty_ms: int) -> None:
         """utc = now + offset, for time offers."""
@@ -279,9 +292,29 @@ class GatewaySession(Engine):
         if self._alive(now):
             self._events.append(("UP", self.info))
         if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
-            self._events += self.objects.receive(type_, items, now)
-        else:
+            self._take_object(type_, items, now)
+            return
+        lacking = self._intake.catalogue.lacking
+        try:
             self._events += self._intake.receive(type_, items, channel, now)
+        finally:
+            if self._intake.catalogue.lacking != lacking:
+                self._ask_schema()
+
+    def _take_object(self, type_: int, items: "list[int | bytes]", now: int) -> None:
+        """An object's message; the schema that is lacking stays in here."""
+        for event in self.objects.receive(type_, items, now):
+            left = self._intake.catalogue.take(event, self.objects)
+            if left is not None:
+                self._events.append(left)
+            if left is not None and left[0] == "SCHEMA":
+                self._intake.look_up()
+                if self._intake.catalogue.lacking:
+                    self._ask_schema()
+
+    def _ask_schema(self) -> None:
+        """Ask the node for the schema that is lacking."""
+        self.objects.want(self._intake.catalogue.lacking)
 
     def _block_on_line(self) -> int:
         """The place that a block takes from the commands."""
@@ -300,5 +333,7 @@ class GatewaySession(Engine):
         self._intake.begin(info, now)
         if self._objects:
             self._objects.begin()
+        if self._intake.catalogue.lacking or self._objects:
+            self._ask_schema()
         self._events.append(("KEYS",) + keys)
         self._events.append(("UP", info))

@@ -4,7 +4,7 @@
 `keep` what has become durable, and POLL carries both.
 """
 
-from kerbwire import acks, bases, cbor, report, unpacking
+from kerbwire import acks, bases, catalogue, cbor, report, unpacking
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
@@ -21,7 +21,7 @@ from kerbwire.limits import (
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff, RoundTrip
-from kerbwire.schema import Schema, by_hash
+from kerbwire.schema import Schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ class Intake:
         "_top_ms",
         "_utc_offset_ms",
         "_utc_uncertainty_ms",
+        "catalogue",
         "credit",
         "epoch",
         "info",
@@ -72,8 +73,15 @@ class Intake:
         "seen",
     )
 
-    def __init__(self, epoch: "int | None", kept: RangeSet, random: "Callable[[int], bytes]"):
+    def __init__(
+        self,
+        epoch: "int | None",
+        kept: RangeSet,
+        random: "Callable[[int], bytes]",
+        schemas: "catalogue.Schemas | None" = None,
+    ):
         self.credit = CREDIT
+        self.catalogue = catalogue.Catalogue(schemas)
         self.epoch = epoch
         self.kept = kept.copy(HELD_SPANS)
         self.seen = kept.copy(HELD_SPANS)
@@ -95,7 +103,8 @@ class Intake:
     def begin(self, info: m.Info, now: int) -> None:
         """A new session: INFO names the log's epoch; another one than before starts empty."""
         self.info = info
-        self.schema = by_hash(info.schema_hash)
+        self.catalogue.lacking = b""
+        self.schema = self.catalogue.find(info.schema_hash)
         if info.epoch != self.epoch:
             self.epoch = info.epoch
             self.kept = RangeSet(limit=HELD_SPANS)
@@ -111,6 +120,11 @@ class Intake:
             order.tries = 0
         self.heard(now)
         self._poll_ms = now
+
+    def look_up(self) -> None:
+        """A schema more is known: perhaps that of the reports."""
+        if self.schema is None and self.info is not None:
+            self.schema = self.catalogue.find(self.info.schema_hash)
 
     def heard(self, now: int) -> None:
         """The node's newest frame came now: time offers count from it."""
@@ -188,7 +202,8 @@ class Intake:
         if self.schema is None or self.info is None or isinstance(packed, int):
             raise RemoteError("schema")
         try:
-            records = unpacking.decode(packed, self._bases, self.info, self.schema)
+            find = self.catalogue.find
+            records = unpacking.decode(packed, self._bases, self.info, self.schema, find)
         except RemoteError as fault:
             self._need_keyframe = self._need_keyframe or fault.code == "base"
             raise

@@ -1,5 +1,7 @@
 """The node's end of a session: greets, keeps the next key, confirms, then runs its uplink."""
 
+from hashlib import sha256
+
 from kerbwire import cbor, frame, handshake, keyschedule, seal
 from kerbwire import messages as m
 from kerbwire.channel import Channel
@@ -16,16 +18,20 @@ from kerbwire.handshake import (
     WELCOMED,
 )
 from kerbwire.limits import (
+    BLOCK_BYTES,
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
     MAC_BYTES,
     NONCE_BYTES,
+    OBJECT_HASH_BYTES,
     RTO_START_MS,
+    SCHEMA_HASH_BYTES,
     STREAM,
     TRIES,
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff
+from kerbwire.schema import by_hash
 from kerbwire.uplink import Uplink
 
 TYPE_CHECKING = False
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     Random = Callable[[int], bytes]
 
 _HELLO_REQUEST = cbor.encode([m.HELLO_REQUEST])
+SCHEMA_HANDLE = 255  # of the schema that a gateway asks for; the host's objects have others
 _WELCOME = cbor.encode([m.WELCOME])
 
 
@@ -173,7 +180,7 @@ class NodeSession(Engine):
     and those of `objects`.
     """
 
-    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "info")
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_handout", "_handshake", "_uplink", "info")
 
     def __init__(
         self,
@@ -192,6 +199,7 @@ class NodeSession(Engine):
         )
         self._asked_ms: list[int] = []  # when HELLO? was answered
         self._ask_at_ms: int | None = None  # when a HELLO? too many will be
+        self._handout = b""  # the schema that the gateway has asked for
 
     def start(self, now: int) -> None:
         """Say HELLO."""
@@ -323,6 +331,26 @@ class NodeSession(Engine):
         if self._alive(now):
             self._events.append(("UP",))
         if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
-            self._events += self.objects.receive(type_, items, now)
+            for event in self.objects.receive(type_, items, now):
+                if not self._hand_out(event):
+                    self._events.append(event)
         else:
             self._events += self._uplink.receive(type_, items, channel, now)
+
+    def _hand_out(self, event: "tuple[object, ...]") -> bool:
+        """Give the gateway the schema that it asks for; False for all that is the host's."""
+        objects = self.objects
+        if event[0] == "WANT" and isinstance(event[1], bytes):
+            schema = by_hash(event[1][:SCHEMA_HASH_BYTES])
+            if schema is None or not objects.room:
+                return schema is not None
+            self._handout = schema.encode()
+            digest = sha256(self._handout).digest()[:OBJECT_HASH_BYTES]
+            size = len(self._handout)
+            objects.offer(SCHEMA_HANDLE, m.OBJECT_SCHEMA, digest, size, BLOCK_BYTES)
+            return True
+        if event[0] == "WANTED" and event[1] == SCHEMA_HANDLE and isinstance(event[2], int):
+            at = event[2] * BLOCK_BYTES
+            objects.give(SCHEMA_HANDLE, event[2], self._handout[at : at + BLOCK_BYTES])
+            return True
+        return event[0] == "SENT" and event[1] == SCHEMA_HANDLE

@@ -204,6 +204,11 @@ class Objects:
         return None
 
     @property
+    def room(self) -> bool:
+        """May one more be offered?"""
+        return len(self._outgoing) < OBJECTS
+
+    @property
     def busy(self) -> bool:
         """Is a block of ours on the line?"""
         return any([s.index >= 0 and 0 < s.message.tries < TRIES for s in self._outgoing])

@@ -20,6 +20,8 @@ from kerbwire.limits import BATCH_RECORDS, DELTA_REACH, SCHEMA_HASH_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kerbwire.report import Record
     from kerbwire.schema import Schema
 
@@ -72,14 +74,20 @@ class Bits:
             raise RemoteError("value")
 
 
-def decode(packed: bytes, held: "bases.Bases", info: m.Info, schema: "Schema") -> "list[Record]":
-    """All records of a BATCH, from what is behind its type.
+def decode(
+    packed: bytes,
+    held: "bases.Bases",
+    info: m.Info,
+    schema: "Schema",
+    find: "Callable[[bytes], Schema | None]" = s.by_hash,
+) -> "list[Record]":
+    """All records of a BATCH, from what is behind its type; `find` knows schemas by hash.
 
     RemoteError: "value" where it is none, "base" where its base is not held, "schema" where its
     records are of a schema that is not known or foretells nothing.
     """
     bits = Bits(packed, 0)
-    plan = Plan(_schema(bits, schema))
+    plan = Plan(_schema(bits, schema, find))
     count = bits.gamma() + 1
     rseq = bits.whole()
     distance = bits.gamma()
@@ -118,10 +126,10 @@ def signed(number: int) -> int:
     return -1 - (number >> 1) if number & 1 else number >> 1
 
 
-def _schema(bits: Bits, schema: "Schema") -> "Schema":
+def _schema(bits: Bits, schema: "Schema", find: "Callable[[bytes], Schema | None]") -> "Schema":
     """The schema that the records are of: the session's, or the one that is named."""
     if bits.take(1):
-        other = s.by_hash(bits.take(8 * SCHEMA_HASH_BYTES).to_bytes(SCHEMA_HASH_BYTES, "big"))
+        other = find(bits.take(8 * SCHEMA_HASH_BYTES).to_bytes(SCHEMA_HASH_BYTES, "big"))
         if other is None or other.class_id != schema.class_id:
             raise RemoteError("schema")
         schema = other

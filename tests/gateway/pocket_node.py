@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from kerbwire import messages as m
@@ -33,6 +34,7 @@ class PocketNode:
         epoch: int = 7,
         schema: Schema = STREETLIGHT,
     ) -> None:
+        self.schema = schema
         info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
@@ -77,6 +79,15 @@ class PocketNode:
                 assert isinstance(event[1], int)
                 self.session.info.config_version = event[1]
                 self.session.send_configured(event[1], self.answer)
+            elif event[0] == "WANT" and event[1] == self.schema.hash:
+                encoding = self.schema.encode()
+                digest = sha256(encoding).digest()
+                self.session.objects.offer(0, m.OBJECT_SCHEMA, digest, len(encoding), 10)
+            elif event[0] == "WANTED":
+                _, handle, index = event
+                assert isinstance(handle, int) and isinstance(index, int)
+                block = self.schema.encode()[10 * index : 10 * index + 10]
+                self.session.objects.give(handle, index, block)
         self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
         if not self.records:
             self.drained.set()

@@ -18,6 +18,7 @@ from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
 from kerbwire.messages import OUT_OF_RANGE
+from kerbwire.schema import Field, Schema
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
 
 KEY = bytes(range(16))
@@ -308,3 +309,35 @@ async def configured(folder: Path) -> None:
 
 def test_a_node_gets_its_config_once(tmp_path: Path) -> None:
     asyncio.run(configured(tmp_path))
+
+
+DEPTH = Schema(99, "gully", 1, (Field("depth_mm", 1, "MMT"), Field("status", 0, "E48")))
+
+
+async def taught(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY, schema=DEPTH)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    config = config_for(folder, f"socket://127.0.0.1:{port}")
+    async with server:
+        for number in (1, 2):
+            folder.joinpath("ring", "sl-1.json").unlink(missing_ok=True)
+            node.begin_again()
+            node.make(245, number)
+            async with serving(folder, config) as (nodes, counters):
+                taken = await arrivals(nodes, of_kind(Reading))
+                assert number == 1 or not counters.totals()  # known for ever
+            assert readings(taken)[-1].kind == "class_99"
+            assert readings(taken)[-1].values == {"depth_mm": 24.5, "status": number}
+            noted = [one for one in taken if isinstance(one, Noted)]
+            assert [(n.rule, n.body) for n in noted] == [("schema", DEPTH.encode().hex())][
+                number - 1 :
+            ]
+            store = Store.open(folder / "s.db")
+            notes = Notes(memories={(one.rule, one.name): one.body for one in noted})
+            store.append(readings(taken), 0, notes)
+            store.close()
+
+
+def test_a_node_teaches_its_schema_once(tmp_path: Path) -> None:
+    asyncio.run(taught(tmp_path))

@@ -17,6 +17,7 @@ from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
 from kerbline.model import Command, Gap, Key, Reading, Value
 from kerbline.operations import OPERATIONS
+from kerbline.south import schemas
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import RULE as CONFIG_RULE
@@ -25,7 +26,7 @@ from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
 from kerbwire.ranges import RangeSet
-from kerbwire.schema import Schema, by_hash
+from kerbwire.schema import Schema
 
 UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
 MAX_WAITING = 512  # events of one node; a line stops being read long before
@@ -57,6 +58,7 @@ class NodeLink:
         arrive: Callable[[Arrival], Awaitable[None]],
         framing: int,
         address: int | None,
+        known: schemas.Schemas,
     ) -> None:
         self.node = node
         self.changed = asyncio.Event()  # there may be something to send
@@ -79,6 +81,7 @@ class NodeLink:
             os.urandom,
             framing,
             address,
+            known,
         )
 
     def begin(self) -> None:
@@ -163,6 +166,9 @@ class NodeLink:
                 await self._answered(number, "expired")
             case ("CONFIGURED", version, code):
                 await self._configured(version, code)
+            case ("SCHEMA", digest, encoding):
+                log.info("node %s: taught us a schema", self.node.id)
+                await self._arrive(Noted(schemas.RULE, digest.hex(), encoding.hex()))
             case ("UNSUPPORTED", type_):
                 self._counters.count("nodes.unsupported")
                 log.warning("node %s: does not know messages of type %d", self.node.id, type_)
@@ -197,9 +203,8 @@ class NodeLink:
         self._info = info
         self._misfit = ""
         log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
-        if by_hash(info.schema_hash) is None:
-            self._counters.count("nodes.schema")
-            log.warning("node %s: reports in a schema that we do not know", self.node.id)
+        if self.session.schema is None:
+            log.info("node %s: reports in a schema that it is asked for", self.node.id)
         lost, self._epoch = self._epoch, info.epoch
         if lost is not None and lost != info.epoch:
             log.warning("node %s: its log was lost and begins anew", self.node.id)
@@ -260,7 +265,7 @@ class NodeLink:
 
     def _named(self, kind: int, values: tuple[int, ...]) -> tuple[str, dict[str, Value]]:
         """The kind and the values under their names, in engineering units."""
-        schema = by_hash(self._info.schema_hash) if self._info else None
+        schema = self.session.schema
         if kind == m.EVENT or schema is None:
             code, value = values
             return "event", {"event": m.EVENT_NAMES.get(code, f"code_{code}"), "value": value}

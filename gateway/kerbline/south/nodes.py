@@ -13,7 +13,7 @@ from kerbline.config.sections import UDP
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing, NodeKeys
 from kerbline.model import Command
-from kerbline.south import node_config, serial_line
+from kerbline.south import node_config, schemas, serial_line
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import NodeConfig
@@ -47,6 +47,7 @@ class Nodes:
         anchors = store.anchors()
         self._earliest_ms = store.newest_at_ms
         configs = store.memories(node_config.RULE)
+        known = schemas.known(store.memories(schemas.RULE))
         datagram_nodes = 0
         for node in self._config.nodes:
             address = None
@@ -55,7 +56,7 @@ class Nodes:
                 datagram_nodes += 1
             boots = {boot: anchor for (name, boot), anchor in anchors.items() if name == node.id}
             config = NodeConfig(node, configs.get(node.id))
-            link = self._link(node, store.held(node.id), boots, config, address)
+            link = self._link(node, store.held(node.id), boots, config, known, address)
             self._links[node.id] = link
             self._by_asset[node.asset] = link
 
@@ -95,6 +96,7 @@ class Nodes:
         held: tuple[int | None, RangeSet],
         boots: Mapping[int, Anchor],
         config: NodeConfig,
+        known: schemas.Schemas,
         address: int | None,
     ) -> NodeLink:
         from kerbline.south.node_link import NodeLink  # with the cipher: only where a node is
@@ -115,4 +117,5 @@ class Nodes:
             arrive=self._arrived.put,
             framing=STREAM if address is None else DATAGRAM,
             address=address,
+            known=known,
         )

@@ -1,0 +1,133 @@
+"""The gateway's schemas: those of this version, and those that it asked its nodes for.
+
+A schema's encoding comes as an object and is decoded within bounds; it is known for ever after.
+"""
+
+from kerbwire import cbor
+from kerbwire import messages as m
+from kerbwire import schema as s
+from kerbwire.errors import RemoteError
+from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, VALUES
+from kerbwire.report import integers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.objects import Objects
+
+    Event = tuple[object, ...]
+    Schemas = dict[bytes, s.Schema]
+
+_SCALE_MAX = 18
+_NUMBER_MAX = 1 << 31
+_SHIFT_MAX = 30  # of SLOPE
+_NAME = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+def built_in() -> "Schemas":
+    """The schemas of this version, by hash."""
+    return {schema.hash: schema for schema in s.SCHEMAS + s.OLDER}
+
+
+def decode(encoding: bytes) -> s.Schema:
+    """A schema from what Schema.encode makes; RemoteError("schema") where it is none."""
+    try:
+        items = cbor.decode(encoding, 2 + 7 * VALUES)
+    except RemoteError:
+        raise RemoteError("schema")
+    if len(items) < 2:
+        raise RemoteError("schema")
+    class_id, version = items[0], items[1]
+    if not isinstance(class_id, int) or not isinstance(version, int):
+        raise RemoteError("schema")
+    step = 3 if version == 1 else 7
+    count, rest = divmod(len(items) - 2, step)
+    if rest or not 0 < count <= VALUES or not 0 <= class_id < 1 << 16 or not 0 < version < 1 << 16:
+        raise RemoteError("schema")
+    fields = tuple([_field(items[at : at + step], count) for at in range(2, len(items), step)])
+    names = [schema.name for schema in s.SCHEMAS if schema.class_id == class_id]
+    schema = s.Schema(class_id, names[0] if names else "class_%d" % class_id, version, fields)
+    if schema.width > VALUES:
+        raise RemoteError("schema")
+    return schema
+
+
+def _field(items: "list[int | bytes]", count: int) -> s.Field:
+    """One of `count` fields."""
+    name, unit = items[0], items[2]
+    try:
+        numbers = integers([items[1]] + items[3:], 1)
+    except RemoteError:
+        raise RemoteError("schema")
+    if not isinstance(name, bytes) or not isinstance(unit, bytes):
+        raise RemoteError("schema")
+    if not 0 < len(name) <= SCHEMA_NAME_BYTES or any([letter not in _NAME for letter in name]):
+        raise RemoteError("schema")
+    if len(unit) > 3 or any([not 32 < letter < 127 for letter in unit]):
+        raise RemoteError("schema")
+    scale, predictor, reference, argument, width = (numbers + [s.LAST, 0, 0, 1])[:5]
+    if not (
+        0 <= scale <= _SCALE_MAX
+        and s.LAST <= predictor <= s.SLOPE
+        and 0 <= reference < count
+        and (predictor == s.INTEGRAL) <= argument < _NUMBER_MAX
+        and (predictor != s.SLOPE or argument <= _SHIFT_MAX)
+        and 0 < width <= VALUES
+    ):
+        raise RemoteError("schema")
+    return s.Field(name.decode(), scale, unit.decode(), (predictor, reference, argument), width)
+
+
+class Catalogue:
+    """Finds schemas by hash; asks the node for the one that is lacking."""
+
+    __slots__ = ("_handle", "_parts", "_schemas", "lacking")
+
+    def __init__(self, schemas: "Schemas | None"):
+        """`schemas` may be shared among all nodes of a gateway."""
+        self._schemas = built_in() if schemas is None else schemas
+        self.lacking = b""  # the hash that the node is asked for
+        self._handle = -1
+        self._parts: list[bytes] = []
+
+    def find(self, digest: bytes) -> "s.Schema | None":
+        """The schema of that hash; else None, and it is lacking."""
+        schema = self._schemas.get(digest)
+        if schema is None:
+            self.lacking = digest
+        return schema
+
+    def take(self, event: "Event", objects: "Objects") -> "Event | None":
+        """An event of `objects`: None where it was about the schema lacking, unless that is there.
+
+        RemoteError("schema") where it is no schema.
+        """
+        if event[0] == "OFFER":
+            _, handle, kind, digest, size, _ = event
+            if not isinstance(handle, int) or not isinstance(digest, bytes):
+                return event
+            if kind != m.OBJECT_SCHEMA or not self.lacking or not digest.startswith(self.lacking):
+                return event
+            self._handle = handle
+            self._parts = []
+            if isinstance(size, int) and size <= SCHEMA_BYTES:
+                objects.accept(handle)
+            else:
+                objects.refuse(handle)
+            return None
+        if event[0] in ("BLOCK", "OBJECT") and event[1] == self._handle:
+            if event[0] == "BLOCK" and isinstance(event[3], bytes):
+                self._parts.append(event[3])
+                return None
+            self._handle = -1
+            return self._learnt(b"".join(self._parts)) if event[2] else None
+        return event
+
+    def _learnt(self, encoding: bytes) -> "Event":
+        self._parts = []
+        schema = decode(encoding)
+        if len(self._schemas) >= SCHEMAS:
+            raise RemoteError("schema")
+        self._schemas[schema.hash] = schema
+        if schema.hash == self.lacking:
+            self.lacking = b""
+        return "SCHEMA", schema.hash, encoding

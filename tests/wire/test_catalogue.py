@@ -1,0 +1,184 @@
+"""A gateway learns schemas from its nodes, and nothing is lost before it knows them."""
+
+from kerbwire import catalogue, cbor
+from kerbwire import messages as m
+from kerbwire.catalogue import Catalogue, built_in, decode
+from kerbwire.errors import RemoteError
+from kerbwire.gateway import GatewaySession
+from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, VALUES
+from kerbwire.node import SCHEMA_HANDLE
+from kerbwire.objects import Objects
+from kerbwire.schema import OLDER, STREETLIGHT
+from kerbwire.schema import SCHEMAS as NEWEST
+from wire.pair import Pair, Random
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.catalogue import Schemas
+    from kerbwire.engine import Event
+
+_LIGHT = (30, 245, 1000, 10, 12, 0, 5)
+
+
+class Learning(Pair):
+    """A pair whose gateway starts with these schemas only."""
+
+    def __init__(self, schemas: "Schemas", seed: int = 1, **line: int):
+        self.schemas = schemas
+        Pair.__init__(self, seed, **line)
+
+    def start_gateway(self) -> None:
+        self.gateway = GatewaySession(
+            self.NODE_ID,
+            self.gateway_keys,
+            self.epoch,
+            self.held_set,
+            self.random.bytes,
+            STREAM,
+            None,
+            self.schemas,
+        )
+        self.gateway.set_utc(self.UTC_MS, 20)
+        self.gateway.start(self.now)
+
+    def learnt(self) -> "list[Event]":
+        return [event for event in self.gateway_events if event[0] == "SCHEMA"]
+
+
+def test_reports_wait_until_their_schema_is_known() -> None:
+    pair = Learning({})
+    for level in range(5):
+        pair.make(values=(level,) + _LIGHT[1:])
+    assert pair.run(60_000, pair.drained)
+    assert [pair.held[rseq] for rseq in range(1, 6)] == [(n,) + _LIGHT[1:] for n in range(5)]
+    assert pair.learnt() == [("SCHEMA", STREETLIGHT.hash, STREETLIGHT.encode())]
+    assert pair.gateway.schema and pair.gateway.schema.encode() == STREETLIGHT.encode()
+    assert pair.schemas[STREETLIGHT.hash] is pair.gateway.schema
+    assert {fault for fault in pair.faults} <= {("gateway", "schema")}
+
+
+def test_on_a_bad_line_and_across_restarts_too() -> None:
+    for seed in range(10):
+        pair = Learning({}, seed, jitter_ms=7)
+        pair.up_line.loss = pair.down_line.loss = 40
+        pair.make(values=_LIGHT)
+        pair.run(50 + pair.random.below(900))
+        if seed % 2:
+            pair.start_gateway()
+        else:
+            pair.restart_node()
+        assert pair.run(3_600_000, pair.drained), seed
+        assert len(pair.learnt()) == 1 and not pair.doubled
+
+
+def test_what_is_known_is_not_asked_for() -> None:
+    pair = Learning(built_in())
+    pair.make(values=_LIGHT)
+    assert pair.run(5000, pair.drained)
+    assert not pair.learnt() and pair.gateway._objects is None
+
+
+def test_events_need_no_schema() -> None:
+    pair = Learning({})
+    pair.node._uplink._schema = None
+    pair.up_line.loss = 0
+    pair.make(m.EVENT, (m.EV_MOTION, 1))
+    pair.run(60, lambda: 1 in pair.held)
+    assert pair.held == {1: (m.EV_MOTION, 1)}
+
+
+def test_each_schema_comes_back_whole() -> None:
+    for schema in NEWEST + OLDER:
+        again = decode(schema.encode())
+        assert again.encode() == schema.encode() and again.hash == schema.hash
+        assert (again.name, again.version, again.width) == (
+            schema.name,
+            schema.version,
+            schema.width,
+        )
+    assert decode(cbor.encode([99, 1, b"depth_mm", 0, b"MMT"])).name == "class_99"
+
+
+def test_what_is_no_schema_is_refused() -> None:
+    """SCHEMA_NAME_BYTES and VALUES among its bounds."""
+    good: list[int | bytes] = [9, 2, b"depth_mm", 0, b"MMT", 5, 0, 60, 1]
+    assert decode(cbor.encode(good)).fields[0].argument == 60
+    wrong: tuple[tuple[int, int | bytes], ...] = (
+        (0, -1),
+        (0, b""),
+        (1, 0),
+        (1, b""),
+        (2, 7),
+        (2, b""),
+        (2, b"Depth"),
+        (2, b"d" * (SCHEMA_NAME_BYTES + 1)),
+        (3, b""),
+        (3, 19),
+        (3, -1),
+        (4, 5),
+        (4, b"MMTR"),
+        (4, b"\x07"),
+        (5, 9),
+        (5, -1),
+        (6, 1),
+        (7, 0),
+        (7, 1 << 31),
+        (8, 0),
+        (8, VALUES + 1),
+    )
+    bodies = [cbor.encode(good[:at] + [item] + good[at + 1 :]) for at, item in wrong]
+    slope = good[:5] + [8, 0, 31, 1]
+    bodies += [b"", b"\x09", b"\x09\x02", b"\xff", cbor.encode(good[:8]), cbor.encode(slope)]
+    bodies.append(cbor.encode(good[:8] + [VALUES] + good[2:]))  # too wide
+    bodies.append(cbor.encode(good[:2] + good[2:] * (VALUES + 1)))
+    for body in bodies:
+        try:
+            decode(body)
+            raise AssertionError(body)
+        except RemoteError as fault:
+            assert fault.code == "schema"
+    assert decode(cbor.encode(good[:2] + good[2:] * VALUES)).width == VALUES
+
+
+def _offered(schemas: "Schemas", encoding: bytes, size: int) -> "tuple[Catalogue, Objects]":
+    """A catalogue that lacks a schema, and the transfer of one under its name."""
+    from hashlib import sha256
+
+    digest = sha256(encoding).digest()[:16]
+    mine, objects = Catalogue(schemas), Objects(Random(1).bytes)
+    assert mine.find(digest[:8]) is None and mine.lacking == digest[:8]
+    items: list[int | bytes] = [m.OFFER, SCHEMA_HANDLE, digest, size, 100, m.OBJECT_SCHEMA]
+    for event in objects.receive(m.OFFER, items, 0):
+        assert mine.take(event, objects) is None
+    return mine, objects
+
+
+def test_what_is_too_long_or_one_too_many_is_not_learnt() -> None:
+    """SCHEMA_BYTES and SCHEMAS."""
+    encoding = cbor.encode([99, 1, b"depth_mm", 0, b"MMT"])
+    _, objects = _offered({}, encoding, SCHEMA_BYTES + 1)
+    assert objects.pull(0) == cbor.encode([m.WANT, SCHEMA_HANDLE, 0, 0])
+    full = {bytes((0, 0, 0, 0, 0, 0, n >> 8, n & 255)): STREETLIGHT for n in range(SCHEMAS)}
+    for schemas in ({}, full):
+        mine, objects = _offered(schemas, encoding, len(encoding))
+        told: list[Event | None] = []
+        try:
+            block: list[int | bytes] = [m.BLOCK, SCHEMA_HANDLE, 0, encoding]
+            told = [mine.take(event, objects) for event in objects.receive(m.BLOCK, block, 0)]
+        except RemoteError as fault:
+            assert schemas is full and fault.code == "schema"
+        assert bool(told) == (schemas is not full)
+        if told:
+            assert told[-1] == ("SCHEMA", decode(encoding).hash, encoding) and mine.lacking == b""
+    assert len(full) == SCHEMAS
+
+
+def test_other_objects_are_the_host_s() -> None:
+    mine, objects = Catalogue({}), Objects(Random(1).bytes)
+    mine.find(bytes(8))
+    for kind, digest in ((m.OBJECT_LOG, bytes(16)), (m.OBJECT_SCHEMA, b"1" * 16)):
+        event = ("OFFER", 1, kind, digest, 10, 10)
+        assert mine.take(event, objects) == event
+    for event in (("BLOCK", 1, 0, b"x"), ("OBJECT", 1, True), ("SENT", 1, True), ("WANT", b"")):
+        assert mine.take(event, objects) == event
+    assert set(catalogue.built_in()) == {schema.hash for schema in NEWEST + OLDER}
