@@ -2,9 +2,10 @@
 
 Keyframe: [REPORT, 0, rseq, boot, uptime, values...]; boot 0 means the boot that INFO named.
 Delta: [REPORT, n, base, mask, deltas...]: rseq = base + n, one delta for each bit of mask, numbers
-in schema order; one bit behind them is that of dt: uptime = the base's + n x period + dt. `base` is the low byte of the
-base's rseq. It is told from all others that end in this byte by two rules: the node has sent no
-record more than BASE_REACH above it, and the gateway looks only at what came in earlier frames.
+in schema order; one bit behind them is that of dt: uptime = the base's + n x period + dt.
+`base` is the low byte of the base's rseq. It is told from all others that end in this byte by two
+rules: the node has sent no record more than BASE_REACH above it, and the gateway looks only at what
+came in earlier frames.
 """
 
 from kerbwire import cbor

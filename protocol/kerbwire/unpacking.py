@@ -146,7 +146,7 @@ def _columns(bits: Bits, rows: Rows, count: int) -> "tuple[list[int], list[list[
         numbers, slope = _column(bits, count * width, sloped=predictor == s.SLOPE)
         rows.slopes[at] = slope
         for place in range(width):
-            wrong.append(numbers[place::width])
+            wrong.append([numbers[index] for index in range(place, len(numbers), width)])
     bits.close()
     return times, wrong
 

@@ -92,6 +92,25 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     return tell(**options)
 
 
+@app.group()
+def wire() -> None:
+    """Look at the protocol's bytes."""
+
+
+@wire.command()
+@click.argument("stream", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="For a machine: one JSON object.")
+def measure(stream: Path, *, as_json: bool) -> int:
+    """Send a stream of readings through both engines and tell its bytes on the wire."""
+    import json
+
+    from kerbline import wirebench
+
+    report = wirebench.measure(stream)
+    click.echo(json.dumps(report) if as_json else wirebench.told(report))
+    return 0
+
+
 def _say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What an unexpected exception says: one line, and where to look."""
     while isinstance(error, BaseExceptionGroup):  # what a task met, not the group of tasks
