@@ -22,6 +22,7 @@ from kerbwire.columns import (
     log2,
 )
 from kerbwire.errors import LocalError
+from kerbwire.limits import BATCH_BASES, BATCH_RECORDS, BODY_BYTES, DELTA_REACH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +96,40 @@ def rice_bits(number: int, parameter: int) -> int:
     if ones < ESCAPE:
         return ones + 1 + parameter
     return ESCAPE + WIDTH_BITS + log2(number) + 1
+
+
+def nearest(lasts: "list[tuple[int, Record]]", batches: int, record: "Record") -> "Record | None":
+    """The highest of the last records of seen batches that the gateway surely still holds.
+
+    `lasts` has them with the count of their batch in the session, `batches` were sent so far.
+    """
+    found = None
+    for count, last in lasts:
+        if (
+            batches - count < BATCH_BASES // 2
+            and last[1] == record[1]
+            and len(last[3]) == len(record[3])
+            and 0 < record[0] - last[0] <= DELTA_REACH
+            and (found is None or last[0] > found[0])
+        ):
+            found = last
+    return found
+
+
+def pack(
+    records: "list[Record]", base: "Record | None", schema: "Schema", info: m.Info
+) -> "tuple[bytes, int]":
+    """A body that fits a frame, and how many of the records it holds: 0 where numbers are huge."""
+    count = min(len(records), BATCH_RECORDS)
+    while count:
+        try:
+            body = encode(records[:count], base, schema, info)
+        except LocalError:
+            break
+        if len(body) <= BODY_BYTES:
+            return body, count
+        count = count * BODY_BYTES // len(body)
+    return b"", 0
 
 
 def encode(records: "list[Record]", base: "Record | None", schema: "Schema", info: m.Info) -> bytes:

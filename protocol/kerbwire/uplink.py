@@ -10,13 +10,9 @@ from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
-    BATCH_BASES,
-    BATCH_RECORDS,
-    BODY_BYTES,
     COMMAND_ARGS,
     CONFIG_KEYS,
     DEFERRED_COMMANDS,
-    DELTA_REACH,
     IDLE_MS,
     LOST_IN_ROW,
     TRIES,
@@ -172,16 +168,8 @@ class Uplink:
             return 0
         from kerbwire import batch
 
-        count = min(len(records), BATCH_RECORDS)
-        base = self._last_before(records[0])
-        while count:
-            try:
-                body = batch.encode(records[:count], base, schema, self._info)
-            except LocalError:
-                return 0
-            if len(body) <= BODY_BYTES:
-                break
-            count = count * BODY_BYTES // len(body)
+        base = batch.nearest(self._lasts, self._batches, records[0])
+        body, count = batch.pack(records, base, schema, self._info)
         if count:
             last = records[count - 1]
             slot = _Slot(last[0], m.CLASS_REPORT, body, 1, last)
@@ -190,20 +178,6 @@ class Uplink:
             slot.batch = self._batches
             self._take(slot, now)
         return count
-
-    def _last_before(self, record: "Record") -> "Record | None":
-        """The nearest last record of a batch that is seen and that the gateway still holds."""
-        nearest = None
-        for count, last in self._lasts:
-            if (
-                self._batches - count < BATCH_BASES // 2
-                and last[1] == record[1]
-                and len(last[3]) == len(record[3])
-                and 0 < record[0] - last[0] <= DELTA_REACH
-                and (nearest is None or last[0] > nearest[0])
-            ):
-                nearest = last
-        return nearest
 
     def send_event(self, record: "Record", now: int) -> None:
         """An event: its values are (code, value)."""

@@ -3,7 +3,15 @@
 from kerbwire import bases, batch, columns, unpacking
 from kerbwire import messages as m
 from kerbwire.errors import LocalError, RemoteError
-from kerbwire.limits import BATCH_BASES, BATCH_RECORDS, BODY_BYTES, FRAME_BYTES, STREAM, TAG_BYTES
+from kerbwire.limits import (
+    BATCH_BASES,
+    BATCH_RECORDS,
+    BODY_BYTES,
+    DELTA_REACH,
+    FRAME_BYTES,
+    STREAM,
+    TAG_BYTES,
+)
 from kerbwire.schema import AIR_QUALITY, OLDER, SCHEMAS, STREETLIGHT, WATER_METER, Schema, by_name
 from wire.pair import Pair, Random, drained, frames, up_pair
 from wire.vectors import load
@@ -179,11 +187,12 @@ def test_a_base_is_named_only_while_the_gateway_surely_holds_it() -> None:
     pair = up_pair()
     pair.node.send_batch([_light(1)], pair.now)
     pair.run(100)
-    uplink = pair.node._uplink
-    assert uplink._last_before(_light(2)) == _light(1)
-    assert uplink._last_before(_light(2, boot=2)) is None
-    uplink._batches += BATCH_BASES // 2
-    assert uplink._last_before(_light(2)) is None
+    lasts, sent = pair.node._uplink._lasts, pair.node._uplink._batches
+    assert batch.nearest(lasts, sent, _light(2)) == _light(1)
+    assert batch.nearest(lasts, sent, _light(2, boot=2)) is None
+    assert batch.nearest(lasts, sent, _light(1 + DELTA_REACH)) == _light(1)
+    assert batch.nearest(lasts, sent, _light(2 + DELTA_REACH)) is None
+    assert batch.nearest(lasts, sent + BATCH_BASES // 2, _light(2)) is None
     held = _held(*[_light(number) for number in range(1, BATCH_BASES + 2)])
     assert held.get(1) is None and held.get(2) == _light(2)
 
