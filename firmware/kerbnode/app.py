@@ -14,6 +14,7 @@ from kerbnode.sense import Sense
 from kerbnode.supervisor import Supervisor
 from kerbnode.wake import Wake
 from kerbwire import messages as m
+from kerbwire.limits import BUS
 from kerbwire.node import NodeSession
 
 TYPE_CHECKING = False
@@ -57,7 +58,12 @@ class Node:
         generation, key = self._key
         node_id = wanted.node_id.encode()
         framing = board.framing(wanted.link)
-        self.session = NodeSession(node_id, generation, key, info, board.random, framing)
+        if framing == BUS:
+            from kerbwire.polled import PolledNode
+
+            self.session: NodeSession = PolledNode(node_id, generation, key, info, board.random)
+        else:
+            self.session = NodeSession(node_id, generation, key, info, board.random, framing)
         self.records = Records(board, self.journal, boot_id, wanted.asset)
         wakes = (self.link_wake, self._store_wake)
         self.sense = Sense(

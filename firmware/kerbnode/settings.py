@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KEY_BYTES = 16
 NODE_ID_BYTES = 16
 KINDS = ("streetlight", "water_meter", "air_quality")
-LINKS = ("uart", "udp")
+LINKS = ("uart", "rs485", "udp")
 BAUDS = (9600, 921_600)
 REPORT_S = (1, 86_400)
 PROFILE_STEPS = 16

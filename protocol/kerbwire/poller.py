@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbwire.engine import Event
+    from kerbwire.catalogue import Schemas
     from kerbwire.gateway import Keys
 
 _NEVER = 1 << 62
@@ -27,8 +28,14 @@ class PolledIntake(Intake):
 
     __slots__ = ("_long", "_offered", "idle")
 
-    def __init__(self, epoch: "int | None", kept: RangeSet, random: "Callable[[int], bytes]"):
-        Intake.__init__(self, epoch, kept, random)
+    def __init__(
+        self,
+        epoch: "int | None",
+        kept: RangeSet,
+        random: "Callable[[int], bytes]",
+        schemas: "Schemas | None",
+    ):
+        Intake.__init__(self, epoch, kept, random, schemas)
         self.idle = False  # was the last message an IDLE?
         self._long = False
         self._offered = False
@@ -84,10 +91,13 @@ class PolledGateway(GatewaySession):
         kept: RangeSet,
         random: "Callable[[int], bytes]",
         address: int,
+        schemas: "Schemas | None" = None,
     ):
-        GatewaySession.__init__(self, node_id, keys, epoch, kept, random, DATAGRAM, address)
+        GatewaySession.__init__(
+            self, node_id, keys, epoch, kept, random, DATAGRAM, address, schemas
+        )
         self._handshake.named = True
-        self._polled = PolledIntake(epoch, kept, random)
+        self._polled = PolledIntake(epoch, kept, random, schemas)
         self._intake = self._polled
         self._welcomes = False  # was the last turn one of WELCOME?
         self._doubtful = False  # has it missed its turns?

@@ -156,6 +156,41 @@ def test_a_bad_line_is_told(folder: Path, old: str, new: str, expected: str) -> 
     assert all("\n" not in line and line.startswith("street.toml:") for line in found)
 
 
+BUS = GOOD.replace('"/dev/ttyUSB0"', '"/dev/ttyUSB0"\nbus = true')
+SHARED = BUS.replace('port = "udp"', 'port = "/dev/ttyUSB0"\nbus = true')
+
+
+def test_nodes_share_a_bus(folder: Path) -> None:
+    config = read(folder, SHARED)
+    assert [node.bus for node in config.nodes] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (SHARED.replace("bus = true", "", 1), 'node[2].port: "/dev/ttyUSB0" stands at node[1]'),
+        (SHARED + "[[node]]\nbaud = 9600\nbus = true\n", "node[3].id: is missing"),
+        (SHARED.replace("bus = true", "bus = true\nbaud = 9600", 1), "baud: the bus has 9600 by"),
+        (BUS.replace('port = "udp"', 'port = "udp"\nbus = true'), "bus: datagrams have no bus"),
+    ],
+)
+def test_a_bus_that_does_not_fit_is_told(folder: Path, text: str, expected: str) -> None:
+    found = faults(folder, text)
+    assert any(expected in line for line in found), found
+
+
+def test_a_bus_has_room_for_so_many(folder: Path) -> None:
+    node = GOOD[GOOD.index("[[node]]") : GOOD.index('[[node]]\nid = "wm')]
+    more = "".join(
+        node.replace("sl-0001", f"x-{n}")
+        .replace("lamp-1", f"x-{n}")
+        .replace("USB0", 'USB0"\nbus = true#')
+        for n in range(248)
+    )
+    found = faults(folder, GOOD.replace("ttyUSB0", "ttyUSB1") + more)
+    assert [line for line in found if "a bus has room for 247 nodes" in line], found[:3]
+
+
 def test_all_faults_are_told_at_once_in_the_files_order(folder: Path) -> None:
     text = GOOD
     for old, new in [("gw-demo", "gw demo"), ("= 50", '= "50"'), ("udp", "upd"), ("= 52", "= -1")]:

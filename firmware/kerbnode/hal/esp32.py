@@ -14,7 +14,7 @@ import machine
 import network
 
 from kerbnode.hal import Restart
-from kerbwire.limits import DATAGRAM, FRAME_BYTES, STREAM
+from kerbwire.limits import BUS, DATAGRAM, FRAME_BYTES, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ PINS = {
     "backward": 26,
 }
 UARTS = {1: (17, 16), 2: (22, 23)}  # number: tx, rx
+TALKING = 4  # high while we talk: DE and RE of an RS-485 transceiver; unused on other lines
 PARTICLES_UART = 2
 I2C_PINS = (19, 21)  # scl, sda
 
@@ -86,7 +87,7 @@ class Board:
 
     def framing(self, link: str) -> int:
         """How frames travel on that link."""
-        return DATAGRAM if link == "udp" else STREAM
+        return {"udp": DATAGRAM, "rs485": BUS}.get(link, STREAM)
 
     def monotonic_ms(self) -> int:
         """Real time for timers; the chip's ticks wrap around after twelve days, this does not."""
@@ -207,6 +208,8 @@ class UartLine:
         tx, rx = UARTS[number]
         self._uart = machine.UART(number, baud, tx=tx, rx=rx, rxbuf=UART_BYTES, timeout=0)
         self._stream = asyncio.StreamReader(self._uart)
+        self._talking = machine.Pin(TALKING, machine.Pin.OUT, value=0)
+        self._baud = baud
 
     async def read(self) -> bytes:
         """At least one byte."""
@@ -216,8 +219,13 @@ class UartLine:
                 return data
 
     async def write(self, data: bytes) -> None:
-        """All of it."""
+        """All of it; returns when the line is free for others."""
+        self._talking.value(1)
         self._uart.write(data)
+        await asyncio.sleep_ms(len(data) * 10_000 // self._baud)
+        while not self._uart.txdone():
+            pass  # a millisecond at most
+        self._talking.value(0)
 
     def close(self) -> None:
         """Give the UART back."""

@@ -13,7 +13,7 @@ from kerbnode.drivers import lps22, scd41
 from kerbnode.hal import Restart, sim_world
 from kerbnode.hal.sim_line import MICROPYTHON, PtyLine, UdpLine
 from kerbnode.nvs import get_checked
-from kerbwire.limits import DATAGRAM, STREAM
+from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Board:
 
     def framing(self, link: str) -> int:
         """How frames travel on that link."""
-        return DATAGRAM if link == "udp" else STREAM
+        return {"udp": DATAGRAM, "rs485": BUS}.get(link, STREAM)
 
     def monotonic_ms(self) -> int:
         """Real time for timers."""

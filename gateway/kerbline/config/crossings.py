@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from kerbline.config import faults
 from kerbline.config.reader import Reader
-from kerbline.config.sections import UDP
+from kerbline.config.sections import DEFAULT_BAUD, UDP
+from kerbwire.limits import BUS_NODES
 
 Found = tuple[faults.Path, object]
 
@@ -16,7 +17,7 @@ def check(reader: Reader) -> None:
     devices = ("modbus", "*", "device", "*")
     lamps = list(reader.select("dimming", "*", "lamps", "*"))
     meters = list(reader.select("leak", "*", "meter"))
-    node_lines = (found for found in reader.select("node", "*", "port") if found[1] != UDP)
+    node_lines = _bus(reader)
     _once(reader, reader.select("node", "*", "id"))
     _once(reader, [*reader.select("node", "*", "asset"), *reader.select(*devices, "asset")])
     _once(reader, [*node_lines, *reader.select("modbus", "*", "port")])
@@ -29,6 +30,33 @@ def check(reader: Reader) -> None:
     _refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
+
+
+def _bus(reader: Reader) -> list[Found]:
+    """The lines that nodes have to themselves, and each bus once; its nodes agree on the baud."""
+    shared = {path[:-1] for path, value in reader.select("node", "*", "bus") if value is True}
+    bauds = dict(reader.select("node", "*", "baud"))
+    lines: list[Found] = []
+    buses: dict[object, list[faults.Path]] = {}
+    for path, port in reader.select("node", "*", "port"):
+        node = path[:-1]
+        if port == UDP and node in shared:
+            reader.complain((*node, "bus"), "datagrams have no bus", "leave it out")
+        elif port != UDP and not (node in shared and port in buses):
+            lines.append((path, port))
+        if node in shared:
+            buses.setdefault(port, []).append(node)
+    for nodes in buses.values():
+        speed = bauds.get((*nodes[0], "baud"), DEFAULT_BAUD)
+        for node in nodes[1:]:
+            baud = bauds.get((*node, "baud"), DEFAULT_BAUD)
+            if baud != speed:
+                where = f"the bus has {speed} by {faults.spelled(nodes[0])}"
+                reader.complain((*node, "baud"), f"{where}, not {baud}", f"write {speed}")
+        if len(nodes) > BUS_NODES:
+            problem = f"a bus has room for {BUS_NODES} nodes"
+            reader.complain((*nodes[BUS_NODES], "port"), problem, "hang it on another one")
+    return lines
 
 
 def _once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:

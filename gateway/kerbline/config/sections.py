@@ -25,6 +25,7 @@ from kerbline.config.rules import (
 )
 
 UDP = "udp"
+DEFAULT_BAUD = 115_200
 
 _NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,40}"  # labels of DNS, dots between
 _HOST = rf"(\[[0-9a-fA-F:.]+\]|{_NAME})"
@@ -124,7 +125,10 @@ class Udp:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of ours, the asset it serves and the line it hangs on (`port` "udp": any datagram)."""
+    """A node of ours, the asset it serves and the line it hangs on (`port` "udp": any datagram).
+
+    `bus`: an RS-485 line, which all nodes with that port share.
+    """
 
     id: NodeId
     asset: Name
@@ -137,7 +141,8 @@ class Node:
             '"/dev/...", "socket://host:port" or "udp"',
         ),
     ]
-    baud: Baud = 115_200
+    baud: Baud = DEFAULT_BAUD
+    bus: bool = False
     report_s: Annotated[int, Between(1, 86_400)] | None = None
     profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] = ()
 

@@ -1,4 +1,4 @@
-"""Virtual serial lines: two pseudo terminals joined by a pump that can lose, cut and count.
+"""Virtual serial lines: pseudo terminals joined by a pump that can lose, cut and count.
 
 Both ends may be opened, closed and killed at will. We keep a descriptor of each open, so that an
 end without a program is a silent line and not a hang-up; what nobody reads overruns, as it does
@@ -13,6 +13,7 @@ import pty
 import random
 import termios
 import tty
+from collections.abc import Sequence
 from contextlib import suppress
 
 CHUNK_BYTES = 4096
@@ -78,4 +79,49 @@ def open_line(seed: int = 0, loss: float = 0.0) -> Line:
     loop = asyncio.get_running_loop()
     loop.add_reader(near[0], line.pump, near[0], far[0])
     loop.add_reader(far[0], line.pump, far[0], near[0])
+    return line
+
+
+class SharedLine:
+    """One line with many ends, as of RS-485: what one writes, all the others read.
+
+    Make it with `open_shared_line`; `ends` are the paths to open. It does not spoil what two
+    write at the same time.
+    """
+
+    __slots__ = ("_masters", "_slaves", "ends")
+
+    def __init__(self, masters: Sequence[int], slaves: Sequence[int]) -> None:
+        self._masters = masters
+        self._slaves = slaves
+        self.ends = [os.ttyname(slave) for slave in slaves]
+
+    def close(self) -> None:
+        """Take the line away: all ends see a hang-up."""
+        loop = asyncio.get_running_loop()
+        for descriptor in self._masters:
+            loop.remove_reader(descriptor)
+        for descriptor in (*self._masters, *self._slaves):
+            os.close(descriptor)
+
+    def pump(self, source: int) -> None:
+        """Carries what waits at one master to all others; an end that reads nothing overruns."""
+        with suppress(BlockingIOError):
+            data = os.read(source, CHUNK_BYTES)
+            for master in self._masters:
+                if master != source:
+                    with suppress(BlockingIOError):
+                        os.write(master, data)
+
+
+def open_shared_line(count: int) -> SharedLine:
+    """Opens a line with so many ends in the running loop."""
+    pairs = [pty.openpty() for _ in range(count)]
+    for master, slave in pairs:
+        tty.setraw(slave)
+        os.set_blocking(master, False)
+    line = SharedLine([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    loop = asyncio.get_running_loop()
+    for master, _ in pairs:
+        loop.add_reader(master, line.pump, master)
     return line

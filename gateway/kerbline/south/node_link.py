@@ -25,6 +25,8 @@ from kerbline.south.node_config import NodeConfig
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
+from kerbwire.limits import BUS
+from kerbwire.poller import PolledGateway
 from kerbwire.ranges import RangeSet
 from kerbwire.schema import Schema
 
@@ -73,20 +75,16 @@ class NodeLink:
         self._epoch = held[0]
         self._info: m.Info | None = None
         self._misfit = ""
-        self.session = GatewaySession(
-            node.id.encode(),
-            (keys.generation, keys.key, keys.next_key),
-            held[0],
-            held[1],
-            os.urandom,
-            framing,
-            address,
-            known,
+        name, ring = node.id.encode(), (keys.generation, keys.key, keys.next_key)
+        self.session = (
+            PolledGateway(name, ring, *held, os.urandom, address, known)
+            if framing == BUS and address is not None
+            else GatewaySession(name, ring, *held, os.urandom, framing, address, known)
         )
 
     def begin(self) -> None:
         """The line is open: ask the node for a session."""
-        self._tell_time()
+        self.tell_time()
         self.session.start(self._clock.monotonic_ms())
         self.changed.set()
 
@@ -102,7 +100,7 @@ class NodeLink:
 
     def outgoing(self) -> bytes:
         """What to send now, b"" for nothing."""
-        self._tell_time()
+        self.tell_time()
         return self.session.outgoing(self._clock.monotonic_ms())
 
     def lost(self) -> None:
@@ -276,7 +274,8 @@ class NodeLink:
         if command is not None:
             await self._arrive(Answered(command.id, command.asset, reason))
 
-    def _tell_time(self) -> None:
+    def tell_time(self) -> None:
+        """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
 

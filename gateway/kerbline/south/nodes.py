@@ -17,9 +17,10 @@ from kerbline.south import node_config, schemas, serial_line
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import NodeConfig
+from kerbline.south.rs485 import SharedLine
 from kerbline.south.udp import UdpNodes, connection_id
 from kerbline.store import Anchor, Span, Store
-from kerbwire.limits import DATAGRAM, STREAM
+from kerbwire.limits import BUS, DATAGRAM, STREAM
 from kerbwire.ranges import RangeSet
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Nodes:
         configs = store.memories(node_config.RULE)
         known = schemas.known(store.memories(schemas.RULE))
         datagram_nodes = 0
+        on_bus: dict[str, int] = {}  # nodes by port
         for node in self._config.nodes:
             address = None
             if node.port == UDP:
                 address = connection_id(datagram_nodes)
                 datagram_nodes += 1
+            elif node.bus:
+                address = on_bus[node.port] = on_bus.get(node.port, 0) + 1
             boots = {boot: anchor for (name, boot), anchor in anchors.items() if name == node.id}
             config = NodeConfig(node, configs.get(node.id))
             link = self._link(node, store.held(node.id), boots, config, known, address)
@@ -64,9 +68,15 @@ class Nodes:
         """Serve all lines until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                shared: dict[str, list[NodeLink]] = {}
                 for link in self._links.values():
-                    if link.node.port != UDP:
+                    if link.node.bus:
+                        shared.setdefault(link.node.port, []).append(link)
+                    elif link.node.port != UDP:
                         tasks.create_task(serial_line.serve(link))
+                for links in shared.values():
+                    line = SharedLine(links, self._clock, self._counters)
+                    tasks.create_task(line.serve())
                 if self._config.udp is not None:
                     links = [link for link in self._links.values() if link.node.port == UDP]
                     served = UdpNodes(links, self._counters).serve(self._config.udp.address)
@@ -115,7 +125,7 @@ class Nodes:
             self._counters,
             keep_keys=keep_keys,
             arrive=self._arrived.put,
-            framing=STREAM if address is None else DATAGRAM,
+            framing=BUS if node.bus else STREAM if address is None else DATAGRAM,
             address=address,
             known=known,
         )

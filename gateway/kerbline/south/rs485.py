@@ -1,0 +1,107 @@
+"""Many nodes on one RS-485 line: the pump of the bus that gives them their turns."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kerbline.clock import Clock
+from kerbline.counters import Counters
+from kerbline.ports import Port, PortLost, open_when_there
+from kerbline.south.serial_line import PAUSE_S
+
+if TYPE_CHECKING:
+    from kerbline.south.node_link import NodeLink
+    from kerbwire.bus import Bus
+
+log = logging.getLogger("kerbline.south")
+
+BITS_PER_BYTE = 10  # with start and stop
+
+
+class SharedLine:
+    """The nodes of one port, in the order of their addresses, which begin at 1."""
+
+    def __init__(self, links: Sequence[NodeLink], clock: Clock, counters: Counters) -> None:
+        from kerbwire.bus import Bus, Place
+        from kerbwire.poller import PolledGateway
+
+        node = links[0].node
+        self._links = links
+        self._port, self._baud = node.port, node.baud
+        self._clock = clock
+        self._counters = counters
+        self._changed = asyncio.Event()
+        sessions = [link.session for link in links]
+        places = [Place(s, placed=True) for s in sessions if isinstance(s, PolledGateway)]
+        self._bus: Bus = Bus(places, -(-BITS_PER_BYTE * 1_000_000 // self._baud))
+        for link in links:
+            link.changed = self._changed
+
+    async def serve(self) -> None:
+        """Serve the nodes for ever, whatever the line does."""
+        while True:
+            port = await open_when_there(self._port, self._baud)
+            try:
+                await self._pump(port)
+            except PortLost as error:
+                log.warning("bus %s: line lost: %s", self._port, error)
+                for link in self._links:
+                    link.lost()
+            finally:
+                port.close()
+            self._bus.failed()
+            await asyncio.sleep(PAUSE_S)
+
+    async def _pump(self, port: Port) -> None:
+        """Turns out, answers in, events up; ends with PortLost."""
+        reading = asyncio.ensure_future(port.read())
+        changing = asyncio.ensure_future(self._changed.wait())
+        try:
+            while True:
+                if changing.done():
+                    self._changed.clear()
+                    changing = asyncio.ensure_future(self._changed.wait())
+                # A line that has something to read is read before a window is held for missed.
+                wait_s = max(0.0, (self._bus.deadline(self._now_us()) - self._now_us()) / 1e6)
+                waiting = {reading, changing}
+                await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                if reading.done():
+                    self._bus.receive(reading.result(), self._now_us())
+                    reading = asyncio.ensure_future(port.read())
+                    await self._settle()
+                elif data := self._bus.outgoing(self._now_us()):
+                    port.write(data)
+                else:
+                    await self._settle()  # time alone brings events too
+        finally:
+            reading.cancel()
+            changing.cancel()
+            await asyncio.gather(reading, changing, return_exceptions=True)
+
+    async def _settle(self) -> None:
+        for link in self._links:
+            link.tell_time()
+            await link.settle()
+        while (event := self._bus.next_event()) is not None:
+            self._told(event)
+
+    def _told(self, event: tuple[object, ...]) -> None:
+        match event:
+            case ("SILENT", bytes(node_id)):
+                log.warning("bus %s: node %s does not answer", self._port, node_id.decode())
+            case ("BACK", bytes(node_id)):
+                log.info("bus %s: node %s answers again", self._port, node_id.decode())
+            case ("BABBLE", bytes(node_id), count):
+                name = node_id.decode() or "somebody"
+                log.warning("bus %s: %s talks out of turn: %s bytes", self._port, name, count)
+                self._counters.count("nodes.babble")
+            case ("UNKNOWN", _):
+                self._counters.count("nodes.unknown_node")
+            case ("FAULT", code):
+                self._counters.count(f"nodes.{code}")
+
+    def _now_us(self) -> int:
+        return self._clock.monotonic_us()
