@@ -67,7 +67,8 @@ def decode(
     numbers = integers(items, 4)
     n = numbers[1]
     if n == 0:
-        integers(items, 5)
+        if len(numbers) < 5:
+            raise RemoteError("value")
         rseq, boot_id, uptime_s = numbers[2:5]
         values = numbers[5:]
         if not schema.takes(len(values)):
