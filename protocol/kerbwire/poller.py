@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerbwire.engine import Event
     from kerbwire.catalogue import Schemas
+    from kerbwire.engine import Event
     from kerbwire.gateway import Keys
 
 _NEVER = 1 << 62

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from kerbline.counters import Counters
 from kerbline.errors import KerblineError
 from kerbwire import frame, handshake
 from kerbwire.errors import RemoteError
 from kerbwire.limits import FRAME_BYTES
-from kerbwire.messages import CLASS_PLAIN
+from kerbwire.messages import CLASS_PLAIN, WELCOME
 
+TYPE_AT = 2  # of a plain frame: after its first byte and the connection id
 CONNECTION_IDS = 254  # 1..254; more nodes than that share them, and the tag decides
 
 if TYPE_CHECKING:
@@ -40,19 +41,23 @@ class CannotListen(KerblineError):
 
 
 class _Peer:
-    """A node and where it is: `address` proven by a tag, `asking` the last that wants a session."""
+    """A node and where it is.
+
+    `address` is proven by a tag, `greeting` sent a valid HELLO, `asking` frames of no session.
+    """
 
     def __init__(self, link: NodeLink, connection: int) -> None:
         self.link = link
         self.connection = connection
         self.address: Address | None = None
+        self.greeting: Address | None = None
         self.asking: Address | None = None
 
     def destination(self, datagram: bytes) -> Address | None:
-        """Where a datagram of ours goes: plain ones to whoever asks, sealed ones to the node."""
-        if datagram[0] & 3 == CLASS_PLAIN:
-            return self.asking
-        return self.address
+        """Where a datagram of ours goes; it is never longer than what came from there unproven."""
+        if datagram[0] & 3 != CLASS_PLAIN:
+            return self.address
+        return self.greeting if datagram[TYPE_AT] == WELCOME else self.asking
 
 
 class UdpNodes(asyncio.DatagramProtocol):
@@ -64,24 +69,26 @@ class UdpNodes(asyncio.DatagramProtocol):
         self._counters = counters
         self._transport: asyncio.DatagramTransport | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open."""
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
     async def serve(self, listen: Address) -> None:
         """Listen for ever. CannotListen when the address is not to be had."""
         loop = asyncio.get_running_loop()
         try:
-            self._transport, _ = await loop.create_datagram_endpoint(
-                lambda: self, local_addr=listen
-            )
+            transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=listen)
         except (OSError, UnicodeError) as error:
             host, port = listen
             reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
             raise CannotListen(f"udp.listen: {host}:{port}: {reason}") from None
-        log.info("nodes on UDP at %s:%d", *self._transport.get_extra_info("sockname")[:2])
+        log.info("nodes on UDP at %s:%d", *transport.get_extra_info("sockname")[:2])
         try:
             async with asyncio.TaskGroup() as tasks:
                 for peer in self._peers:
                     tasks.create_task(self._pump(peer))
         finally:
-            self._transport.close()
+            transport.close()
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Give a datagram to the node whose it is."""
@@ -102,7 +109,7 @@ class UdpNodes(asyncio.DatagramProtocol):
         if peer is None:
             raise RemoteError("unknown_node")
         if peer.link.receive(data):
-            peer.asking = addr
+            peer.greeting = addr
         peer.link.changed.set()
 
     def _sealed(self, connection: int, data: bytes, addr: Address) -> None:
@@ -120,17 +127,21 @@ class UdpNodes(asyncio.DatagramProtocol):
             if authentic:
                 return
 
+    async def flush(self, link: NodeLink) -> None:
+        """What is due now with a node: events up, datagrams out."""
+        peer = self._by_node[link.node.id.encode()]
+        await link.settle()
+        while datagram := link.outgoing():
+            address = peer.destination(datagram)
+            if address is not None and self._transport is not None:
+                self._transport.sendto(datagram, address)
+            await link.settle()
+        await link.settle()  # time alone brings events too
+
     async def _pump(self, peer: _Peer) -> None:
-        """Events up, datagrams out."""
         link = peer.link
         while True:
-            await link.settle()
-            while datagram := link.outgoing():
-                address = peer.destination(datagram)
-                if address is not None and self._transport is not None:
-                    self._transport.sendto(datagram, address)
-                await link.settle()
-            await link.settle()  # time alone brings events too
+            await self.flush(link)
             try:
                 async with asyncio.timeout(link.wait_s()):
                     await link.changed.wait()
