@@ -4,7 +4,7 @@ It also writes down under which key and nonce each sealed frame left, and checks
 the two keys in store still lead to a session.
 """
 
-from kerbwire import frame, keyschedule
+from kerbwire import frame
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
@@ -26,7 +26,7 @@ def key_print(channel: Channel) -> bytes:
     keys = channel._keys
     up = channel.direction == frame.UP
     cipher = keys.up if up else keys.down
-    nonce = keys.nonce(keyschedule.UP_ID if up else keyschedule.DOWN_ID, 1 << 39)
+    nonce = keys.nonce(b"\x00" if up else b"\x01", 1 << 39)
     return cipher.seal(nonce, b"?", b"who seals")
 
 
@@ -72,9 +72,9 @@ class StepPair(Pair):
                     self._step("node")
                     self.node.key_stored(self.now)
                 elif event[0] == "KEPT":
-                    self.records = {
-                        n: self.records[n] for n in self.records if n not in self.node.kept
-                    }
+                    kept = self.node.kept
+                    self.records = {n: self.records[n] for n in self.records if n not in kept}
+                    self.gaps = [gap for gap in self.gaps if gap[1] not in kept]
             self.send_waiting()
             self._write(self.node, self.up_line)
         except Crash:
