@@ -24,7 +24,7 @@ BYTE_US = 87  # of 115,200 baud
 PORTION = 64  # bytes that a UART hands over at once
 GATEWAY = -1
 _EARS = 4  # nodes that hear the other nodes too; for the rest their answers are left out
-VALUES = (30, 245, 1000, 10, 12, 0)
+VALUES = (30, 245, 1000, 10, 12, 0, 3600)
 
 
 class Talk:
@@ -61,6 +61,8 @@ class Node:
     def start(self) -> None:
         """Power on."""
         self.boot_id += 1
+        self.inbox = []
+        self.busy_us = 0
         info = m.Info(STREETLIGHT.hash, self.boot_id, 77, 1)
         info.period_s = 900
         generation, key = self.key
@@ -84,8 +86,12 @@ class Node:
             record = (rseq, boot_id, rseq, values)
             if rseq == self.next_rseq - 1 and boot_id == self.boot_id:
                 self.session.send_report(record, now)
-            else:
-                self.session.send_backfill(record, now)
+                continue
+            first = rseq
+            while first - 1 in numbers and self.records[first - 1][0] == boot_id:
+                first -= 1
+            batch = [(n, boot_id, n, self.records[n][1]) for n in range(first, rseq + 1)]
+            self.session.send_batch(batch[:8], now)
 
     def step(self, now_us: int) -> None:
         """Take what has come and say what is due."""
@@ -231,11 +237,7 @@ class BusLine:
     def _take(self, session: PolledGateway, event: "Event") -> None:
         index = session.address - 1
         if event[0] == "KEYS":
-            self.gateway_keys[index] = event[1:4]
-            if self.disk_ms:
-                self.at(self.now + self.disk_ms * 1000, GATEWAY, session)
-            else:
-                session.key_stored(self.now // 1000)
+            self.at(self.now + self.disk_ms * 1000, GATEWAY, (session, event[1:4]))
         elif event[0] == "RECORD":
             epoch, rseq = event[2:4]
             assert isinstance(epoch, int) and isinstance(rseq, int)
@@ -246,17 +248,24 @@ class BusLine:
         elif event[0] in ("RESULT", "EXPIRED"):
             self.answers.append(event)
 
+    def _stored(self, session: PolledGateway, keys: "tuple[int, bytes, bytes | None]") -> None:
+        """The gateway's disk has written keys, unless it was restarted meanwhile."""
+        index = session.address - 1
+        if self.sessions[index] is session:
+            self.gateway_keys[index] = keys
+            session.key_stored(self.now // 1000)
+
     def run(self, ms: int, until: "Callable[[], bool] | None" = None) -> bool:
         """Let time pass; True once `until()` holds."""
         end = self.now + ms * 1000
         while self._due and self._due[0][0] <= end:
             time_us, _, station, what = heapq.heappop(self._due)
             self.now = max(self.now, time_us)
-            if isinstance(what, tuple):
+            if isinstance(what, tuple) and len(what) == 3:
                 self._heard(what[0], what[1], what[2])
                 self._gateway()
-            elif isinstance(what, PolledGateway):
-                what.key_stored(self.now // 1000)
+            elif isinstance(what, tuple):
+                self._stored(what[0], what[1])
                 self._gateway()
             elif isinstance(what, bytes):
                 self.nodes[station].inbox.append(what)

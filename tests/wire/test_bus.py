@@ -106,6 +106,23 @@ def test_all_that_is_made_arrives_once() -> None:
         assert line.bus.repolls > 0
 
 
+def test_restarts_of_both_ends_lose_nothing() -> None:
+    for seed in range(1, 5 if WHOLE else 2):
+        line = BusLine(4, seed, loss=10)
+        for turn in range(30):
+            for node in line.nodes:
+                node.make()
+            line.run(line.random.below(700))
+            if turn % 3 == 0:
+                line.nodes[line.random.below(4)].start()
+            elif turn % 7 == 0:
+                line.start_gateway()
+            if line.random.chance(20):
+                line.talk(0, line.random.bytes(1 + line.random.below(80)))
+        assert line.run(180_000, line.drained), seed
+        _once(line)
+
+
 def test_a_backlog_fills_its_windows_and_nobody_starves() -> None:
     line = _up(8)
     for _ in range(120):
@@ -186,7 +203,7 @@ def test_a_babbling_node_is_named_and_the_bus_goes_on() -> None:
             line.talk(2, line.random.bytes(9) + b"\0")
         else:
             line.talk(2, cobs.encode(channel.seal(m.CLASS_CONTROL, cbor.encode([m.IDLE]), 0)))
-        for node in line.nodes[3:]:
+        for node in line.nodes[3:] if turn % 4 == 0 else []:
             node.make()
     assert line.run(5000, lambda: not [1 for node in line.nodes[3:] if node.records])
     _once(line)
