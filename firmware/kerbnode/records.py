@@ -115,8 +115,8 @@ class Records:
             session.send_event(_plain(record), now)
             return
         reports = [_plain(record)]
-        most = BATCH_VALUES // len(record[4])
-        while len(reports) < most and session.wants(self._cursor):
+        end = min(self._journal.next, record[0] + max(1, BATCH_VALUES // len(record[4])))
+        while self._cursor < end and session.wants(self._cursor):
             if self._journal.covering(self._cursor):
                 break
             following = self._journal.read(self._cursor)

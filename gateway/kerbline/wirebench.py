@@ -25,7 +25,7 @@ from kerbwire.ranges import RangeSet
 from kerbwire.schema import Schema, by_name
 
 ADDRESS = 7  # each frame has an address byte, as on a bus or in a datagram
-BATCHES = {"water_meter": (7,)}  # reports in a batch
+BATCHES = {"water_meter": (4, 7)}  # reports in a batch
 USUAL_BATCHES = (4, 24)
 EPOCH = 1
 ACK_MS = 50  # from a report to the POLL that answers it
