@@ -239,6 +239,7 @@ def exchange(address: int | None) -> list[dict[str, str]]:
         ("RESULT", 1, [9, 5, 0, 80]),
         ("IDLE", 1, [10]),
         ("REPORT base unknown", 0, [4, 1, 200, 0]),
+        ("ANCHOR", 0, [21, 6, 0, 1806, 250, 843315200, 7, 25]),
         ("RESULT unsupported", 1, [9, 0, 4, 23]),
         ("RESULT of CONFIG", 1, [9, 0, 0, 14, 3]),
         ("OFFER up", 2, [15, 1, *OBJECT, 3]),

@@ -96,6 +96,10 @@ class Node:
         jump_s = self.clock.offer(utc_ms, uncertainty_ms, now)
         if jump_s:
             self.sense.record(self.board.uptime_ms(), m.EVENT, (m.EV_CLOCK_JUMP, jump_s))
+        uptime_ms = self.board.uptime_ms()
+        anchor = self.clock.anchor(uptime_ms, now)
+        if anchor is not None:
+            self.sense.record(uptime_ms, m.ANCHOR, anchor)
 
     def configure(self, version: int, values: "dict[int, int | bytes]", now: int) -> int:
         """Take a CONFIG; its result's code. Another period needs a session that knows of it."""

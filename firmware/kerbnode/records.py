@@ -18,6 +18,8 @@ SEARCH_AGAIN_MS = 2000  # until the backlog is searched again for frames that go
 SEARCH = 256  # numbers looked at in one go
 BATCH_VALUES = 360  # handed over at once: 8 KiB of heap, and more than a frame holds
 
+_NAMES = {m.EVENT: "event", m.ANCHOR: "anchor"}  # all others have the asset's
+
 
 class Records:
     """The live lane in RAM and the cursor of the backfill."""
@@ -40,7 +42,8 @@ class Records:
         if not number:
             return  # flash is full of faults: the journal will declare it
         record = (number, kind, self._boot_id, uptime_s, values)
-        self._board.made("event" if kind == m.EVENT else self._kind, record, self._journal.epoch)
+        named = _NAMES.get(kind, self._kind)
+        self._board.made(named, record, self._journal.epoch)
         self._live.append(record)
         if len(self._live) > LIVE:
             self._live.pop(0)
@@ -57,9 +60,7 @@ class Records:
         while session.window(now) > 0:
             if self._live:
                 record = self._live.pop(0)
-                if record[1] == m.EVENT:
-                    session.send_event(_plain(record), now)
-                else:
+                if not _sent_alone(session, record, now):
                     session.send_report(_plain(record), now)
             elif not self._offer_gap(session, now) and not self._offer_old(session, now):
                 return
@@ -111,8 +112,7 @@ class Records:
 
     def _send_old(self, session: "NodeSession", record: "Record", now: int) -> None:
         """A record of the backlog, and with a report those of its like right behind it."""
-        if record[1] == m.EVENT:
-            session.send_event(_plain(record), now)
+        if _sent_alone(session, record, now):
             return
         reports = [_plain(record)]
         end = min(self._journal.next, record[0] + max(1, BATCH_VALUES // len(record[4])))
@@ -127,6 +127,17 @@ class Records:
             reports.append(_plain(following))
             self._cursor += 1
         self._cursor = record[0] + session.send_batch(reports, now)
+
+
+def _sent_alone(session: "NodeSession", record: "Record", now: int) -> bool:
+    """Hand over a record that is no report; False when it is one."""
+    if record[1] == m.EVENT:
+        session.send_event(_plain(record), now)
+    elif record[1] == m.ANCHOR:
+        session.send_anchor(_plain(record), now)
+    else:
+        return False
+    return True
 
 
 def _plain(record: "Record") -> "tuple[int, int, int, tuple[int, ...]]":

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+ANCHOR_KIND = "anchor"  # of a node's own record of the time: kept, never published
+
 Value = int | float | str | bool | tuple[int | float, ...]
 
 
@@ -32,7 +34,7 @@ class Reading:
 
     key: Key
     asset: str
-    kind: str  # "streetlight", "water_meter", "air_quality", "event", "modbus", "control"
+    kind: str  # "streetlight", "water_meter", "air_quality", "event", "anchor", "modbus", "control"
     observed_at_ms: int  # UTC (street time in a simulation), ms since 1970
     uncertainty_ms: int  # half width of the interval around observed_at_ms
     values: Mapping[str, Value] = field(default_factory=dict)

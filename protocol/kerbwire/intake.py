@@ -177,6 +177,8 @@ class Intake:
             return self._event(report.integers(items, 6), now)
         if type_ == m.BATCH:
             return self._batch(items[1], now)
+        if type_ == m.ANCHOR:
+            return self._anchor(report.integers(items, 8), now)
         if type_ == m.GAP:
             return self._gap(report.integers(items, 4), now)
         if type_ == m.RESULT:
@@ -220,6 +222,21 @@ class Intake:
         boot_id = boot or self.info.boot_id
         bases.check_number(rseq, boot_id, uptime_s)
         return self._record(m.EVENT, (rseq, boot_id, uptime_s, tuple(numbers[4:6])), now)
+
+    def _anchor(self, numbers: "list[int]", now: int) -> "list[Event]":
+        if self.info is None:
+            raise RemoteError("type")
+        rseq, boot, uptime_s, uptime_ms, utc_s, utc_ms, uncertainty_ms = numbers[1:8]
+        boot_id = boot or self.info.boot_id
+        bases.check_number(rseq, boot_id, uptime_s)
+        if not (
+            0 <= uptime_ms < 1000
+            and 0 <= utc_s < 1 << 32
+            and 0 <= utc_ms < 1000
+            and 0 <= uncertainty_ms < 1 << 31
+        ):
+            raise RemoteError("value")
+        return self._record(m.ANCHOR, (rseq, boot_id, uptime_s, tuple(numbers[4:8])), now)
 
     def _record(self, kind: int, record: "report.Record", now: int) -> "list[Event]":
         rseq, boot_id, uptime_s, values = record

@@ -29,6 +29,7 @@ OFFER = 15
 WANT = 16
 BLOCK = 17
 DISCOVER = 18
+ANCHOR = 21  # a record of its own kind: which uptime was which UTC
 # DIAG 13, CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
@@ -36,6 +37,7 @@ BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base f
 CLASS_OF = {  # all others that are sealed: control
     REPORT: CLASS_REPORT,
     EVENT: CLASS_REPORT,
+    ANCHOR: CLASS_REPORT,
     OFFER: CLASS_OBJECT,
     BATCH: CLASS_REPORT,
     WANT: CLASS_OBJECT,
@@ -79,6 +81,8 @@ RESULT_NAMES = {
     OUT_OF_RANGE: "out_of_range",
     FAILED: "failed",
 }
+
+ANCHOR_ZERO_S = 946_684_800  # 2000-01-01 UTC: an anchor's seconds count from there
 
 # Keys of a CONFIG.
 CONFIG_REPORT_S = 1  # seconds between reports

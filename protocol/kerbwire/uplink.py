@@ -181,9 +181,16 @@ class Uplink:
 
     def send_event(self, record: "Record", now: int) -> None:
         """An event: its values are (code, value)."""
+        self._send_other(m.EVENT, record, now)
+
+    def send_anchor(self, record: "Record", now: int) -> None:
+        """An anchor: its values are (ms of uptime, s since 2000, ms, uncertainty in ms)."""
+        self._send_other(m.ANCHOR, record, now)
+
+    def _send_other(self, type_: int, record: "Record", now: int) -> None:
         rseq, boot_id, uptime_s, values = record
         boot = 0 if boot_id == self._info.boot_id else boot_id
-        body = cbor.encode([m.EVENT, rseq, boot, uptime_s] + list(values))
+        body = cbor.encode([type_, rseq, boot, uptime_s] + list(values))
         self._take(_Slot(rseq, m.CLASS_REPORT, body, TRIES, None), now)
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:

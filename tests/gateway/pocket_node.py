@@ -39,6 +39,7 @@ class PocketNode:
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
         self.session = NodeSession(*self._named)
+        self.anchors: list[tuple[int, int, int, Values]] = []
         self.configs: list[tuple[Any, ...]] = []
         self.records: dict[int, Values] = {}
         self.commands: list[tuple[Any, ...]] = []
@@ -91,6 +92,8 @@ class PocketNode:
         self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
         if not self.records:
             self.drained.set()
+        while self.anchors and self.session.window(now_ms()):
+            self.session.send_anchor(self.anchors.pop(), now_ms())
         while self.session.window(now_ms()):
             number = next((n for n in self.records if self.session.wants(n)), None)
             if number is None:

@@ -1,6 +1,6 @@
 """When a record was made: uptime and boot to street time."""
 
-from kerbline.clock import ManualClock, StreetTable
+from kerbline.clock import ManualClock, StreetRow, StreetTable
 from kerbline.south.dating import BootClock
 from kerbline.store import Anchor
 
@@ -91,3 +91,52 @@ def test_street_time_dates_and_widens() -> None:
     boots = BootClock(clock, {})
     clock.advance(2_000)
     assert boots.hear(9, 7_200) == Anchor(START_MS - 500, 500 + 360_000)
+
+
+def test_a_node_s_own_anchor_dates_a_boot_that_nobody_heard() -> None:
+    clock = ManualClock(START_MS)
+    boots = BootClock(clock, {})
+    boots.hear(9, 5)
+    assert boots.date(3, 60)[2] == ("undated",)
+    tied = boots.tie(3, 20_250, START_MS - HOUR_MS, 25)
+    assert tied == Anchor(START_MS - HOUR_MS - 20_250 + 500, 525)
+    assert boots.date(3, 60) == (START_MS - HOUR_MS + 39_750 + 500, 525, ())
+
+
+def test_a_node_s_own_anchor_is_better_than_any_arrival() -> None:
+    clock = ManualClock(START_MS)
+    boots = BootClock(clock, {})
+    began_ms = START_MS - 10_400
+    assert boots.hear(5, 10) is not None
+    assert boots.tie(5, 10_400, START_MS, 25) == Anchor(began_ms + 500, 525)
+    for _ in range(50):  # whatever comes later, however quickly
+        clock.advance(997)
+        uptime_ms = clock.utc_ms() - began_ms
+        assert boots.hear(5, uptime_ms // 1000) is None
+        at_ms, half_ms, _ = boots.date(5, uptime_ms // 1000)
+        assert abs(at_ms - clock.utc_ms()) <= half_ms
+    assert boots.tie(5, 61_000, began_ms + 61_000, 400) is None  # a worse one
+
+
+def test_a_newer_anchor_outlives_an_old_one_s_drift() -> None:
+    clock = ManualClock(START_MS)
+    boots = BootClock(clock, {})
+    boots.hear(5, 0)
+    boots.tie(5, 0, START_MS, 25)
+    clock.advance(10 * HOUR_MS)  # 3.6 s at 100 ppm
+    late = boots.tie(5, 10 * HOUR_MS - 900, clock.utc_ms(), 40)
+    assert late == Anchor(START_MS + 900 + 500, 540)
+
+
+def test_an_anchor_that_contradicts_is_the_newer_truth() -> None:
+    clock = ManualClock(START_MS)
+    boots = BootClock(clock, {})
+    boots.tie(5, 0, START_MS - 9_000_000, 20)
+    assert boots.tie(5, 1000, START_MS, 200) == Anchor(START_MS - 500, 700)
+
+
+def test_in_a_fast_street_an_anchor_is_as_unsure_as_the_street_is_fast() -> None:
+    clock = ManualClock(START_MS, StreetTable((StreetRow(START_MS - HOUR_MS, START_MS, 60.0),)))
+    boots = BootClock(clock, {})
+    tied = boots.tie(5, 0, START_MS, 25)
+    assert tied is not None and tied.uncertainty_ms == 500 + 60 * 25

@@ -14,7 +14,9 @@ from kerbline.config import Config, Gateway, Node, Udp
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import Command, Gap, Reading
-from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
+from kerbline.north.mapping import Mapper
+from kerbline.north.topics import Topics
+from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
 from kerbwire.messages import OUT_OF_RANGE
@@ -341,3 +343,26 @@ async def taught(folder: Path) -> None:
 
 def test_a_node_teaches_its_schema_once(tmp_path: Path) -> None:
     asyncio.run(taught(tmp_path))
+
+
+async def anchored(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        nodes, _ = made
+        await arrivals(nodes, of_kind(Joined))
+        node.anchors.append((1, 11, 120, (250, 843_315_200, 7, 5)))
+        node.changed.set()
+        taken = await arrivals(nodes, of_kind(Reading))
+    anchor = next(one for one in taken if isinstance(one, Anchored)).anchor
+    at_ms = 1000 * (843_315_200 + 946_684_800) + 7
+    assert (anchor.street_ms, anchor.uncertainty_ms) == (at_ms - 120_250 + 500, 505)
+    reading = readings(taken)[0]
+    assert (reading.kind, reading.key.number, reading.observed_at_ms) == ("anchor", 1, at_ms)
+    assert reading.values == {"boot": 11, "uptime_ms": 120_250, "utc_ms": at_ms}
+    assert Mapper(Topics("kerbline", "gw")).outgoing([reading]) == []  # nobody's but ours
+
+
+def test_an_anchor_is_kept_and_dates_its_boot(tmp_path: Path) -> None:
+    asyncio.run(anchored(tmp_path))

@@ -121,3 +121,16 @@ def test_a_config_works_at_once_and_after_a_restart() -> None:
     assert node.sense._period_ms == 60_000
     assert node.instruments._schedule._profile == ((-720, 55),)
     scratch.remove(running.place)
+
+
+def test_a_clock_that_is_set_leaves_an_anchor() -> None:
+    running = Running()
+    node = running.node
+    node.take_time(UTC_MS, 20, 0)
+    node.take_time(UTC_MS + 10, 20, 10)
+    made = [record for record in node.journal.pending if record[1] == m.ANCHOR]
+    assert len(made) == 1
+    _, _, boot_id, uptime_s, values = made[0]
+    assert boot_id == node.session.info.boot_id and uptime_s == running.board.uptime_ms() // 1000
+    assert values[1:] == (UTC_MS // 1000 - m.ANCHOR_ZERO_S, UTC_MS % 1000, 20)
+    scratch.remove(running.place)

@@ -3,6 +3,7 @@
 from kerbnode.clock import DRIFT_PPM, LOST_MS, Clock
 from kerbnode.hal.sim_world import StreetTime
 from kerbnode.sense import is_due
+from kerbwire.messages import ANCHOR_ZERO_S
 
 UTC_MS = 1_795_300_000_000
 
@@ -89,3 +90,29 @@ def test_a_clock_set_back_over_a_boundary_makes_no_second_report() -> None:
     assert not is_due(900_000, 900_100, 899_900, 900_000)
     assert not is_due(900_000, 900_300, 900_100, 900_000)
     assert is_due(900_000, 1_800_300, 1_800_100, 900_000)
+
+
+def test_an_anchor_is_made_when_it_tells_something_new() -> None:
+    clock = Clock()
+    assert clock.anchor(5250, 0) is None  # no time yet
+    clock.offer(UTC_MS, 30, 1000)
+    made = clock.anchor(5250, 1000)
+    assert made == (250, UTC_MS // 1000 - ANCHOR_ZERO_S, UTC_MS % 1000, 30)
+    clock.offer(UTC_MS + 60_000, 25, 61_000)
+    assert clock.anchor(65_250, 61_000) is None  # hardly better
+    day_ms = 86_400_000
+    clock.offer(UTC_MS + day_ms, 25, 1000 + day_ms)
+    again = clock.anchor(5250 + day_ms, 1000 + day_ms)  # by now the old one is seconds off
+    assert again == (250, (UTC_MS + day_ms) // 1000 - ANCHOR_ZERO_S, UTC_MS % 1000, 25)
+
+
+def test_a_clock_that_was_wrong_is_anchored_anew() -> None:
+    clock = Clock()
+    clock.offer(UTC_MS, 30, 0)
+    assert clock.anchor(0, 0) is not None
+    clock.offer(UTC_MS + 9000, 30, 1000)
+    made = clock.anchor(1000, 1000)
+    assert made is not None and made[1] == (UTC_MS + 9000) // 1000 - ANCHOR_ZERO_S
+    clock = Clock()
+    clock.offer(1000, 30, 0)  # 1970: nothing to tell of
+    assert clock.anchor(0, 0) is None

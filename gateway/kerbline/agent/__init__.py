@@ -19,7 +19,7 @@ from kerbline.config.faults import Complaint
 from kerbline.config.rules import read_secret
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
-from kerbline.model import Gap, Reading
+from kerbline.model import ANCHOR_KIND, Gap, Reading
 from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.topics import Topics
@@ -104,6 +104,8 @@ async def _take_arrivals(
     """What the nodes sent: to the loops first, they are in a hurry; then on its way up."""
     while True:
         match await nodes.next():
+            case Reading(kind=kind) as anchor if kind == ANCHOR_KIND:
+                await records.keep_private(anchor)
             case Reading() as reading:
                 await _consider(reading, records, orders, loops)
                 await records.take(reading)

@@ -41,6 +41,10 @@ class Records:
             sink.offer(entry)
         await self._group.put(entry)
 
+    async def keep_private(self, entry: Entry) -> None:
+        """Put an entry into the open group alone: it is nobody's but ours."""
+        await self._group.put(entry)
+
     async def resume(self, earlier: int | None) -> None:
         """Our own numbers of an earlier run that never became durable are a gap."""
         if earlier is not None:

@@ -39,6 +39,7 @@ FIELDS = {  # in the order in which a node gives its values
     "air_quality": "pm1_ugm3 pm2_5_ugm3 pm10_ugm3 co2_ppm no2_ppb temperature_c humidity_pct"
     " pressure_hpa status",
 }
+ANCHOR = "anchor"  # a node's own record of the time: kept, never published
 TENTHS = {  # fields with one decimal digit, by kind; all others are whole numbers
     "streetlight": "power_w",
     "air_quality": "pm1_ugm3 pm2_5_ugm3 pm10_ugm3 no2_ppb temperature_c humidity_pct pressure_hpa",
@@ -69,7 +70,7 @@ class Made:
     def add(self, line: Mapping[str, Any]) -> None:
         """Takes one line of a node's log."""
         node = line["node"]
-        if line["t"] == "made":
+        if line["t"] == "made" and line["kind"] != ANCHOR:
             key = (node, line["epoch"], line["rseq"])
             if key in self.records:
                 self.twice.add(key)
@@ -143,7 +144,7 @@ def stored_records(path: Path) -> list[tuple[Key, Content]]:
     return [
         ((e["source"], e["epoch"], e["number"]), contents(e["kind"], e["values"]))
         for e in entries
-        if e["type"] == "reading"
+        if e["type"] == "reading" and e["kind"] != ANCHOR
     ]
 
 

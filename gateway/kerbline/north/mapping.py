@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from kerbline.model import Alarm, CommandResult, Entry, Gap, Key, Reading
+from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, Key, Reading
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 
@@ -36,6 +36,8 @@ class Mapper:
         messages = []
         for entry in entries:
             if isinstance(entry, Reading):
+                if entry.kind == ANCHOR_KIND:
+                    continue  # what dates a node's records is nobody's but ours
                 name = (entry.key.source, entry.key.epoch, entry.asset)
                 groups.setdefault(name, []).append(entry)
             elif isinstance(entry, Gap):

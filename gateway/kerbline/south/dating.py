@@ -59,8 +59,34 @@ class BootClock:
                 return known if stepped else None
         delay_ms = now_ms - self._clock.street_ms(utc_ms - LINK_DELAY_MS)
         anchor = Anchor(latest_ms, RESOLUTION_MS // 2 + delay_ms)
+        if known is not None and not stepped and _surer(known, anchor):
+            return None
         self._anchors[boot_id] = anchor
         self._fresh.add(boot_id)
+        self._renewed_ms = now_ms
+        return anchor
+
+    def tie(self, boot_id: int, uptime_ms: int, utc_ms: int, uncertainty_ms: int) -> Anchor | None:
+        """A node's word: real UTC at that uptime, give or take so much. The anchor if that is news.
+
+        A record's uptime is in whole seconds: it was made half a second after them, on average.
+        """
+        street_ms = self._clock.street_ms
+        low_ms, high_ms = street_ms(utc_ms - uncertainty_ms), street_ms(utc_ms + uncertainty_ms)
+        began_ms = (low_ms + high_ms) // 2 - uptime_ms
+        half_ms = RESOLUTION_MS // 2
+        anchor = Anchor(began_ms + half_ms, half_ms + (high_ms - low_ms + 1) // 2)
+        known = self._anchors.get(boot_id)
+        now_ms = self._now_ms()
+        drift_ms = 0
+        if boot_id == self._current:
+            drift_ms = max(0, now_ms - self._renewed_ms) * DRIFT_PPM // 1_000_000
+        if known is not None and _surer(
+            Anchor(known.street_ms, known.uncertainty_ms + drift_ms), anchor
+        ):
+            return None
+        self._anchors[boot_id] = anchor
+        self._fresh.discard(boot_id)  # its date is not of our clock of now
         self._renewed_ms = now_ms
         return anchor
 
@@ -96,3 +122,10 @@ class BootClock:
 
     def _now_ms(self) -> int:
         return self._clock.street_ms(max(self._clock.utc_ms(), self._earliest_ms))
+
+
+def _surer(known: Anchor, other: Anchor) -> bool:
+    """Does `known` say it more closely, without a contradiction?"""
+    apart_ms = abs(known.street_ms - other.street_ms)
+    agree = apart_ms <= known.uncertainty_ms + other.uncertainty_ms
+    return agree and known.uncertainty_ms < other.uncertainty_ms

@@ -15,7 +15,7 @@ from kerbline.clock import Clock
 from kerbline.config import Node
 from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
-from kerbline.model import Command, Gap, Key, Reading, Value
+from kerbline.model import ANCHOR_KIND, Command, Gap, Key, Reading, Value
 from kerbline.operations import OPERATIONS
 from kerbline.south import schemas
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
@@ -143,6 +143,8 @@ class NodeLink:
 
     async def _take(self, event: tuple[Any, ...]) -> None:
         match event:
+            case ("RECORD", m.ANCHOR, epoch, rseq, boot_id, uptime_s, values):
+                await self._anchor(Key(self.node.id, epoch, rseq), boot_id, uptime_s, values)
             case ("RECORD", kind, epoch, rseq, boot_id, uptime_s, values):
                 await self._record(kind, Key(self.node.id, epoch, rseq), boot_id, uptime_s, values)
             case ("GAP", epoch, first, last, reason):
@@ -253,6 +255,26 @@ class NodeLink:
                 values=named,
                 quality=quality,
                 received_at_ms=utc_ms,
+            )
+        )
+
+    async def _anchor(self, key: Key, boot_id: int, uptime_s: int, values: tuple[int, ...]) -> None:
+        """A node's own word on when a boot began: it dates the boot and is kept, not published."""
+        uptime_ms, utc_s, utc_ms, uncertainty_ms = values
+        at_ms = 1000 * (utc_s + m.ANCHOR_ZERO_S) + utc_ms
+        anchor = self._boots.tie(boot_id, 1000 * uptime_s + uptime_ms, at_ms, uncertainty_ms)
+        if anchor is not None:
+            await self._arrive(Anchored(self.node.id, boot_id, anchor))
+        await self._arrive(
+            Reading(
+                key=key,
+                asset=self.node.asset,
+                kind=ANCHOR_KIND,
+                observed_at_ms=self._clock.street_ms(at_ms),
+                uncertainty_ms=uncertainty_ms,
+                values={"boot": boot_id, "uptime_ms": 1000 * uptime_s + uptime_ms, "utc_ms": at_ms},
+                quality=(),
+                received_at_ms=self._clock.utc_ms(),
             )
         )
 
