@@ -337,7 +337,7 @@ class World:
             self.make(m.EVENT, (m.EV_MOTION, low))
         else:
             count = len(self.witness.made)
-            self.make(m.REPORT, (low % 101, low, count, count // 100, -low % 40, 0))
+            self.make(m.REPORT, (low % 101, low, count, count // 100, -low % 40, 0, count))
 
     def _crash(self) -> None:
         """Something breaks, now or with one of its next writes."""

@@ -60,7 +60,7 @@ class Recorded(Pair):
 def _life(pair: Recorded, count: int) -> None:
     """What happens between frames: records, commands, gaps, restarts, new sessions."""
     if count % 3 == 0:
-        pair.make(values=(count % 101, count, 7 * count, 1, 2, 3))
+        pair.make(values=(count % 101, count, 7 * count, 1, 2, 3, 4))
     if count % 29 == 0:
         pair.make(m.EVENT, (m.EV_MOTION, count))
     if count % 41 == 0 and pair.gateway.up:

@@ -47,7 +47,7 @@ def test_power_lost_with_reports_seen_but_not_flushed(tmp_path: Path) -> None:
     world.settle()
     node = world.node
     for number in range(6):
-        world.make(m.REPORT, (number, 1, 2, 3, 4, 5))
+        world.make(m.REPORT, (number, 1, 2, 3, 4, 5, 6))
         while node.session.wants(node.journal.next - 1):
             world.run(world.now + 100)
     live = {(node.journal.epoch, record[0]) for record in node.journal.pending}
@@ -57,7 +57,7 @@ def test_power_lost_with_reports_seen_but_not_flushed(tmp_path: Path) -> None:
     world.gateway.start(world.now)  # and nothing of it is durable behind the line
     world.run(world.now + 1000)
     for _ in range(80):
-        world.make(m.REPORT, (9, 9, 9, 9, 9, 9))  # the witness refuses a number given twice
+        world.make(m.REPORT, (9, 9, 9, 9, 9, 9, 9))  # the witness refuses a number given twice
         world.run(world.now + 200)
     world.settle()
     world.verdict()

@@ -36,7 +36,7 @@ def _take(pair: Pair, step: str, number: int) -> None:
     """Something happens."""
     match step:
         case "report":
-            pair.make(values=(number, 7 * number, -number, 1, 2, 3))
+            pair.make(values=(number, 7 * number, -number, 1, 2, 3, 4))
         case "event":
             pair.make(m.EVENT, (m.EV_MOTION, number))
         case "gap":

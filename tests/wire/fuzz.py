@@ -10,12 +10,12 @@ MICROPYPATH=.frozen:protocol:tests .venv/bin/micropython tests/wire/fuzz.py FIRS
 import gc
 import sys
 
-from kerbwire import cbor, cobs, frame, keyschedule
+from kerbwire import batch, cbor, cobs, frame, keyschedule
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import LocalError
 from kerbwire.limits import DATAGRAM, HELD_SPANS, STREAM
-from kerbwire.schema import STREETLIGHT
+from kerbwire.schema import SCHEMAS, STREETLIGHT
 from wire.pair import Pair, Random, drained, frames
 
 TYPE_CHECKING = False
@@ -31,7 +31,8 @@ _EDGES = (0, 1, -1, 23, 24, 255, 256, 4096, 1 << 31, 1 << 32, 1 << 40, 1 << 62, 
 _BODIES: "tuple[tuple[int | bytes, ...], ...]" = (
     (m.INFO, 1, STREETLIGHT.hash, 1, 77, 1, 3, 120, 900, 256, 4, 0),
     (m.REPORT, 0, 9, 0, 900, 1, 2, 3, 4, 5, 6),
-    (m.REPORT, 1, 9, 0, 5, 1, -1),
+    (m.REPORT, 1, 9, 5, 1, -1),
+    (m.BATCH,),
     (m.EVENT, 7, 0, 800, 2, 1),
     (m.GAP, 20, 25, 1),
     (m.POLL, 4, 2, 1, 2, 3, 1, 2, 1, 1, 2, 1, 0, 5, 1_790_000_000_000, 20),
@@ -62,7 +63,7 @@ def _pair_in(state: str, seed: int, framing: int) -> Pair:
     if state == "busy":
         pair.hold_keep = bool(seed & 1)
         for number in range(6):
-            pair.make(values=(number, 1, 2, 3, 4, 5))
+            pair.make(values=(number, 1, 2, 3, 4, 5, 6))
             pair.run(7)
         pair.gateway.send_command(5, Pair.UTC_MS // 1000 + 60, m.OP_IDENTIFY, (3,))
         pair.run(3)
@@ -117,8 +118,23 @@ class _Source:
                 made = made[:at]
             else:
                 made += [self._item() for _ in range(self.random.below(60))]
+        if items == (m.BATCH,):
+            return self._batch()
         body = cbor.encode(made)
         return self._mutated(body) if self.random.chance(10) else body
+
+    def _batch(self) -> bytes:
+        """Packed records of some schema, or bits that are none."""
+        schema = SCHEMAS[self.random.below(len(SCHEMAS))]
+        records = []
+        for number in range(1 + self.random.below(12)):
+            values = tuple([self.random.below(1 << 1 + place) for place in range(schema.width)])
+            records.append((100 + number, 1, 900 * number, values))
+        body = batch.encode(records, None, schema, self._pair.node.info)
+        if self.random.chance(30):
+            return body
+        at = self.random.below(len(body))
+        return body[: 1 + at] + self._mutated(body[1 + at :] + bytes(1))
 
     def _item(self) -> "int | bytes":
         if self.random.chance(10):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from kerbwire.channel import Channel
     from kerbwire.engine import Engine, Event
+    from kerbwire.report import Record
 
 
 class Random:
@@ -158,10 +159,9 @@ class Pair:
         self.gateway.set_utc(self.UTC_MS, 20)
         self.gateway.start(self.now)
 
-    def make(
-        self, kind: int = m.REPORT, values: "tuple[int, ...]" = (30, 245, 1000, 10, 12, 0)
-    ) -> int:
+    def make(self, kind: int = m.REPORT, values: "tuple[int, ...]" = ()) -> int:
         """A new record in the node's flash; its number."""
+        values = values or (30, 245, 1000, 10, 12, 0, self.now // 1000)
         rseq = self.next_rseq
         self.next_rseq += 1
         self.records[rseq] = (kind, self.boot_id, self.now // 1000, tuple(values))
@@ -192,7 +192,19 @@ class Pair:
             elif live:
                 self.node.send_report(record, self.now)
             else:
-                self.node.send_backfill(record, self.now)
+                self.node.send_batch(self._like_it(rseq, numbers), self.now)
+
+    def _like_it(self, last: int, numbers: "list[int]") -> "list[Record]":
+        """The waiting reports up to `last` that one batch may hold: the first of them go."""
+        kind, boot_id, _, values = self.records[last]
+        found: list[Record] = []
+        while last in numbers and len(found) < 8:
+            record = self.records[last]
+            if record[:2] != (kind, boot_id) or len(record[3]) != len(values):
+                break
+            found.insert(0, (last,) + record[1:])
+            last -= 1
+        return found
 
     def key_stored(self) -> None:
         """The node's flash has what the last KEY event said."""
