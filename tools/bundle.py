@@ -1,16 +1,15 @@
 """Puts modules that are always loaded together into one: a device then stores each name once.
 
-The members are a module and what it imports at its top, in one package. References between them
-become plain names; the rest of the device imports from the bundle. Works on source, like
+The members are some modules and what they import at their top, in one package. References
+between them become plain names; the rest imports from the bundle. Works on source, like
 `shrink`, and refuses what it does not understand.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-BUNDLE = "stack"
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -23,28 +22,32 @@ class NotBundled(Exception):
 class Plan:
     """Which modules go in, in an order that runs, and what their names become there."""
 
-    package: str
+    bundle: str  # named as its first root
     members: tuple[str, ...]
     names: Mapping[str, Mapping[str, str]]  # member -> its top-level name -> the bundle's
 
     @property
-    def bundle(self) -> str:
-        return f"{self.package}.{BUNDLE}"
+    def short(self) -> str:
+        """The bundle's name in its package."""
+        return self.bundle.rpartition(".")[2]
 
     @classmethod
-    def of(cls, root: str, trees: Mapping[str, ast.Module]) -> "Plan":
-        """For `root` and all that it imports at its top, directly or not."""
-        package = root.rpartition(".")[0]
+    def of(
+        cls, roots: Sequence[str], trees: Mapping[str, ast.Module], apart: Collection[str]
+    ) -> "Plan":
+        """For the roots and all that they import at their top but what stays `apart`."""
+        package = roots[0].rpartition(".")[0]
         members: list[str] = []
 
         def add(module: str) -> None:
-            if module not in members and module in trees:
+            if module not in members and module in trees and module not in apart:
                 for statement in trees[module].body:
                     for name in _taken(statement, package, trees):
                         add(name)
                 members.append(module)
 
-        add(root)
+        for root in roots:
+            add(root)
         tops = {module: _top(trees[module]) for module in members}
         local = {name for module in members for name in _locals_anywhere(trees[module])}
         every = [name for names in tops.values() for name in names]
@@ -60,7 +63,7 @@ class Plan:
                         fresh += "_"
                     taken.add(fresh)
                 names[module][name] = fresh
-        return cls(package, tuple(members), names)
+        return cls(roots[0], tuple(members), names)
 
 
 def _taken(statement: ast.stmt, package: str, trees: Mapping[str, ast.Module]) -> Iterator[str]:
@@ -222,7 +225,7 @@ class _Outside(ast.NodeTransformer):
                 kept.append(alias)
             else:
                 self._modules[alias.asname or alias.name] = whole
-                kept.append(ast.alias(BUNDLE, alias.asname or alias.name))
+                kept.append(ast.alias(self._plan.short, alias.asname or alias.name))
         node.names = kept
         return [node]
 
@@ -233,13 +236,19 @@ class _Outside(ast.NodeTransformer):
         return node
 
 
-def bundled(sources: Mapping[str, str], root: str) -> dict[str, str]:
-    """The modules (dotted name to text) with `root` and what it imports as one, PACKAGE.stack."""
+def bundled(
+    sources: Mapping[str, str], roots: Sequence[str], apart: Collection[str] = ()
+) -> dict[str, str]:
+    """The modules (dotted name to text), with the roots and what they import under one name.
+
+    That is the first root's; what is in `apart` stays by itself.
+    """
     trees = {module: ast.parse(text) for module, text in sources.items()}
-    plan = Plan.of(root, trees)
+    plan = Plan.of(roots, trees, apart)
     body: list[ast.stmt] = []
     for module in plan.members:
         body += _Rename(plan, module).visit(trees[module]).body
+    _check_imports(body)
     outside = {
         module: ast.unparse(ast.fix_missing_locations(_Outside(plan).visit(tree)))
         for module, tree in trees.items()
@@ -247,3 +256,14 @@ def bundled(sources: Mapping[str, str], root: str) -> dict[str, str]:
     }
     whole = ast.fix_missing_locations(ast.Module(body, []))
     return outside | {plan.bundle: ast.unparse(whole)}
+
+
+def _check_imports(body: Sequence[ast.stmt]) -> None:
+    """One name from outside must mean one thing in all members."""
+    known: dict[str, str] = {}
+    for statement in body:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                whole = f"{statement.module}.{alias.name}"
+                if known.setdefault(alias.asname or alias.name, whole) != whole:
+                    raise NotBundled(f"two things are imported as {alias.asname or alias.name}")

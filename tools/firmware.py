@@ -17,7 +17,12 @@ from tools.shrink import shrunk
 from tools.trees import ROOT, Source, imports, read
 
 ARCH = "xtensawin"
-STACK = "kerbwire.node"  # and what it imports: always loaded together
+# What is loaded together: the stack while a session lasts, a greeting's code, packing's code.
+BUNDLES = (
+    ("kerbwire.node", "kerbwire.seal", "kerbwire.fields"),
+    ("kerbwire.handshake",),
+    ("kerbwire.batch",),
+)
 NOT_SHIPPED = frozenset({"manifest.py"})
 
 
@@ -51,10 +56,13 @@ def _shipped(source: Source) -> bool:
 
 
 def small_sources(root: Path) -> dict[Path, str]:
-    """What a node gets, by path on the device: shrunk, and the wire's stack as one module."""
+    """What a node gets, by path on the device: shrunk, what is loaded together as one module."""
     found = device_files(root)
     texts = {".".join(path.with_suffix("").parts): file.read_text() for file, path in found}
-    small = shrunk(bundled(shrunk(texts), STACK))
+    small = shrunk(texts)
+    for number, roots in enumerate(BUNDLES):
+        small = bundled(small, roots, apart=[done[0] for done in BUNDLES[:number]])
+    small = shrunk(small)
     return {Path(*module.split(".")).with_suffix(".py"): text for module, text in small.items()}
 
 

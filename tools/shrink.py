@@ -14,6 +14,7 @@ from dataclasses import dataclass
 CALLED_BY_C = frozenset(
     {"readblocks", "writeblocks", "ioctl", "read", "readinto", "write", "close"}
 )
+ON_DEVICE = frozenset({"cryptolib"})
 _OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -106,7 +107,30 @@ class _Fold(ast.NodeTransformer):
 
 
 class _Strip(ast.NodeTransformer):
-    """Drops annotations, docstrings, `__slots__`, asserts and what only a type checker runs."""
+    """Drops annotations, docstrings, `__slots__`, asserts and what only a type checker runs.
+
+    Also what stands in for a module of the device elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._here: set[str] = set()  # names that are None only where there is no device
+
+    def visit_Try(self, node: ast.Try) -> ast.stmt | list[ast.stmt]:
+        first = node.body[0]
+        if isinstance(first, ast.ImportFrom) and first.module in ON_DEVICE:
+            for handler in node.handlers:
+                self._here.update(map(_assigned, handler.body))
+            return node.body
+        self.generic_visit(node)
+        return node
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        self.generic_visit(node)
+        test = node.test
+        absent = isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Is)
+        if absent and ast.unparse(test).replace(" is None", "") in self._here:
+            return node.orelse
+        return node
 
     def visit_Assert(self, node: ast.Assert) -> None:
         return None
@@ -121,11 +145,15 @@ class _Strip(ast.NodeTransformer):
         return None if isinstance(node.value, ast.Constant) else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
-        return None if _assigned(node) in ("__slots__", "TYPE_CHECKING") else node
+        if _assigned(node) in ("__slots__", "TYPE_CHECKING"):
+            return None
+        self.generic_visit(node)
+        return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | None:
         if node.value is None:
             return None
+        self.generic_visit(node)
         return ast.copy_location(ast.Assign([node.target], node.value), node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:

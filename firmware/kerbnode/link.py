@@ -2,7 +2,8 @@
 
 import asyncio
 
-from kerbnode import settings
+from kerbnode import loaded, settings
+from kerbwire.node import GREETING_MODULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Link:
             elif kind == "UP":
                 node.clock.trusted = False
                 node.records.restart(node.session.kept.cumulative)
+                loaded.forget("kerbwire", GREETING_MODULES)
             elif kind == "KEPT":
                 node.journal.release(node.session.kept)
             elif kind == "TIME":

@@ -7,6 +7,7 @@ from kerbwire import messages as m
 from kerbwire.errors import RemoteError
 from kerbwire.limits import BATCH_BASES, DELTA_REACH, GATEWAY_BASES, VALUES
 from kerbwire.report import integers
+from kerbwire.schema import takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def decode(
             raise RemoteError("value")
         rseq, boot_id, uptime_s = numbers[2:5]
         values = numbers[5:]
-        if not schema.takes(len(values)):
+        if not takes(schema, len(values)):
             raise RemoteError("value")
         record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
     else:

@@ -6,8 +6,8 @@ Then each column of what was foretold wrongly: times, and each field. wire.md sa
 `columns` how it is foretold; no coder state outlives a frame.
 """
 
+from kerbwire import fields as s
 from kerbwire import messages as m
-from kerbwire import schema as s
 from kerbwire.columns import (
     ESCAPE,
     MODE_BITS,

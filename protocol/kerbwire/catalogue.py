@@ -4,8 +4,9 @@ A schema's encoding comes as an object and is decoded within bounds; it is known
 """
 
 from kerbwire import cbor
+from kerbwire import fields as s
 from kerbwire import messages as m
-from kerbwire import schema as s
+from kerbwire import schema as known
 from kerbwire.errors import RemoteError
 from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, VALUES
 from kerbwire.report import integers
@@ -25,7 +26,7 @@ _NAME = b"abcdefghijklmnopqrstuvwxyz0123456789_"
 
 def built_in() -> "Schemas":
     """The schemas of this version, by hash."""
-    return {schema.hash: schema for schema in s.SCHEMAS + s.OLDER}
+    return {schema.hash: schema for schema in known.SCHEMAS + known.OLDER}
 
 
 def decode(encoding: bytes) -> s.Schema:
@@ -44,7 +45,7 @@ def decode(encoding: bytes) -> s.Schema:
     if rest or not 0 < count <= VALUES or not 0 <= class_id < 1 << 16 or not 0 < version < 1 << 16:
         raise RemoteError("schema")
     fields = tuple([_field(items[at : at + step], count) for at in range(2, len(items), step)])
-    names = [schema.name for schema in s.SCHEMAS if schema.class_id == class_id]
+    names = [schema.name for schema in known.SCHEMAS if schema.class_id == class_id]
     schema = s.Schema(class_id, names[0] if names else "class_%d" % class_id, version, fields)
     if schema.width > VALUES:
         raise RemoteError("schema")

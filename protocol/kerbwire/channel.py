@@ -1,9 +1,13 @@
 """One session's sealed channel: seals what goes out, opens what comes in, refuses replays."""
 
-from kerbwire import frame, keyschedule
+from kerbwire import fast, frame
 from kerbwire.errors import RemoteError
 from kerbwire.limits import REPLAY_WINDOW
 from kerbwire.messages import CLASS_REPORT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.seal import Cipher
 
 # COSE Enc_structure (RFC 9052 section 5.3) up to the external AAD: ["Encrypt0", h'', ...
 _ENC_STRUCTURE = b"\x83\x68Encrypt0\x40"
@@ -12,6 +16,26 @@ _ENC_STRUCTURE = b"\x83\x68Encrypt0\x40"
 def _aad(header: bytes, schema_hash: bytes) -> bytes:
     external = header + schema_hash  # at most 12 bytes: a one-byte CBOR head
     return _ENC_STRUCTURE + bytes((0x40 | len(external),)) + external
+
+
+UP_ID = b"\x00"  # sender id of the node (RFC 8613 section 3.1)
+DOWN_ID = b"\x01"  # sender id of the gateway
+
+
+class Keys:
+    """Both sender keys of a session as ciphers, and the common IV (RFC 8613 section 3.2)."""
+
+    __slots__ = ("_iv", "down", "up")
+
+    def __init__(self, up: "Cipher", down: "Cipher", iv: bytes):
+        self.up = up
+        self.down = down
+        self._iv = iv
+
+    def nonce(self, sender_id: bytes, fseq: int) -> bytes:
+        """RFC 8613 section 5.2: id's length, id to 7 bytes, 40-bit number, xor the common IV."""
+        plain = bytes((len(sender_id),)) + bytes(7 - len(sender_id)) + sender_id
+        return fast.xor(plain + fseq.to_bytes(5, "big"), self._iv)
 
 
 class Channel:
@@ -38,7 +62,7 @@ class Channel:
 
     def __init__(
         self,
-        keys: keyschedule.SessionKeys,
+        keys: "Keys",
         direction: int,
         parity: int,
         address: "int | None",
@@ -75,7 +99,7 @@ class Channel:
         header = frame.sealed_header(class_, self.direction, self.address, self.parity, fseq)
         up = self.direction == frame.UP
         cipher = self._keys.up if up else self._keys.down
-        nonce = self._keys.nonce(keyschedule.UP_ID if up else keyschedule.DOWN_ID, fseq)
+        nonce = self._keys.nonce(UP_ID if up else DOWN_ID, fseq)
         schema_hash = self.schema_hash if class_ == CLASS_REPORT else b""
         return header + cipher.seal(nonce, _aad(header, schema_hash), body)
 
@@ -86,7 +110,7 @@ class Channel:
             raise RemoteError("replay")
         up = header.direction == frame.UP
         cipher = self._keys.up if up else self._keys.down
-        nonce = self._keys.nonce(keyschedule.UP_ID if up else keyschedule.DOWN_ID, fseq)
+        nonce = self._keys.nonce(UP_ID if up else DOWN_ID, fseq)
         schema_hash = self.schema_hash if header.class_ == CLASS_REPORT else b""
         aad = _aad(data[: header.size], schema_hash)
         body = cipher.open(nonce, aad, data[header.size :])

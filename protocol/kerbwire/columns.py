@@ -5,7 +5,7 @@ the row before, in the order of `Plan.order`; what is sent is the difference. Al
 divisions round down.
 """
 
-from kerbwire import schema as s
+from kerbwire import fields as s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ class Header:
                 raise RemoteError(fault)
 
     def parse(self, data: "bytes | bytearray | memoryview", length: int) -> str:
-        """Take the header of the frame data[:length]; "short", "long" or "layout", or "" if sound."""
+        """Take the header of data[:length]; "short", "long" or "layout", or "" if sound."""
         if length < 2:
             return "short"
         if length > FRAME_BYTES:
@@ -55,10 +55,9 @@ class Header:
             count = 2 if first & 4 else 1
             if length < at + count + TAG_BYTES:
                 return "short"
-            for at in range(at, at + count):
-                self.fseq = self.fseq << 8 | data[at]
+            self.fseq = data[at] if count == 1 else data[at] << 8 | data[at + 1]
             self.fseq_bits = 8 * count
-            at += 1
+            at += count
         self.size = at
         return ""
 

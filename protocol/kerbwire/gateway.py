@@ -141,7 +141,7 @@ class GatewayHandshake:
 
     def _greet(self, hello: bytes, key: bytes, generation: int, nonce: bytes, now: int) -> None:
         ours = self.random(NONCE_BYTES)
-        keys = keyschedule.SessionKeys(key, self.node_id, nonce, ours)
+        keys = keyschedule.session_keys(key, self.node_id, nonce, ours)
         channel = Channel(keys, frame.DOWN, generation & 1, self.address, now)
         head = frame.plain_header(frame.DOWN, self.address)
         items: list[int | bytes] = [m.WELCOME, generation, ours, self.address or 0]

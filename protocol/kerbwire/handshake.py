@@ -5,10 +5,14 @@ what a step needs. A side that gets a new key announces it, and goes on when its
 it is stored.
 """
 
-from kerbwire import cbor, frame
+from kerbwire import cbor, frame, keyschedule, seal
 from kerbwire import messages as m
 from kerbwire.errors import RemoteError
 from kerbwire.limits import MAC_BYTES, NODE_ID_BYTES, NONCE_BYTES, SCHEMA_HASH_BYTES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.channel import Keys
 
 NODE = 0
 GATEWAY = 1
@@ -86,6 +90,31 @@ def greeting(data: bytes, header: frame.Header, type_: int) -> "tuple[bytes, int
     ):
         raise RemoteError("value")
     return node_id, generation, nonce, address
+
+
+def encode_hello(
+    key: bytes, node_id: bytes, generation: int, nonce: bytes, address: "int | None"
+) -> bytes:
+    """HELLO, whole."""
+    data = frame.plain_header(frame.UP, address)
+    data += cbor.encode([m.HELLO, node_id, generation, nonce])
+    return data + keyschedule.hello_mac(key, data)
+
+
+def take_welcome(
+    data: bytes, header: frame.Header, key: bytes, node_id: bytes, generation: int, own: bytes
+) -> "tuple[Keys, int, bytes]":
+    """A WELCOME to the HELLO with our nonce `own`: session keys, address, the next key.
+
+    RemoteError where it is not for us.
+    """
+    _, named, nonce, address = greeting(data, header, m.WELCOME)
+    cut = len(data) - MAC_BYTES
+    mac = keyschedule.hello_mac(key, data[:cut] + own)
+    if named != generation or not seal.equal(mac, data[cut:]):
+        raise RemoteError("mac")
+    keys = keyschedule.session_keys(key, node_id, own, nonce)
+    return keys, address, keyschedule.ratchet(key)
 
 
 def encode_info(info: m.Info) -> bytes:

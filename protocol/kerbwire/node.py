@@ -1,8 +1,6 @@
 """The node's end of a session: greets, keeps the next key, confirms, then runs its uplink."""
 
-from hashlib import sha256
-
-from kerbwire import cbor, frame, handshake, keyschedule, seal
+from kerbwire import cbor, frame
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
@@ -18,20 +16,15 @@ from kerbwire.handshake import (
     WELCOMED,
 )
 from kerbwire.limits import (
-    BLOCK_BYTES,
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
-    MAC_BYTES,
     NONCE_BYTES,
-    OBJECT_HASH_BYTES,
     RTO_START_MS,
-    SCHEMA_HASH_BYTES,
     STREAM,
     TRIES,
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff
-from kerbwire.schema import by_hash
 from kerbwire.uplink import Uplink
 
 TYPE_CHECKING = False
@@ -43,8 +36,11 @@ if TYPE_CHECKING:
     Random = Callable[[int], bytes]
 
 _HELLO_REQUEST = cbor.encode([m.HELLO_REQUEST])
-SCHEMA_HANDLE = 255  # of the schema that a gateway asks for; the host's objects have others
 _WELCOME = cbor.encode([m.WELCOME])
+
+
+# What only greeting needs: a node may forget these modules after ("UP",), they load again.
+GREETING_MODULES = ("handshake", "keyschedule", "hkdf", "schema")
 
 
 class NodeHandshake:
@@ -95,6 +91,8 @@ class NodeHandshake:
 
     def step(self, input_: int) -> bool:
         """Take one step of the table; False where the table has none."""
+        from kerbwire import handshake
+
         state = handshake.TRANSITIONS.get((handshake.NODE, self.state, input_))
         if state is None:
             return False
@@ -112,17 +110,15 @@ class NodeHandshake:
 
     def welcome(self, data: bytes, header: frame.Header, now: int) -> "tuple[int, bytes]":
         """A WELCOME: the (generation, key) to keep; RemoteError where it is not for us."""
-        _, generation, nonce, address = handshake.greeting(data, header, m.WELCOME)
-        cut = len(data) - MAC_BYTES
-        mac = keyschedule.hello_mac(self.key, data[:cut] + self._nonce)
-        if generation != self.generation or not seal.equal(mac, data[cut:]):
-            raise RemoteError("mac")
-        keys = keyschedule.SessionKeys(self.key, self.node_id, self._nonce, nonce)
-        parity = self.generation & 1
+        from kerbwire import handshake
+
+        keys, address, following = handshake.take_welcome(
+            data, header, self.key, self.node_id, self.generation, self._nonce
+        )
         place = address if self._addressed else None
-        self._pending = Channel(keys, frame.UP, parity, place, now)
+        self._pending = Channel(keys, frame.UP, self.generation & 1, place, now)
         self.generation += 1
-        self.key = keyschedule.ratchet(self.key)
+        self.key = following
         self.step(WELCOMED)
         self._due_ms = None
         return self.generation, self.key
@@ -143,15 +139,18 @@ class NodeHandshake:
         """HELLO or INFO when it is due."""
         if self._due_ms is None or now < self._due_ms:
             return None
+        from kerbwire import handshake
+
         if self.state == CONFIRMING and self._tries == TRIES:
             self.ask(now)  # the gateway may wait for the INFO of another greeting than ours
         self._tries += 1
         wait = RTO_START_MS if self._tries < TRIES else self._backoff.next_ms()
         self._due_ms = now + wait
         if self.state == GREETING:
-            head = frame.plain_header(frame.UP, 0 if self._addressed else None)
-            data = head + cbor.encode([m.HELLO, self.node_id, self.generation, self._nonce])
-            return data + keyschedule.hello_mac(self.key, data)
+            place = 0 if self._addressed else None
+            return handshake.encode_hello(
+                self.key, self.node_id, self.generation, self._nonce, place
+            )
         assert self._pending is not None  # CONFIRMING has one
         sealed = self._pending.seal(m.CLASS_CONTROL, handshake.encode_info(self.info), now)
         self._pending.schema_hash = self.info.schema_hash
@@ -180,7 +179,7 @@ class NodeSession(Engine):
     and those of `objects`.
     """
 
-    __slots__ = ("_ask_at_ms", "_asked_ms", "_handout", "_handshake", "_uplink", "info")
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "handout", "info")
 
     def __init__(
         self,
@@ -199,7 +198,7 @@ class NodeSession(Engine):
         )
         self._asked_ms: list[int] = []  # when HELLO? was answered
         self._ask_at_ms: int | None = None  # when a HELLO? too many will be
-        self._handout = b""  # the schema that the gateway has asked for
+        self.handout = b""  # the schema that the gateway has asked for
 
     def start(self, now: int) -> None:
         """Say HELLO."""
@@ -335,26 +334,10 @@ class NodeSession(Engine):
         if self._alive(now):
             self._events.append(("UP",))
         if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
+            from kerbwire import handout
+
             for event in self.objects.receive(type_, items, now):
-                if not self._hand_out(event):
+                if not handout.hand_out(self, event):
                     self._events.append(event)
         else:
             self._events += self._uplink.receive(type_, items, channel, now)
-
-    def _hand_out(self, event: "tuple[object, ...]") -> bool:
-        """Give the gateway the schema that it asks for; False for all that is the host's."""
-        objects = self.objects
-        if event[0] == "WANT" and isinstance(event[1], bytes):
-            schema = by_hash(event[1][:SCHEMA_HASH_BYTES])
-            if schema is None or not objects.room:
-                return schema is not None
-            self._handout = schema.encode()
-            digest = sha256(self._handout).digest()[:OBJECT_HASH_BYTES]
-            size = len(self._handout)
-            objects.offer(SCHEMA_HANDLE, m.OBJECT_SCHEMA, digest, size, BLOCK_BYTES)
-            return True
-        if event[0] == "WANTED" and event[1] == SCHEMA_HANDLE and isinstance(event[2], int):
-            at = event[2] * BLOCK_BYTES
-            objects.give(SCHEMA_HANDLE, event[2], self._handout[at : at + BLOCK_BYTES])
-            return True
-        return event[0] == "SENT" and event[1] == SCHEMA_HANDLE

@@ -1,10 +1,8 @@
-"""The crypto shim: AES-CCM-16-64-128 (COSE algorithm 10), HMAC-SHA-256 and HKDF.
+"""The crypto shim: AES-CCM-16-64-128 (COSE algorithm 10).
 
 On MicroPython CCM is made from the cipher modes that every image has: the CBC-MAC is the last
 block of one CBC call, the key stream one ECB call over the counter blocks (RFC 3610).
 """
-
-from hashlib import sha256
 
 from kerbwire import fast
 from kerbwire.limits import TAG_BYTES
@@ -109,24 +107,3 @@ def equal(left: bytes, right: bytes) -> bool:
     for a, b in zip(left, right):
         difference |= a ^ b
     return difference == 0
-
-
-def hmac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256 (RFC 2104)."""
-    if len(key) > 64:
-        key = sha256(key).digest()
-    key = key + bytes(64 - len(key))
-    inner = sha256(fast.xor(key, b"\x36" * 64) + message).digest()
-    return sha256(fast.xor(key, b"\x5c" * 64) + inner).digest()
-
-
-def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
-    """HKDF-SHA-256 (RFC 5869), `length` <= 255 x 32 bytes."""
-    prk = hmac(salt, secret)
-    out = block = b""
-    count = 0
-    while len(out) < length:
-        count += 1
-        block = hmac(prk, block + info + bytes((count,)))
-        out += block
-    return out[:length]

@@ -1,8 +1,8 @@
 """BATCH, the gateway's half: the records of a body; what it looks like stands in `batch`."""
 
 from kerbwire import bases
+from kerbwire import fields as s
 from kerbwire import messages as m
-from kerbwire import schema as s
 from kerbwire.columns import (
     ESCAPE,
     MODE_BITS,
@@ -17,6 +17,7 @@ from kerbwire.columns import (
 )
 from kerbwire.errors import RemoteError
 from kerbwire.limits import BATCH_RECORDS, DELTA_REACH, SCHEMA_HASH_BYTES
+from kerbwire.schema import by_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def decode(
     held: "bases.Bases",
     info: m.Info,
     schema: "Schema",
-    find: "Callable[[bytes], Schema | None]" = s.by_hash,
+    find: "Callable[[bytes], Schema | None]" = by_hash,
 ) -> "list[Record]":
     """All records of a BATCH, from what is behind its type; `find` knows schemas by hash.
 

@@ -11,7 +11,6 @@ from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
     COMMAND_ARGS,
-    CONFIG_KEYS,
     DEFERRED_COMMANDS,
     IDLE_MS,
     LOST_IN_ROW,
@@ -20,7 +19,6 @@ from kerbwire.limits import (
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff, RoundTrip
-from kerbwire.schema import by_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,6 +103,8 @@ class Uplink:
         self._slots = []
         self._results = []
         self._base = None
+        from kerbwire.schema import by_hash
+
         self._schema = by_hash(self._info.schema_hash)
         self._batches = 0
         self._lasts = []
@@ -254,7 +254,9 @@ class Uplink:
                 raise RemoteError("value")
             return [("COMMAND", numbers[1], numbers[2], numbers[3], tuple(numbers[4:]))]
         if type_ == m.CONFIG:
-            return [("CONFIG",) + _config(items)]
+            from kerbwire import config
+
+            return [("CONFIG",) + config.decode(items)]
         if type_ == m.NEED_KEYFRAME:
             self._base = None
             self._lasts = []
@@ -346,23 +348,3 @@ class Uplink:
     def _sent(self, class_: int, body: bytes, now: int) -> "tuple[int, bytes]":
         self._idle_ms = now + IDLE_MS
         return class_, body
-
-
-def _config(items: "list[int | bytes]") -> "tuple[int, dict[int, int | bytes]]":
-    """(version, values by key) of a CONFIG, whose keys rise."""
-    values: dict[int, int | bytes] = {}
-    before = 0
-    if len(items) < 2 or len(items) > 2 + 2 * CONFIG_KEYS or len(items) % 2:
-        raise RemoteError("value")
-    for at in range(2, len(items), 2):
-        key, value = items[at], items[at + 1]
-        if not isinstance(key, int) or not before < key < 256:
-            raise RemoteError("value")
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise RemoteError("value")
-        values[key] = value
-        before = key
-    version = items[1]
-    if not isinstance(version, int) or not 0 < version < 1 << 32:
-        raise RemoteError("value")
-    return version, values

@@ -135,10 +135,11 @@ def compiled(into: Path) -> dict[str, int]:
     """The wire's files as a device gets them, into that folder; bytes of each."""
     sizes = {}
     for path, text in firmware.small_sources(ROOT).items():
-        if path.parts[0] == "kerbwire":
+        if path.parts[0] == "kerbwire" or path.stem in ("__init__", "loaded"):
             made = firmware.compile_one(text, path, into)
             assert not made.complaint, made.complaint
-            sizes[path.stem] = made.size_bytes
+            if path.parts[0] == "kerbwire":
+                sizes[path.stem] = made.size_bytes
     return sizes
 
 

@@ -6,6 +6,7 @@ from tests.budgets import heap
 
 TOTAL_BYTES = 24 * 1024
 RESIDENT_BYTES = 14 * 1024
+BUS = frozenset({"polled", "discovery"})  # what a node on a line of its own never loads
 
 
 def resident(runtime: Path, into: Path) -> dict[str, int]:
@@ -14,6 +15,11 @@ def resident(runtime: Path, into: Path) -> dict[str, int]:
     told = heap.played(runtime, into / "mpy", heap.recorded(into))
     names = [name.split(".")[-1] for name in told["resident"].split()]
     return {name: sizes[name] for name in names if name in sizes}
+
+
+def own_line(sizes: dict[str, int]) -> int:
+    """Bytes of all that a node on a line of its own may load."""
+    return sum(count for name, count in sizes.items() if name not in BUS)
 
 
 def told(sizes: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""What the wire costs a device: .mpy bytes of all a node may load."""
+"""What the wire costs a device: .mpy bytes of all a node may load, and of what stays."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,4 +10,9 @@ def test_the_stack_fits(tmp_path: Path, record_property: Callable[[str, object],
     sizes = heap.compiled(tmp_path)
     for module, count in sorted(sizes.items(), key=lambda item: -item[1]):
         record_property(module, count)
-    assert sum(sizes.values()) <= size.TOTAL_BYTES, size.told(sizes)
+    assert size.own_line(sizes) <= size.TOTAL_BYTES, size.told(sizes)
+
+
+def test_what_stays_loaded_fits(micropython32: Path, tmp_path: Path) -> None:
+    sizes = size.resident(micropython32, tmp_path)
+    assert 0 < sum(sizes.values()) <= size.RESIDENT_BYTES, size.told(sizes)

@@ -27,7 +27,7 @@ def run(texts: dict[str, str]) -> types.ModuleType:
     package.__path__ = []
     made = {"wire": package}
     sys.modules["wire"] = package
-    for name in ("wire.stack", *(n for n in texts if n != "wire.stack")):
+    for name in ("wire.end", *(n for n in texts if n != "wire.end")):
         module = types.ModuleType(name)
         made[name] = sys.modules[name] = module
         setattr(package, name.split(".")[1], module)
@@ -35,12 +35,12 @@ def run(texts: dict[str, str]) -> types.ModuleType:
     for name in made:
         del sys.modules[name]
     sys.modules.update({"wire": package, "wire.far": made["wire.far"]})
-    return made["wire.stack"]
+    return made["wire.end"]
 
 
 def test_references_lead_where_they_led() -> None:
-    texts = bundled(SOURCES, "wire.end")
-    assert sorted(texts) == ["wire.far", "wire.stack"]
+    texts = bundled(SOURCES, ["wire.end"])
+    assert sorted(texts) == ["wire.end", "wire.far"]
     stack = run(texts)
     end = stack.End()
     assert end.encode(7) == ("codes", 7)
@@ -53,4 +53,4 @@ def test_references_lead_where_they_led() -> None:
 def test_a_module_as_a_value_is_refused() -> None:
     odd = SOURCES | {"wire.end": "from wire import codes\ndef f():\n    return codes\n"}
     with pytest.raises(NotBundled, match="codes"):
-        bundled(odd, "wire.end")
+        bundled(odd, ["wire.end"])

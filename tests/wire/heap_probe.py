@@ -9,6 +9,10 @@ import gc
 import json
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def _allocated() -> int:
     gc.collect()
@@ -50,7 +54,9 @@ def _holes(size: int) -> "list[object]":
     return blocks
 
 
-def _play(session: object, recording: object, taken: "dict[str, int]") -> None:
+def _play(
+    session: object, recording: object, taken: "dict[str, int]", up: "Callable[[], None]"
+) -> None:
     """Each call of the recording; the most that a call of each label took goes to `taken`."""
     while True:
         line = recording.readline()
@@ -64,8 +70,12 @@ def _play(session: object, recording: object, taken: "dict[str, int]") -> None:
         cost = _cost(call, given) - _cost(_nothing, given)
         gc.enable()
         taken[label] = max(taken.get(label, 0), cost)
-        while session.next_event():
-            pass
+        while True:
+            event = session.next_event()
+            if event is None:
+                break
+            if event[0] == "UP":  # what kerbnode.link does
+                up()
 
 
 def main() -> None:
@@ -76,7 +86,9 @@ def main() -> None:
         drawn = 0
         bare = _allocated()
 
-        from kerbwire.stack import Info, NodeSession  # as tools/firmware.py bundles it
+        # As tools/firmware.py bundles them.
+        from kerbnode.loaded import forget
+        from kerbwire.node import GREETING_MODULES, Info, NodeSession
 
         print("code", _allocated() - bare)
 
@@ -93,7 +105,7 @@ def main() -> None:
         session = NodeSession(b"sl-0001", 0, key, info, random, framing)
         print("session", _allocated() - before)
         blocks = _holes(int(sys.argv[2])) if len(sys.argv) > 2 else []
-        _play(session, recording, taken)
+        _play(session, recording, taken, lambda: forget("kerbwire", GREETING_MODULES))
         print("up", int(session.up))
         blocks.clear()
     for label in taken:

@@ -12,7 +12,16 @@ from kerbwire.limits import (
     STREAM,
     TAG_BYTES,
 )
-from kerbwire.schema import AIR_QUALITY, OLDER, SCHEMAS, STREETLIGHT, WATER_METER, Schema, by_name
+from kerbwire.schema import (
+    AIR_QUALITY,
+    OLDER,
+    SCHEMAS,
+    STREETLIGHT,
+    WATER_METER,
+    Schema,
+    by_name,
+    takes,
+)
 from wire.pair import Pair, Random, drained, frames, up_pair
 from wire.vectors import load
 
@@ -217,5 +226,5 @@ def test_records_of_an_older_version_go_whole() -> None:
     assert pair.node.send_batch([record, record], pair.now) == 1
     pair.run(100)
     assert pair.held[1] == record[3]
-    assert STREETLIGHT.takes(6) and not STREETLIGHT.takes(5) and not OLDER[0].takes(7)
+    assert takes(STREETLIGHT, 6) and not takes(STREETLIGHT, 5) and not takes(OLDER[0], 7)
     assert STREAM == pair.framing

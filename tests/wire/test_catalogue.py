@@ -5,8 +5,8 @@ from kerbwire import messages as m
 from kerbwire.catalogue import Catalogue, built_in, decode
 from kerbwire.errors import RemoteError
 from kerbwire.gateway import GatewaySession
+from kerbwire.handout import SCHEMA_HANDLE
 from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, VALUES
-from kerbwire.node import SCHEMA_HANDLE
 from kerbwire.objects import Objects
 from kerbwire.schema import OLDER, STREETLIGHT
 from kerbwire.schema import SCHEMAS as NEWEST

@@ -2,7 +2,7 @@
 
 from binascii import unhexlify
 
-from kerbwire import keyschedule, seal
+from kerbwire import hkdf, keyschedule
 
 _SECRET = bytes(range(1, 17))
 _SALT = unhexlify("9e7ca92223786340")
@@ -57,4 +57,4 @@ def test_keys_of_rfc_8613_appendix_c1_to_c3() -> None:
         ):
             length = len(known) // 2
             info = _info(own_id, context, kind, length)
-            assert seal.hkdf(salt, _SECRET, info, length) == unhexlify(known), (known, info)
+            assert hkdf.hkdf(salt, _SECRET, info, length) == unhexlify(known), (known, info)

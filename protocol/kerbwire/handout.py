@@ -1,0 +1,32 @@
+"""The schema that a gateway asks a node for, given as an object."""
+
+from hashlib import sha256
+
+from kerbwire import messages as m
+from kerbwire.limits import BLOCK_BYTES, OBJECT_HASH_BYTES, SCHEMA_HASH_BYTES
+from kerbwire.schema import by_hash
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.node import NodeSession
+
+SCHEMA_HANDLE = 255  # of the schema that a gateway asks for; the host's objects have others
+
+
+def hand_out(node: "NodeSession", event: "tuple[object, ...]") -> bool:
+    """Give the gateway the schema that it asks for; False for all that is the host's."""
+    objects = node.objects
+    if event[0] == "WANT" and isinstance(event[1], bytes):
+        schema = by_hash(event[1][:SCHEMA_HASH_BYTES])
+        if schema is None or not objects.room:
+            return schema is not None
+        node.handout = schema.encode()
+        digest = sha256(node.handout).digest()[:OBJECT_HASH_BYTES]
+        size = len(node.handout)
+        objects.offer(SCHEMA_HANDLE, m.OBJECT_SCHEMA, digest, size, BLOCK_BYTES)
+        return True
+    if event[0] == "WANTED" and event[1] == SCHEMA_HANDLE and isinstance(event[2], int):
+        at = event[2] * BLOCK_BYTES
+        objects.give(SCHEMA_HANDLE, event[2], node.handout[at : at + BLOCK_BYTES])
+        return True
+    return event[0] == "SENT" and event[1] == SCHEMA_HANDLE
