@@ -24,6 +24,7 @@ BYTE_US = 87  # of 115,200 baud
 PORTION = 64  # bytes that a UART hands over at once
 GATEWAY = -1
 _EARS = 4  # nodes that hear the other nodes too; for the rest their answers are left out
+UTC_MS = 1_790_000_000_000  # at 0 of the virtual time
 VALUES = (30, 245, 1000, 10, 12, 0, 3600)
 
 
@@ -54,7 +55,7 @@ class Node:
         self.busy_us = 0
         self.faults: list[object] = []
         self.commands: list[object] = []
-        self.uptimes: list[object] = []
+        self.clocks: list[tuple[int, int]] = []  # error and stated uncertainty of offers
         self.inbox: list[bytes] = []
         self.start()
 
@@ -128,6 +129,10 @@ class Node:
             self.commands.append(event[1])
             assert isinstance(event[1], int)
             self.session.send_result(event[1], m.OK, 0)
+        elif event[0] == "TIME":
+            utc_ms, uncertainty_ms = event[1:3]
+            assert isinstance(utc_ms, int) and isinstance(uncertainty_ms, int)
+            self.clocks.append((utc_ms - UTC_MS - now_us // 1000, uncertainty_ms))
         elif event[0] == "FAULT":
             self.faults.append(event[1])
 
@@ -181,7 +186,7 @@ class BusLine:
         ]
         self.places = [Place(session, placed=self.placed) for session in self.sessions]
         for session in self.sessions:
-            session.set_utc(1_790_000_000_000, 20)
+            session.set_utc(UTC_MS, 20)
         self.bus = Bus(self.places, BYTE_US)
         self.at(self.now, GATEWAY)
 

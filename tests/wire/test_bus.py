@@ -219,6 +219,15 @@ def test_commands_jump_the_queue() -> None:
     assert line.run(40, lambda: ("RESULT", 7, m.OK, 0) in line.answers)
 
 
+def test_time_offers_hold_the_truth() -> None:
+    line = _up(8)
+    line.run(65_000)
+    for node in line.nodes:
+        assert len(node.clocks) >= 2
+        for error, uncertainty in node.clocks:
+            assert abs(error) <= uncertainty <= 20 + 50, (error, uncertainty)
+
+
 def test_a_node_that_lost_its_power_is_keyed_again() -> None:
     line = _up(4)
     line.nodes[1].start()
