@@ -4,6 +4,7 @@ from kerbwire import cbor, cobs, handshake
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
+from kerbwire.schema import OLDER
 from wire.pair import Pair, drained, up_pair
 from wire.test_vectors import Exchange
 from wire.vectors import load
@@ -115,3 +116,27 @@ def test_a_node_of_long_ago_is_refused_and_loses_nothing() -> None:
         handshake.decode_info([m.INFO, 0, bytes(8)] + [1] * 9)
     except RemoteError as fault:
         assert fault.code == "version"
+
+
+def test_another_schema_takes_effect_with_another_session() -> None:
+    """The old one stays until then, and records of both come through."""
+    pair = up_pair()
+    pair.make()
+    pair.run(500)
+    pair.node.info.schema_hash = OLDER[0].hash
+    pair.node.start(pair.now)
+    pair.make(values=(1, 2, 3, 4, 5, 6))
+    assert pair.run(5000, pair.drained)
+    assert pair.gateway.schema and pair.gateway.schema.hash == OLDER[0].hash
+    assert pair.held[2] == (1, 2, 3, 4, 5, 6) and not pair.faults
+
+
+def test_an_info_within_a_session_changes_nothing() -> None:
+    pair = up_pair()
+    schema = pair.gateway.schema
+    items = cbor.decode(handshake.encode_info(pair.node.info))
+    items[2] = OLDER[0].hash
+    _told(pair, pair.gateway, cbor.encode(items))
+    pair.make()
+    assert pair.run(5000, pair.drained)
+    assert pair.gateway.schema is schema and not pair.faults
