@@ -384,3 +384,32 @@ def test_a_gateway_says_what_the_vectors_have() -> None:
     assert gateway.poll(channel, 0, 60) == want["POLL for none"]
     assert gateway.turn(1, 70) == [want["POLL short"]]
     assert gateway.take(want["IDLE"], 80) == LAST
+
+
+def test_nothing_from_the_line_crashes_either_end() -> None:
+    known = load("bus")
+    frames = [bytes.fromhex(case["frame"]) for case in known["frames"]]
+    line = _up(2)
+    node, now = line.nodes[0].session, line.now // 1000
+    random = line.random
+    plain = [cbor.encode([type_, 1, node.info.boot_id, 5, 6]) for type_ in (1, 2, 18, 19, 24)]
+    for turn in range(20_000 if WHOLE else 2000):
+        data = bytearray(frames[random.below(len(frames))])
+        if random.chance(30):
+            head = bytes((0x53 | random.below(2) << 5, random.below(256)))
+            data = bytearray(head + plain[random.below(len(plain))])
+        for _ in range(random.below(3)):
+            data[random.below(len(data))] = random.below(256)
+        stream = cobs.encode(bytes(data[: 1 + random.below(len(data))]))
+        node.receive(stream, now + turn)
+        node.outgoing(now + turn)
+        line.bus.receive(stream, line.now)
+        if turn % 100 == 0:
+            drained(node)
+            for session in line.sessions:
+                drained(session)
+            while line.bus.next_event():
+                pass
+    node._credit = 0
+    line.nodes[0].make()
+    assert line.run(120_000, line.drained)  # it may have been led to greet, no more
