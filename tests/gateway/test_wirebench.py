@@ -53,8 +53,7 @@ def changed(line: str, **values: object) -> str:
         (lambda _: "{", "no reading"),
         (lambda _: "[]", "no reading"),
         (lambda line: line.replace("water_meter", "fountain"), "asset 'fountain'"),
-        (lambda line: line.replace("000,", "500,", 1), "finer than 1 s"),
-        (lambda line: changed(line, flow_lph=1.5), "flow_lph 1.5 is finer"),
+        (lambda line: line.replace('"t": 1', '"t": "x'), "no reading"),
         (lambda line: changed(line, hourly_l=[1, 2]), "numbers of a field"),
         (lambda line: changed(line, colour=3), "fields"),
         (lambda line: changed(line, volume_l=None), "no reading"),
@@ -68,6 +67,16 @@ def test_a_bad_line_is_named(tmp_path: Path, spoil: Callable[[str], str], told: 
     with pytest.raises(wirebench.StreamFault, match=r"s\.jsonl:5: ") as fault:
         wirebench.measure(file)
     assert told in str(fault.value)
+
+
+def test_what_is_finer_than_a_field_is_rounded(tmp_path: Path) -> None:
+    file = streams.write(tmp_path / "s.jsonl", "air_quality", 3, 9)
+    lines = file.read_text().splitlines()
+    lines[4] = changed(lines[4], co2_ppm=431.4, no2_ppb=17.449).replace("000,", "400,", 1)
+    file.write_text("\n".join(lines))
+    record = wirebench.read(file).records[4]
+    assert record[3][3:5] == (431, 174)
+    assert wirebench.measure(file)["live"]["reports"] == 9
 
 
 def test_one_reading_is_no_stream(tmp_path: Path) -> None:
