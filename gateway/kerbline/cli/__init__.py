@@ -9,7 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 
@@ -108,6 +108,19 @@ def measure(stream: Path, *, as_json: bool) -> int:
 
     report = wirebench.measure(stream)
     click.echo(json.dumps(report) if as_json else wirebench.told(report))
+    return 0
+
+
+@wire.command()
+@click.argument("capture", type=click.File("rb"))
+@click.option("--keys", type=_FILE, help="Lines `NODE-ID 32-HEX-DIGITS`: each node's first key.")
+def decode(capture: BinaryIO, *, keys: Path | None) -> int:
+    """Tell a captured stream, or frames as lines of hex, as a readable line for each frame."""
+    from kerbline import wiredump
+
+    known = wiredump.read_keys(keys.read_text()) if keys else {}
+    for line in wiredump.told(capture.read(), known):
+        click.echo(line)
     return 0
 
 
