@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kerbwire.engine import Event
+    from kerbwire.engine import Engine, Event
 
 BYTE_US = 87  # of 115,200 baud
 PORTION = 64  # bytes that a UART hands over at once
@@ -57,6 +57,7 @@ class Node:
         self.commands: list[object] = []
         self.clocks: list[tuple[int, int]] = []  # error and stated uncertainty of offers
         self.inbox: list[bytes] = []
+        self.hook: Callable[[Engine, Event], None] | None = None  # takes all other events
         self.start()
 
     def start(self) -> None:
@@ -135,6 +136,8 @@ class Node:
             self.clocks.append((utc_ms - UTC_MS - now_us // 1000, uncertainty_ms))
         elif event[0] == "FAULT":
             self.faults.append(event[1])
+        elif self.hook:
+            self.hook(self.session, event)
 
 
 class BusLine:
@@ -158,6 +161,7 @@ class BusLine:
         self.hkdf_ms = hkdf_ms
         self.disk_ms = disk_ms
         self.bytes = 0
+        self.hook: Callable[[Engine, Event], None] | None = None  # takes all other events
         self.events: list[Event] = []
         self.answers: list[Event] = []  # RESULT and EXPIRED
         self.held: list[dict[int, int]] = [{} for _ in range(count)]  # rseq -> times it came
@@ -252,6 +256,8 @@ class BusLine:
             session.keep(epoch, rseq, rseq)
         elif event[0] in ("RESULT", "EXPIRED"):
             self.answers.append(event)
+        elif self.hook:
+            self.hook(session, event)
 
     def _stored(self, session: PolledGateway, keys: "tuple[int, bytes, bytes | None]") -> None:
         """The gateway's disk has written keys, unless it was restarted meanwhile."""

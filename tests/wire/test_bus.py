@@ -36,6 +36,7 @@ from kerbwire.poller import FRAME, LAST, PolledGateway
 from kerbwire.ranges import RangeSet
 from wire.bus_line import BusLine
 from wire.pair import drained
+from wire.test_objects import Host
 from wire.test_vectors import Exchange
 from wire.vectors import load
 
@@ -217,6 +218,20 @@ def test_commands_jump_the_queue() -> None:
     line.sessions[20].send_command(7, 1_790_000_000 + 3600, m.OP_IDENTIFY, (3,))
     assert line.run(40, lambda: line.nodes[20].commands == [7])
     assert line.run(40, lambda: ("RESULT", 7, m.OK, 0) in line.answers)
+
+
+def test_objects_go_both_ways_in_turns() -> None:
+    line = _up(4, loss=10)
+    above, below = Host(), Host()
+    line.hook, line.nodes[1].hook = above.take, below.take
+    data, rear = bytes(range(251)) * 12, b"rear" * 700
+    above.offer(line.sessions[1], 3, data, 200)
+    below.offer(line.nodes[1].session, 4, rear, 200)
+    for node in line.nodes:
+        node.make()
+    assert line.run(120_000, lambda: below.has(data) and above.has(rear))
+    assert line.run(5000, line.drained)
+    _once(line)
 
 
 def test_time_offers_hold_the_truth() -> None:
