@@ -37,6 +37,9 @@ REFUSED_KEYWORDS = {
 }
 
 
+EMITTERS = ("native", "viper")  # decorators that the compiler knows: no names of the module
+
+
 @dataclass(frozen=True, slots=True)
 class Construct:
     """One thing that compiles and then fails, or means something else; `sample` shows it."""
@@ -205,7 +208,8 @@ class _Judge:
     def _judge_attribute(self, node: ast.Attribute) -> Iterator[Fault]:
         if isinstance(node.value, ast.Name) and node.value.id in self._reach.aliases:
             module = self._reach.aliases[node.value.id]
-            if node.attr not in names().modules.get(module, {node.attr}):
+            known = module == "micropython" and node.attr in EMITTERS
+            if not known and node.attr not in names().modules.get(module, {node.attr}):
                 what = f"MicroPython's {module} has no {node.attr}"
                 yield self._fault(node, "module-name", what)
         elif node.attr in names().host_methods - self._own:

@@ -1,0 +1,91 @@
+# mypy: ignore-errors
+"""The byte loops as native code: firmware builds put this in the place of `fast`.
+
+It runs on MicroPython alone and does what `fast` does, byte for byte; the same vectors hold both.
+"""
+
+import micropython
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    ptr8 = bytearray
+
+
+@micropython.viper
+def _encode(frame: ptr8, length: int, out: ptr8) -> int:
+    code_at = 0
+    at = 1
+    for i in range(length):
+        byte = frame[i]
+        if byte:
+            out[at] = byte
+        else:
+            out[code_at] = at - code_at
+            code_at = at
+        at += 1
+    out[code_at] = at - code_at
+    out[at] = 0
+    return at + 1
+
+
+def cobs_encode(frame: bytes, out: bytearray) -> int:
+    """COBS of `frame` (<= 254 bytes) and its closing zero into `out`; returns the bytes written."""
+    return _encode(frame, len(frame), out)
+
+
+@micropython.viper
+def _copy(data: ptr8, at: int, end: int, buffer: ptr8, filled: int, room: int) -> int:
+    while at < end:
+        byte = data[at]
+        if byte == 0:
+            break
+        if filled < room:
+            buffer[filled] = byte
+            filled += 1
+        at += 1
+    return at
+
+
+def cobs_copy(
+    data: "bytes | bytearray | memoryview", at: int, end: int, buffer: bytearray, filled: int
+) -> int:
+    """Copy data[at:end] up to its first zero to buffer[filled:], as far as that goes.
+
+    Returns the place of the zero, or `end`.
+    """
+    return _copy(data, at, end, buffer, filled, len(buffer))
+
+
+@micropython.viper
+def cobs_decode(buffer: ptr8, length: int) -> int:
+    """Undo COBS in place over buffer[:length] (no zero in it); the frame's length or -1."""
+    at = 0
+    out = 0
+    while at < length:
+        code = buffer[at]
+        at += 1
+        end = at + code - 1
+        if end > length:
+            return -1
+        while at < end:
+            buffer[out] = buffer[at]
+            out += 1
+            at += 1
+        if at < length and code < 255:
+            buffer[out] = 0
+            out += 1
+    return out
+
+
+@micropython.viper
+def _xor(left: ptr8, right: ptr8, out: ptr8, length: int) -> int:
+    for i in range(length):
+        out[i] = left[i] ^ right[i]
+    return length
+
+
+def xor(left: bytes, right: bytes) -> bytes:
+    """left xor right[:len(left)]."""
+    out = bytearray(len(left))
+    _xor(left, right, out, min(len(left), len(right)))
+    return bytes(out)
