@@ -240,6 +240,7 @@ def exchange(address: int | None) -> list[dict[str, str]]:
         ("IDLE", 1, [10]),
         ("REPORT base unknown", 0, [4, 1, 200, 0]),
         ("ANCHOR", 0, [21, 6, 0, 1806, 250, 843315200, 7, 25]),
+        ("DIAG", 1, [13, 1, 120000, 2, 0, 3, 17]),
         ("RESULT unsupported", 1, [9, 0, 4, 23]),
         ("RESULT of CONFIG", 1, [9, 0, 0, 14, 3]),
         ("OFFER up", 2, [15, 1, *OBJECT, 3]),

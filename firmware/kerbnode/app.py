@@ -1,6 +1,7 @@
 """The composition root: which board, which asset, which concerns, and how they know each other."""
 
 import asyncio
+import gc
 import sys
 
 from kerbnode import VERSION, instruments, settings, store
@@ -90,6 +91,18 @@ class Node:
         info.first_rseq = max(self.journal.first(), self.session.kept.cumulative + 1)
         info.next_rseq = self.journal.next
         info.command_id = self.commands.highest
+
+    def diagnose(self, frame_faults: int, silences: int) -> "dict[int, int]":
+        """What DIAG says; a host's Python has no heap to speak of."""
+        free = gc.mem_free() if hasattr(gc, "mem_free") else 0
+        waiting = self.journal.next - 1 - self.session.kept.cumulative
+        return {
+            m.DIAG_FREE_BYTES: free,
+            m.DIAG_FLASH_FAULTS: self.journal.faults,
+            m.DIAG_WAITING: max(0, waiting),
+            m.DIAG_FRAME_FAULTS: frame_faults,
+            m.DIAG_SILENCES: silences,
+        }
 
     def take_time(self, utc_ms: int, uncertainty_ms: int, now: int) -> None:
         """A time offer; a clock that jumps says so."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import Line
 
 REOPEN_S = 0.5  # after the line broke
+DIAG_MS = 6 * 3_600_000  # between two words on how the node is
 LONGEST_WAIT_MS = 5000  # to show life to the supervisor
 
 
@@ -23,6 +24,9 @@ class Link:
         self.beats = 0
         self._node = node
         self._broken = False
+        self._diag_ms = 0  # when to say how the node is
+        self._faults = 0
+        self._silences = 0
         self._greeted = False
         self._key: tuple[int, bytes] | None = None  # (generation, key) that NVS has not taken yet
 
@@ -79,6 +83,9 @@ class Link:
         node = self._node
         node.records.offer(node.session, now)
         node.describe(now)
+        if node.session.up and now >= self._diag_ms:
+            self._diag_ms = now + DIAG_MS
+            node.session.send_diag(node.diagnose(self._faults, self._silences))
         while True:
             data = node.session.outgoing(now)
             if not data:
@@ -112,8 +119,13 @@ class Link:
                 self._key = (event[1], event[2])
             elif kind == "UP":
                 node.clock.trusted = False
+                self._diag_ms = now
                 node.records.restart(node.session.kept.cumulative)
                 loaded.forget("kerbwire", GREETING_MODULES)
+            elif kind == "FAULT":
+                self._faults += 1
+            elif kind == "DOWN":
+                self._silences += 1
             elif kind == "KEPT":
                 node.journal.release(node.session.kept)
             elif kind == "TIME":

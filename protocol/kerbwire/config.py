@@ -1,24 +1,29 @@
-"""CONFIG's body on a node, which loads this when one comes."""
+"""CONFIG's and DIAG's bodies: pairs of key and value. A node loads this when a CONFIG comes."""
 
 from kerbwire.errors import RemoteError
 from kerbwire.limits import CONFIG_KEYS
 
 
 def decode(items: "list[int | bytes]") -> "tuple[int, dict[int, int | bytes]]":
-    """(version, values by key) of a CONFIG, whose keys rise."""
+    """(version, values by key) of a CONFIG."""
+    version = items[1] if len(items) > 1 else 0
+    if not isinstance(version, int) or not 0 < version < 1 << 32:
+        raise RemoteError("value")
+    return version, pairs(items, 2)
+
+
+def pairs(items: "list[int | bytes]", at: int) -> "dict[int, int | bytes]":
+    """The values by key from items[at] on, whose keys rise."""
     values: dict[int, int | bytes] = {}
     before = 0
-    if len(items) < 2 or len(items) > 2 + 2 * CONFIG_KEYS or len(items) % 2:
+    if len(items) > at + 2 * CONFIG_KEYS or (len(items) - at) % 2:
         raise RemoteError("value")
-    for at in range(2, len(items), 2):
-        key, value = items[at], items[at + 1]
+    for place in range(at, len(items), 2):
+        key, value = items[place], items[place + 1]
         if not isinstance(key, int) or not before < key < 256:
             raise RemoteError("value")
         if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
             raise RemoteError("value")
         values[key] = value
         before = key
-    version = items[1]
-    if not isinstance(version, int) or not 0 < version < 1 << 32:
-        raise RemoteError("value")
-    return version, values
+    return values

@@ -156,7 +156,7 @@ class GatewaySession(Engine):
     Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
     ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
     ("RESULT", command id, code, value), ("EXPIRED", command id),
-    ("SCHEMA", hash, encoding): it was lacking and is known now, keep it;
+    ("DIAG", values by key), ("SCHEMA", hash, encoding): it was lacking and is known now, keep it;
     ("UNSUPPORTED", message type), ("CONFIGURED", version, code), ("FAULT", code); and those of
     `objects`.
     """

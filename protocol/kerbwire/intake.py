@@ -4,7 +4,7 @@
 `keep` what has become durable, and POLL carries both.
 """
 
-from kerbwire import acks, bases, catalogue, cbor, report, unpacking
+from kerbwire import acks, bases, catalogue, cbor, config, report, unpacking
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import LocalError, RemoteError
@@ -183,6 +183,8 @@ class Intake:
             return self._gap(report.integers(items, 4), now)
         if type_ == m.RESULT:
             return self._result(report.integers(items, 4), now)
+        if type_ == m.DIAG:
+            return [("DIAG", config.pairs(items, 1))]
         if type_ in (m.IDLE, m.INFO):  # an INFO again: our answer to it was lost
             self._poll_ms = now
             return []

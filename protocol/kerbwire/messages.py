@@ -24,13 +24,14 @@ RESULT = 9
 IDLE = 10
 NEED_KEYFRAME = 11
 BATCH = 12
+DIAG = 13
 CONFIG = 14
 OFFER = 15
 WANT = 16
 BLOCK = 17
 DISCOVER = 18
 ANCHOR = 21  # a record of its own kind: which uptime was which UTC
-# DIAG 13, CLAIM 19, SLOT 20
+# CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 
@@ -87,6 +88,21 @@ ANCHOR_ZERO_S = 946_684_800  # 2000-01-01 UTC: an anchor's seconds count from th
 # Keys of a CONFIG.
 CONFIG_REPORT_S = 1  # seconds between reports
 CONFIG_PROFILE = 2  # bytes: of each step 2 of minutes from the night's middle + 720, 1 of percent
+
+# Keys of a DIAG: counts since boot, unless said otherwise.
+DIAG_FREE_BYTES = 1  # of heap, now
+DIAG_FLASH_FAULTS = 2  # failed writes of the log
+DIAG_WAITING = 3  # records that are not kept by the gateway, now
+DIAG_FRAME_FAULTS = 4  # frames refused
+DIAG_SILENCES = 5  # of the gateway
+
+DIAG_NAMES = {
+    DIAG_FREE_BYTES: "free_bytes",
+    DIAG_FLASH_FAULTS: "flash_faults",
+    DIAG_WAITING: "waiting",
+    DIAG_FRAME_FAULTS: "frame_faults",
+    DIAG_SILENCES: "silences",
+}
 
 # Codes of an EVENT.
 EV_BOOT = 1  # value: reset cause

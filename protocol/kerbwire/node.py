@@ -261,6 +261,10 @@ class NodeSession(Engine):
         """Answer a CONFIG; this needs no window."""
         self._uplink.send_configured(version, code)
 
+    def send_diag(self, values: "dict[int, int]") -> None:
+        """Say how the node is, by the keys of `messages.DIAG_NAMES`."""
+        self._uplink.send_diag(values)
+
     def failed(self, now: int) -> None:
         """The line broke: half a frame is forgotten, what was in flight is free again."""
         Engine.failed(self, now)

@@ -209,6 +209,14 @@ class Uplink:
         self.send_result(0, code, m.CONFIG)
         self._results[-1] += cbor.encode([version])
 
+    def send_diag(self, values: "dict[int, int]") -> None:
+        """How the node is; it needs no window, and nobody answers it."""
+        items = [m.DIAG]
+        for key in sorted(values):
+            items += [key, values[key]]
+        if len(self._results) < DEFERRED_COMMANDS:
+            self._results.append(cbor.encode(items))
+
     def _take(self, slot: _Slot, now: int) -> None:
         if self.window(now) < 1:
             raise LocalError("window")

@@ -134,3 +134,11 @@ def test_a_clock_that_is_set_leaves_an_anchor() -> None:
     assert boot_id == node.session.info.boot_id and uptime_s == running.board.uptime_ms() // 1000
     assert values[1:] == (UTC_MS // 1000 - m.ANCHOR_ZERO_S, UTC_MS % 1000, 20)
     scratch.remove(running.place)
+
+
+def test_a_node_says_how_it_is() -> None:
+    running = Running()
+    told = running.node.diagnose(3, 2)
+    assert set(told) == set(m.DIAG_NAMES)
+    assert (told[m.DIAG_WAITING], told[m.DIAG_FRAME_FAULTS], told[m.DIAG_SILENCES]) == (1, 3, 2)
+    scratch.remove(running.place)

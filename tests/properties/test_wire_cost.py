@@ -136,6 +136,7 @@ def _dearest_valid(victim: Victim, length: int, *, upward: bool) -> int:
             (m.CLASS_CONTROL, [m.IDLE]),
             (m.CLASS_CONTROL, [m.GAP, 90, 95, 1]),
             (m.CLASS_REPORT, [m.EVENT, 90, 0, 5, 2, 1]),
+            (m.CLASS_CONTROL, [m.DIAG, *(n // 2 + 1 for n in range(32))]),
             (m.CLASS_REPORT, [m.ANCHOR, 90, 0, 5, 0, 5, 0, 5]),
         ]
     else:

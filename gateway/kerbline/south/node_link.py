@@ -169,6 +169,9 @@ class NodeLink:
             case ("SCHEMA", digest, encoding):
                 log.info("node %s: taught us a schema", self.node.id)
                 await self._arrive(Noted(schemas.RULE, digest.hex(), encoding.hex()))
+            case ("DIAG", values):
+                told = [f"{m.DIAG_NAMES.get(key, key)} {value}" for key, value in values.items()]
+                log.info("node %s: says of itself: %s", self.node.id, ", ".join(told))
             case ("UNSUPPORTED", type_):
                 self._counters.count("nodes.unsupported")
                 log.warning("node %s: does not know messages of type %d", self.node.id, type_)
