@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from kerbwire import cbor, cobs, keyschedule
+from kerbwire import batch, cbor, cobs, keyschedule
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.limits import DATAGRAM, TAG_BYTES
+from kerbwire.schema import STREETLIGHT
 from tests.wire.pair import Pair, Random, drained, flipped
 
 HEADER = 4
@@ -166,6 +167,40 @@ def test_no_frame_costs_more_than_the_dearest_valid_one_of_its_length(*, upward:
         for data in _lies(victim, length, random):
             assert len(data) == length
             assert victim.within(data, max(dearest, floor) + REFUSAL), (length, data.hex())
+
+
+def _batches(pair: Pair) -> Iterator[bytes]:
+    """Bodies of BATCH from dull to wild, short and long."""
+    random = Random(3)
+    info = pair.node.info
+    fields = len(STREETLIGHT.fields)
+    for spread in (1, 4, 200, 1 << 30):
+        for count in (1, 3, 12, 48):
+            records = [
+                (
+                    10 + n,
+                    info.boot_id,
+                    900 * n,
+                    tuple([random.below(spread) for _ in range(fields)]),
+                )
+                for n in range(count)
+            ]
+            yield batch.pack(records, None, STREETLIGHT, info)[0]
+
+
+def test_a_batch_that_lies_costs_no_more_than_the_dearest_that_does_not() -> None:
+    """Few bytes may be many records: what bounds it is the number of its records and bits."""
+    pair = Pair(1, DATAGRAM).settled()
+    victim = Victim(pair, gateway=True)
+    random = Random(5)
+    bodies = [body for body in _batches(pair) if body]
+    dearest = max([victim.cost(victim.sealed(m.CLASS_REPORT, body)) for body in bodies])
+    lies = [bytes((m.BATCH,)) + bytes((fill,)) * 240 for fill in (0x00, 0x55, 0xAA, 0xFF)]
+    lies += [bytes((m.BATCH,)) + random.bytes(30 * n) for n in range(1, 8) for _ in range(5)]
+    for body in bodies:
+        lies += [flipped(body, 8 + random.below(8 * len(body) - 8)) for _ in range(3)]
+    for body in lies:
+        assert victim.within(victim.sealed(m.CLASS_REPORT, body), dearest), body.hex()
 
 
 def test_a_forged_greeting_costs_no_more_than_a_true_one() -> None:
