@@ -52,6 +52,7 @@ MESSAGES: Mapping[int, Message] = {
     m.IDLE: Message("IDLE", ()),
     m.NEED_KEYFRAME: Message("NEED_KEYFRAME", ()),
     m.BATCH: Message("BATCH", ("packed",)),
+    m.DIAG: Message("DIAG", (), "key and value"),
     m.CONFIG: Message("CONFIG", ("version",), "key and value"),
     m.OFFER: Message("OFFER", ("handle", "hash", "size", "block-size", "kind")),
     m.WANT: Message("WANT", ("handle", "first", "bitmap")),
