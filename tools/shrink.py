@@ -2,12 +2,12 @@
 
 Integer constants are put where they are used, also across modules; `__slots__`, docstrings and
 what only a type checker sees go, as does every function, class and constant that no device file
-names. What stays keeps its name, so a traceback still tells where it comes from.
+names. Private attributes get short names; functions keep theirs, so a traceback still tells.
 """
 
 import ast
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 # What C code calls on Python objects: block devices and streams.
@@ -223,6 +223,26 @@ class _Prune(ast.NodeTransformer):
         return ast.ImportFrom(node.module, kept, node.level) if kept else None
 
 
+class _Shorten(ast.NodeTransformer):
+    """Gives private attributes short names; functions and classes keep theirs."""
+
+    def __init__(self, trees: Collection[ast.Module]):
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        defined = {node.name for node in nodes if isinstance(node, Definition)}
+        stored = {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        }
+        private = {name for name in stored if name[:1] == "_" and name[:2] != "__"}
+        self._short = {name: f"_{i:x}" for i, name in enumerate(sorted(private - defined))}
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        node.attr = self._short.get(node.attr, node.attr)
+        self.generic_visit(node)
+        return node
+
+
 def _filled(tree: ast.Module) -> ast.Module:
     """With `pass` where a block was emptied."""
     for node in ast.walk(tree):
@@ -252,7 +272,9 @@ def shrunk(sources: Mapping[str, str]) -> dict[str, str]:
             _filled(tree)
             dropped += prune.dropped
         if not dropped:
-            return {module: ast.unparse(tree) for module, tree in trees.items()}
+            break
+    shorten = _Shorten(list(trees.values()))
+    return {module: ast.unparse(shorten.visit(tree)) for module, tree in trees.items()}
 
 
 def _imported(trees: Iterable[ast.AST]) -> set[str]:

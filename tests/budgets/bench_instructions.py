@@ -1,0 +1,45 @@
+"""Instructions of the node's work, counted by callgrind on the Unix port (two loop counts)."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.figures import Figure
+from tools.trees import ROOT
+
+FEW, MANY = 20, 120
+MICROPYTHON = Path(sys.executable).parent / "micropython"
+
+
+def _counted(name: str, count: int) -> int:
+    """All instructions of one run."""
+    path = ":".join([".frozen", str(ROOT / "protocol"), str(ROOT / "tests")])
+    script = str(ROOT / "tests" / "wire" / "loops.py")
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command += [str(MICROPYTHON), "-X", "heapsize=8M", script, name, str(count)]
+    done = subprocess.run(
+        command, env={"MICROPYPATH": path}, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    assert found, done.stderr
+    return int(found.group(1))
+
+
+def _each(name: str) -> float:
+    """Thousands of instructions of one go."""
+    return (_counted(name, MANY) - _counted(name, FEW)) / (MANY - FEW) / 1000
+
+
+def figures() -> list[Figure]:
+    if not shutil.which("valgrind") or not MICROPYTHON.exists():
+        return [Figure("AES-CCM seal of 64 bytes", "no valgrind or no MicroPython", "thousands")]
+    received = _each("receive") - _each("polls")
+    return [
+        Figure("AES-CCM seal of 64 bytes", _each("seal"), "thousands"),
+        Figure("AES-CCM open of 64 bytes", _each("open"), "thousands"),
+        Figure("COBS of 64 bytes, portable", _each("cobs"), "thousands"),
+        Figure("a report, from record to bytes", _each("report"), "thousands"),
+        Figure("a POLL, from bytes to what it says", received, "thousands"),
+    ]
