@@ -7,8 +7,6 @@ the stream is in step again at the next zero.
 from kerbwire import fast
 from kerbwire.limits import FRAME_BYTES
 
-_ENCODED_BYTES = FRAME_BYTES + 1  # without the closing zero
-
 
 def encode(frame: bytes) -> bytes:
     """The bytes to put on the line for one frame of 1..254 bytes."""
@@ -25,11 +23,12 @@ class Deframer:
     frame has.
     """
 
-    __slots__ = ("_filled", "buffer", "length")
+    __slots__ = ("_code", "_filled", "buffer", "length")
 
     def __init__(self) -> None:
-        self.buffer = bytearray(_ENCODED_BYTES)
-        self._filled = 0  # more than the buffer has: an overrun
+        self.buffer = bytearray(FRAME_BYTES)
+        self._code = 0  # COBS's first byte; the rest goes into the buffer
+        self._filled = 0  # bytes so far, with that one; more than a frame has: an overrun
         self.length = 0
 
     def take(self, data: "bytes | bytearray | memoryview", at: int, end: int = -1) -> int:
@@ -38,15 +37,19 @@ class Deframer:
             end = len(data)
         self.length = 0
         filled = self._filled
-        stop = fast.cobs_copy(data, at, end, self.buffer, filled)
-        filled = min(filled + stop - at, _ENCODED_BYTES + 1)
+        if not filled and at < end and data[at]:
+            self._code = data[at]
+            filled = 1
+            at += 1
+        stop = fast.cobs_copy(data, at, end, self.buffer, filled - 1)
+        filled = min(filled + stop - at, FRAME_BYTES + 2)
         if stop == end:
             self._filled = filled
             return end
-        if filled > _ENCODED_BYTES:
+        if filled > FRAME_BYTES + 1:
             self.length = -2
         elif filled:
-            self.length = fast.cobs_decode(self.buffer, filled)
+            self.length = fast.cobs_decode(self.buffer, filled - 1, self._code)
         self._filled = 0
         return stop + 1
 

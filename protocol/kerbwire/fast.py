@@ -26,32 +26,28 @@ def cobs_copy(
     Returns the place of the zero, or `end`.
     """
     room = len(buffer)
-    while at < end and data[at]:
+    for place in range(at, end):
+        byte = data[place]
+        if not byte:
+            return place
         if filled < room:
-            buffer[filled] = data[at]
+            buffer[filled] = byte
             filled += 1
-        at += 1
-    return at
+    return end
 
 
-def cobs_decode(buffer: bytearray, length: int) -> int:
-    """Undo COBS in place over buffer[:length] (no zero in it); the frame's length or -1."""
-    at = 0
-    out = 0
+def cobs_decode(buffer: bytearray, length: int, code: int) -> int:
+    """Undo COBS in place: `code` is its first byte, buffer[:length] the rest, no zero in it.
+
+    Returns the frame's length, or -1. A frame is one block of COBS at most, so only the code
+    bytes change: to the zeros that they stand for.
+    """
+    at = code - 1
     while at < length:
         code = buffer[at]
-        at += 1
-        end = at + code - 1
-        if end > length:
-            return -1
-        while at < end:
-            buffer[out] = buffer[at]
-            out += 1
-            at += 1
-        if at < length and code < 255:
-            buffer[out] = 0
-            out += 1
-    return out
+        buffer[at] = 0
+        at += code
+    return length if at == length else -1
 
 
 def xor(left: bytes, right: bytes) -> bytes:
