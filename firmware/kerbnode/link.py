@@ -133,6 +133,8 @@ class Link:
             elif kind == "COMMAND":
                 code, value = node.obey(event[1], event[2], event[3], event[4], now)
                 node.session.send_result(event[1], code, value)
+            elif kind == "OFFER":
+                node.session.objects.refuse(event[1])  # this firmware has a use for none yet
             elif kind == "CONFIG":
                 code = node.configure(event[1], event[2], now)
                 node.session.send_configured(event[1], code)

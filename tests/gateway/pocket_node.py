@@ -39,6 +39,7 @@ class PocketNode:
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
         self.session = NodeSession(*self._named)
+        self.ended = asyncio.Event()  # an object that was offered was taken or refused
         self.anchors: list[tuple[int, int, int, Values]] = []
         self.configs: list[tuple[Any, ...]] = []
         self.records: dict[int, Values] = {}
@@ -84,6 +85,8 @@ class PocketNode:
                 encoding = self.schema.encode()
                 digest = sha256(encoding).digest()
                 self.session.objects.offer(0, m.OBJECT_SCHEMA, digest, len(encoding), 10)
+            elif event[0] == "SENT":
+                self.ended.set()
             elif event[0] == "WANTED":
                 _, handle, index = event
                 assert isinstance(handle, int) and isinstance(index, int)

@@ -19,7 +19,7 @@ from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
-from kerbwire.messages import OUT_OF_RANGE
+from kerbwire.messages import OBJECT_LOG, OUT_OF_RANGE
 from kerbwire.schema import Field, Schema
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
 
@@ -366,3 +366,20 @@ async def anchored(folder: Path) -> None:
 
 def test_an_anchor_is_kept_and_dates_its_boot(tmp_path: Path) -> None:
     asyncio.run(anchored(tmp_path))
+
+
+async def refused(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        await arrivals(made[0], of_kind(Joined))
+        node.session.objects.offer(1, OBJECT_LOG, bytes(32), 100, 50)
+        node.changed.set()
+        async with asyncio.timeout(LONG_S):
+            await node.ended.wait()
+        assert node.session.objects.deadline() is None
+
+
+def test_an_object_that_nobody_wants_is_refused(tmp_path: Path) -> None:
+    asyncio.run(refused(tmp_path))

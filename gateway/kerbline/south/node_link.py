@@ -169,6 +169,14 @@ class NodeLink:
             case ("SCHEMA", digest, encoding):
                 log.info("node %s: taught us a schema", self.node.id)
                 await self._arrive(Noted(schemas.RULE, digest.hex(), encoding.hex()))
+            case _:
+                self._note(event)
+
+    def _note(self, event: tuple[Any, ...]) -> None:
+        """What goes no further than the log and the counters."""
+        match event:
+            case ("OFFER", handle, *_):
+                self.session.objects.refuse(handle)  # this gateway has a use for none yet
             case ("DIAG", values):
                 told = [f"{m.DIAG_NAMES.get(key, key)} {value}" for key, value in values.items()]
                 log.info("node %s: says of itself: %s", self.node.id, ", ".join(told))
