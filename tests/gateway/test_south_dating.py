@@ -11,7 +11,7 @@ HOUR_MS = 3_600_000
 def test_the_earliest_arrival_dates_a_boot() -> None:
     clock = ManualClock(START_MS)
     boots = BootClock(clock, {})
-    assert boots.hear(5, 10) == Anchor(START_MS - 10_500, 600)
+    assert boots.hear(5, 10) == Anchor(START_MS - 10_000, 1_100)
     # The same second of uptime heard again later says nothing new.
     clock.advance(900)
     assert boots.hear(5, 10) is None
@@ -19,9 +19,9 @@ def test_the_earliest_arrival_dates_a_boot() -> None:
     clock.advance(600)
     better = boots.hear(5, 12)
     assert better is not None
-    assert better.street_ms == START_MS - 11_000
+    assert better.street_ms == START_MS - 10_500
     clock.advance(7_500)
-    assert boots.date(5, 20) == (START_MS - 11_000 + 20_000, 600, ())
+    assert boots.date(5, 20) == (START_MS - 10_500 + 20_000, 1_100, ())
 
 
 def test_a_slow_crystal_moves_its_anchor() -> None:
@@ -32,7 +32,7 @@ def test_a_slow_crystal_moves_its_anchor() -> None:
     clock.advance(10 * 24 * HOUR_MS)
     anchor = boots.hear(5, 10 * 86_400 - 43)
     assert anchor is not None
-    assert anchor.street_ms == START_MS + 43_000 - 500
+    assert anchor.street_ms == START_MS + 43_000
 
 
 def test_a_restart_keeps_the_better_anchor() -> None:
@@ -46,12 +46,12 @@ def test_a_clock_that_is_set_takes_its_dates_along() -> None:
     clock = ManualClock(START_MS - 6 * HOUR_MS)  # no RTC: six hours behind until NTP answers
     boots = BootClock(clock, {})
     boots.hear(5, 100)
-    assert boots.date(5, 100)[0] == START_MS - 6 * HOUR_MS - 500
+    assert boots.date(5, 100)[0] == START_MS - 6 * HOUR_MS
     clock.advance(10_000)
     clock.set_utc(START_MS + 10_000)
     moved = boots.hear(5, 110)
-    assert moved == Anchor(START_MS - 100_500, 600)
-    assert boots.date(5, 100) == (START_MS - 500, 600, ())
+    assert moved == Anchor(START_MS - 100_000, 1_100)
+    assert boots.date(5, 100) == (START_MS, 1_100, ())
 
 
 def test_a_clock_that_was_wrong_for_a_moment_leaves_no_trace() -> None:
@@ -62,7 +62,7 @@ def test_a_clock_that_was_wrong_for_a_moment_leaves_no_trace() -> None:
     boots.hear(5, 0)
     clock.set_utc(START_MS)
     boots.hear(5, 0)
-    assert boots.date(5, 60)[0] == START_MS - 500 + 60_000
+    assert boots.date(5, 60)[0] == START_MS + 60_000
 
 
 def test_a_clock_before_the_newest_commit_dates_nothing() -> None:
@@ -82,7 +82,7 @@ def test_a_boot_nobody_heard_lies_between_its_neighbours() -> None:
     at_ms, half_ms, quality = boots.date(2, 4)
     assert quality == ("undated",)
     assert at_ms - half_ms == START_MS - 100_000 + 4_000
-    assert abs(at_ms + half_ms - (START_MS - 10_500)) <= 1
+    assert abs(at_ms + half_ms - (START_MS - 10_000)) <= 1
 
 
 def test_street_time_dates_and_widens() -> None:
@@ -90,7 +90,7 @@ def test_street_time_dates_and_widens() -> None:
     clock = ManualClock(START_MS, table)
     boots = BootClock(clock, {})
     clock.advance(2_000)
-    assert boots.hear(9, 7_200) == Anchor(START_MS - 500, 500 + 360_000)
+    assert boots.hear(9, 7_200) == Anchor(START_MS, 1_000 + 360_000)
 
 
 def test_a_node_s_own_anchor_dates_a_boot_that_nobody_heard() -> None:
@@ -140,3 +140,16 @@ def test_in_a_fast_street_an_anchor_is_as_unsure_as_the_street_is_fast() -> None
     boots = BootClock(clock, {})
     tied = boots.tie(5, 0, START_MS, 25)
     assert tied is not None and tied.uncertainty_ms == 500 + 60 * 25
+
+
+def test_the_stated_interval_holds_the_truth() -> None:
+    """Whatever second's fraction was heard first, and with whatever delay up to the allowed one."""
+    for first in range(0, 1_000, 90):
+        for delay in (0, 50, 100):
+            clock = ManualClock(START_MS)
+            boots = BootClock(clock, {})
+            clock.advance(first + delay)  # the boot began at START_MS; a record of uptime 0 comes
+            boots.hear(5, 0)
+            for made in range(0, 5_000, 130):
+                at_ms, half_ms, _ = boots.date(5, made // 1_000)
+                assert abs(at_ms - (START_MS + made)) <= half_ms

@@ -51,14 +51,15 @@ class BootClock:
             return None
         stepped = self._mind_steps(utc_ms)
         now_ms = self._clock.street_ms(utc_ms)
-        latest_ms = now_ms - RESOLUTION_MS * uptime_s - RESOLUTION_MS // 2
+        latest_ms = now_ms - RESOLUTION_MS * uptime_s
         known = self._anchors.get(boot_id)
         if known is not None:
             drift_ms = max(0, now_ms - self._renewed_ms) * DRIFT_PPM // 1_000_000
             if latest_ms >= known.street_ms + drift_ms:
                 return known if stepped else None
         delay_ms = now_ms - self._clock.street_ms(utc_ms - LINK_DELAY_MS)
-        anchor = Anchor(latest_ms, RESOLUTION_MS // 2 + delay_ms)
+        # Any record's uptime hides up to a second, and the one just heard may have hidden none.
+        anchor = Anchor(latest_ms, RESOLUTION_MS + delay_ms)
         if known is not None and not stepped and _surer(known, anchor):
             return None
         self._anchors[boot_id] = anchor
