@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kerbline.demo import witness
+from kerbline.demo.scene import Scene
 
 EPOCH = 7
 START_MS = 1_000_000
@@ -223,3 +224,12 @@ def test_a_lost_record_in_a_declared_gap_is_not_lost(tmp_path: Path) -> None:
 def test_the_witness_imports_nothing_of_kerbline() -> None:
     source = Path(witness.__file__).read_text(encoding="utf-8")
     assert "from kerb" not in source and "import kerb" not in source
+
+
+def test_the_view_waits_for_no_anchor() -> None:
+    scene = Scene({"sl-0001": "lamp-1"})
+    made = {"t": "made", "node": "sl-0001", "epoch": 7, "rseq": 1, "kind": "anchor"}
+    scene.saw_made(made)
+    assert scene.waiting == 0
+    scene.saw_made({**made, "rseq": 2, "kind": "streetlight"})
+    assert scene.waiting == 1

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 Key = tuple[str, int, int]
+ANCHOR = "anchor"  # a node's word on the time: kept by the gateway, never published
 EVENTS_SHOWN = 200
 
 
@@ -73,7 +74,7 @@ class Scene:
     def saw_made(self, line: Mapping[str, Any]) -> None:
         """Takes a line of a node's log."""
         node = line["node"]
-        if line["t"] == "made":
+        if line["t"] == "made" and line["kind"] != ANCHOR:
             self.made.add((node, line["epoch"], line["rseq"]))
         elif line["t"] == "level":
             self.levels[self.names[node]] = line["pct"]
