@@ -177,7 +177,7 @@ def _greetings(session: wire.Session) -> Iterator[Case]:
         ("WELCOME with an item too few", welcome([1, 5, session.gateway_nonce]), "type"),
         ("WELCOME with a nonce of 9", welcome([1, 5, bytes(9), 0]), "value"),
         ("WELCOME with the address of all", welcome([1, 5, session.gateway_nonce, 255]), "value"),
-        ("DISCOVER, not known yet", wire.plain(DOWN, None, [18]), "type"),
+        ("DISCOVER in its short form, on a line of its own", wire.plain(DOWN, None, [18]), "type"),
         ("HELLO to a node", session.hello(), "direction"),
     ]
     yield from (_case("gateway", "up", *case) for case in to_gateway)

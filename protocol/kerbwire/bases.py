@@ -81,7 +81,7 @@ def decode(
     if len(record[3]) > VALUES:
         raise RemoteError("value")
     for value in record[3]:
-        if not -(1 << 63) <= value < 1 << 63:
+        if not -(1 << 62) < value < 1 << 62:
             raise RemoteError("value")
     return record
 

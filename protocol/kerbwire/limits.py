@@ -17,7 +17,7 @@ SCHEMA_HASH_BYTES = 8
 
 # CBOR of a body.
 CBOR_ITEMS = 64
-VALUES = 32  # fields of one record
+VALUES = 32  # numbers of one record
 SPANS_IN_POLL = 4  # ranges of each acknowledgement
 COMMAND_ARGS = 8
 CONFIG_KEYS = 16

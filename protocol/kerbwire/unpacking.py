@@ -116,7 +116,7 @@ def decode(
             row[entry[0]] = rows.guess(entry, row, elapsed_s) + wrong[entry[0]][index]
         rows.advance(row, rows.uptime_s + elapsed_s)
         bases.check_number(rseq + index, boot_id, rows.uptime_s)
-        if min(row) < -(1 << 63) or max(row) >= 1 << 63:
+        if min(row) <= -(1 << 62) or max(row) >= 1 << 62:
             raise RemoteError("value")
         records.append((rseq + index, boot_id, rows.uptime_s, tuple(row)))
     return records
