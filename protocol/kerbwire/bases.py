@@ -5,7 +5,7 @@ What the bodies look like stands in `report`.
 
 from kerbwire import messages as m
 from kerbwire.errors import RemoteError
-from kerbwire.limits import BATCH_BASES, DELTA_REACH, GATEWAY_BASES, VALUES
+from kerbwire.limits import BASE_REACH, BATCH_BASES, DELTA_REACH, GATEWAY_BASES, VALUES
 from kerbwire.report import integers
 from kerbwire.schema import takes
 
@@ -59,11 +59,12 @@ class Bases:
 
 
 def decode(
-    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, schema: "Schema"
+    items: "list[int | bytes]", fseq: int, bases: Bases, info: m.Info, schema: "Schema", top: int
 ) -> "Record":
     """The record of a REPORT in frame `fseq`; a whole one may be of an older version.
 
-    RemoteError: "value" where the items are no report, "base" where its base is not held.
+    `top` is the highest number seen. RemoteError: "value" where the items are no report,
+    "base" where its base is not held or too far below `top`.
     """
     numbers = integers(items, 4)
     n = numbers[1]
@@ -76,7 +77,7 @@ def decode(
             raise RemoteError("value")
         record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
     else:
-        record = _decode_delta(numbers, fseq, bases, info, schema)
+        record = _decode_delta(numbers, fseq, bases, info, schema, top)
     check_number(record[0], record[1], record[2])
     if len(record[3]) > VALUES:
         raise RemoteError("value")
@@ -93,13 +94,13 @@ def check_number(rseq: int, boot_id: int, uptime_s: int) -> None:
 
 
 def _decode_delta(
-    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, schema: "Schema"
+    numbers: "list[int]", fseq: int, bases: Bases, info: m.Info, schema: "Schema", top: int
 ) -> "Record":
     _, n, low_byte, mask = numbers[:4]
     if not 0 < n <= DELTA_REACH or not 0 <= low_byte <= 0xFF or not 0 <= mask < 2 << VALUES:
         raise RemoteError("value")
     base = bases.find(low_byte, fseq)
-    if base is None:
+    if base is None or top - base[0] > BASE_REACH:
         raise RemoteError("base")
     values = list(base[3])
     late = mask >> len(values)

@@ -73,6 +73,7 @@ def _field(items: "list[int | bytes]", count: int) -> s.Field:
         and (predictor == s.INTEGRAL) <= argument < _NUMBER_MAX
         and (predictor != s.SLOPE or argument <= _SHIFT_MAX)
         and 0 < width <= VALUES
+        and (width == 1 or predictor == s.NOTHING)  # a batch foretells single numbers only
     ):
         raise RemoteError("schema")
     return s.Field(name.decode(), scale, unit.decode(), (predictor, reference, argument), width)

@@ -151,7 +151,8 @@ def decode_info(items: "list[int | bytes]") -> m.Info:
         numbers.append(item)
     if not m.spoken(numbers[0]):
         raise RemoteError("version")
-    if not (0 < numbers[1] < 1 << 32 and numbers[2] < 1 << 32):  # boot id, log epoch
+    # boot id, log epoch, uptime, period, firmware and CONFIG's version have 32 bits
+    if numbers[1] < 1 or max(numbers[1:3] + numbers[5:8] + numbers[9:]) >> 32:
         raise RemoteError("value")
     info = m.Info(schema_hash, numbers[1], numbers[2], numbers[7])
     info.messages_version = numbers[0]

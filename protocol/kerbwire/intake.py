@@ -141,6 +141,8 @@ class Intake:
             return
         self.kept.add(first, last)
         self.seen.add(first, last)
+        if self.kept.cumulative > self.seen.cumulative:  # it forgot what is kept
+            self.seen.add(1, self.kept.cumulative)
         self._poll_ms = 0  # with the next bytes out
 
     def send_command(
@@ -194,7 +196,9 @@ class Intake:
         if self.schema is None or self.info is None:
             raise RemoteError("schema")
         try:
-            record = bases.decode(items, fseq, self._bases, self.info, self.schema)
+            record = bases.decode(
+                items, fseq, self._bases, self.info, self.schema, self.seen.highest
+            )
         except RemoteError as fault:
             self._need_keyframe = self._need_keyframe or fault.code == "base"
             raise

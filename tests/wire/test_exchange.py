@@ -1,6 +1,6 @@
 """Records, their two acknowledgements, deltas, gaps and pacing."""
 
-from kerbwire import acks, report
+from kerbwire import acks, bases, report
 from kerbwire import messages as m
 from kerbwire.bases import Bases
 from kerbwire.errors import LocalError, RemoteError
@@ -26,6 +26,7 @@ from kerbwire.limits import (
 )
 from kerbwire.ranges import RangeSet
 from kerbwire.retry import Backoff, RoundTrip
+from kerbwire.schema import STREETLIGHT
 from wire.pair import Pair, Random, drained, flipped, frames, up_pair
 
 _VALUES = (30, 245, 1000, 10, 12, 0)
@@ -516,3 +517,25 @@ def test_a_bad_line_loses_and_doubles_nothing() -> None:
             held = {rseq: values for rseq, values in pair.held.items() if values is not None}
             assert held == made and pair.doubled == 0
             assert pair.no_key_twice()
+
+
+def test_a_gateway_that_forgot_what_is_kept_says_it_all_the_same() -> None:
+    intake = up_pair().gateway._intake
+    intake.begin(m.Info(STREETLIGHT.hash, 1, 77, 1), 0)
+    intake.kept.add(1, 3)
+    intake.seen.add(1, 2)  # its own limit made it forget 3
+    intake.keep(77, 10, 10)
+    assert intake.seen.cumulative == intake.kept.cumulative == 3
+
+
+def test_a_base_too_far_below_what_was_seen_is_none() -> None:
+    held = bases.Bases()
+    held.add((10, 1, 1000, (30, 245, 1000, 10, 12, 0)), 0)
+    info = m.Info(STREETLIGHT.hash, 1, 77, 1)
+    delta = [m.REPORT, 1, 10, 1, -5]
+    assert bases.decode(delta, 1, held, info, STREETLIGHT, 265)[0] == 11
+    try:
+        bases.decode(delta, 1, held, info, STREETLIGHT, 266)  # the node means 266
+        raise AssertionError("taken")
+    except RemoteError as fault:
+        assert fault.code == "base"

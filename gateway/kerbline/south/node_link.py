@@ -38,6 +38,7 @@ MISFITS = {
     "mac": "its greeting does not fit its key_file",
     "generation": "its key is of another generation than ours",
 }
+LAST_CONFIG = (1 << 32) - 1  # a node that states this version takes no newer one
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
 log = logging.getLogger("kerbline.south")
@@ -226,7 +227,7 @@ class NodeLink:
         await self._arrive(Joined(self.node.id, self.node.asset))
         await self._configured(info.config_version, m.OK)
         due = self._config.due(info.config_version)
-        if due is not None:
+        if due is not None and due[0] <= LAST_CONFIG:
             self.session.send_config(*due)
             self.changed.set()
 
