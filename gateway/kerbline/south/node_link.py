@@ -76,6 +76,7 @@ class NodeLink:
         self._epoch = held[0]
         self._info: m.Info | None = None
         self._misfit = ""
+        self._known = known  # grows as nodes teach us
         name, ring = node.id.encode(), (keys.generation, keys.key, keys.next_key)
         self.session = (
             PolledGateway(name, ring, *held, os.urandom, address, known)
@@ -297,10 +298,12 @@ class NodeLink:
 
     def _named(self, kind: int, values: tuple[int, ...]) -> tuple[str, dict[str, Value]]:
         """The kind and the values under their names, in engineering units."""
-        schema = self.session.schema
-        if kind == m.EVENT or schema is None:
+        if kind == m.EVENT:
             code, value = values
             return "event", {"event": m.EVENT_NAMES.get(code, f"code_{code}"), "value": value}
+        # By the INFO that this record followed: the engine may be a session further already.
+        assert self._info is not None
+        schema = self._known[self._info.schema_hash]
         return schema.name, dict(_fields(schema, values))
 
     async def _answered(self, number: int, reason: str) -> None:
