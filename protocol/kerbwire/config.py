@@ -1,5 +1,6 @@
 """CONFIG's and DIAG's bodies: pairs of key and value. A node loads this when a CONFIG comes."""
 
+from kerbwire import report
 from kerbwire.errors import RemoteError
 from kerbwire.limits import CONFIG_KEYS
 
@@ -22,8 +23,8 @@ def pairs(items: "list[int | bytes]", at: int) -> "dict[int, int | bytes]":
         key, value = items[place], items[place + 1]
         if not isinstance(key, int) or not before < key < 256:
             raise RemoteError("value")
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise RemoteError("value")
+        if isinstance(value, int):
+            report.integers([value], 1)
         values[key] = value
         before = key
     return values

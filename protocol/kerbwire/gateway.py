@@ -74,7 +74,7 @@ class GatewayHandshake:
 
     def step(self, input_: int) -> bool:
         """Take one step of the table; False where the table has none."""
-        state = handshake.TRANSITIONS.get((handshake.GATEWAY, self.state, input_))
+        state = handshake.GATEWAY_STEPS.get((self.state, input_))
         if state is None:
             return False
         self.state = state

@@ -33,20 +33,24 @@ GREETED = 4  # gateway: a HELLO with a new nonce verified
 STATES = ("rest", "greeting", "keeping", "confirming")
 INPUTS = ("asked", "welcomed", "stored", "heard", "greeted")
 
-TRANSITIONS = {
-    (NODE, REST, ASKED): GREETING,
-    (NODE, GREETING, ASKED): GREETING,
-    (NODE, KEEPING, ASKED): KEEPING,
-    (NODE, CONFIRMING, ASKED): GREETING,
-    (NODE, GREETING, WELCOMED): KEEPING,
-    (NODE, KEEPING, STORED): CONFIRMING,
-    (NODE, CONFIRMING, HEARD): REST,
-    (GATEWAY, REST, GREETED): KEEPING,
-    (GATEWAY, KEEPING, GREETED): KEEPING,
-    (GATEWAY, CONFIRMING, GREETED): KEEPING,
-    (GATEWAY, KEEPING, STORED): CONFIRMING,
-    (GATEWAY, CONFIRMING, HEARD): REST,
+NODE_STEPS = {
+    (REST, ASKED): GREETING,
+    (GREETING, ASKED): GREETING,
+    (KEEPING, ASKED): KEEPING,
+    (CONFIRMING, ASKED): GREETING,
+    (GREETING, WELCOMED): KEEPING,
+    (KEEPING, STORED): CONFIRMING,
+    (CONFIRMING, HEARD): REST,
 }
+GATEWAY_STEPS = {
+    (REST, GREETED): KEEPING,
+    (KEEPING, GREETED): KEEPING,
+    (CONFIRMING, GREETED): KEEPING,
+    (KEEPING, STORED): CONFIRMING,
+    (CONFIRMING, HEARD): REST,
+}
+STEPS = {NODE: NODE_STEPS, GATEWAY: GATEWAY_STEPS}
+TRANSITIONS = {(role,) + step: end for role in STEPS for step, end in STEPS[role].items()}
 
 
 def node_id_of(data: bytes, header: frame.Header) -> bytes:
@@ -72,12 +76,12 @@ def greeting(data: bytes, header: frame.Header, type_: int) -> "tuple[bytes, int
         items.pop()  # on a bus: whom it is for
     if items[0] != type_ or len(items) != 4:
         raise RemoteError("type")
-    node_id: int | bytes = b""
-    address: int | bytes = 0
+    parts = items[1:]
     if type_ == m.HELLO:
-        node_id, generation, nonce = items[1], items[2], items[3]
+        parts.append(0)
     else:
-        generation, nonce, address = items[1], items[2], items[3]
+        parts.insert(0, b"")
+    node_id, generation, nonce, address = parts
     if (
         not isinstance(node_id, bytes)
         or not isinstance(nonce, bytes)

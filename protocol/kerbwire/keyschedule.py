@@ -35,6 +35,6 @@ def session_keys(key: bytes, node_id: bytes, node_nonce: bytes, gateway_nonce: b
     def derive(sender_id: bytes, kind: bytes, length: int) -> bytes:
         return hkdf.hkdf(salt, key, _info(sender_id, node_id, kind, length), length)
 
-    up = seal.Cipher(derive(UP_ID, b"Key", KEY_BYTES))
-    down = seal.Cipher(derive(DOWN_ID, b"Key", KEY_BYTES))
+    up = seal.cipher(derive(UP_ID, b"Key", KEY_BYTES))
+    down = seal.cipher(derive(DOWN_ID, b"Key", KEY_BYTES))
     return Keys(up, down, derive(b"", b"IV", seal.NONCE_BYTES))

@@ -93,7 +93,7 @@ class NodeHandshake:
         """Take one step of the table; False where the table has none."""
         from kerbwire import handshake
 
-        state = handshake.TRANSITIONS.get((handshake.NODE, self.state, input_))
+        state = handshake.NODE_STEPS.get((self.state, input_))
         if state is None:
             return False
         self.state = state

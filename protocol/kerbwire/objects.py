@@ -7,7 +7,7 @@ from and go to, and what is kept of them over a restart, is the host's business.
 
 from hashlib import sha256
 
-from kerbwire import cbor
+from kerbwire import cbor, report
 from kerbwire import messages as m
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
@@ -224,17 +224,9 @@ class Objects:
         return min(times) if times else None
 
     def _offered(self, items: "list[int | bytes]") -> "list[Event]":
-        if len(items) < 6:
-            raise RemoteError("value")
-        _, handle, digest, size, block, kind = items[:6]
-        if (
-            not isinstance(handle, int)
-            or not isinstance(kind, int)
-            or not isinstance(digest, bytes)
-            or not isinstance(size, int)
-            or not isinstance(block, int)
-            or not _sound(handle, kind, digest, size, block)
-        ):
+        handle, size, block, kind = report.integers(items[1:2] + items[3:6], 4)
+        digest = items[2]
+        if not isinstance(digest, bytes) or not _sound(handle, kind, digest, size, block):
             raise RemoteError("value")
         offer = (handle, kind, digest, size, block)
         if self._request and digest.startswith(self._requested):

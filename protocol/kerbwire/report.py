@@ -69,7 +69,7 @@ def integers(items: "list[int | bytes]", least: int) -> "list[int]":
     """The items as signed 64-bit integers, at least so many; RemoteError("value") otherwise."""
     numbers: list[int] = []
     for item in items:
-        if not isinstance(item, int) or not -(1 << 63) <= item < 1 << 63:
+        if not isinstance(item, int) or not -1 <= item >> 63 <= 0:  # what 63 bits leave: the sign
             raise RemoteError("value")
         numbers.append(item)
     if len(numbers) < least:

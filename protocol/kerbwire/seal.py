@@ -27,8 +27,11 @@ def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 16)
 
 
-class _CipherModes:
-    """CCM over ECB and CBC."""
+class Cipher:
+    """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one.
+
+    The additional data is never empty. This is CCM over ECB and CBC; `cipher` makes the right one.
+    """
 
     __slots__ = ("_ecb", "_key")
 
@@ -47,19 +50,23 @@ class _CipherModes:
         return self._ecb.encrypt(b"".join(blocks))
 
     def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
         stream = self._stream(nonce, len(plain))
         tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
         return fast.xor(plain, stream[16:]) + tag
 
     def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+        """The plain text, or None where the tag is wrong."""
         length = len(sealed) - TAG_BYTES
+        if length < 0:
+            return None
         stream = self._stream(nonce, length)
         plain = fast.xor(sealed[:length], stream[16:])
         tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
         return plain if equal(tag, sealed[length:]) else None
 
 
-class _Library:
+class _Library(Cipher):
     """CCM from the library of the host."""
 
     __slots__ = ("_ccm",)
@@ -77,26 +84,9 @@ class _Library:
             return None
 
 
-class Cipher:
-    """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one.
-
-    The additional data is never empty.
-    """
-
-    __slots__ = ("_mode",)
-
-    def __init__(self, key: bytes):
-        self._mode = _Library(key) if _aes is None else _CipherModes(key)
-
-    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
-        """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
-        return self._mode.seal(nonce, aad, plain)
-
-    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
-        """The plain text, or None where the tag is wrong."""
-        if len(sealed) < TAG_BYTES:
-            return None
-        return self._mode.open(nonce, aad, sealed)
+def cipher(key: bytes) -> Cipher:
+    """The cipher of that key, by what there is here."""
+    return _Library(key) if _aes is None else Cipher(key)
 
 
 def equal(left: bytes, right: bytes) -> bool:

@@ -6,7 +6,7 @@ from tests.budgets import heap
 
 TOTAL_BYTES = 24 * 1024
 RESIDENT_BYTES = 14 * 1024
-BUS = frozenset({"polled", "discovery"})  # what a node on a line of its own never loads
+BUS = frozenset({"polled"})  # what a node on a line of its own never loads
 
 
 def resident(runtime: Path, into: Path) -> dict[str, int]:

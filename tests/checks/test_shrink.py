@@ -41,3 +41,47 @@ def test_what_c_code_calls_stays() -> None:
 def test_it_is_source_again() -> None:
     for text in shrunk(SOURCES).values():
         ast.parse(text)
+
+
+def test_names_that_only_their_own_code_knows_get_short() -> None:
+    small = shrunk(
+        {
+            "kerbwire.a": "_WIDE = [7]\nclass Box:\n"
+            "    def __init__(self, wide, named=1):\n"
+            "        self.inner, self.outer, self.data = wide, named, _WIDE\n"
+            "    def data_of(self, others):\n"
+            "        return [other(self.inner) for other in others] + self.data\n",
+            "main": "from kerbwire.a import Box\ndef main(value):\n"
+            "    box = Box(3, named=4)\n    return box.data_of([lambda n: n]), box.outer\n",
+        }
+    )
+    for word in ("wide", "WIDE", "inner", "others"):
+        assert word not in small["kerbwire.a"], word
+    space: dict[str, object] = {}
+    exec(small["kerbwire.a"], space)
+    exec(small["main"].replace("from kerbwire.a import Box", ""), space)
+    main = space["main"]
+    assert callable(main)
+    assert main(0) == ([3, 7], 4)
+
+
+def test_text_keeps_no_integer_and_slots_stay_where_they_are_read() -> None:
+    source = "UP = 3\nclass Box:\n    __slots__ = ('a',)\n"
+    source += "    def main(self):\n        return 'UP', UP, self.__slots__\n"
+    small = shrunk({"main": source + "def main():\n    return Box().main()\n"})["main"]
+    assert "UP = " not in small
+    space: dict[str, object] = {}
+    exec(small, space)
+    main = space["main"]
+    assert callable(main)
+    assert main() == ("UP", 3, ("a",))
+
+
+def test_what_handlers_and_imports_bind_is_no_parameter_s_name() -> None:
+    source = "def main(first, e):\n    try:\n        return first[9]\n"
+    source += "    except IndexError as a:\n        return first, e, str(a)\n"
+    space: dict[str, object] = {}
+    exec(shrunk({"main": source})["main"], space)
+    main = space["main"]
+    assert callable(main)
+    assert main((1,), 2) == ((1,), 2, "tuple index out of range")

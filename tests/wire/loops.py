@@ -11,13 +11,13 @@ _PLAIN = bytes(range(64))
 
 
 def _seal(count: int) -> None:
-    cipher = seal.Cipher(bytes(16))
+    cipher = seal.cipher(bytes(16))
     for _ in range(count):
         cipher.seal(_NONCE, _AAD, _PLAIN)
 
 
 def _open(count: int) -> None:
-    cipher = seal.Cipher(bytes(16))
+    cipher = seal.cipher(bytes(16))
     sealed = cipher.seal(_NONCE, _AAD, _PLAIN)
     for _ in range(count):
         cipher.open(_NONCE, _AAD, sealed)
