@@ -197,7 +197,9 @@ class _Judge:
                 continue
             if module not in names().modules:
                 yield self._fault(node, "import", f"MicroPython has no {module}")
-            elif top in UNIX and not self.source.module.startswith("kerbnode.hal.sim"):
+            elif top in UNIX and not self.source.module.startswith(
+                ("kerbnode.hal.sim", "kerbnode.sim.")
+            ):
                 yield self._fault(node, "import", f"{module} is for the simulated hal alone")
             elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:

@@ -4,7 +4,8 @@ import asyncio
 import gc
 import sys
 
-from kerbnode import VERSION, instruments, settings, store
+from kerbnode import VERSION, settings, store
+from kerbnode import board as wiring
 from kerbnode.clock import Clock
 from kerbnode.commands import Commands
 from kerbnode.flash import Flash
@@ -21,6 +22,7 @@ from kerbwire.node import NodeSession
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import Board, Line
+    from kerbnode.instruments import Instruments
 
 FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
@@ -50,8 +52,8 @@ class Node:
         self.journal.open()
         self.commands.load()
         board.booted(boot_id, self.journal.epoch)
-        totals = store.load_totals(board.nvs)
-        self.instruments = instruments.build(board, wanted, totals)
+        self.instruments = self._wired()
+        self.instruments.begin(wanted, store.load_totals(board.nvs))
         asset = self.instruments.asset
         info = m.Info(asset.SCHEMA.hash, boot_id, self.journal.epoch, FIRMWARE)
         info.period_s = wanted.report_s
@@ -77,6 +79,14 @@ class Node:
         supervisor.add(self.sense, SENSE_SILENCE_S)
         supervisor.add(self.store, STORE_SILENCE_S)
         return supervisor
+
+    def _wired(self) -> "Instruments":
+        """What this board has for the asset that the settings name."""
+        wire = getattr(wiring, self.settings.asset, None)
+        if wire is None:
+            raise settings.SettingsError("asset")
+        made: Instruments = wire(self.board)
+        return made
 
     async def open_line(self) -> "Line":
         """The way to the gateway that the settings name."""

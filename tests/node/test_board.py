@@ -3,11 +3,16 @@
 import json
 import os
 
-from kerbnode import instruments, nvs
+from kerbnode import board as wiring
+from kerbnode import nvs
 from kerbnode.hal.sim import Board
 from kerbnode.settings import Settings
 from kerbwire.schema import by_name
 from node import scratch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.instruments import Instruments
 
 NOON_MS = 1_750_507_200_000  # 2025-06-21 12:00 UTC
 NIGHT_MS = NOON_MS + 12 * 3_600_000
@@ -33,9 +38,11 @@ def powered(street_ms: int, kind: str) -> "tuple[Board, str]":
     return board, place
 
 
-def built(street_ms: int, kind: str) -> "tuple[instruments.Instruments, Board, str]":
+def built(street_ms: int, kind: str) -> "tuple[Instruments, Board, str]":
     board, place = powered(street_ms, kind)
-    return instruments.build(board, Settings({"node_id": "n", "asset": kind}), None), board, place
+    made: Instruments = getattr(wiring, kind)(board)
+    made.begin(Settings({"node_id": "n", "asset": kind}), None)
+    return made, board, place
 
 
 def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:

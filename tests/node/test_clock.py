@@ -1,8 +1,8 @@
 """UTC from offers, the periods of reports, and a street that runs faster than the world."""
 
 from kerbnode.clock import DRIFT_PPM, LOST_MS, Clock
-from kerbnode.hal.sim_world import StreetTime
 from kerbnode.sense import is_due
+from kerbnode.sim.world import StreetTime
 from kerbwire.messages import ANCHOR_ZERO_S
 
 UTC_MS = 1_795_300_000_000

@@ -1,6 +1,6 @@
 """The physics of the simulated street: households rest, leaks do not, cars pass."""
 
-from kerbnode.hal.sim_world import DAY_MS, HOUR_MS, Water, air, car_is_near, lux
+from kerbnode.sim.world import DAY_MS, HOUR_MS, Water, air, car_is_near, lux
 
 START_MS = 20_000 * DAY_MS
 

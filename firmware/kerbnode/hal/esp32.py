@@ -23,27 +23,12 @@ if TYPE_CHECKING:
 
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
-PWM_HZ = 1000
 FOLDER = "/journal"
 NVS_BLOB_BYTES = 512
 JOIN_TRIES = 40
 JOIN_WAIT_S = 0.5
-# One devkit's wiring, by the names that the instruments ask for.
-PINS = {
-    "lamp": 18,
-    "motion": 27,
-    "light": 34,
-    "power": 35,
-    "temperature": 32,
-    "battery": 33,
-    "no2": 36,
-    "forward": 25,
-    "backward": 26,
-}
 UARTS = {1: (17, 16), 2: (22, 23)}  # number: tx, rx
 TALKING = 4  # high while we talk: DE and RE of an RS-485 transceiver; unused on other lines
-PARTICLES_UART = 2
-I2C_PINS = (19, 21)  # scl, sda
 
 __all__ = ("Board", "Restart")
 
@@ -138,32 +123,29 @@ class Board:
         await join(self.nvs)
         return UdpLine(place[0], place[1])
 
-    def pwm(self, name: str) -> machine.PWM:
+    def pwm(self, pin: int, hz: int) -> machine.PWM:
         """A dimming output."""
-        return machine.PWM(machine.Pin(PINS[name]), freq=PWM_HZ, duty_u16=0)
+        return machine.PWM(machine.Pin(pin), freq=hz, duty_u16=0)
 
-    def adc(self, name: str) -> machine.ADC:
+    def adc(self, pin: int) -> machine.ADC:
         """An analogue input, calibrated, up to 3.1 V."""
-        return machine.ADC(machine.Pin(PINS[name]), atten=machine.ADC.ATTN_11DB)
+        return machine.ADC(machine.Pin(pin), atten=machine.ADC.ATTN_11DB)
 
-    def latch(self, name: str) -> "Latch":
+    def latch(self, pin: int) -> "Latch":
         """A motion sensor."""
-        return Latch(machine.Pin(PINS[name], machine.Pin.IN))
+        return Latch(machine.Pin(pin, machine.Pin.IN))
 
-    def counter(self, name: str) -> "Counter":
+    def counter(self, pin: int) -> "Counter":
         """A pulse input."""
-        return Counter(machine.Pin(PINS[name], machine.Pin.IN, machine.Pin.PULL_UP))
+        return Counter(machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP))
 
-    def i2c(self, name: str) -> machine.I2C:
-        """The sensors' bus."""
-        return machine.I2C(
-            0, scl=machine.Pin(I2C_PINS[0]), sda=machine.Pin(I2C_PINS[1]), freq=100_000
-        )
+    def i2c(self, number: int, scl: int, sda: int, hz: int) -> machine.I2C:
+        """A sensors' bus."""
+        return machine.I2C(number, scl=machine.Pin(scl), sda=machine.Pin(sda), freq=hz)
 
-    def serial(self, name: str) -> machine.UART:
-        """The particle sensor's line."""
-        tx, rx = UARTS[PARTICLES_UART]
-        return machine.UART(PARTICLES_UART, 9600, tx=tx, rx=rx, timeout=0)
+    def serial(self, number: int, tx: int, rx: int, baud: int) -> machine.UART:
+        """A sensor's line."""
+        return machine.UART(number, baud, tx=tx, rx=rx, timeout=0)
 
 
 class Latch:

@@ -1,6 +1,6 @@
 """A node's board on a PC: its folder is the flash, `world.json` in it the street around it.
 
-What the sensors feel comes from hal.sim_world at the street's time. Each record made and each
+What the sensors feel comes from kerbnode.sim.world at the street's time. Each record made and each
 change of the lamp goes to an append-only witness log, which the node itself never reads.
 """
 
@@ -10,9 +10,10 @@ import os
 import time
 
 from kerbnode.drivers import lps22, scd41
-from kerbnode.hal import Restart, sim_world
-from kerbnode.hal.sim_line import MICROPYTHON, PtyLine, UdpLine
+from kerbnode.hal import Restart
 from kerbnode.nvs import get_checked
+from kerbnode.sim import world as sim_world
+from kerbnode.sim.line import MICROPYTHON, PtyLine, UdpLine
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
@@ -151,7 +152,7 @@ class Board:
         """The pty of that path, or a socket to that gateway; a pty knows no baud rate."""
         return UdpLine(place[0], place[1]) if isinstance(place, tuple) else PtyLine(str(place))
 
-    def pwm(self, name: str) -> "_Pwm":
+    def pwm(self, name: str, hz: int) -> "_Pwm":
         """The lamp's dimming output."""
         return _Pwm(self)
 
@@ -167,11 +168,11 @@ class Board:
         """The meter's pulses; nothing ever flows backward here."""
         return _Counter(self.feel_litres if name == "forward" else _nothing)
 
-    def i2c(self, name: str) -> "_I2c":
+    def i2c(self, number: int, scl: str, sda: str, hz: int) -> "_I2c":
         """The bus of the air station."""
         return _I2c(self)
 
-    def serial(self, name: str) -> "_Particles":
+    def serial(self, name: str, tx: str, rx: str, baud: int) -> "_Particles":
         """The particle sensor."""
         return _Particles(self)
 

@@ -1,0 +1,59 @@
+"""The simulated board: its wiring, one function for each asset that it serves.
+
+Compiled from boards/sim.toml. The build of a board puts that board's own file in this place.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal.board import Board
+    from kerbnode.instruments import Instruments
+
+NAME = "sim"
+CHIP = "host"
+
+
+def streetlight(hal: "Board") -> "Instruments":
+    """A lamp head."""
+    from kerbnode.drivers.lamp import Lamp
+    from kerbnode.drivers.light import LightSensor
+    from kerbnode.drivers.power import PowerSensor
+    from kerbnode.drivers.thermometer import Thermometer
+    from kerbnode.instruments.lamp_head import LampHead
+
+    return LampHead(
+        lamp=Lamp(hal.pwm("lamp", 1000)),
+        light=LightSensor(hal.adc("light")),
+        power=PowerSensor(hal.adc("power")),
+        thermometer=Thermometer(hal.adc("temperature")),
+        motion=hal.latch("motion"),
+    )
+
+
+def water_meter(hal: "Board") -> "Instruments":
+    """A water meter's register."""
+    from kerbnode.drivers.battery import Battery
+    from kerbnode.drivers.pulses import PulseMeter
+    from kerbnode.instruments.water_register import WaterRegister
+
+    return WaterRegister(
+        forward=PulseMeter(hal.counter("forward"), 1),
+        backward=PulseMeter(hal.counter("backward"), 1),
+        battery=Battery(hal.adc("battery")),
+    )
+
+
+def air_quality(hal: "Board") -> "Instruments":
+    """An air-quality station."""
+    from kerbnode.drivers.lps22 import Lps22
+    from kerbnode.drivers.no2 import No2Cell
+    from kerbnode.drivers.pms5003 import Pms5003
+    from kerbnode.drivers.scd41 import Scd41
+    from kerbnode.instruments.air_station import AirStation
+
+    i2c = hal.i2c(0, "scl", "sda", 100_000)
+    return AirStation(
+        particles=Pms5003(hal.serial("particles", "tx", "rx", 9600)),
+        carbon=Scd41(i2c),
+        nitrogen=No2Cell(hal.adc("no2")),
+        pressure=Lps22(i2c),
+    )
