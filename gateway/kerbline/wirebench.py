@@ -134,13 +134,14 @@ class Pair:
         self._now = max(self._now + ACK_MS, now)
         if record[1] != self._boot:
             self._boot = record[1]
-            self._start(record)
+            self._start()
+            self._greet(record)
         self.node.info.uptime_s = record[2]
         for session in (self.node, self.gateway):  # what silence alone has brought: IDLE, HELLO
             while session.outgoing(self._now):
                 pass
         if not self.node.up:
-            self._start(record)
+            self._greet(record)
 
     def live(self, record: Record) -> tuple[int, int]:
         """A record just made."""
@@ -182,16 +183,20 @@ class Pair:
         if len(self._got) != len(self._stream.records):
             raise StreamFault(f"{len(self._stream.records)} went in, {len(self._got)} came out")
 
-    def _start(self, record: Record) -> None:
+    def _start(self) -> None:
+        """A node that has just started; its gateway has no session."""
         info = m.Info(self._stream.schema.hash, self._boot, EPOCH, firmware=1)
         info.period_s = self._stream.period_s
-        info.next_rseq = record[0]
-        info.uptime_s = record[2]
         node_id, keys = b"sl-0001", (0, bytes(16), None)
         self.node = NodeSession(node_id, 0, bytes(16), info, self._random, DATAGRAM)
         self.gateway = GatewaySession(
             node_id, keys, EPOCH, self._held, self._random, DATAGRAM, ADDRESS
         )
+
+    def _greet(self, record: Record) -> None:
+        """A new session between the two."""
+        self.node.info.next_rseq = record[0]
+        self.node.info.uptime_s = record[2]
         self.node.start(self._now)
         self.handshake_bytes = 0
         for _ in range(2):  # HELLO and WELCOME, INFO and POLL

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Bases:
-    """The records of this session that the gateway keeps to decode deltas against."""
+    """What the gateway keeps to decode against: records of this session, last ones of batches."""
 
     __slots__ = ("_lasts", "_records")
 
@@ -53,9 +53,8 @@ class Bases:
         return self._records[rseq][1] if rseq in self._records else None
 
     def clear(self) -> None:
-        """A new session starts without any."""
+        """A new session: the bytes that name bases are new; the numbers of batches' are not."""
         self._records.clear()
-        self._lasts.clear()
 
 
 def decode(

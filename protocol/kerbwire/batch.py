@@ -101,7 +101,7 @@ def rice_bits(number: int, parameter: int) -> int:
 def nearest(lasts: "list[tuple[int, Record]]", batches: int, record: "Record") -> "Record | None":
     """The highest of the last records of seen batches that the gateway surely still holds.
 
-    `lasts` has them with the count of their batch in the session, `batches` were sent so far.
+    `lasts` has them with the count of their batch, `batches` were sent so far.
     """
     found = None
     for count, last in lasts:

@@ -108,6 +108,7 @@ class Intake:
         if info.epoch != self.epoch:
             self.epoch = info.epoch
             self.kept = RangeSet(limit=HELD_SPANS)
+            self._bases = bases.Bases()
         self.seen = self.kept.copy(HELD_SPANS)
         self._bases.clear()
         self._recent = []

@@ -51,7 +51,7 @@ class _Slot:
     def __init__(self, rseq: int, class_: int, body: bytes, tries: int, live: "Record | None"):
         self.rseq = rseq
         self.first = rseq
-        self.batch = 0  # its count in this session; `live` is its last record then
+        self.batch = 0  # its count; `live` is its last record then
         self.class_ = class_
         self.body = body
         self.tries_left = tries
@@ -88,7 +88,7 @@ class Uplink:
         self._results: list[bytes] = []
         self._base: Record | None = None
         self._schema: Schema | None = None
-        self._batches = 0  # sent in this session
+        self._batches = 0  # sent so far, in any session
         self._lasts: list[tuple[int, Record]] = []  # of batches that are seen: count, last record
         self._highest_sent = 0  # in this session
         self._lost_in_row = 0
@@ -99,15 +99,13 @@ class Uplink:
         self.kept = RangeSet(limit=ACK_SPANS)
 
     def begin(self, now: int) -> None:
-        """A new session: nothing is seen but what is kept, nothing in flight, no base."""
+        """A new session: nothing is seen but what is kept, nothing in flight; no delta yet."""
         self._slots = []
         self._results = []
         self._base = None
         from kerbwire.schema import by_hash
 
         self._schema = by_hash(self._info.schema_hash)
-        self._batches = 0
-        self._lasts = []
         self._highest_sent = 0
         self._resume()
         self.seen = self.kept.copy(ACK_SPANS)

@@ -20,7 +20,6 @@ from kerbwire.schema import (
     WATER_METER,
     Schema,
     by_name,
-    takes,
 )
 from wire.pair import Pair, Random, drained, frames, up_pair
 from wire.vectors import load
@@ -183,13 +182,52 @@ def test_the_next_batch_has_the_one_before_as_its_base() -> None:
         pair.up_line.put(data, pair.now)
         pair.run(100)
     assert sizes[1] < sizes[0] and len(pair.held) == 72
-    pair.gateway._intake._bases.clear()
+    pair.gateway._intake._bases = bases.Bases()
     pair.node.send_batch([_light(73)], pair.now)
     assert pair.run(60_000, lambda: ("gateway", "base") in pair.faults)
     pair.run(100)
     pair.node.send_batch([_light(73)], pair.now)
     pair.run(100)
     assert 73 in pair.held
+
+
+def _greeted_anew(pair: Pair) -> Pair:
+    """The same two ends, in another session."""
+    pair.faults.clear()
+    pair.node.start(pair.now)
+    assert not pair.node.up
+    return pair.settled()
+
+
+def test_the_base_of_a_batch_outlives_its_session() -> None:
+    pair = up_pair()
+    sizes = []
+    for first in (1, 25):
+        assert pair.node.send_batch([_light(first + n) for n in range(24)], pair.now) == 24
+        data = pair.node.outgoing(pair.now)
+        sizes.append(len(data))
+        pair.up_line.put(data, pair.now)
+        _greeted_anew(pair)
+    assert sizes[1] + 10 <= sizes[0] and len(pair.held) == 48 and pair.faults == []
+
+
+def test_a_gateway_that_lost_the_base_of_a_batch_says_so_once() -> None:
+    """Its RAM is gone, or the log is another one: its numbers mean other records."""
+    for forget in ("restart", "epoch"):
+        pair = up_pair()
+        pair.node.send_batch([_light(1), _light(2)], pair.now)
+        pair.run(100)
+        if forget == "restart":
+            pair.start_gateway()
+        else:
+            pair.node.info.epoch += 1
+        _greeted_anew(pair)
+        pair.node.send_batch([_light(3)], pair.now)
+        assert pair.run(60_000, lambda: ("gateway", "base") in pair.faults)
+        pair.run(100)
+        pair.node.send_batch([_light(3)], pair.now)
+        pair.run(100)
+        assert 3 in pair.held and pair.faults == [("gateway", "base")]
 
 
 def test_a_base_is_named_only_while_the_gateway_surely_holds_it() -> None:
@@ -226,5 +264,5 @@ def test_records_of_an_older_version_go_whole() -> None:
     assert pair.node.send_batch([record, record], pair.now) == 1
     pair.run(100)
     assert pair.held[1] == record[3]
-    assert takes(STREETLIGHT, 6) and not takes(STREETLIGHT, 5) and not takes(OLDER[0], 7)
+    assert STREETLIGHT.begins_with(6) and not OLDER[0].begins_with(7)
     assert STREAM == pair.framing
