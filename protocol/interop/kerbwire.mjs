@@ -399,8 +399,8 @@ export function decodeReport(items, session) {
   if (n === 0) {
     const [, number, boot, uptime] = row([anyItem, rseq, uint32, uint32])(items);
     const values = items.slice(4).map(value);
-    const versions = session.schemas.filter((one) => one.name === session.schema.name && one.version <= session.schema.version);
-    check(versions.some((one) => one.numbers === values.length), "value", "number of values");
+    const ends = [...session.schema.fields.slice(1).map((one) => one.start), session.schema.numbers];
+    check(ends.includes(values.length), "value", "number of values");
     return { rseq: number, boot: boot || session.boot, uptime, values };
   }
   const [, low, mask] = row([anyItem, int(0, 255), int(0n, 2n ** 33n - 1n)])(items);

@@ -9,6 +9,7 @@ pair, counted down from the first number of the span before for each further pai
 from kerbwire.errors import RemoteError
 from kerbwire.limits import SPANS_IN_POLL
 from kerbwire.ranges import RangeSet
+from kerbwire.report import integers
 
 
 def _chosen(numbers: RangeSet, recent: "list[int]") -> "list[tuple[int, int]]":
@@ -36,18 +37,17 @@ def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
 
 
 def decode_spans(
-    numbers: "list[int]", at: int, cumulative: int
+    items: "list[int | bytes]", at: int, cumulative: int
 ) -> "tuple[list[tuple[int, int]], int]":
-    """The (first, last) spans that start at numbers[at], and the place after them."""
-    count = _item(numbers, at)
+    """The (first, last) spans that start at items[at], and the place after them."""
+    count = integers(items[at : at + 1], 1)[0]
     at += 1
     if not 0 <= count <= SPANS_IN_POLL:
         raise RemoteError("value")
     spans: list[tuple[int, int]] = []
     below = None
     for _ in range(count):
-        gap = _item(numbers, at)
-        length = _item(numbers, at + 1)
+        gap, length = integers(items[at : at + 2], 2)
         at += 2
         last = cumulative + gap if below is None else below - gap
         first = last - length + 1
@@ -56,9 +56,3 @@ def decode_spans(
         spans.append((first, last))
         below = first
     return spans, at
-
-
-def _item(numbers: "list[int]", at: int) -> int:
-    if at >= len(numbers):
-        raise RemoteError("value")
-    return numbers[at]

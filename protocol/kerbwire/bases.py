@@ -7,7 +7,6 @@ from kerbwire import messages as m
 from kerbwire.errors import RemoteError
 from kerbwire.limits import BASE_REACH, BATCH_BASES, DELTA_REACH, GATEWAY_BASES, VALUES
 from kerbwire.report import integers
-from kerbwire.schema import takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,9 +61,13 @@ def decode(
 ) -> "Record":
     """The record of a REPORT in frame `fseq`; a whole one may be of an older version.
 
+    Older versions need not be known: their fields are the first of the session's `schema`.
+
     `top` is the highest number seen. RemoteError: "value" where the items are no report,
     "base" where its base is not held or too far below `top`.
     """
+    if len(items) > 5 + schema.width:
+        raise RemoteError("value")
     numbers = integers(items, 4)
     n = numbers[1]
     if n == 0:
@@ -72,14 +75,12 @@ def decode(
             raise RemoteError("value")
         rseq, boot_id, uptime_s = numbers[2:5]
         values = numbers[5:]
-        if not takes(schema, len(values)):
+        if not schema.begins_with(len(values)):
             raise RemoteError("value")
         record = (rseq, boot_id or info.boot_id, uptime_s, tuple(values))
     else:
         record = _decode_delta(numbers, fseq, bases, info, schema, top)
     check_number(record[0], record[1], record[2])
-    if len(record[3]) > VALUES:
-        raise RemoteError("value")
     for value in record[3]:
         if not -(1 << 62) < value < 1 << 62:
             raise RemoteError("value")

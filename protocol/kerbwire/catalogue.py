@@ -45,6 +45,14 @@ def decode(encoding: bytes) -> s.Schema:
     if rest or not 0 < count <= VALUES or not 0 <= class_id < 1 << 16 or not 0 < version < 1 << 16:
         raise RemoteError("schema")
     fields = tuple([_field(items[at : at + step], count) for at in range(2, len(items), step)])
+    for index, field in enumerate(fields):
+        other = fields[field.reference]
+        if (
+            field.predictor in s.REFERRING
+            and other.predictor in s.REFERRING
+            and field.reference >= index  # itself, or one that is foretold after it
+        ):
+            raise RemoteError("schema")
     names = [schema.name for schema in known.SCHEMAS if schema.class_id == class_id]
     schema = s.Schema(class_id, names[0] if names else "class_%d" % class_id, version, fields)
     if schema.width > VALUES:

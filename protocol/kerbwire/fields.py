@@ -53,11 +53,13 @@ class Schema:
         self.name = name
         self.version = version
         self.fields = fields
-        self.width = sum([field.count for field in fields])  # numbers of one record
-        # Of a REPORT's differences these alone are foretold: they change with each second.
-        self.elapsed = tuple(
-            [index for index, field in enumerate(fields) if field.predictor == ELAPSED]
-        )
+        self.width = 0  # numbers of one record
+        # Of a REPORT's differences these numbers alone are foretold: they change with each second.
+        self.elapsed: tuple[int, ...] = ()
+        for field in fields:
+            if field.predictor == ELAPSED:
+                self.elapsed += (self.width,)
+            self.width += field.count
         self.hash = sha256(self.encode()).digest()[:SCHEMA_HASH_BYTES]
 
     def encode(self) -> bytes:
@@ -71,6 +73,14 @@ class Schema:
             if self.version > 1:
                 items += [field.predictor, field.reference, field.argument, field.count]
         return cbor.encode(items)
+
+    def begins_with(self, width: int) -> bool:
+        """Are so many numbers those of its first fields, as a record of an older version has?"""
+        for field in self.fields:
+            width -= field.count
+            if width <= 0:
+                return width == 0
+        return False
 
     @property
     def profile(self) -> bool:

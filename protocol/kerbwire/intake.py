@@ -177,15 +177,15 @@ class Intake:
         if type_ == m.REPORT:
             return self._report(items, channel.opened, now)
         if type_ == m.EVENT:
-            return self._event(report.integers(items, 6), now)
+            return self._event(report.integers(items[:6], 6), now)
         if type_ == m.BATCH:
             return self._batch(items[1], now)
         if type_ == m.ANCHOR:
-            return self._anchor(report.integers(items, 8), now)
+            return self._anchor(report.integers(items[:8], 8), now)
         if type_ == m.GAP:
-            return self._gap(report.integers(items, 4), now)
+            return self._gap(report.integers(items[:4], 4), now)
         if type_ == m.RESULT:
-            return self._result(report.integers(items, 4), now)
+            return self._result(items, now)
         if type_ == m.DIAG:
             return [("DIAG", config.pairs(items, 1))]
         if type_ in (m.IDLE, m.INFO):  # an INFO again: our answer to it was lost
@@ -263,9 +263,10 @@ class Intake:
         self.seen.add(first, last)
         return [("GAP", self.epoch, first, last, reason)]
 
-    def _result(self, numbers: "list[int]", now: int) -> "list[Event]":
+    def _result(self, items: "list[int | bytes]", now: int) -> "list[Event]":
+        numbers = report.integers(items[:4], 4)
         if numbers[1] == 0:
-            return self._message_result(numbers)
+            return self._message_result(numbers[2], numbers[3], items[4:5])
         for order in self._orders:
             if order.command_id == numbers[1]:
                 if order.tries == 1:
@@ -274,16 +275,15 @@ class Intake:
                 return [("RESULT", numbers[1], numbers[2], numbers[3])]
         return []
 
-    def _message_result(self, numbers: "list[int]") -> "list[Event]":
-        """What became of a message that is no command: its type, of a CONFIG its version too."""
-        _, _, code, type_ = numbers[:4]
-        if self._config and type_ == m.CONFIG and self._config.command_id in numbers[4:5]:
-            version = self._config.command_id
+    def _message_result(self, code: int, type_: int, version: "list[int | bytes]") -> "list[Event]":
+        """What became of a message that is no command; of a CONFIG its version stands behind."""
+        if self._config and type_ == m.CONFIG and self._config.command_id in version:
+            done = self._config.command_id
             self._config = None
-            return [("CONFIGURED", version, code)]
+            return [("CONFIGURED", done, code)]
         if code != m.UNSUPPORTED:
             return []
-        if type_ == m.CONFIG and len(numbers) == 4:
+        if type_ == m.CONFIG and not version:
             self._config = None  # never to be answered
         return [("UNSUPPORTED", type_)]
 

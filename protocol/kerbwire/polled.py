@@ -46,12 +46,12 @@ class PolledUplink(Uplink):
         if type_ != m.POLL:
             return Uplink.receive(self, type_, items, channel, now)
         short = len(items) == 2
-        credit = report.integers(items, 2)[1 if short else 3 : 4]
-        if not credit or credit[0] < 0:
+        credit = report.integers(items[:4], 2 if short else 4)[-1]
+        if credit < 0:
             raise RemoteError("value")
         events = [] if short else Uplink.receive(self, type_, items, channel, now)
         if channel.heard_newest:
-            self.credit = min(credit[0], POLL_CREDIT)
+            self.credit = min(credit, POLL_CREDIT)
             self._unanswered(now)
         return events
 

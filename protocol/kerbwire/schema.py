@@ -76,13 +76,3 @@ def by_name(name: str) -> "Schema | None":
         if schema.name == name:
             return schema
     return None
-
-
-def takes(schema: Schema, width: int) -> bool:
-    """Can a record of so many numbers be of this schema or of an older one of its class?"""
-    if width == schema.width:
-        return True
-    for older in OLDER:
-        if older.class_id == schema.class_id and older.width == width:
-            return older.version < schema.version
-    return False

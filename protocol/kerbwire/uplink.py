@@ -253,7 +253,7 @@ class Uplink:
     ) -> "list[Event]":
         """The events of one message from the gateway; RemoteError where it is malformed."""
         if type_ == m.POLL:
-            return self._poll(report.integers(items, 6), channel, now)
+            return self._poll(items, channel, now)
         if type_ == m.COMMAND:
             numbers = report.integers(items, 4)
             if len(numbers) > 4 + COMMAND_ARGS or numbers[1] < 1 or numbers[2] < 0:
@@ -270,15 +270,15 @@ class Uplink:
         self.send_result(0, m.UNSUPPORTED, type_)
         raise RemoteError("type")
 
-    def _poll(self, numbers: "list[int]", channel: Channel, now: int) -> "list[Event]":
+    def _poll(self, items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
         if not channel.heard_newest:  # overtaken on the way: a newer one has said more
             return []
-        seen, behind = numbers[1], numbers[2]
+        _, seen, behind, _ = report.integers(items[:4], 4)
         if not 0 <= behind <= seen < 1 << 40:
             raise RemoteError("value")
-        seen_spans, at = acks.decode_spans(numbers, 4, seen)
-        kept_spans, at = acks.decode_spans(numbers, at, seen - behind)
-        offer = self._offer(numbers[at : at + 4], channel, now)
+        seen_spans, at = acks.decode_spans(items, 4, seen)
+        kept_spans, at = acks.decode_spans(items, at, seen - behind)
+        offer = self._offer(items[at : at + 4], channel, now)
         return self._acknowledge(seen, seen_spans, seen - behind, kept_spans, now) + offer
 
     def _acknowledge(
@@ -324,11 +324,13 @@ class Uplink:
         self._slots = waiting
         return freed
 
-    def _offer(self, offer: "list[int]", channel: Channel, now: int) -> "list[Event]":
+    def _offer(self, items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
         """A time offer counts only as the answer to our latest frame."""
-        if len(offer) < 4 or offer[0] != (channel.sent - 1) & 0xFFFF:
+        if len(items) < 4:
             return []
-        hold_ms, utc_ms, uncertainty_ms = offer[1:]
+        fseq, hold_ms, utc_ms, uncertainty_ms = report.integers(items, 4)
+        if fseq != (channel.sent - 1) & 0xFFFF:
+            return []
         if hold_ms < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
             raise RemoteError("value")
         trip = max(0, now - channel.last_sent_ms - hold_ms)  # rounding may give -1

@@ -17,10 +17,15 @@ import pytest
 from kerbwire import batch, cbor, cobs, keyschedule
 from kerbwire import messages as m
 from kerbwire.channel import Channel
-from kerbwire.limits import DATAGRAM, TAG_BYTES
+from kerbwire.fields import Field, Schema
+from kerbwire.limits import CBOR_ITEMS, CONFIG_KEYS, DATAGRAM, TAG_BYTES, VALUES
 from kerbwire.schema import STREETLIGHT
 from tests.wire.pair import Pair, Random, drained, flipped
 
+Items = list[int | bytes]
+
+# As many fields as can be, and of them each number of the first ones is an older version's record.
+SCHEMA = Schema(9, "class_9", 9, tuple([Field(f"n{n}", 0, "E48") for n in range(VALUES)]))
 HEADER = 4
 LEAST = 33  # a peer's lie may cost what the dearest frame of so many bytes costs ...
 REFUSAL = 40  # ... and the lines of raising and telling a fault, which a valid frame has not
@@ -77,10 +82,10 @@ class Victim:
         return far.seal(class_, body, self._now)
 
 
-def _filled(items: list[int | bytes], size: int) -> bytes:
-    """A body of exactly so many bytes: the items, then integers that a receiver ignores."""
+def _filled(items: Items, size: int, most: int = CBOR_ITEMS) -> bytes:
+    """A body of exactly so many bytes: the items, then integers, at most `most` items in all."""
     body = cbor.encode(items)
-    room = 64 - len(items)
+    room = most - len(items)
     while len(body) < size:
         left = size - len(body)
         step = min([width for width in (1, 2, 3, 5, 9) if left <= width * room])
@@ -88,6 +93,12 @@ def _filled(items: list[int | bytes], size: int) -> bytes:
         body += cbor.encode([(0, 24, 1 << 8, 0, 1 << 16, 0, 0, 0, 1 << 32)[step - 1]])
         room -= 1
     return body
+
+
+def _stuffed(items: Items, size: int) -> bytes:
+    """A body of so many bytes, or one less where none is: the items, then one of bytes."""
+    left = size - len(cbor.encode(items))
+    return cbor.encode([*items, bytes(max(0, left - (1 if left < 25 else 2)))])
 
 
 def _greetings(pair: Pair) -> list[bytes]:
@@ -117,8 +128,8 @@ def _noise(length: int, random: Random, *, upward: bool) -> Iterator[bytes]:
         yield bytes((0x53 | direction, 0)) + _filled([type_], length - 2)
 
 
-def _lies(victim: Victim, length: int, random: Random) -> Iterator[bytes]:
-    """Frames of that length that the peer seals and should not."""
+def _lies(victim: Victim, length: int, random: Random, *, upward: bool) -> Iterator[bytes]:
+    """Frames of that length, or of a byte less, that the peer seals and should not."""
     size = length - HEADER - TAG_BYTES
     for class_ in (0, 1, 2):
         for type_ in [type_ for type_ in range(24) if type_ not in PACKED]:
@@ -126,36 +137,70 @@ def _lies(victim: Victim, length: int, random: Random) -> Iterator[bytes]:
             yield victim.sealed(class_, (bytes((type_, 0x18, 0x18)) * size)[:size])
             yield victim.sealed(class_, bytes((type_,)) + random.bytes(size - 1))
         yield victim.sealed(class_, bytes(size))
+    for class_, items in _truths(upward=upward):  # all but one item is as it should be
+        for at in range(1, len(items)):
+            for item in (b"", -1, (1 << 64) - 1):
+                spoilt = [*items[:at], item, *items[at + 1 :]]
+                if len(cbor.encode(spoilt)) < size:
+                    yield victim.sealed(class_, _filled(spoilt, size))
+                    yield victim.sealed(class_, _stuffed(spoilt, size))
+
+
+def _truths(*, upward: bool) -> list[tuple[int, Items]]:
+    """What may be said, as short as can be."""
+    if not upward:
+        spans = [4, 3, 1, 2, 1, 2, 1, 2, 1]
+        return [
+            (m.CLASS_CONTROL, [m.NEED_KEYFRAME]),
+            (m.CLASS_CONTROL, [m.POLL, 0, 0, 1, 0, 0]),
+            (m.CLASS_CONTROL, [m.POLL, 40, 20, 1, 2, 3, 1, 2, 1, 1, 2, 1]),
+            (m.CLASS_CONTROL, [m.POLL, 40, 20, 1, *spans, *spans, 0, 1, 2, 3]),
+        ]
+    return [
+        (m.CLASS_CONTROL, [m.IDLE]),
+        (m.CLASS_CONTROL, [m.GAP, 90, 95, 1]),
+        (m.CLASS_REPORT, [m.EVENT, 90, 0, 5, 2, 1]),
+        (m.CLASS_REPORT, [m.ANCHOR, 90, 0, 5, 0, 5, 0, 5]),
+        (m.CLASS_CONTROL, [m.RESULT, 1, 0, 0]),
+    ]
+
+
+def _valid(size: int, *, upward: bool) -> Iterator[tuple[int, bytes]]:
+    """Bodies of that size that the text allows, behind some of them what is of a later version."""
+    for class_, items in _truths(upward=upward):
+        if len(cbor.encode(items)) <= size:
+            yield class_, _filled(items, size)
+        if len(cbor.encode(items)) < size:
+            yield class_, _stuffed(items, size)
+    if not upward:
+        return
+    head: Items = [m.REPORT, 0, 90, 0, 5]
+    if len(cbor.encode(head)) < size:
+        yield m.CLASS_REPORT, _filled(head, size, len(head) + SCHEMA.width)
+    for count in range(1, CONFIG_KEYS + 1):
+        pairs: Items = [m.DIAG, *(n // 2 + 1 for n in range(2 * count - 1))]
+        if len(cbor.encode(pairs)) < size:
+            yield m.CLASS_CONTROL, _stuffed(pairs, size)
 
 
 def _dearest_valid(victim: Victim, length: int, *, upward: bool) -> int:
     """What the dearest frame of that length costs that the text allows."""
     size = length - HEADER - TAG_BYTES
-    bodies: list[tuple[int, list[int | bytes]]] = [(m.CLASS_CONTROL, [m.NEED_KEYFRAME])]
-    if upward:
-        bodies = [
-            (m.CLASS_CONTROL, [m.IDLE]),
-            (m.CLASS_CONTROL, [m.GAP, 90, 95, 1]),
-            (m.CLASS_REPORT, [m.EVENT, 90, 0, 5, 2, 1]),
-            (m.CLASS_CONTROL, [m.DIAG, *(n // 2 + 1 for n in range(32))]),
-            (m.CLASS_REPORT, [m.ANCHOR, 90, 0, 5, 0, 5, 0, 5]),
-        ]
-    else:
-        bodies.append((m.CLASS_CONTROL, [m.POLL, 0, 0, 1, 0, 0]))
-        bodies.append((m.CLASS_CONTROL, [m.POLL, 40, 20, 1, 2, 3, 1, 2, 1, 1, 2, 1]))
-    return max(
-        victim.cost(victim.sealed(class_, _filled(items, size)))
-        for class_, items in bodies
-        if len(cbor.encode(items)) <= size
-    )
+    frames = [victim.sealed(*body) for body in _valid(size, upward=upward)]
+    assert {len(data) for data in frames} <= {length, length - 1}
+    return max([victim.cost(data) for data in frames])
 
 
 @pytest.mark.parametrize("upward", [True, False])
 def test_no_frame_costs_more_than_the_dearest_valid_one_of_its_length(*, upward: bool) -> None:
-    pair = Pair(1, DATAGRAM).settled()
+    pair = Pair(1, DATAGRAM)
+    pair.node.info.schema_hash = SCHEMA.hash
+    pair.gateway._intake.catalogue._schemas[SCHEMA.hash] = SCHEMA
+    pair.settled()
     pair.make()
     pair.run(1000)
     victim = Victim(pair, gateway=upward)
+    assert len(pair.held) == 1
     greetings = _greetings(pair) if upward else []
     random = Random(7)
     floor = _dearest_valid(victim, LEAST, upward=upward)
@@ -164,8 +209,8 @@ def test_no_frame_costs_more_than_the_dearest_valid_one_of_its_length(*, upward:
         dearest = max([dearest] + [victim.cost(data) for data in greetings if len(data) == length])
         for data in _noise(length, random, upward=upward):
             assert victim.within(data, dearest), (length, data.hex())
-        for data in _lies(victim, length, random):
-            assert len(data) == length
+        for data in _lies(victim, length, random, upward=upward):
+            assert len(data) in (length, length - 1)
             assert victim.within(data, max(dearest, floor) + REFUSAL), (length, data.hex())
 
 

@@ -4,6 +4,7 @@ from kerbwire import catalogue, cbor
 from kerbwire import messages as m
 from kerbwire.catalogue import Catalogue, built_in, decode
 from kerbwire.errors import RemoteError
+from kerbwire.fields import LAST, REFERRING, SLOPE
 from kerbwire.gateway import GatewaySession
 from kerbwire.handout import SCHEMA_HANDLE
 from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, VALUES
@@ -101,7 +102,9 @@ def test_each_schema_comes_back_whole() -> None:
 
 def test_what_is_no_schema_is_refused() -> None:
     """SCHEMA_NAME_BYTES and VALUES among its bounds."""
-    good: list[int | bytes] = [9, 2, b"depth_mm", 0, b"MMT", 5, 0, 60, 1]
+    plain: list[int | bytes] = [b"flow_lph", 0, b"E32", 0, 0, 0, 1]
+    wide: list[int | bytes] = [b"hourly_l", 0, b"LTR", 1, 0, 0, VALUES]
+    good = [9, 2, b"depth_mm", 0, b"MMT", 5, 1, 60, 1] + plain
     assert decode(cbor.encode(good)).fields[0].argument == 60
     wrong: tuple[tuple[int, int | bytes], ...] = (
         (0, -1),
@@ -120,24 +123,50 @@ def test_what_is_no_schema_is_refused() -> None:
         (4, b"\x07"),
         (5, 9),
         (5, -1),
-        (6, 1),
+        (6, 2),
         (7, 0),
         (7, 1 << 31),
         (8, 0),
         (8, VALUES + 1),
     )
     bodies = [cbor.encode(good[:at] + [item] + good[at + 1 :]) for at, item in wrong]
-    slope = good[:5] + [8, 0, 31, 1]
+    slope = good[:5] + [8, 1, 31, 1] + plain
     bodies += [b"", b"\x09", b"\x09\x02", b"\xff", cbor.encode(good[:8]), cbor.encode(slope)]
-    bodies.append(cbor.encode(good[:8] + [VALUES] + good[2:]))  # too wide
-    bodies.append(cbor.encode(good[:2] + good[2:] * (VALUES + 1)))
+    bodies.append(cbor.encode([9, 2] + wide + plain))
+    bodies.append(cbor.encode([9, 2] + plain * (VALUES + 1)))
     for body in bodies:
         try:
             decode(body)
             raise AssertionError(body)
         except RemoteError as fault:
             assert fault.code == "schema"
-    assert decode(cbor.encode(good[:2] + good[2:] * VALUES)).width == VALUES
+    for fields in (wide, plain * VALUES):
+        assert decode(cbor.encode([9, 2] + fields)).width == VALUES
+
+
+def test_what_foretells_itself_or_from_what_is_foretold_later_is_refused() -> None:
+    """Fields that refer to none are foretold first: the others may refer to any of them."""
+    plain: list[int | bytes] = [b"power_w", 1, b"WTT", LAST, 0, 0, 1]
+
+    def referring(predictor: int, reference: int) -> "list[int | bytes]":
+        return [b"energy_wh", 0, b"WHR", predictor, reference, 1, 1]
+
+    for predictor in range(SLOPE + 1):
+        one = referring(predictor, 1)
+        later = [9, 2] + one + plain
+        assert decode(cbor.encode(later)).fields[0].reference == 1
+        itself = [9, 2] + referring(predictor, 0)
+        each_other = [9, 2] + one + referring(predictor, 0)
+        for items in (itself, each_other, [9, 2] + one + referring(predictor, 2) + plain):
+            try:
+                decode(cbor.encode(items))
+                assert predictor not in REFERRING, items
+            except RemoteError as fault:
+                assert fault.code == "schema" and predictor in REFERRING, items
+        backwards = [9, 2] + referring(predictor, 2) + referring(predictor, 0) + plain
+        assert decode(cbor.encode(backwards)).width == 3
+    for schema in NEWEST:
+        assert decode(schema.encode()).hash == schema.hash  # two of them refer to later fields
 
 
 def _offered(schemas: "Schemas", encoding: bytes, size: int) -> "tuple[Catalogue, Objects]":

@@ -1,11 +1,13 @@
 """Old and new ends of kerbwire understand each other, or say that they don't."""
 
-from kerbwire import cbor, cobs, handshake
+from kerbwire import bases, cbor, cobs, handshake, report
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
-from kerbwire.schema import OLDER
+from kerbwire.fields import ELAPSED, NOTHING, Field, Schema
+from kerbwire.schema import OLDER, STREETLIGHT, WATER_METER
 from wire.pair import Pair, drained, up_pair
+from wire.test_catalogue import Learning
 from wire.test_vectors import Exchange
 from wire.vectors import load
 
@@ -64,29 +66,60 @@ def test_a_gateway_ignores_a_type_that_it_does_not_know() -> None:
     assert pair.faults == [("gateway", "type")] and not pair.down_line.written
 
 
+# Whatever a later version may append: bytes, and integers that are no values.
+LATER: "tuple[int | bytes, ...]" = (7, b"later", -1, 1 << 63, (1 << 64) - 1, -(1 << 64))
+
+
 def test_trailing_items_of_later_versions_are_ignored() -> None:
     """Of each message whose length says nothing."""
-    later: list[int | bytes] = [7, b"later", -1]
-    pair = up_pair()
-    info = cbor.decode(handshake.encode_info(pair.node.info)) + later
     up: tuple[tuple[int, list[int | bytes]], ...] = (
-        (m.CLASS_CONTROL, info),
+        (m.CLASS_CONTROL, cbor.decode(handshake.encode_info(up_pair().node.info))),
         (m.CLASS_REPORT, [m.EVENT, 1, 0, 5, 2, 1]),
         (m.CLASS_CONTROL, [m.GAP, 2, 3, 1]),
+        (m.CLASS_REPORT, [m.ANCHOR, 4, 0, 5, 0, 5, 0, 5]),
         (m.CLASS_CONTROL, [m.RESULT, 5, 0, 0]),
+        (m.CLASS_CONTROL, [m.RESULT, 0, m.UNSUPPORTED, 23]),
         (m.CLASS_CONTROL, [m.IDLE]),
     )
     down: tuple[list[int | bytes], ...] = (
         [m.POLL, 0, 0, 1, 0, 0, 0, 0, Pair.UTC_MS, 1],
+        [m.POLL, 9, 0, 1, 1, 2, 1, 1, 2, 1, 0, 0, Pair.UTC_MS, 1],
         [m.NEED_KEYFRAME],
     )
-    for class_, items in up:
-        _told(pair, pair.gateway, cbor.encode(items + later[: 3 if items is info else 1]), class_)
+    for item in LATER:
+        pair = up_pair()
+        for class_, items in up:
+            _told(pair, pair.gateway, cbor.encode(items + [item]), class_)
+            pair.run(30)
+        for items in down:
+            _told(pair, pair.node, cbor.encode(items + [item, b"more"]))
+            pair.run(30)
+        assert not pair.faults, item
+        assert pair.held == {1: (2, 1), 2: None, 3: None, 4: (0, 5, 0, 5)}
+        assert _unsupported(pair) == [("UNSUPPORTED", 23)] and not pair.node.wants(9)
+
+
+def test_what_is_behind_a_configs_answer_is_ignored() -> None:
+    for item in LATER:
+        pair = up_pair()
+        pair.gateway.send_config(4, {m.CONFIG_REPORT_S: 60})
+        _told(pair, pair.gateway, cbor.encode([m.RESULT, 0, m.OK, m.CONFIG, 4, item]))
         pair.run(30)
-    for items in down:
-        _told(pair, pair.node, cbor.encode(items + later[:1]))
-        pair.run(30)
-    assert not pair.faults and pair.held == {1: (2, 1), 2: None, 3: None}
+        assert not pair.faults and ("CONFIGURED", 4, m.OK) in pair.gateway_events
+
+
+def test_items_whose_number_says_what_they_are_are_none_too_many() -> None:
+    """Neither end guesses what a longer one may mean."""
+    pair = up_pair()
+    _told(pair, pair.gateway, cbor.encode([m.REPORT, 0, 1, 0, 5] + [1] * 8), m.CLASS_REPORT)
+    pair.run(30)
+    _told(pair, pair.gateway, cbor.encode([m.DIAG, 1, 2, 3]))
+    pair.run(30)
+    _told(pair, pair.node, cbor.encode([m.COMMAND, 1, 0, 1, b"later"]))
+    pair.run(30)
+    _told(pair, pair.node, cbor.encode([m.CONFIG, 1, 1, 60, 2]))
+    pair.run(30)
+    assert pair.faults == [("gateway", "value")] * 2 + [("node", "value")] * 2
 
 
 def test_a_gateway_speaks_its_own_version_and_three_older_ones() -> None:
@@ -140,3 +173,53 @@ def test_an_info_within_a_session_changes_nothing() -> None:
     pair.make()
     assert pair.run(5000, pair.drained)
     assert pair.gateway.schema is schema and not pair.faults
+
+
+def _grown(schema: Schema, *fields: Field) -> Schema:
+    """The next version of that class."""
+    return Schema(schema.class_id, schema.name, schema.version + 1, schema.fields + fields)
+
+
+def test_a_backlog_of_any_older_version_comes_through() -> None:
+    """Built in, taught, or never known here: a version's fields are the first of the next one's."""
+    taught = _grown(STREETLIGHT, Field("dust_pct", 0, "P1"), Field("hourly_w", 1, "WTT", count=3))
+    latest = _grown(taught, Field("age_s", 0, "SEC", (ELAPSED, 0, 0)))
+    versions = OLDER + (STREETLIGHT, taught)
+    for known in ((), versions):
+        pair = Learning({schema.hash: schema for schema in known + (latest,)})
+        pair.node.info.schema_hash = latest.hash
+        made = [tuple(range(width)) for width in (6, 7, 11, 12)]
+        for values in made:
+            pair.make(values=values)
+        assert pair.run(5000, pair.drained)
+        assert not pair.faults and [pair.held[n] for n in range(1, 5)] == made
+
+
+def test_part_of_a_field_is_no_version() -> None:
+    assert [n for n in range(40) if WATER_METER.begins_with(n)] == [1, 2, 3, 4, 5, 29]
+    assert [n for n in range(40) if STREETLIGHT.begins_with(n)] == list(range(1, 8))
+    pair = Pair()
+    pair.node.info.schema_hash = WATER_METER.hash
+    pair.settled()
+    for width in (0, 28, 30):
+        body = cbor.encode([m.REPORT, 0, 1, 0, 5] + [1] * width)
+        _told(pair, pair.gateway, body, m.CLASS_REPORT)
+        pair.run(30)
+    assert pair.faults == [("gateway", "value")] * 3 and not pair.held
+
+
+def test_numbers_behind_a_field_with_several_are_foretold_too() -> None:
+    """What an ELAPSED number differs from is told by its place among the numbers."""
+    hours = Field("hourly_l", 0, "LTR", (NOTHING, 0, 0), 3)
+    schema = Schema(9, "class_9", 2, (hours, Field("age_s", 0, "SEC", (ELAPSED, 0, 0))))
+    assert schema.elapsed == (3,) and schema.width == 4
+    info = m.Info(schema.hash, 1, 77, 1)
+    info.period_s = 900
+    first = (1, 1, 900, (0, 0, 0, 900))
+    then = (2, 1, 1803, (0, 0, 0, 1803))
+    items = cbor.decode(report.encode_delta(then, first, info, schema.elapsed))
+    assert items == [m.REPORT, 1, 1, 1 << 4, 3]  # nothing but that it is late
+    held = bases.Bases()
+    held.add(first, 0)
+    assert bases.decode(items, 1, held, info, schema, 1) == then
+    assert STREETLIGHT.elapsed == (6,) and WATER_METER.elapsed == ()
