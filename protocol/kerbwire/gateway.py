@@ -225,18 +225,18 @@ class GatewaySession(Engine):
         self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
     ) -> None:
         """Hand over a command; LocalError("window") when too many are under way."""
-        self._intake.send_command(command_id, expires_utc_s, op, args)
+        self._intake.orders.send_command(command_id, expires_utc_s, op, args)
 
     def send_config(self, version: int, values: "dict[int, int | bytes]") -> None:
         """Send a CONFIG until the node has answered; it takes the place of an earlier one."""
-        self._intake.send_config(version, values)
+        self._intake.orders.send_config(version, values)
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
         resting = moving = None
         if self.channel:
             resting = self._intake.deadline(self._block_on_line())
-            moving = self._object_deadline(blocks=self._intake.room > 1)
+            moving = self._object_deadline(blocks=self._intake.orders.room > 1)
         return self._earliest(resting, moving, self._intake.expiry(), self._ask_at_ms)
 
     def _watch(self, now: int) -> None:
@@ -259,7 +259,7 @@ class GatewaySession(Engine):
         if self.channel:
             item = self._intake.pull(self.channel, now, self._block_on_line())
             if item is None:
-                item = self._object(now, blocks=self._intake.room > 1)
+                item = self._object(now, blocks=self._intake.orders.room > 1)
             if item:
                 return self.channel.seal(item[0], item[1], now)
         return None

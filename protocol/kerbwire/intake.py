@@ -1,4 +1,4 @@
-"""The gateway's end of a session: takes records, acknowledges them twice, sends commands.
+"""The gateway's end of a session: takes records and acknowledges them twice.
 
 `seen` says "stop sending", `kept` says "durable here, you may delete": the host tells with
 `keep` what has become durable, and POLL carries both.
@@ -7,20 +7,10 @@
 from kerbwire import acks, bases, catalogue, cbor, config, report, unpacking
 from kerbwire import messages as m
 from kerbwire.channel import Channel
-from kerbwire.errors import LocalError, RemoteError
-from kerbwire.limits import (
-    ACK_DELAY_MS,
-    COMMAND_ARGS,
-    CONFIG_KEYS,
-    DEFERRED_COMMANDS,
-    HELD_SPANS,
-    OFFER_MS,
-    SPANS_IN_POLL,
-    TRIES,
-    UNACKED_FRAMES,
-)
+from kerbwire.errors import RemoteError
+from kerbwire.limits import ACK_DELAY_MS, HELD_SPANS, OFFER_MS, SPANS_IN_POLL
+from kerbwire.orders import Orders
 from kerbwire.ranges import RangeSet
-from kerbwire.retry import Backoff, RoundTrip
 from kerbwire.schema import Schema
 
 TYPE_CHECKING = False
@@ -33,32 +23,14 @@ CREDIT = 1  # frames that a node on a polled bus may answer with; without meanin
 _NEVER = 1 << 62
 
 
-class _Order:
-    """One command under way."""
-
-    __slots__ = ("backoff", "body", "command_id", "due_ms", "expires_utc_s", "sent_ms", "tries")
-
-    def __init__(self, command_id: int, expires_utc_s: int, body: bytes, backoff: Backoff):
-        self.command_id = command_id
-        self.expires_utc_s = expires_utc_s
-        self.body = body
-        self.backoff = backoff
-        self.tries = 0
-        self.sent_ms = 0
-        self.due_ms = 0
-
-
 class Intake:
     """Takes REPORT, EVENT, GAP, RESULT and IDLE; sends POLL, CMD and NEED_KEYFRAME."""
 
     __slots__ = (
         "_bases",
-        "_config",
         "_need_keyframe",
         "_offer_ms",
-        "_orders",
         "_poll_ms",
-        "_random",
         "_recent",
         "_top_ms",
         "_utc_offset_ms",
@@ -68,7 +40,7 @@ class Intake:
         "epoch",
         "info",
         "kept",
-        "round_trip",
+        "orders",
         "schema",
         "seen",
     )
@@ -87,11 +59,8 @@ class Intake:
         self.seen = kept.copy(HELD_SPANS)
         self.info: m.Info | None = None
         self.schema: Schema | None = None
-        self.round_trip = RoundTrip()
-        self._random = random
+        self.orders = Orders(random)
         self._bases = bases.Bases()
-        self._orders: list[_Order] = []
-        self._config: _Order | None = None  # its "command id" is the version
         self._recent: list[int] = []  # of the latest frames: a POLL always answers these
         self._need_keyframe = False
         self._poll_ms = _NEVER
@@ -114,11 +83,7 @@ class Intake:
         self._recent = []
         self._need_keyframe = False
         self._offer_ms = now
-        if self._config and self._config.command_id == info.config_version:
-            self._config = None  # its answer was lost
-        for order in self._under_way():
-            order.due_ms = now
-            order.tries = 0
+        self.orders.begin(info.config_version, now)
         self.heard(now)
         self._poll_ms = now
 
@@ -146,30 +111,6 @@ class Intake:
             self.seen.add(1, self.kept.cumulative)
         self._poll_ms = 0  # with the next bytes out
 
-    def send_command(
-        self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
-    ) -> None:
-        """Take a command; LocalError("window") when too many are under way."""
-        if len(self._orders) == DEFERRED_COMMANDS:
-            raise LocalError("window")
-        if len(args) > COMMAND_ARGS:
-            raise LocalError("arguments")
-        body = cbor.encode([m.COMMAND, command_id, expires_utc_s, op] + list(args))
-        self._orders.append(_Order(command_id, expires_utc_s, body, Backoff(self._random)))
-
-    def send_config(self, version: int, values: "dict[int, int | bytes]") -> None:
-        """Take a CONFIG; LocalError("arguments") where it is none."""
-        if not 0 < version < 1 << 32 or len(values) > CONFIG_KEYS:
-            raise LocalError("arguments")
-        items: list[int | bytes] = [m.CONFIG, version]
-        for key in sorted(values):
-            items += [key, values[key]]
-        self._config = _Order(version, 0, cbor.encode(items), Backoff(self._random))
-
-    def _under_way(self) -> "list[_Order]":
-        """What is sent until it is answered, the CONFIG first."""
-        return [self._config] + self._orders if self._config else self._orders
-
     def receive(
         self, type_: int, items: "list[int | bytes]", channel: Channel, now: int
     ) -> "list[Event]":
@@ -185,7 +126,7 @@ class Intake:
         if type_ == m.GAP:
             return self._gap(report.integers(items[:4], 4), now)
         if type_ == m.RESULT:
-            return self._result(items, now)
+            return self.orders.result(items, now)
         if type_ == m.DIAG:
             return [("DIAG", config.pairs(items, 1))]
         if type_ in (m.IDLE, m.INFO):  # an INFO again: our answer to it was lost
@@ -263,59 +204,19 @@ class Intake:
         self.seen.add(first, last)
         return [("GAP", self.epoch, first, last, reason)]
 
-    def _result(self, items: "list[int | bytes]", now: int) -> "list[Event]":
-        numbers = report.integers(items[:4], 4)
-        if numbers[1] == 0:
-            return self._message_result(numbers[2], numbers[3], items[4:5])
-        for order in self._orders:
-            if order.command_id == numbers[1]:
-                if order.tries == 1:
-                    self.round_trip.sample(now - order.sent_ms)
-                self._orders.remove(order)
-                return [("RESULT", numbers[1], numbers[2], numbers[3])]
-        return []
-
-    def _message_result(self, code: int, type_: int, version: "list[int | bytes]") -> "list[Event]":
-        """What became of a message that is no command; of a CONFIG its version stands behind."""
-        if self._config and type_ == m.CONFIG and self._config.command_id in version:
-            done = self._config.command_id
-            self._config = None
-            return [("CONFIGURED", done, code)]
-        if code != m.UNSUPPORTED:
-            return []
-        if type_ == m.CONFIG and not version:
-            self._config = None  # never to be answered
-        return [("UNSUPPORTED", type_)]
-
     def expired(self, now: int) -> "list[Event]":
         """An EXPIRED event for each command whose time is over."""
         if self._utc_offset_ms is None:
             return []
-        utc_s = (now + self._utc_offset_ms) // 1000
-        late = [order for order in self._orders if order.expires_utc_s < utc_s]
-        for order in late:
-            self._orders.remove(order)
-        return [("EXPIRED", order.command_id) for order in late]
-
-    @property
-    def room(self) -> int:
-        """Places on the line that no command takes; one that backs off takes none."""
-        under_way = [order for order in self._under_way() if 0 < order.tries < TRIES]
-        return UNACKED_FRAMES - len(under_way)
+        return self.orders.expired((now + self._utc_offset_ms) // 1000)
 
     def pull(self, channel: Channel, now: int, taken: int = 0) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None; `taken` places on the line are a block's."""
         if now >= self._poll_ms and self._offers(now):  # a command before it would meet NO_TIME
             return self._polled(channel, now)
-        for order in self._under_way()[: UNACKED_FRAMES - taken]:
-            if now >= order.due_ms:
-                order.tries += 1
-                order.sent_ms = now
-                fresh = order.tries < TRIES
-                order.due_ms = now + (
-                    self.round_trip.timeout_ms if fresh else order.backoff.next_ms()
-                )
-                return m.CLASS_CONTROL, order.body
+        body = self.orders.pull(now, taken)
+        if body is not None:
+            return m.CLASS_CONTROL, body
         if self._need_keyframe:
             self._need_keyframe = False
             return m.CLASS_CONTROL, cbor.encode([m.NEED_KEYFRAME])
@@ -325,19 +226,16 @@ class Intake:
 
     def expiry(self) -> "int | None":
         """When the next command expires."""
-        if self._utc_offset_ms is None or not self._orders:
+        utc_s = self.orders.expiry()
+        if self._utc_offset_ms is None or utc_s is None:
             return None
-        first = min([order.expires_utc_s for order in self._orders])
-        return (first + 1) * 1000 - self._utc_offset_ms
+        return utc_s * 1000 - self._utc_offset_ms
 
     def deadline(self, taken: int = 0) -> int:
         """When `pull` has something next by itself."""
         if self._need_keyframe:
             return 0
-        when = self._poll_ms
-        for order in self._under_way()[: UNACKED_FRAMES - taken]:
-            when = min(when, order.due_ms)
-        return when
+        return min(self._poll_ms, self.orders.deadline(taken))
 
     def _answer(self, number: int, now: int) -> None:
         """A POLL soon, which tells of this number."""

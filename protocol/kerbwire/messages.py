@@ -1,7 +1,8 @@
 """The messages of layer 3: their numbers, their classes, and the codes that travel in them.
 
 A body is the type, a one-byte integer, then positional items; `protocol/messages.cddl` is the
-normative list. What they do is the business of `handshake`, `uplink` and `intake`.
+normative list. What they do is the business of `handshake`, `uplink`, `intake`,
+`orders` and `objects`.
 """
 
 # Frame classes (header bits 1..0).

@@ -70,13 +70,6 @@ class PolledIntake(Intake):
         if self._offered:
             self._offer_ms = now
 
-    def pressing(self, now: int) -> bool:
-        """Is a command due?"""
-        for order in self._orders[:UNACKED_FRAMES]:
-            if now >= order.due_ms:
-                return True
-        return False
-
 
 class PolledGateway(GatewaySession):
     """The engine of a gateway for one node on a bus, without framing: `bus` moves whole frames."""
@@ -134,7 +127,7 @@ class PolledGateway(GatewaySession):
 
     def pressing(self, now: int) -> bool:
         """Is there a command that should not wait for the node's turn?"""
-        return self.channel is not None and self._polled.pressing(now)
+        return self.channel is not None and self._polled.orders.pressing(now)
 
     def take(self, data: bytes, now: int) -> int:
         """A frame of the node: NOTHING, FRAME or LAST."""
