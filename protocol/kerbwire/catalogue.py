@@ -1,6 +1,6 @@
 """The gateway's schemas: those of this version, and those that it asked its nodes for.
 
-A schema's encoding comes as an object and is decoded within bounds; it is known for ever after.
+A schema's encoding comes as an object and is decoded within bounds; it is known from then on.
 """
 
 from kerbwire import cbor
@@ -8,7 +8,14 @@ from kerbwire import fields as s
 from kerbwire import messages as m
 from kerbwire import schema as known
 from kerbwire.errors import RemoteError
-from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, VALUES
+from kerbwire.limits import (
+    BACKOFF_MIN_MS,
+    SCHEMA_BYTES,
+    SCHEMA_NAME_BYTES,
+    SCHEMAS,
+    TRIES,
+    VALUES,
+)
 from kerbwire.report import integers
 
 TYPE_CHECKING = False
@@ -88,25 +95,55 @@ def _field(items: "list[int | bytes]", count: int) -> s.Field:
 
 
 class Catalogue:
-    """Finds schemas by hash; asks the node for the one that is lacking."""
+    """Finds a node's schemas by hash; asks it for the one that is lacking.
 
-    __slots__ = ("_handle", "_parts", "_schemas", "lacking")
+    What a node teaches is for that node alone, so none can crowd out another's.
+    """
+
+    __slots__ = (
+        "_failed",
+        "_handle",
+        "_in_use",
+        "_parts",
+        "_schemas",
+        "_taught",
+        "class_id",
+        "lacking",
+    )
 
     def __init__(self, schemas: "Schemas | None"):
-        """`schemas` may be shared among all nodes of a gateway."""
-        self._schemas = built_in() if schemas is None else schemas
-        self.lacking = b""  # the hash that the node is asked for
+        """`schemas`: all that are known of this node, by hash; None for those of this version."""
+        ours = built_in()
+        self._schemas = ours if schemas is None else schemas
+        self._taught = [digest for digest in self._schemas if digest not in ours]
+        self._in_use = b""  # the session's: never forgotten
+        self._failed = 0  # transfers of this session that ended badly
         self._handle = -1
         self._parts: list[bytes] = []
+        self.class_id: int | None = None  # the only one that it teaches; None: any
+        self.lacking = b""  # the hash that the node is asked for
+
+    def begin(self, digest: bytes) -> None:
+        """A new session, whose reports are in that schema."""
+        self._in_use = digest
+        self._failed = 0
 
     def find(self, digest: bytes) -> "s.Schema | None":
         """The schema of that hash; else None, and it is lacking."""
         schema = self._schemas.get(digest)
         if schema is None:
             self.lacking = digest
+        elif digest in self._taught:  # the one used last is forgotten last
+            self._taught.remove(digest)
+            self._taught.append(digest)
         return schema
 
-    def take(self, event: "Event", objects: "Objects") -> "Event | None":
+    @property
+    def wanted(self) -> bytes:
+        """The hash to ask the node for now; b"" for none, or after too many bad answers."""
+        return self.lacking if self._failed < TRIES else b""
+
+    def take(self, event: "Event", objects: "Objects", now: int) -> "Event | None":
         """An event of `objects`: None where it was about the schema lacking, unless that is there.
 
         RemoteError("schema") where it is no schema.
@@ -117,27 +154,48 @@ class Catalogue:
                 return event
             if kind != m.OBJECT_SCHEMA or not self.lacking or not digest.startswith(self.lacking):
                 return event
-            self._handle = handle
             self._parts = []
             if isinstance(size, int) and size <= SCHEMA_BYTES:
+                self._handle = handle
+                objects.want(b"")
                 objects.accept(handle)
             else:
                 objects.refuse(handle)
+                self._ask_again(objects, now)
             return None
         if event[0] in ("BLOCK", "OBJECT") and event[1] == self._handle:
             if event[0] == "BLOCK" and isinstance(event[3], bytes):
                 self._parts.append(event[3])
                 return None
             self._handle = -1
-            return self._learnt(b"".join(self._parts)) if event[2] else None
+            encoding = b"".join(self._parts)
+            self._parts = []
+            try:
+                if event[2]:
+                    return self._learnt(encoding)
+            except RemoteError:
+                self._ask_again(objects, now)
+                raise
+            self._ask_again(objects, now)
+            return None
         return event
 
+    def _ask_again(self, objects: "Objects", now: int) -> None:
+        """What came is not what is lacking: once more, later and later, a few times a session."""
+        self._failed += 1
+        objects.want(self.wanted, now + (BACKOFF_MIN_MS << self._failed))
+
     def _learnt(self, encoding: bytes) -> "Event":
-        self._parts = []
         schema = decode(encoding)
-        if len(self._schemas) >= SCHEMAS:
+        if self.class_id not in (None, schema.class_id):
             raise RemoteError("schema")
+        forgotten = b""
+        if len(self._taught) == SCHEMAS:
+            forgotten = next(digest for digest in self._taught if digest != self._in_use)
+            self._taught.remove(forgotten)
+            del self._schemas[forgotten]
+        self._taught.append(schema.hash)
         self._schemas[schema.hash] = schema
         if schema.hash == self.lacking:
             self.lacking = b""
-        return "SCHEMA", schema.hash, encoding
+        return "SCHEMA", schema.hash, encoding, forgotten

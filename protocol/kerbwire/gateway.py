@@ -5,7 +5,7 @@ from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
 from kerbwire.errors import RemoteError
-from kerbwire.handshake import CONFIRMING, GREETED, HEARD, REST, STORED
+from kerbwire.handshake import CONFIRMING, GREETED, HEARD, KEEPING, REST, STORED
 from kerbwire.intake import Intake
 from kerbwire.limits import (
     HELLO_REQUEST_GAP_MS,
@@ -80,8 +80,12 @@ class GatewayHandshake:
         self.state = state
         return True
 
-    def hello(self, data: bytes, header: frame.Header, now: int) -> "Keys | None":
-        """A HELLO: the keys to keep before WELCOME goes, or None where it was known already."""
+    def hello(self, data: bytes, header: frame.Header, now: int) -> "tuple[bool, Keys | None]":
+        """A HELLO: is it new or still pending, and the keys to keep before WELCOME goes.
+
+        No keys where these are durable or on their way there: one greeting of each generation
+        costs a write, all others of it none.
+        """
         node_id, generation, nonce, _ = handshake.greeting(data, header, m.HELLO)
         if node_id != self.node_id:
             raise RemoteError("unknown_node")
@@ -89,15 +93,20 @@ class GatewayHandshake:
             if known and known.hello == data:  # the same nonce: the same answer, nothing started
                 if known is self._confirmed or self.state == CONFIRMING:
                     self._answer = known.welcome
-                return None
+                return known is self._pending, None
         key = self._ratcheted(generation, now)
         cut = len(data) - MAC_BYTES
         if not seal.equal(keyschedule.hello_mac(key, data[:cut]), data[cut:]):
             raise RemoteError("mac")
         self._greet(data, key, generation, nonce, now)
-        self.keys = (generation, key, keyschedule.ratchet(key))
+        keys = (generation, key, keyschedule.ratchet(key))
+        written = keys == self.keys
+        writing = self.state == KEEPING
+        self.keys = keys
         self.step(GREETED)
-        return self.keys
+        if written and not writing:
+            self.stored()
+        return True, None if written else keys
 
     def stored(self) -> None:
         """The host holds both keys durably: WELCOME may go."""
@@ -156,7 +165,8 @@ class GatewaySession(Engine):
     Events: ("KEYS", generation, key, next key or None), ("UP", Info), ("DOWN",),
     ("RECORD", kind, epoch, rseq, boot id, uptime_s, values), ("GAP", epoch, first, last, reason),
     ("RESULT", command id, code, value), ("EXPIRED", command id),
-    ("DIAG", values by key), ("SCHEMA", hash, encoding): it was lacking and is known now, keep it;
+    ("DIAG", values by key), ("SCHEMA", hash, encoding, hash of another one or b""): it was lacking
+    and is known now, keep it, and forget that other one;
     ("UNSUPPORTED", message type), ("CONFIGURED", version, code), ("FAULT", code); and those of
     `objects`.
     """
@@ -213,6 +223,10 @@ class GatewaySession(Engine):
         """What its reports say, if that is known."""
         return self._intake.schema
 
+    def set_class(self, class_id: int) -> None:
+        """What this node is: it teaches schemas of that class only."""
+        self._intake.catalogue.class_id = class_id
+
     def set_utc(self, offset_ms: int, uncertainty_ms: int) -> None:
         """utc = now + offset, for time offers."""
         self._intake.set_utc(offset_ms, uncertainty_ms)
@@ -267,11 +281,12 @@ class GatewaySession(Engine):
     def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
         if header.direction != frame.UP:
             raise RemoteError("direction")
-        keys = self._handshake.hello(data, header, now)
-        self._ask_at_ms = None  # it is greeting: no need to ask
+        greets, keys = self._handshake.hello(data, header, now)
+        if greets:
+            self._ask_at_ms = None  # no need to ask
         if keys:
             self._events.append(("KEYS",) + keys)
-        return True
+        return greets  # one that is over may be anybody's: no sign of life
 
     @property
     def _awaited(self) -> "Channel | None":
@@ -304,7 +319,7 @@ class GatewaySession(Engine):
     def _take_object(self, type_: int, items: "list[int | bytes]", now: int) -> None:
         """An object's message; the schema that is lacking stays in here."""
         for event in self.objects.receive(type_, items, now):
-            left = self._intake.catalogue.take(event, self.objects)
+            left = self._intake.catalogue.take(event, self.objects, now)
             if left is not None:
                 self._events.append(left)
             if left is not None and left[0] == "SCHEMA":
@@ -314,7 +329,7 @@ class GatewaySession(Engine):
 
     def _ask_schema(self) -> None:
         """Ask the node for the schema that is lacking."""
-        self.objects.want(self._intake.catalogue.lacking)
+        self.objects.want(self._intake.catalogue.wanted)
 
     def _block_on_line(self) -> int:
         """The place that a block takes from the commands."""
@@ -330,6 +345,7 @@ class GatewaySession(Engine):
         self.channel = channel
         self._ask_at_ms = None
         self._alive(now)
+        self._intake.catalogue.begin(info.schema_hash)
         self._intake.begin(info, now)
         if self._objects:
             self._objects.begin()

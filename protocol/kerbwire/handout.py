@@ -17,13 +17,18 @@ def hand_out(node: "NodeSession", event: "tuple[object, ...]") -> bool:
     """Give the gateway the schema that it asks for; False for all that is the host's."""
     objects = node.objects
     if event[0] == "WANT" and isinstance(event[1], bytes):
-        schema = by_hash(event[1][:SCHEMA_HASH_BYTES])
-        if schema is None or not objects.room:
-            return schema is not None
-        node.handout = schema.encode()
-        digest = sha256(node.handout).digest()[:OBJECT_HASH_BYTES]
-        size = len(node.handout)
-        objects.offer(SCHEMA_HANDLE, m.OBJECT_SCHEMA, digest, size, BLOCK_BYTES)
+        wanted = event[1]
+        schema = by_hash(wanted[:SCHEMA_HASH_BYTES])
+        if schema is None:
+            return False
+        encoding = schema.encode()
+        digest = sha256(encoding).digest()
+        if not digest.startswith(wanted):
+            return False
+        if objects.room:
+            node.handout = encoding
+            digest = digest[: max(OBJECT_HASH_BYTES, len(wanted))]
+            objects.offer(SCHEMA_HANDLE, m.OBJECT_SCHEMA, digest, len(encoding), BLOCK_BYTES)
         return True
     if event[0] == "WANTED" and event[1] == SCHEMA_HANDLE and isinstance(event[2], int):
         at = event[2] * BLOCK_BYTES

@@ -89,7 +89,7 @@ def greeting(data: bytes, header: frame.Header, type_: int) -> "tuple[bytes, int
         or not isinstance(address, int)
         or len(node_id) > NODE_ID_BYTES
         or len(nonce) != NONCE_BYTES
-        or not 0 <= generation < 1 << 32
+        or not 0 <= generation < (1 << 32) - 1  # the one after it has 32 bits too
         or not 0 <= address < 255
     ):
         raise RemoteError("value")

@@ -62,7 +62,7 @@ OBJECT_BYTES = 1 << 24
 OBJECT_HASH_BYTES = 16  # of its SHA-256, at least
 BLOCK_BYTES = 224  # with header, heads and tag within a frame
 WANTED_BLOCKS = 64  # bits of a WANT
-SCHEMAS = 256  # that a gateway knows
+SCHEMAS = 4  # that a gateway learns from one node
 SCHEMA_BYTES = 2048  # of one schema's encoding
 SCHEMA_NAME_BYTES = 32  # of a field's name
 

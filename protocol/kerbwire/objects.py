@@ -150,11 +150,13 @@ class Objects:
             if sending.handle == handle and sending.index == index:
                 sending.message.put(cbor.encode([m.BLOCK, handle, index, data]))
 
-    def want(self, digest: bytes) -> None:
+    def want(self, digest: bytes, due_ms: int = 0) -> None:
         """Ask for the object whose SHA-256 begins so, until it is offered; b"" for none more."""
         self._requested = digest
-        body = cbor.encode([m.WANT, digest])
-        self._request = _Retried(body, self._random) if digest else None
+        self._request = None
+        if digest:
+            self._request = _Retried(cbor.encode([m.WANT, digest]), self._random)
+            self._request.due_ms = due_ms
 
     # What comes in.
 
@@ -231,12 +233,18 @@ class Objects:
         offer = (handle, kind, digest, size, block)
         if self._request and digest.startswith(self._requested):
             self._request = None
+        others = []
+        dropped: list[Event] = []
         for coming in self._incoming:
-            if coming.offer == offer and coming.blocks:  # again: it goes on where it was, ...
+            if coming.handle != handle:
+                others.append(coming)
+            elif coming.offer == offer and coming.blocks:  # again: it goes on where it was, ...
                 coming.answer = coming.digest is not None  # ... or the host is thinking still
                 return []
-        others = [coming for coming in self._incoming if coming.handle != handle]
-        dropped: list[Event] = []
+            elif coming.next < coming.blocks:  # another one in its place
+                if coming.digest is None:
+                    return []  # what the host is about to say is not of this one
+                dropped = [("OBJECT", handle, False)]
         if len(others) == OBJECTS:
             ended = [coming for coming in others if coming.next == coming.blocks]
             gone = ended[0] if ended else others[0]

@@ -38,6 +38,7 @@ class PocketNode:
         info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
+        self.key = (0, key)
         self.session = NodeSession(*self._named)
         self.ended = asyncio.Event()  # an object that was offered was taken or refused
         self.anchors: list[tuple[int, int, int, Values]] = []
@@ -53,6 +54,15 @@ class PocketNode:
         """A power cut, after which the key is the first one again."""
         self.session = NodeSession(*self._named)
         self.session.start(now_ms())
+
+    def teach(self, schema: Schema) -> None:
+        """Other firmware: from here on it reports in this schema; its key is where it was."""
+        self.schema = schema
+        self._named[3].schema_hash = schema.hash
+        generation, key = self.key
+        self.session = NodeSession(self._named[0], generation, key, *self._named[3:])
+        self.session.start(now_ms())
+        self.changed.set()
 
     def make(self, *values: int) -> None:
         """A record with the next number."""
@@ -71,6 +81,9 @@ class PocketNode:
         """Events, records and bytes out; seconds until it has something to do by itself."""
         while (event := self.session.next_event()) is not None:
             if event[0] == "KEY":
+                _, generation, key = event
+                assert isinstance(generation, int) and isinstance(key, bytes)
+                self.key = (generation, key)
                 self.session.key_stored(now_ms())
             elif event[0] == "COMMAND":
                 self.commands.append(event[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ from kerbline.keys import KeyRing
 from kerbline.model import Command, Gap, Reading
 from kerbline.north.mapping import Mapper
 from kerbline.north.topics import Topics
+from kerbline.south import schemas
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
+from kerbwire.limits import SCHEMAS
 from kerbwire.messages import OBJECT_LOG, OUT_OF_RANGE
 from kerbwire.schema import Field, Schema
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
@@ -313,7 +316,7 @@ def test_a_node_gets_its_config_once(tmp_path: Path) -> None:
     asyncio.run(configured(tmp_path))
 
 
-DEPTH = Schema(99, "gully", 1, (Field("depth_mm", 1, "MMT"), Field("status", 0, "E48")))
+DEPTH = Schema(1, "streetlight", 99, (Field("depth_mm", 1, "MMT"), Field("status", 0, "E48")))
 
 
 async def taught(folder: Path) -> None:
@@ -329,7 +332,7 @@ async def taught(folder: Path) -> None:
             async with serving(folder, config) as (nodes, counters):
                 taken = await arrivals(nodes, of_kind(Reading))
                 assert number == 1 or not counters.totals()  # known for ever
-            assert readings(taken)[-1].kind == "class_99"
+            assert readings(taken)[-1].kind == "streetlight"
             assert readings(taken)[-1].values == {"depth_mm": 24.5, "status": number}
             noted = [one for one in taken if isinstance(one, Noted)]
             assert [(n.rule, n.body) for n in noted] == [("schema", DEPTH.encode().hex())][
@@ -343,6 +346,90 @@ async def taught(folder: Path) -> None:
 
 def test_a_node_teaches_its_schema_once(tmp_path: Path) -> None:
     asyncio.run(taught(tmp_path))
+
+
+async def taught_ever_more(folder: Path) -> None:
+    """A firmware in each boot of which the reports are in another schema."""
+    many = [Schema(1, "streetlight", 100 + n, DEPTH.fields) for n in range(SCHEMAS + 3)]
+    node = PocketNode("sl-1", KEY, schema=many[0])
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    config = config_for(folder, f"socket://127.0.0.1:{port}")
+    async with server, serving(folder, config) as (nodes, _):
+        for number, schema in enumerate(many):
+            if number:
+                node.teach(schema)
+            node.make(245, number)
+            taken = await arrivals(nodes, of_kind(Reading))
+            assert readings(taken)[-1].values == {"depth_mm": 24.5, "status": number}
+            noted = [one for one in taken if isinstance(one, Noted)]
+            assert [one.name for one in noted] == ["sl-1"]  # one row of the store
+            versions = [s.version for s in schemas.known(noted[-1].body).values()]
+            assert [v for v in versions if v > 99] == [*range(100, 101 + number)][-SCHEMAS:]
+            nodes.keep([Span("sl-1", 7, 1, number + 1)])
+            async with asyncio.timeout(LONG_S):
+                await node.drained.wait()
+    node.teach(Schema(2, "water_meter", 99, DEPTH.fields))
+    async with await serve_tcp(node, port), serving(folder, config) as (nodes, counters):
+        node.make(245, 1)
+        await arrivals(nodes, of_kind(Joined))
+        async with asyncio.timeout(LONG_S):
+            while counters.totals().get("nodes.schema", 0) < 2:  # the report, then the schema
+                counters.counted.clear()
+                await counters.counted.wait()
+        assert node.records
+
+
+def test_a_node_teaches_a_few_schemas_of_its_class_and_no_more(tmp_path: Path) -> None:
+    asyncio.run(taught_ever_more(tmp_path))
+
+
+class Refusals(logging.Handler):
+    """The errors that the nodes' side logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.told: list[str] = []
+        self.both = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append(record.getMessage())
+        if len(self.told) == 2:
+            self.both.set()
+
+
+async def full_disk(folder: Path) -> list[str]:
+    refusals = Refusals()
+    logging.getLogger("kerbline.south").addHandler(refusals)
+    ring = folder / "ring"
+    node, other = PocketNode("sl-1", KEY), PocketNode("sl-2", KEY, framing=DATAGRAM)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    udp = free_udp_port()
+    config = config_for(folder, f"socket://127.0.0.1:{port}", udp)
+    second = replace(config.nodes[0], id="sl-2", asset="lamp-2", port="udp")
+    config = replace(config, nodes=(*config.nodes, second))
+    async with server, serving(folder, config) as (nodes, _):
+        ring.write_text("in the way")
+        transport, task = await connect_udp(other, udp)
+        async with asyncio.timeout(LONG_S):
+            await refusals.both.wait()
+        assert not node.session.up and not other.session.up
+        ring.unlink()  # room again
+        taken = await arrivals(nodes, lambda t: len([a for a in t if isinstance(a, Joined)]) == 2)
+        assert {a.node for a in taken if isinstance(a, Joined)} == {"sl-1", "sl-2"}
+        task.cancel()
+        transport.close()
+    logging.getLogger("kerbline.south").removeHandler(refusals)
+    return refusals.told
+
+
+def test_a_disk_that_takes_no_key_costs_sessions_only(tmp_path: Path) -> None:
+    told = sorted(asyncio.run(full_disk(tmp_path)))  # each once, by name
+    for text, node_id in zip(told, ("sl-1", "sl-2"), strict=True):
+        path = tmp_path / "ring" / f"{node_id}.json"
+        refused = "no session until its key can be kept"
+        assert text == f"node {node_id}: {refused}: {path}: can't be written: File exists"
 
 
 async def anchored(folder: Path) -> None:

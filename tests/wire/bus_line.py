@@ -161,6 +161,7 @@ class BusLine:
         self.hkdf_ms = hkdf_ms
         self.disk_ms = disk_ms
         self.bytes = 0
+        self.said: list[tuple[int, bytes]] | None = None  # a list takes all that is put on the line
         self.hook: Callable[[Engine, Event], None] | None = None  # takes all other events
         self.events: list[Event] = []
         self.answers: list[Event] = []  # RESULT and EXPIRED
@@ -209,6 +210,8 @@ class BusLine:
         end_us = self.now + len(data) * BYTE_US
         talk = Talk(sender, data, self.now, end_us)
         self.bytes += len(data)
+        if self.said is not None:
+            self.said.append((sender, data))
         self._air = [other for other in self._air if other.end_us > self.now]
         for other in self._air:
             other.spoilt = talk.spoilt = True

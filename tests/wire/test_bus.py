@@ -428,3 +428,22 @@ def test_nothing_from_the_line_crashes_either_end() -> None:
     node._credit = 0
     line.nodes[0].make()
     assert line.run(120_000, line.drained)  # it may have been led to greet, no more
+
+
+def test_a_greeting_that_is_over_does_not_wake_the_dead() -> None:
+    line = _up(2)
+    node = line.nodes[1]
+    line.said = []
+    node.start()
+    assert line.run(5000, lambda: node.session.up and line.all_up())
+    hellos = [data for sender, data in line.said if sender == 1 and node.node_id in data]
+    node.dead = True
+    line.events.clear()
+    assert line.run(10_000, lambda: ("SILENT", node.node_id) in line.events)
+    line.events.clear()
+    for hello in hellos:
+        line.bus.receive(hello, line.now)
+        line.run(500)
+    assert hellos and line.places[1].resting and ("BACK", node.node_id) not in line.events
+    node.dead = False
+    assert line.run(60_000, lambda: ("BACK", node.node_id) in line.events)

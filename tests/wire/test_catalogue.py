@@ -1,5 +1,7 @@
 """A gateway learns schemas from its nodes, and nothing is lost before it knows them."""
 
+from hashlib import sha256
+
 from kerbwire import catalogue, cbor
 from kerbwire import messages as m
 from kerbwire.catalogue import Catalogue, built_in, decode
@@ -7,7 +9,7 @@ from kerbwire.errors import RemoteError
 from kerbwire.fields import LAST, REFERRING, SLOPE
 from kerbwire.gateway import GatewaySession
 from kerbwire.handout import SCHEMA_HANDLE
-from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, VALUES
+from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, TRIES, VALUES
 from kerbwire.objects import Objects
 from kerbwire.schema import OLDER, STREETLIGHT
 from kerbwire.schema import SCHEMAS as NEWEST
@@ -52,7 +54,7 @@ def test_reports_wait_until_their_schema_is_known() -> None:
         pair.make(values=(level,) + _LIGHT[1:])
     assert pair.run(60_000, pair.drained)
     assert [pair.held[rseq] for rseq in range(1, 6)] == [(n,) + _LIGHT[1:] for n in range(5)]
-    assert pair.learnt() == [("SCHEMA", STREETLIGHT.hash, STREETLIGHT.encode())]
+    assert pair.learnt() == [("SCHEMA", STREETLIGHT.hash, STREETLIGHT.encode(), b"")]
     assert pair.gateway.schema and pair.gateway.schema.encode() == STREETLIGHT.encode()
     assert pair.schemas[STREETLIGHT.hash] is pair.gateway.schema
     assert {fault for fault in pair.faults} <= {("gateway", "schema")}
@@ -171,35 +173,100 @@ def test_what_foretells_itself_or_from_what_is_foretold_later_is_refused() -> No
 
 def _offered(schemas: "Schemas", encoding: bytes, size: int) -> "tuple[Catalogue, Objects]":
     """A catalogue that lacks a schema, and the transfer of one under its name."""
-    from hashlib import sha256
-
     digest = sha256(encoding).digest()[:16]
     mine, objects = Catalogue(schemas), Objects(Random(1).bytes)
     assert mine.find(digest[:8]) is None and mine.lacking == digest[:8]
     items: list[int | bytes] = [m.OFFER, SCHEMA_HANDLE, digest, size, 100, m.OBJECT_SCHEMA]
     for event in objects.receive(m.OFFER, items, 0):
-        assert mine.take(event, objects) is None
+        assert mine.take(event, objects, 0) is None
     return mine, objects
 
 
-def test_what_is_too_long_or_one_too_many_is_not_learnt() -> None:
-    """SCHEMA_BYTES and SCHEMAS."""
+def _depth(number: int, class_id: int = 1) -> bytes:
+    """The encoding of a schema that no version has."""
+    return cbor.encode([class_id, 100 + number, b"depth_mm", 0, b"MMT", 0, 0, 0, 1])
+
+
+def _teach(mine: Catalogue, encoding: bytes) -> "Event | None":
+    """Have it want that schema and hand it over."""
+    digest = sha256(encoding).digest()[:16]
+    assert mine.find(digest[:8]) is None
+    objects = Objects(Random(1).bytes)
+    offer: list[int | bytes] = [m.OFFER, 1, digest, len(encoding), 200, m.OBJECT_SCHEMA]
+    block: list[int | bytes] = [m.BLOCK, 1, 0, encoding]
+    for event in objects.receive(m.OFFER, offer, 0):
+        assert mine.take(event, objects, 0) is None
+    return [mine.take(event, objects, 0) for event in objects.receive(m.BLOCK, block, 0)][-1]
+
+
+def test_what_is_too_long_is_not_learnt() -> None:
+    """SCHEMA_BYTES."""
     encoding = cbor.encode([99, 1, b"depth_mm", 0, b"MMT"])
     _, objects = _offered({}, encoding, SCHEMA_BYTES + 1)
     assert objects.pull(0) == cbor.encode([m.WANT, SCHEMA_HANDLE, 0, 0])
-    full = {bytes((0, 0, 0, 0, 0, 0, n >> 8, n & 255)): STREETLIGHT for n in range(SCHEMAS)}
-    for schemas in ({}, full):
-        mine, objects = _offered(schemas, encoding, len(encoding))
-        told: list[Event | None] = []
-        try:
-            block: list[int | bytes] = [m.BLOCK, SCHEMA_HANDLE, 0, encoding]
-            told = [mine.take(event, objects) for event in objects.receive(m.BLOCK, block, 0)]
-        except RemoteError as fault:
-            assert schemas is full and fault.code == "schema"
-        assert bool(told) == (schemas is not full)
-        if told:
-            assert told[-1] == ("SCHEMA", decode(encoding).hash, encoding) and mine.lacking == b""
-    assert len(full) == SCHEMAS
+
+
+def test_a_node_teaches_few_and_what_is_in_use_stays() -> None:
+    """SCHEMAS: what it names for ever new costs what it taught before, and nothing else."""
+    ours, others = built_in(), built_in()
+    mine = Catalogue(ours)
+    first = sha256(_depth(0)).digest()[:8]
+    mine.begin(first)  # its reports are in the first one
+    used = sha256(_depth(2)).digest()[:8]
+    for number in range(50):
+        told = _teach(mine, _depth(number))
+        assert told and told[0] == "SCHEMA" and mine.lacking == b""
+        assert len(ours) <= len(built_in()) + SCHEMAS
+        assert first in ours and set(built_in()) <= set(ours)
+        assert number < SCHEMAS or told[3] not in ours
+        if number >= 2:
+            assert mine.find(used)  # its backlog has these: the last to go
+    assert others == built_in()
+    again = Catalogue(ours)  # after a restart of the gateway: the same bound
+    assert _teach(again, _depth(99)) and len(ours) == len(built_in()) + SCHEMAS
+
+
+def test_a_node_teaches_its_own_class_only() -> None:
+    mine = Catalogue({})
+    mine.class_id = 1
+    assert _teach(mine, _depth(0))
+    try:
+        _teach(mine, _depth(0, class_id=2))
+        raise AssertionError("learnt")
+    except RemoteError as fault:
+        assert fault.code == "schema" and len(mine._schemas) == 1
+
+
+class Spoilt(Learning):
+    """A pair whose node hands out something else for its schema so many times."""
+
+    def __init__(self, times: int):
+        self.times = times
+        self.spoilt = 0
+        Learning.__init__(self, {})
+
+    def _node_step(self) -> None:
+        Learning._node_step(self)
+        if self.spoilt < self.times and self.node.handout == STREETLIGHT.encode():
+            self.node.handout = b"?" * len(self.node.handout)
+            self.spoilt += 1
+
+
+def test_a_schema_that_came_wrong_is_asked_for_again_later_and_not_for_ever() -> None:
+    """TRIES in one session, each after a longer wait; the next session begins anew."""
+    for times, longest_ms in ((0, 1000), (1, 4000), (TRIES - 1, 34_000), (TRIES, 70_000)):
+        pair = Spoilt(times)
+        pair.make(values=_LIGHT)
+        began = pair.now
+        assert pair.run(60_000, pair.drained) == (times < TRIES), times
+        assert pair.spoilt == times and pair.now - began < longest_ms
+        if times == TRIES:
+            pair.times += 1
+            pair.run(3_600_000)
+            assert pair.spoilt == TRIES  # it was asked no more
+            pair.times = 0
+            pair.restart_node()
+            assert pair.run(60_000, pair.drained)
 
 
 def test_other_objects_are_the_host_s() -> None:
@@ -207,7 +274,7 @@ def test_other_objects_are_the_host_s() -> None:
     mine.find(bytes(8))
     for kind, digest in ((m.OBJECT_LOG, bytes(16)), (m.OBJECT_SCHEMA, b"1" * 16)):
         event = ("OFFER", 1, kind, digest, 10, 10)
-        assert mine.take(event, objects) == event
+        assert mine.take(event, objects, 0) == event
     for event in (("BLOCK", 1, 0, b"x"), ("OBJECT", 1, True), ("SENT", 1, True), ("WANT", b"")):
-        assert mine.take(event, objects) == event
+        assert mine.take(event, objects, 0) == event
     assert set(catalogue.built_in()) == {schema.hash for schema in NEWEST + OLDER}

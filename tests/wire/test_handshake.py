@@ -56,6 +56,7 @@ def test_every_transition_of_the_table_is_reached() -> None:
     at(GATEWAY, KEEPING, handshake.GREETED, gateway._handshake.state)
     pair.keys_stored()
     at(GATEWAY, KEEPING, handshake.STORED, gateway._handshake.state)
+    pair.node_key = (1, keyschedule.ratchet(pair.PSK))  # of the next generation: another write
     pair.restart_node()
     pair.run(50)
     at(GATEWAY, CONFIRMING, handshake.GREETED, gateway._handshake.state)
@@ -93,7 +94,7 @@ def test_a_hello_again_gets_the_same_welcome_and_starts_nothing() -> None:
     keys, channel = pair.gateway_keys, pair.gateway.channel
     for _ in range(3):
         drained(pair.gateway)
-        pair.gateway.receive(_stream(hello), pair.now)
+        assert not pair.gateway.receive(_stream(hello), pair.now)  # anybody may have sent it
         assert frames([pair.gateway.outgoing(pair.now)]) == [welcome]
         assert drained(pair.gateway) == []
     assert pair.gateway_keys == keys and pair.gateway.channel is channel
@@ -109,6 +110,81 @@ def test_a_hello_again_before_the_key_is_durable_waits_with_the_first() -> None:
     pair.keys_stored()
     pair.run(100)
     assert len(set(_welcomes(pair))) == 1
+
+
+def test_a_hello_that_is_over_is_no_sign_of_life() -> None:
+    pair = up_pair()
+    hello = _hellos(pair)[-1]
+    pair.gateway.channel = None  # worn out, say
+    pair.gateway.start(pair.now)
+    assert not pair.gateway.receive(_stream(hello), pair.now)
+    asked = frames([pair.gateway.outgoing(pair.now)])
+    assert asked[-1][:2] == _HELLO_REQUEST  # the question stands
+    pair = Pair()
+    pair.hold_gateway_keys = True
+    pair.run(3000)
+    hello = _hellos(pair)[-1]
+    for _ in range(2):  # pending while the key is written, and while INFO is awaited
+        pair.gateway.start(pair.now)
+        assert pair.gateway.receive(_stream(hello), pair.now)
+        assert _HELLO_REQUEST not in [f[:2] for f in frames([pair.gateway.outgoing(pair.now)])]
+        pair.gateway.key_stored(pair.now)
+
+
+def test_greetings_cost_the_disk_one_write_a_generation() -> None:
+    """Whoever has two greetings of one generation may say them by turns, for ever."""
+    pair = Pair()
+    pair.down_line.cut = True
+    hellos = []
+    for _ in range(3):  # the node starts again and again and hears nothing
+        pair.restart_node()
+        pair.run(50)
+        hellos.append(_hellos(pair)[-1])
+    assert len(set(hellos)) == 3
+    written = [event for event in pair.gateway_events if event[0] == "KEYS"]
+    for turn in range(300):
+        assert pair.gateway.receive(_stream(hellos[turn % 3]), pair.now)
+        welcome = frames([pair.gateway.outgoing(pair.now)])[-1]
+        assert welcome[1] == m.WELCOME  # and each has its answer
+        written += [event for event in drained(pair.gateway) if event[0] == "KEYS"]
+    assert len(written) == 1
+    pair.start_gateway()  # what it reads is durable
+    assert pair.gateway.receive(_stream(hellos[0]), pair.now)
+    assert [event for event in drained(pair.gateway) if event[0] == "KEYS"] == []
+    pair.down_line.cut = False
+    assert pair.run(60_000, lambda: pair.node.up) and pair.no_key_twice()
+
+
+def test_a_hello_while_its_generation_s_keys_are_written_waits_for_them() -> None:
+    pair = Pair()
+    pair.hold_gateway_keys = True
+    pair.run(50)
+    pair.restart_node()
+    pair.run(50)
+    assert len(set(_hellos(pair))) == 2 and not _welcomes(pair)
+    assert len([event for event in pair.gateway_events if event[0] == "KEYS"]) == 1
+    pair.keys_stored()
+    pair.hold_gateway_keys = False
+    assert pair.run(5000, lambda: pair.node.up)
+
+
+def test_no_generation_follows_the_last_one() -> None:
+    """Of 32 bits: a key that is worn out is refused, and nothing is kept that can't be read."""
+    pair = Pair()
+    last = (1 << 32) - 1
+    key = bytes(range(16, 32))
+    for generation in (last - 1, last):
+        pair.gateway_keys = (generation, key, None)
+        pair.node_key = (generation, key)
+        pair.start_gateway()
+        pair.restart_node()
+        pair.gateway_events.clear()
+        pair.run(5000)
+        kept = [event[1] for event in pair.gateway_events if event[0] == "KEYS"]
+        assert kept == ([last - 1, last] if generation < last else [])
+        assert pair.node.up == (generation < last)
+        assert pair.node_key[0] == pair.gateway_keys[0] == last
+    assert ("gateway", "value") in pair.faults
 
 
 def test_a_lower_generation_is_refused() -> None:

@@ -18,6 +18,7 @@ from kerbwire.limits import (
     WANTED_BLOCKS,
 )
 from kerbwire.objects import Objects
+from kerbwire.schema import STREETLIGHT
 from wire.pair import Pair, Random, frames
 
 TYPE_CHECKING = False
@@ -228,6 +229,59 @@ def test_an_object_may_be_asked_for_by_its_hash() -> None:
     above.want(digest[:8])
     above.want(b"")
     assert above.pull(600) is None
+
+
+def test_a_hash_that_is_asked_for_fits_in_all_its_bytes() -> None:
+    """Not in the first eight only: 9 to 32 bytes name one object, or none."""
+    digest = sha256(STREETLIGHT.encode()).digest()
+    for count in (8, 9, 16, 17, 32):
+        pair = Pair().settled()
+        pair.gateway.objects.want(digest[:count])
+        pair.run(100)
+        offered = [event for event in pair.gateway_events if event[0] == "OFFER"]
+        assert [event[3] for event in offered[:1]] == [digest[: max(16, count)]], count
+        assert pair.gateway.objects._request is None  # that is it
+        if count > 8:
+            other = digest[: count - 1] + bytes((digest[count - 1] ^ 1,))
+            pair.gateway.objects.want(other)
+            pair.gateway_events.clear()
+            pair.run(100)
+            assert not [event for event in pair.gateway_events if event[0] == "OFFER"]
+            assert ("WANT", other) in pair.node_events  # the host may have it
+
+
+def test_another_object_under_a_handle_in_use_ends_the_one_before() -> None:
+    sender, receiver = Objects(Random(1).bytes), Objects(Random(2).bytes)
+    sender.offer(7, m.OBJECT_LOG, bytes(32), 300, 100)
+    first = _passed(sender, receiver)[0]
+    other: list[int | bytes] = [m.OFFER, 7, b"1" * 32, 300, 100, m.OBJECT_LOG]
+    # While the host thinks, its answer would be taken for the other's; the sender repeats.
+    assert receiver.receive(m.OFFER, other, 0) == []
+    assert first[0] == "OFFER" and receiver.accept(7) == []
+    assert _passed(receiver, sender) == [("WANTED", 7, 0)]
+    sender.give(7, 0, bytes(100))
+    assert _passed(sender, receiver) == [("BLOCK", 7, 0, bytes(100))]
+    told = receiver.receive(m.OFFER, other, 0)
+    assert told == [("OBJECT", 7, False), ("OFFER", 7, m.OBJECT_LOG, b"1" * 32, 300, 100)]
+    receiver.refuse(7)
+    third = other[:2] + [b"2" * 32] + other[3:]
+    assert [event[0] for event in receiver.receive(m.OFFER, third, 0)] == ["OFFER"]  # one ended
+
+
+def test_a_node_that_starts_again_in_an_offer_offers_anew() -> None:
+    """With other bytes under the same handle, at every block of the first."""
+    for stop in range(5):
+        pair = _pair(stop + 1)
+        pair.below.offer(pair.node, 1, _data(500), 100)
+        pair.run(2000, lambda: pair.below.written == stop)
+        pair.restart_node()
+        pair.below.offer(pair.node, 1, _data(333), 100)
+        assert pair.run(60_000, lambda: pair.above.has(_data(333))), stop
+        pair.run(1000)
+        ended = [event for event in pair.above.ended if event[2]]
+        assert ended == [("OBJECT", 1, True)] and not pair.above.has(_data(500))
+        assert pair.below.ended == [("SENT", 1, True)]
+        assert stop == 0 or ("OBJECT", 1, False) in pair.above.ended, stop
 
 
 def test_a_block_takes_one_place_and_holds_nothing_up() -> None:

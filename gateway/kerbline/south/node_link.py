@@ -8,31 +8,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kerbline.clock import Clock
 from kerbline.config import Node
 from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
-from kerbline.model import ANCHOR_KIND, Command, Gap, Key, Reading, Value
+from kerbline.model import Command, Gap, Key
 from kerbline.operations import OPERATIONS
 from kerbline.south import schemas
-from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
+from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import RULE as CONFIG_RULE
 from kerbline.south.node_config import NodeConfig
+from kerbline.south.records import Records
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
 from kerbwire.limits import BUS
 from kerbwire.poller import PolledGateway
 from kerbwire.ranges import RangeSet
-from kerbwire.schema import Schema
+from kerbwire.schema import by_name
 
 UTC_UNCERTAINTY_MS = 50  # of a gateway whose clock NTP keeps
 MAX_WAITING = 512  # events of one node; a line stops being read long before
-KEY_RETRY_S = 2.0  # after the disk refused a key
+KEY_RETRY_MS = 2000  # after the disk refused a key
 
 MISFITS = {
     "mac": "its greeting does not fit its key_file",
@@ -65,7 +66,7 @@ class NodeLink:
     ) -> None:
         self.node = node
         self.changed = asyncio.Event()  # there may be something to send
-        self._boots = boots
+        self._records = Records(node, boots, clock, dict(known))
         self._config = config
         self._clock = clock
         self._counters = counters
@@ -76,13 +77,18 @@ class NodeLink:
         self._epoch = held[0]
         self._info: m.Info | None = None
         self._misfit = ""
-        self._known = known  # grows as nodes teach us
+        self._unkept: NodeKeys | None = None  # the newest keys, until they are durable
+        self._keep_at_ms = 0
+        self._refused = ""  # why the disk did not take them
         name, ring = node.id.encode(), (keys.generation, keys.key, keys.next_key)
         self.session = (
             PolledGateway(name, ring, *held, os.urandom, address, known)
             if framing == BUS and address is not None
             else GatewaySession(name, ring, *held, os.urandom, framing, address, known)
         )
+        own = by_name(node.kind)
+        assert own is not None  # the config takes no other kind
+        self.session.set_class(own.class_id)
 
     def begin(self) -> None:
         """The line is open: ask the node for a session."""
@@ -111,10 +117,9 @@ class NodeLink:
 
     def wait_s(self) -> float | None:
         """Seconds until the engine has something to do by itself."""
-        deadline = self.session.deadline()
-        if deadline is None:
-            return None
-        return max(0.0, (deadline - self._clock.monotonic_ms()) / 1000)
+        keep_ms = None if self._unkept is None else self._keep_at_ms
+        times = [time for time in (self.session.deadline(), keep_ms) if time is not None]
+        return max(0.0, (min(times) - self._clock.monotonic_ms()) / 1000) if times else None
 
     def keep(self, epoch: int, first: int, last: int) -> None:
         """These records are durable: the node may delete them."""
@@ -139,24 +144,35 @@ class NodeLink:
         return True
 
     async def settle(self) -> None:
-        """Take the engine's events; waits where the agent can't take more."""
-        while (event := self.session.next_event()) is not None:
-            await self._take(event)
+        """Take the engine's events; waits where the agent can't take more.
+
+        A key that the disk refuses holds up nothing but its own greeting.
+        """
+        durable: NodeKeys | None = None
+        while True:
+            while (event := self.session.next_event()) is not None:
+                await self._take(event)
+            now = self._clock.monotonic_ms()
+            if self._unkept is None:
+                return
+            if self._unkept is durable:
+                self._unkept = None
+                self.session.key_stored(now)
+            elif now < self._keep_at_ms or not await self._keep(durable := self._unkept):
+                return
 
     async def _take(self, event: tuple[Any, ...]) -> None:
         match event:
-            case ("RECORD", m.ANCHOR, epoch, rseq, boot_id, uptime_s, values):
-                await self._anchor(Key(self.node.id, epoch, rseq), boot_id, uptime_s, values)
-            case ("RECORD", kind, epoch, rseq, boot_id, uptime_s, values):
-                await self._record(kind, Key(self.node.id, epoch, rseq), boot_id, uptime_s, values)
+            case ("RECORD", kind, epoch, rseq, *record):
+                for arrival in self._records.take(kind, Key(self.node.id, epoch, rseq), *record):
+                    await self._arrive(arrival)
             case ("GAP", epoch, first, last, reason):
                 name = m.GAP_NAMES.get(reason, f"reason_{reason}")
                 await self._arrive(
                     Gap(self.node.id, epoch, first, last, name, self._clock.utc_ms())
                 )
             case ("KEYS", generation, key, next_key):
-                await self._kept(NodeKeys(generation, key, next_key))
-                self.session.key_stored(self._clock.monotonic_ms())
+                self._unkept = NodeKeys(generation, key, next_key)
             case ("UP", info):
                 await self._up(info)
             case ("DOWN",):
@@ -168,9 +184,10 @@ class NodeLink:
                 await self._answered(number, "expired")
             case ("CONFIGURED", version, code):
                 await self._configured(version, code)
-            case ("SCHEMA", digest, encoding):
+            case ("SCHEMA", _, encoding, forgotten):
                 log.info("node %s: taught us a schema", self.node.id)
-                await self._arrive(Noted(schemas.RULE, digest.hex(), encoding.hex()))
+                body = self._records.learn(encoding, forgotten)
+                await self._arrive(Noted(schemas.RULE, self.node.id, body))
             case _:
                 self._note(event)
 
@@ -195,21 +212,18 @@ class NodeLink:
             self._misfit = code
             log.warning("node %s: %s", self.node.id, MISFITS[code])
 
-    async def _kept(self, keys: NodeKeys) -> None:
-        """Make the keys durable; a disk that refuses keeps this node waiting, and is said once."""
-        refused = ""
-        while True:
-            try:
-                await self._keep_keys(keys)
-            except KeyFault as fault:
-                if str(fault) != refused:
-                    log.error(
-                        "node %s: no session until its key can be kept: %s", self.node.id, fault
-                    )
-                refused = str(fault)
-                await asyncio.sleep(KEY_RETRY_S)
-            else:
-                return
+    async def _keep(self, keys: NodeKeys) -> bool:
+        """Make the keys durable; a disk that refuses is said once, and asked again later."""
+        try:
+            await self._keep_keys(keys)
+        except KeyFault as fault:
+            if str(fault) != self._refused:
+                log.error("node %s: no session until its key can be kept: %s", self.node.id, fault)
+            self._refused = str(fault)
+            self._keep_at_ms = self._clock.monotonic_ms() + KEY_RETRY_MS
+            return False
+        self._refused = ""
+        return True
 
     async def _up(self, info: m.Info) -> None:
         renewed = self._info is not None and self._info.boot_id == info.boot_id
@@ -224,7 +238,8 @@ class NodeLink:
             # Open-ended; the store leaves out what it holds of it.
             await self._arrive(Gap(self.node.id, lost, 1, None, "log_lost", self._clock.utc_ms()))
         await self._mind_the_past(info)
-        await self._heard(info.boot_id, info.uptime_s)
+        for anchored in self._records.begin(info):
+            await self._arrive(anchored)
         await self._arrive(Joined(self.node.id, self.node.asset))
         await self._configured(info.config_version, m.OK)
         due = self._config.due(info.config_version)
@@ -250,62 +265,6 @@ class NodeLink:
             now_ms = self._clock.utc_ms()
             await self._arrive(Gap(self.node.id, info.epoch, first, last, "store_lost", now_ms))
 
-    async def _record(
-        self, kind: int, key: Key, boot_id: int, uptime_s: int, values: tuple[int, ...]
-    ) -> None:
-        utc_ms = self._clock.utc_ms()
-        if self._info is not None and boot_id == self._info.boot_id:
-            await self._heard(boot_id, uptime_s)
-        name, named = self._named(kind, values)
-        observed_at_ms, uncertainty_ms, quality = self._boots.date(boot_id, uptime_s)
-        await self._arrive(
-            Reading(
-                key=key,
-                asset=self.node.asset,
-                kind=name,
-                observed_at_ms=observed_at_ms,
-                uncertainty_ms=uncertainty_ms,
-                values=named,
-                quality=quality,
-                received_at_ms=utc_ms,
-            )
-        )
-
-    async def _anchor(self, key: Key, boot_id: int, uptime_s: int, values: tuple[int, ...]) -> None:
-        """A node's own word on when a boot began: it dates the boot and is kept, not published."""
-        uptime_ms, utc_s, utc_ms, uncertainty_ms = values
-        at_ms = 1000 * (utc_s + m.ANCHOR_ZERO_S) + utc_ms
-        anchor = self._boots.tie(boot_id, 1000 * uptime_s + uptime_ms, at_ms, uncertainty_ms)
-        if anchor is not None:
-            await self._arrive(Anchored(self.node.id, boot_id, anchor))
-        await self._arrive(
-            Reading(
-                key=key,
-                asset=self.node.asset,
-                kind=ANCHOR_KIND,
-                observed_at_ms=self._clock.street_ms(at_ms),
-                uncertainty_ms=uncertainty_ms,
-                values={"boot": boot_id, "uptime_ms": 1000 * uptime_s + uptime_ms, "utc_ms": at_ms},
-                quality=(),
-                received_at_ms=self._clock.utc_ms(),
-            )
-        )
-
-    async def _heard(self, boot_id: int, uptime_s: int) -> None:
-        anchor = self._boots.hear(boot_id, uptime_s)
-        if anchor is not None:
-            await self._arrive(Anchored(self.node.id, boot_id, anchor))
-
-    def _named(self, kind: int, values: tuple[int, ...]) -> tuple[str, dict[str, Value]]:
-        """The kind and the values under their names, in engineering units."""
-        if kind == m.EVENT:
-            code, value = values
-            return "event", {"event": m.EVENT_NAMES.get(code, f"code_{code}"), "value": value}
-        # By the INFO that this record followed: the engine may be a session further already.
-        assert self._info is not None
-        schema = self._known[self._info.schema_hash]
-        return schema.name, dict(_fields(schema, values))
-
     async def _answered(self, number: int, reason: str) -> None:
         command = self._commands.pop(number, None)
         if command is not None:
@@ -315,17 +274,3 @@ class NodeLink:
         """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
-
-
-def _fields(schema: Schema, values: tuple[int, ...]) -> Iterator[tuple[str, Value]]:
-    """Each field's value; a record of an older version ends before the fields appended since."""
-    at = 0
-    for field in schema.fields:
-        if at == len(values):
-            return
-        numbers = values[at : at + field.count]
-        at += field.count
-        scaled = tuple(
-            n if field.scale == 0 else round(n / 10**field.scale, field.scale) for n in numbers
-        )
-        yield field.name, scaled if field.count > 1 else scaled[0]

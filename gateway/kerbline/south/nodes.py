@@ -48,7 +48,7 @@ class Nodes:
         anchors = store.anchors()
         self._earliest_ms = store.newest_at_ms
         configs = store.memories(node_config.RULE)
-        known = schemas.known(store.memories(schemas.RULE))
+        taught = store.memories(schemas.RULE)
         datagram_nodes = 0
         on_bus: dict[str, int] = {}  # nodes by port
         for node in self._config.nodes:
@@ -60,6 +60,7 @@ class Nodes:
                 address = on_bus[node.port] = on_bus.get(node.port, 0) + 1
             boots = {boot: anchor for (name, boot), anchor in anchors.items() if name == node.id}
             config = NodeConfig(node, configs.get(node.id))
+            known = schemas.known(taught.get(node.id))
             link = self._link(node, store.held(node.id), boots, config, known, address)
             self._links[node.id] = link
             self._by_asset[node.asset] = link

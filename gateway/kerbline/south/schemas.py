@@ -1,8 +1,7 @@
-"""The schemas that this gateway knows: those of its version and those that nodes have taught it."""
+"""The schemas that a node may report in: those of this version and those that it has taught us."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 from kerbwire import catalogue
@@ -11,14 +10,20 @@ from kerbwire.schema import Schema
 
 Schemas = dict[bytes, Schema]  # by hash
 
-RULE = "schema"  # under which the store remembers encodings, by hash
+RULE = "schema"  # under which the store remembers what a node taught, by node
 
 
-def known(remembered: Mapping[str, str]) -> Schemas:
-    """All of them by hash; `remembered` has the encodings that nodes taught, as hexadecimal."""
+def known(remembered: str | None) -> Schemas:
+    """All of a node's by hash; `remembered` is what `taught` made of them."""
     schemas = catalogue.built_in()
-    for encoding in remembered.values():
+    for encoding in (remembered or "").split():
         with suppress(RemoteError):  # a later version took what this one refuses
             schema = catalogue.decode(bytes.fromhex(encoding))
             schemas[schema.hash] = schema
     return schemas
+
+
+def taught(schemas: Schemas) -> str:
+    """The encodings of those that are not of this version, as hexadecimal, with blanks between."""
+    ours = catalogue.built_in()
+    return " ".join(s.encode().hex() for digest, s in schemas.items() if digest not in ours)
