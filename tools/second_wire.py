@@ -86,13 +86,14 @@ class Session:
         plain_text: bytes,
         *,
         parity: int | None = None,
+        wide: bool = True,
     ) -> bytes:
-        """A sealed frame with a 16-bit counter."""
+        """A sealed frame with a counter of 16 bits, or of 8."""
         own = self.generation & 1 if parity is None else parity
         at = self.address is not None
-        header = bytes((first_byte(direction, class_, parity=own, wide=1, at=at),))
+        header = bytes((first_byte(direction, class_, parity=own, wide=wide, at=at),))
         header += b"" if self.address is None else bytes((self.address,))
-        header += (fseq & 0xFFFF).to_bytes(2, "big")
+        header += (fseq & 0xFFFF).to_bytes(2, "big")[not wide :]
         external = header + (self.schema_hash if class_ == REPORT_CLASS else b"")
         aad = cbor2.dumps(["Encrypt0", b"", external])
         cipher = AESCCM(self.derived(bytes((direction,)), "Key", 16), tag_length=TAG_BYTES)

@@ -7,17 +7,18 @@ import hashlib
 import hmac
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import cbor2
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
-from tools import second_batch
 from tools import second_wire as wire
 from tools.trees import ROOT
+from tools.vectors_batch import batches, named
 from tools.vectors_bus import bus
 from tools.vectors_malformed import malformed
+from tools.vectors_received import received
 
 FOLDER = ROOT / "protocol" / "vectors"
 NODE_ID = b"sl-0001"
@@ -276,73 +277,20 @@ def exchange(address: int | None) -> list[dict[str, str]]:
     ]
 
 
-Rows = Sequence[tuple[int, int, int, tuple[int, ...]]]
-
-
-def _batch(
-    kind: str,
-    name: str,
-    base: Rows,
-    records: Rows,
-    codes: Sequence[second_batch.Code],
-    slope: int = 0,
-) -> dict[str, Any]:
-    fields, period = BATCHED[kind]
-    first = base[0] if base else None
-    slopes = [slope if each[3] == second_batch.SLOPE else 0 for each in fields]
-    data = second_batch.encode(records, first, fields, period, codes, slopes)
-    held = {first[0]: first} if first else {}
-    assert second_batch.decode(data, fields, GIVEN["boot_id"], period, held) == list(records)
-    case = {"name": name, "schema": kind, "period_s": period, "base": first, "records": records}
-    return case | {"packed": data.hex()}
-
-
 BATCHED = {"streetlight": (STREETLIGHT, 900), "water_meter": (WATER_METER, 86400)} | {
     "air_quality": (AIR_QUALITY, 600)
 }
-LIGHTS: Rows = (
-    (300, 9, 5000, (0, 0, 982, 9, 12, 1, 5000)),
-    (301, 9, 5900, (30, 185, 986, 9, 15, 5, 5900)),
-    (302, 9, 6801, (30, 183, 991, 9, 16, 5, 6801)),
-    (303, 9, 7700, (100, 604, 1006, 9, 25, 5, 7700)),
-    (304, 9, 8600, (100, 601, 1021, 10, 24, 5, 8600)),
-    (305, 9, 9500, (0, 0, 1021, 10, 12, 1, 9500)),
-)
-HOURS_L = ((0,) * 6 + (22, 0, 31, 4, 0, 0, 9, 15, 0, 1, 2, 40, 0, 0, 300, 7, 0, 11),) * 2
-WATER: Rows = (
-    (7, 9, 600_000, (120_000, 11, 3, 3601, 0, *HOURS_L[0])),
-    (8, 9, 686_401, (120_442, 11, 3, 3599, 0, *HOURS_L[1])),
-)
-AIR: Rows = (
-    (70_000, 9, 100, (63, 95, 153, 431, 178, -3, 652, 10130, 0)),
-    (70_001, 9, 700, (69, 93, 159, 432, 189, -4, 653, 10130, 0)),
-    (70_002, 9, 1299, (0, 0, 0, 9000, 0, 12, 655, 10131, 4)),
-    (70_003, 9, 1900, (59, 90, 143, 430, -196, 0, 655, 10130, 0)),
-)
 
 
-def batches() -> dict[str, Any]:
-    """Every mode, with and without a base; the encoder of a node may choose others."""
-    none: second_batch.Code = (None, 0)
-    lit = [(0, 0), (0, 5), (3, 0), (0, 0), none, (1, 0), (2, 0), none]
-    alone = ((300, 8, 5000, (0, 0, 982, 9, -4, 1, 4990)),)
-    ring = [(0, 0), (3, 0), none, none, (2, 0), none, (0, 4)]
-    dust = [(0, 0), (5, 0), (5, 0), (6, 0), (8, 0), (7, 0), (4, 0), (2, 0), (0, 0), (0, 1)]
-    wide = ((9, 9, 0, (0, 0, 0, 0, 0, 0, 0)), (10, 9, 900, (0, 0, -(1 << 61), 0, 0, 0, 900)))
-    return {
-        "given": GIVEN,
-        "batches": [
-            _batch("streetlight", "one record of another boot", (), alone, [none] * 8),
-            _batch("streetlight", "against a base", LIGHTS[:1], LIGHTS[1:], lit, 5),
-            _batch("streetlight", "without a base", (), LIGHTS, lit, 5),
-            _batch("water_meter", "a profile alone", (), WATER[:1], [none] * 6 + [(5, 0)]),
-            _batch("water_meter", "a live profile", WATER[:1], WATER[1:], ring),
-            _batch("air_quality", "escapes and both signs", AIR[:1], AIR[1:], dust),
-            _batch(
-                "streetlight", "62 bits", wide[:1], wide[1:], [none] * 3 + [(15, 0)] + [none] * 4
-            ),
-        ],
-    }
+def packed() -> dict[str, Any]:
+    made = batches(GIVEN, BATCHED)
+    digest = schemas()["schemas"][0]["hash"]
+    return {"given": GIVEN, "batches": [*made, named(made[1], digest)]}
+
+
+def heard() -> list[dict[str, Any]]:
+    newest = {each["name"]: each["hash"] for each in reversed(schemas()["schemas"])}
+    return received(session(None), BATCHED, newest)
 
 
 def keys() -> dict[str, Any]:
@@ -368,9 +316,10 @@ def contents() -> dict[str, str]:
         "schemas": schemas(),
         "crypto": crypto(),
         "keys": {"given": GIVEN} | keys(),
-        "batch": batches(),
+        "batch": packed(),
         "exchange": {"given": GIVEN, "stream": exchange(None), "datagram": exchange(7)},
         "bus": {"given": GIVEN, "frames": bus(session(7), GIVEN)},
+        "received": {"given": GIVEN, "ends": heard()},
         "malformed": {"given": GIVEN, "frames": malformed(session(None))},
     }
     return {name: json.dumps(data, indent=1) + "\n" for name, data in made.items()}

@@ -202,6 +202,13 @@ def _infos(session: wire.Session) -> Iterator[Case]:
         yield _case("gateway", "confirming", name, frame, error)
 
 
+# Schemas that no batch of a streetlight may name.
+OTHERS = (
+    ("its version 1, which foretells nothing", format(0xB187B8AE010439DD, "064b")),
+    ("a schema of another class", format(0x53EDB601C2A1763E, "064b")),
+)
+
+
 def _batches(session: wire.Session) -> Iterator[Case]:
     """Each body from its bits: schema flag, n - 1, rseq, distance, then what is to be refused."""
     whole, gamma = second_batch.whole, second_batch.gamma
@@ -224,9 +231,16 @@ def _batches(session: wire.Session) -> Iterator[Case]:
             "value",
         ),
         ("BATCH of boot 2^32", one + gamma(0) + "1" + whole(1 << 32) + row[1:] + "0" * 8, "value"),
+        (
+            "BATCH of boot 0, said whole",
+            one + gamma(0) + "1" + whole(0) + row[1:] + "0" * 8,
+            "value",
+        ),
+        ("BATCH with a count of 17 bits", "0" + "1" * 16 + "0" * 60, "value"),
         ("BATCH too far from its base", "0" + gamma(0) + whole(9000) + gamma(4097), "value"),
         ("BATCH without its base", "0" + gamma(0) + whole(9) + gamma(1) + "0" * 8, "base"),
         ("BATCH in a schema unknown", "1" + "01" * 32 + good[1:], "schema"),
+        *((f"BATCH in {what}", "1" + bits + good[1:], "schema") for what, bits in OTHERS),
         (
             "BATCH before its boot",
             one + gamma(0) + row + "1" + "0001" + "1" + "10" + "0" * 7,

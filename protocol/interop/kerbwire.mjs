@@ -29,6 +29,7 @@ const RATCHET_STEPS = 1000;
 const SPANS_IN_POLL = 4;
 const BATCH_RECORDS = 48;
 const DELTA_REACH = 4096;
+const BASE_REACH = 255;
 
 const UINT32 = 2 ** 32 - 1;
 const RSEQ = 2 ** 40 - 1;
@@ -351,8 +352,8 @@ export function decodePoll(items) {
   let at;
   [poll.seenSpans, at] = decodeSpans(items, 3, seen);
   [poll.keptSpans, at] = decodeSpans(items, at, poll.kept);
-  if (items.length > at) {
-    // section 7
+  if (items.length >= at + 4) {
+    // section 7; fewer items are no offer
     const [fseq, hold, utc, uncertainty] = row([int(0, 65535), uint, int(1, 2 ** 43 - 1), uint])(items.slice(at));
     poll.offer = { fseq, hold, utc, uncertainty };
   }
@@ -369,7 +370,7 @@ const ASSET_CLASSES = { streetlight: 1, water_meter: 2, air_quality: 3 };
 
 /** A schema from rows [name, scale, unit, predictor, other, argument, numbers]; a version 1 has the first three. */
 export function makeSchema(name, version, rows) {
-  const parts = [ASSET_CLASSES[name], version];
+  const parts = [ASSET_CLASSES[name] ?? Number(name.slice("class_".length)), version];
   let start = 0;
   const fields = rows.map(([field, scale, unit, predictor = LAST, other = 0, argument = 0, count = 1]) => {
     parts.push(Buffer.from(field), scale, Buffer.from(unit));
@@ -534,8 +535,9 @@ export function decodeBatch(packed, session) {
   if (bits.bit()) {
     const hash = bits.bits(64).toString(16).padStart(16, "0");
     schema = session.schemas.find((one) => one.hash.toString("hex") === hash);
+    check(schema?.name === session.schema.name && schema.version <= session.schema.version, "schema");
   }
-  check(schema, "schema");
+  check(schema.version > 1, "schema", "it foretells nothing");
   const { fields } = schema;
   const count = bits.gamma() + 1;
   check(count <= BATCH_RECORDS, "value", "records");
@@ -551,12 +553,12 @@ export function decodeBatch(packed, session) {
     check(before && before.values.length === schema.numbers, "base");
   } else {
     const boot = bits.bit() ? bits.whole() : BigInt(session.boot);
-    check(boot <= UINT32, "value", "boot");
+    check(boot >= 1 && boot <= UINT32, "value", "boot");
     const uptime = bits.whole();
     const values = fields.flatMap((field) =>
       Array.from({ length: field.count }, () => ([NOTHING, LATEST].includes(field.predictor) ? 0n : unzigzag(bits.whole()))),
     );
-    before = { boot: Number(boot) || session.boot, uptime, values };
+    before = { boot: Number(boot), uptime, values };
   }
   const { boot } = before;
 
@@ -566,9 +568,10 @@ export function decodeBatch(packed, session) {
 
   const order = [...fields.keys()].sort((a, b) => REFERS.has(fields[a].predictor) - REFERS.has(fields[b].predictor) || a - b);
   const numbersOf = (values, field) => values.slice(field.start, field.start + field.count);
-  const lastOf = (values, field) => values[field.start + field.count - 1];
+  const otherOf = (values, { predictor, other }) =>
+    values[fields[other].start + (predictor === LATEST ? fields[other].count - 1 : 0)];
   const states = fields.map(() => ({ lit: 0n, part: 0n, all: 0n }));
-  fields.forEach((field, i) => remember(field, states[i], before.values[field.start], lastOf(before.values, fields[field.other]), null, 0n));
+  fields.forEach((field, i) => remember(field, states[i], before.values[field.start], otherOf(before.values, field), null, 0n));
 
   const records = [];
   for (let r = 0; r < count; r += 1) {
@@ -577,14 +580,13 @@ export function decodeBatch(packed, session) {
     const values = new Array(schema.numbers).fill(0n);
     for (const i of order) {
       const field = fields[i];
-      const referred = fields[field.other];
-      const other = lastOf(values, referred);
+      const other = otherOf(values, field);
       for (let j = 0; j < field.count; j += 1) {
         const last = before.values[field.start + j];
         const expected = EXPECTED[field.predictor]({
           before: last, other, seconds, slope: columns[i].slope, state: states[i], argument: field.argument,
-          sum: numbersOf(values, referred).reduce((a, b) => a + b, 0n),
-          step: other - lastOf(before.values, referred),
+          sum: numbersOf(values, fields[field.other]).reduce((a, b) => a + b, 0n),
+          step: other - otherOf(before.values, field),
         });
         values[field.start + j] = expected + columns[i].numbers[r * field.count + j];
         remember(field, states[i], values[field.start + j], other, last, seconds);
@@ -606,6 +608,7 @@ export class Receiver {
   boot = 0;
   period = 0;
   #bases = []; // {fseq, record, batch}
+  #top = 0; // the highest number seen
 
   /** `own` is our direction: DOWN at a gateway, UP at a node. */
   constructor({ own, generation, keys, schemas, schema = null }) {
@@ -635,39 +638,46 @@ export class Receiver {
     check(this.own === UP || this.schema || name === "INFO", "type", "before INFO");
     if (name === "BATCH") {
       const { records, schema } = decodeBatch(body.subarray(behind), this.#context(fseq));
-      this.#bases.push({ fseq, record: records.at(-1) });
+      this.#bases.push({ fseq, record: records.at(-1), batch: true });
+      this.#seen(records.at(-1).rseq);
       return { name, records, schema };
     }
     const items = cborDecode(body).slice(1);
     if (name === "REPORT") {
       const record = decodeReport(items, this.#context(fseq));
       this.#bases.push({ fseq, record });
+      this.#seen(record.rseq);
       return { name, records: [record] };
     }
     if (name === "POLL") return { name, poll: decode(items) };
+    if (name === "INFO" && this.boot) return { name, items: [] }; // within a session it changes nothing
     const checked = decode(items);
     if (name === "INFO") this.#info(checked);
     if (name === "EVENT" || name === "ANCHOR") checked[1] ||= this.boot;
+    if (name === "EVENT" || name === "ANCHOR" || name === "GAP") this.#seen(checked[name === "GAP" ? 1 : 0]);
     check(name !== "BLOCK", "object"); // nothing is ever offered to this end
     return { name, items: checked };
   }
 
+  #seen(rseq) {
+    this.#top = Math.max(this.#top, rseq);
+  }
+
   #info([version, hash, boot, , , , , period]) {
     check(version >= 1, "version"); // no older one was ever
-    if (this.schema) return; // an INFO within a session changes nothing
     this.schema = this.schemas.find((one) => one.hash.equals(hash)) ?? { hash, fields: null };
     Object.assign(this, { boot, period });
   }
 
   #context(fseq) {
     check(this.schema.fields, "schema");
-    const earlier = this.#bases.filter((base) => base.fseq < fseq).map((base) => base.record);
-    const highest = (fits) => earlier.filter(fits).sort((a, b) => b.rseq - a.rseq)[0];
-    return {
-      schema: this.schema, schemas: this.schemas, boot: this.boot, period: this.period,
-      findBase: (low) => highest((record) => record.rseq % 256 === low),
-      findRecord: (rseq) => highest((record) => record.rseq === rseq),
+    const highest = (fits) => this.#bases.filter(fits).map((base) => base.record).sort((a, b) => b.rseq - a.rseq)[0];
+    const findBase = (low) => {
+      const record = highest((base) => !base.batch && base.fseq < fseq && base.record.rseq % 256 === low);
+      return record && this.#top - record.rseq <= BASE_REACH ? record : undefined;
     };
+    const findRecord = (rseq) => highest((base) => base.record.rseq === rseq);
+    return { schema: this.schema, schemas: this.schemas, boot: this.boot, period: this.period, findBase, findRecord };
   }
 }
 

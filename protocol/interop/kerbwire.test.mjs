@@ -79,7 +79,7 @@ for (const one of vectors("batch").batches) {
   test(`batch: ${one.name}`, () => {
     const base = one.base && record(one.base);
     const session = {
-      schema: SCHEMAS.find((schema) => schema.name === one.schema),
+      schema: SCHEMAS.find((schema) => schema.name === one.schema) ?? wire.makeSchema(one.schema, 2, one.fields),
       schemas: SCHEMAS,
       boot: given.boot_id,
       period: one.period_s,
@@ -160,6 +160,27 @@ test("spans: the example of section 5", () => {
   const items = [10, 0, 1, 2, 14, 5, 4, 2, 0].map(BigInt);
   assert.deepEqual(wire.decodePoll(items).seenSpans, [[15, 16], [20, 24]]);
 });
+
+/** The spans of a set, its cumulative number's first. */
+const spansOf = (cumulative, spans) => (cumulative ? [[1, cumulative], ...spans] : spans);
+
+for (const { name, to, frames } of vectors("received").ends) {
+  test(`received: ${name}`, () => {
+    const end = receiver(to === "gateway" ? wire.DOWN : wire.UP);
+    for (const one of frames) {
+      const got = outcome(() => end.open(hex(one.frame)));
+      const about = `${one.name}: ${got}`;
+      if (one.error) assert.equal(got, one.error, about);
+      else assert.equal(got.number, one.number, about);
+      if (one.records?.length && got.records) assert.deepEqual(got.records, one.records.map(record), about);
+      else if (one.records) assert.deepEqual(got.items.slice(0, 3), one.records[0].slice(0, 3), about);
+      if (one.gap) assert.deepEqual(got.items, one.gap, about);
+      if (one.seen) assert.deepEqual(spansOf(got.poll.seen, got.poll.seenSpans), one.seen, about);
+      if (one.kept) assert.deepEqual(spansOf(got.poll.kept, got.poll.keptSpans), one.kept, about);
+      if (got.poll) assert.deepEqual(got.poll.offer && Object.values(got.poll.offer).map(Number), one.offer ?? undefined, about);
+    }
+  });
+}
 
 for (const { to, state, name, frame, error } of vectors("malformed").frames) {
   test(`malformed: to a ${to}, ${state}: ${name}`, () => {

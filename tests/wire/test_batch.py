@@ -3,6 +3,7 @@
 from kerbwire import bases, batch, columns, unpacking
 from kerbwire import messages as m
 from kerbwire.errors import LocalError, RemoteError
+from kerbwire.fields import Field
 from kerbwire.limits import (
     BATCH_BASES,
     BATCH_RECORDS,
@@ -54,10 +55,21 @@ def _light(rseq: int, boot: int = 1) -> "Record":
     return rseq, boot, 900 * rseq, values
 
 
+def _schema(case: "dict[str, Any]") -> "Schema":
+    """The one that is named, or a class of the case's own."""
+    if "fields" in case:
+        rows = case["fields"]
+        return Schema(
+            9, case["schema"], 2, tuple([Field(*f[:3], tuple(f[3:6]), f[6]) for f in rows])
+        )
+    schema = by_name(case["schema"])
+    assert schema is not None
+    return schema
+
+
 def test_the_vectors_of_packed_columns() -> None:
     for case in load("batch")["batches"]:
-        schema = by_name(case["schema"])
-        assert schema is not None
+        schema = _schema(case)
         info = _info(schema, case["period_s"])
         records = [_record(given) for given in case["records"]]
         base = None if case["base"] is None else _record(case["base"])

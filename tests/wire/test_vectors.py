@@ -270,6 +270,36 @@ def test_malformed_frames_change_nothing_in_a_session() -> None:
     assert [event[0] for event in drained(pair.gateway)] == ["RECORD"]
 
 
+def test_what_comes_is_taken_for_what_it_is() -> None:
+    known = load("received")
+    for end in known["ends"]:
+        pair = Exchange(known["given"], STREAM)
+        pair.confirm()
+        for case in end["frames"]:
+            subject: Engine = pair.gateway if end["to"] == "gateway" else pair.node
+            subject.receive(pair.take(bytes.fromhex(case["frame"])), 0)
+            events = drained(subject)
+            faults = [event[1] for event in events if event[0] == "FAULT"]
+            assert faults == ([case["error"]] if "error" in case else []), (case["name"], events)
+            _taken(case, events, pair.node)
+
+
+def _taken(case: "dict[str, Any]", events: "list[Event]", node: NodeSession) -> None:
+    """Are these the events of the case, and what the node was told?"""
+    records = [event[3:] for event in events if event[0] == "RECORD"]
+    assert records == [_record(given) for given in case.get("records", [])], case["name"]
+    gaps = [list(event[2:]) for event in events if event[0] == "GAP"]
+    assert gaps == ([case["gap"]] if "gap" in case else []), case["name"]
+    if "seen" in case:
+        assert [list(span) for span in node._uplink.seen.spans()] == case["seen"], case["name"]
+    if "kept" in case:
+        assert [list(span) for span in node.kept.spans()] == case["kept"], case["name"]
+    offer = case.get("offer")
+    times = [event[1:] for event in events if event[0] == "TIME"]
+    taken = offer and not offer[0]  # it is for the node's newest frame, INFO
+    assert times == ([(offer[2], offer[3] + 4)] if taken else []), case["name"]
+
+
 def test_schemas_have_these_hashes_for_ever() -> None:
     for case in load("schemas")["schemas"]:
         schema = by_hash(bytes.fromhex(case["hash"]))
