@@ -6,31 +6,23 @@ Sans-I/O, in microseconds: `outgoing` gives the bytes of the next turn when the 
 
 from kerbwire import cobs, frame, handshake
 from kerbwire import messages as m
-from kerbwire.cbor import encode
-from kerbwire.discovery import Census
 from kerbwire.errors import RemoteError
 from kerbwire.limits import (
     ANSWER_MS,
     BABBLE_BYTES,
     BABBLE_MS,
-    BUS_ALL,
-    BUS_NODES,
     DISCOVER_PAUSE_MS,
-    ENROL_MS,
     FRAME_BYTES,
     KEYING_MS,
     MISSED_TURNS,
-    NODE_ID_BYTES,
-    POLL_CREDIT,
-    PROBE_MAX_MS,
-    PROBE_MIN_MS,
     RELEASE_MS,
     REPOLLS,
-    SLOT_GUARD_MS,
-    SLOT_LEAD_MS,
     TURN_MS,
 )
-from kerbwire.poller import LAST, NOTHING, PolledGateway
+from kerbwire.poller import LAST, NOTHING
+from kerbwire.search import Search
+from kerbwire.turns import Place as Place
+from kerbwire.turns import Row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,23 +30,6 @@ if TYPE_CHECKING:
 
 UNNAMED = -1  # of stray bytes that are no frame
 _MS = 1000
-_HELLO_BYTES = 29 + NODE_ID_BYTES  # the longest in a slot, zeros included
-_POLLS_PER_SEARCH = 6  # after a search the polls have a sixth of its time
-
-
-class Place:
-    """A node on the bus. `placed`: it is known to be here, so it is asked for by name."""
-
-    __slots__ = ("credit", "missed", "placed", "probe_ms", "ready_us", "resting", "session")
-
-    def __init__(self, session: PolledGateway, *, placed: bool):
-        self.session = session
-        self.placed = placed
-        self.credit = 1  # frames of its next window
-        self.ready_us = 0  # no turn before
-        self.missed = 0  # turns in a row without an answer
-        self.resting = False  # dead: probed now and then
-        self.probe_ms = PROBE_MIN_MS
 
 
 class _Window:
@@ -70,19 +45,6 @@ class _Window:
         self.limit_us = 0
 
 
-class _Search:
-    """The slots after a DISCOVER."""
-
-    __slots__ = ("answers", "noise", "since_us", "slots", "window")
-
-    def __init__(self, window: int, slots: int, since_us: int):
-        self.window = window
-        self.slots = slots
-        self.since_us = since_us
-        self.answers = 0
-        self.noise = 0
-
-
 class Bus:
     """Gives the turns of up to BUS_NODES nodes.
 
@@ -95,32 +57,23 @@ class Bus:
         self.stray: dict[int, int] = {}  # bytes outside any window by address, or UNNAMED
         self.polls = 0
         self.repolls = 0
-        self._places = places[:BUS_NODES]
-        self._by_address = {place.session.address: place for place in self._places}
-        self._by_id = {place.session.node_id: place for place in self._places}
+        self._row = Row(places)
+        self._by_address = {place.session.address: place for place in self._row.places}
+        self._by_id = {place.session.node_id: place for place in self._row.places}
         self._byte_us = byte_us
         self._answer_us = answer_ms * _MS
-        self._slot_ms = (_HELLO_BYTES * byte_us + _MS - 1) // _MS + SLOT_GUARD_MS
         self._deframer = cobs.Deframer()
         self._partial = 0  # bytes since the last end of a frame
         self._events: list[Event] = []
         self._window: _Window | None = None
-        self._search: _Search | None = None
+        self._search = Search(byte_us)
         self._free_us = 0  # nothing goes out before
-        self._at = 0  # whose turn it is next
-        self._jumped = False  # was the last turn out of the row?
-        self._probed = False  # was a dead node asked in this cycle?
         self._keying: list[Place] = []  # greeted, and not confirmed yet
-        self._census = Census()
-        self._search_us = 0  # the next search
-        self._enrol_us = 0  # end of the enrolment window
         self._told_us: dict[int, int] = {}
 
     def enrol(self, now: int, ms: int) -> None:
         """Look for nodes, with the permit bit, for at most ENROL_MS."""
-        self._enrol_us = now + min(ms, ENROL_MS) * _MS
-        self._search_us = now
-        self._census.restart()
+        self._search.enrol(now, ms)
 
     def next_event(self) -> "Event | None":
         """The next event, or None."""
@@ -131,16 +84,16 @@ class Bus:
         self._deframer.reset()
         self._partial = 0
         self._window = None
-        self._search = None
+        self._search.failed()
         self._free_us = 0
 
     def deadline(self, now: int) -> int:
         """When `outgoing` may have something."""
-        if self._window or self._search or now < self._free_us:
+        if self._window or self._search.open or now < self._free_us:
             return self._free_us
-        times = [p.ready_us for p in self._places if p.placed]
+        times = self._row.ready_us()
         if self._searching(now):
-            times.append(self._search_us)
+            times.append(self._search.next_us)
         return max(now, min(times)) if times else now + DISCOVER_PAUSE_MS * _MS
 
     # ------------------------------------------------------------------ what is heard
@@ -174,8 +127,8 @@ class Bus:
 
     def _noise(self, count: int, address: int, now: int) -> None:
         """Bytes that answer nothing: two in a slot, a spoilt answer, or a babbling node."""
-        if self._search:
-            self._search.noise += count
+        if self._search.open:
+            self._search.spoilt(count)
         elif not (self._window and address == UNNAMED):
             self._babbled(count, address, now)
 
@@ -210,8 +163,7 @@ class Bus:
 
     def _unknown(self, node_id: bytes) -> None:
         self._events.append(("UNKNOWN", node_id))
-        if self._search:
-            self._search.answers += 1
+        self._search.answered()
 
     def _taken(self, place: Place, data: bytes, now: int) -> None:
         """A frame from the node of that place, or in its name."""
@@ -224,23 +176,15 @@ class Bus:
             place.placed = True
             if place not in self._keying:
                 self._keying.append(place)
-            if self._search:
-                self._search.answers += 1
+            self._search.answered()
         if window and window.place is place:
             window.got += 1
             if what == LAST:
                 window.expected = window.got
                 place.credit = 1
-        elif not self._search:
+        elif not self._search.open:
             self._babbled(len(data) + 2, place.session.address, now)
-        self._alive(place, now)
-
-    def _alive(self, place: Place, now: int) -> None:
-        place.missed = 0
-        place.probe_ms = PROBE_MIN_MS
-        if place.resting:
-            place.resting = False
-            place.ready_us = now
+        if place.heard(now):
             self._events.append(("BACK", place.session.node_id))
 
     def _finish(self, now: int) -> None:
@@ -250,10 +194,7 @@ class Bus:
             return
         self._window = None
         self._free_us = now + RELEASE_MS * _MS
-        place = window.place
-        if window.got >= place.credit and place.session.up and not place.session.ended:
-            place.credit = min(2 * place.credit, POLL_CREDIT)  # it may have more
-            place.ready_us = now
+        window.place.filled(window.got, now)
 
     # ------------------------------------------------------------------ what is said
 
@@ -265,9 +206,16 @@ class Bus:
             again = self._missed(self._window, now)
             if again:
                 return again
-        if self._search:
-            self._searched(self._search, now)
-        return self._keys(now) or self._pressing(now) or self._look(now) or self._row(now)
+        if self._search.open:
+            if self._partial:
+                self._forget(now)
+            self._search.close(now)
+        return (
+            self._keys(now)
+            or self._turn(self._row.pressing(now), now)
+            or self._look(now)
+            or self._turn(self._row.next(now), now)
+        )
 
     def _send(self, frames: "list[bytes]", now: int, *, again: bool = False) -> bytes:
         """These frames, encoded; the bus is free when they are out."""
@@ -279,6 +227,9 @@ class Bus:
             out += cobs.encode(data)
         self._free_us = now + len(out) * self._byte_us
         return out
+
+    def _turn(self, place: "Place | None", now: int) -> bytes:
+        return b"" if place is None else self._open(place, now)
 
     def _open(self, place: Place, now: int, tries: int = 0) -> bytes:
         """The turn of a node: what there is to say to it, then its window."""
@@ -312,12 +263,8 @@ class Bus:
             return b""
         if place.missed >= MISSED_TURNS or not place.session.up:
             self._keying = [other for other in self._keying if other is not place]
-            if not place.resting:
-                place.resting = True
+            if place.rest(now):
                 self._events.append(("SILENT", place.session.node_id))
-            place.ready_us = now + place.probe_ms * _MS
-            place.probe_ms = min(2 * place.probe_ms, PROBE_MAX_MS)
-            place.session.doubt()
         return b""
 
     def _keys(self, now: int) -> bytes:
@@ -337,57 +284,14 @@ class Bus:
                 return self._open(place, now)
         return b""
 
-    def _pressing(self, now: int) -> bytes:
-        """A command goes out of turn, but never two turns in a row."""
-        self._jumped = not self._jumped
-        if self._jumped:
-            for place in self._places:
-                if not place.resting and place.session.pressing(now // _MS):
-                    return self._open(place, now)
-        self._jumped = False
-        return b""
-
-    def _row(self, now: int) -> bytes:
-        """The next node in the row; of the dead ones at most one in a cycle."""
-        for _ in self._places:
-            place = self._places[self._at]
-            self._at += 1
-            if self._at == len(self._places):
-                self._at = 0
-                self._probed = False
-            if place.placed and place.ready_us <= now and not (place.resting and self._probed):
-                self._probed = self._probed or place.resting
-                return self._open(place, now)
-        return b""
-
     def _searching(self, now: int) -> bool:
-        if now < self._enrol_us:
-            return True
-        for place in self._places:
-            if not place.placed:
-                return True
-        return False
+        return self._search.enrolling(now) or not self._row.complete
 
     def _look(self, now: int) -> bytes:
         """DISCOVER, where nodes are missing that may be anywhere, or strangers may enrol."""
-        if now < self._search_us or not self._searching(now):
+        if now < self._search.next_us or not self._searching(now):
             return b""
-        window, slots = self._census.round()
-        permit = int(now < self._enrol_us)
-        head = frame.plain_header(frame.DOWN, BUS_ALL)
-        body = encode([m.DISCOVER, permit, window, slots, self._slot_ms])
-        self._search = _Search(window, slots, now)
-        out = self._send([head + body], now)
-        self._free_us += (SLOT_LEAD_MS + slots * self._slot_ms + SLOT_GUARD_MS) * _MS
+        data, slots_us = self._search.discover(now)
+        out = self._send([data], now)
+        self._free_us += slots_us
         return out
-
-    def _searched(self, search: _Search, now: int) -> None:
-        """The slots are over: how many may be left decides when and how wide the next are."""
-        if self._partial:
-            self._forget(now)
-        self._search = None
-        if self._census.count(search.window, search.slots, search.answers, search.noise):
-            self._search_us = now + (now - search.since_us) // _POLLS_PER_SEARCH
-        else:
-            self._search_us = now + DISCOVER_PAUSE_MS * _MS
-            self._census.restart()

@@ -321,7 +321,7 @@ def test_enrolment_is_open_for_a_time() -> None:
     line.bus.enrol(line.now, 2 * ENROL_MS)
     line.at(line.now, -1)
     assert line.run(3000, lambda: ("UNKNOWN", b"stranger") in line.events)
-    opened = line.bus._enrol_us
+    opened = line.bus._search._enrol_us
     assert opened <= line.now + ENROL_MS * 1000
     line.nodes[0].make()
     assert line.run(1000, line.drained)
