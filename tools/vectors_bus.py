@@ -32,6 +32,12 @@ def bus(session: wire.Session, given: dict[str, Any]) -> list[dict[str, str]]:
     for fseq, (name, items) in enumerate(polls):
         frames.append((name, session.seal(wire.DOWN, 1, fseq, wire.body(items))))
     frames.append(("IDLE", session.seal(wire.UP, 1, 1, wire.body([10]))))
+    # What a later version may put behind the items.
+    more = (b"later", (1 << 64) - 1)
+    asked = wire.plain(wire.DOWN, ADDRESS, [2, 0, session.node_id, *more])
+    frames.append(("HELLO? by name, and later items", asked))
+    searched = wire.plain(wire.DOWN, ALL, [18, 0, 64, 32, 6, *more])
+    frames.append(("DISCOVER, and later items", searched))
     return [
         {"name": name, "frame": frame.hex(), "stream": wire.cobs(frame).hex()}
         for name, frame in frames

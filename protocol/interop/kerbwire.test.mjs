@@ -154,6 +154,8 @@ test("bus", () => {
   assert.deepEqual(got["POLL short"].poll, { credit: 1n });
   assert.deepEqual(got["POLL for four"].poll, poll(0, [[3, 3]], 0, [], 4n));
   assert.equal(got.IDLE.name, "IDLE");
+  assert.deepEqual(got["HELLO? by name, and later items"].items.slice(0, 2), [0, hex(given.node_id)]);
+  assert.deepEqual(got["DISCOVER, and later items"].items.slice(0, 4), [0, 64, 32, 6]);
 });
 
 test("spans: the example of section 5", () => {

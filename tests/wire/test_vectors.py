@@ -12,10 +12,12 @@ from kerbwire.limits import (
     NODE_ID_BYTES,
     NONCE_BYTES,
     SCHEMA_HASH_BYTES,
+    SLOT_LEAD_MS,
     STREAM,
     VALUES,
 )
 from kerbwire.node import NodeSession
+from kerbwire.polled import PolledNode
 from kerbwire.ranges import RangeSet
 from kerbwire.schema import SCHEMAS, by_hash, by_name
 from wire.pair import drained, fault_codes
@@ -282,6 +284,21 @@ def test_what_comes_is_taken_for_what_it_is() -> None:
             faults = [event[1] for event in events if event[0] == "FAULT"]
             assert faults == ([case["error"]] if "error" in case else []), (case["name"], events)
             _taken(case, events, pair.node)
+
+
+def test_later_items_of_what_calls_a_node_on_a_bus() -> None:
+    known = load("bus")
+    want = {case["name"]: bytes.fromhex(case["stream"]) for case in known["frames"]}
+    for name in ("HELLO? by name", "DISCOVER"):
+        for call in (name, name + ", and later items"):
+            given = Exchange(known["given"], DATAGRAM).node
+            key = bytes.fromhex(known["given"]["key"])
+            random = _scripted(bytes.fromhex(known["given"]["node_nonce"]))
+            node_id = bytes.fromhex(known["given"]["node_id"])
+            node = PolledNode(node_id, known["given"]["generation"], key, given.info, random)
+            node.start(0)
+            node.receive(want[call], 0)
+            assert node.outgoing(SLOT_LEAD_MS).endswith(want["HELLO"]), call
 
 
 def _taken(case: "dict[str, Any]", events: "list[Event]", node: NodeSession) -> None:
