@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kerbline.config import Config, ConfigFault, load
+from kerbline.config.reader import Reader
 
 KEY = "00112233445566778899aabbccddeeff"
 
@@ -321,3 +322,25 @@ def keys_of(section: object) -> set[str]:
             found.add(names.get(field.name, field.name))
             found |= keys_of(value[0] if isinstance(value, tuple) else value)
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Shelf:
+    """A section with named tables and a value of any type."""
+
+    label: object
+    boxes: dict[str, dict[str, int]]
+
+
+def test_names_may_be_keys_and_a_value_of_any_type() -> None:
+    reader = Reader("shelf.toml", Path(), {(): 1, ("boxes",): 2, ("boxes", "left"): 3})
+    shelf = reader.section(Shelf, {"label": [1], "boxes": {"left": {"pens": 3}}})
+    assert shelf == Shelf([1], {"left": {"pens": 3}})
+    assert list(reader.select("boxes", "*", "pens")) == [(("boxes", "left", "pens"), 3)]
+    reader.section(Shelf, {"boxes": {"left": 4}})
+    reader.section(Shelf, {"label": 1, "boxes": {"left": {"pens": "x"}}})
+    assert [str(fault) for fault in reader.faults] == [
+        "shelf.toml:1: label: is missing; write label = ...",
+        "shelf.toml:3: boxes.left: 4 where a table belongs; write [boxes.left]",
+        'shelf.toml:3: boxes.left.pens: "x" where a whole number belongs; write a whole number',
+    ]

@@ -2,8 +2,9 @@
 
 A field is `name: type`, `name: Annotated[type, Rule...]` or, where the key of the file has another
 name, `name: Annotated[type, Key("node")]`. Types: str, int, float, bool, Path (made absolute from
-the file's folder), a section, `X | None`, and tuples of these. A field without default must stand
-in the file.
+the file's folder), a section, `X | None`, tuples of these and `dict[str, X]` (a table whose keys are
+names). `object` takes any value as it is: its rules judge the type as well. A field without default
+must stand in the file.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Key:
 class Shape:
     """What may stand at a key."""
 
-    plain: object  # a type; of a tuple, tuple[element]
+    plain: object  # a type; of a tuple, tuple[element]; of named tables, dict[str, element]
     rules: tuple[Rule, ...]
 
 
@@ -74,7 +75,7 @@ class Reader:
     def __init__(self, file: str, folder: Path, lines: Mapping[faults.Path, int]) -> None:
         self.faults: list[Fault] = []
         self.accepted: dict[faults.Path, object] = {}
-        self._file = file
+        self.file = file
         self._folder = folder
         self._lines = lines
         self._entries: dict[type, tuple[Entry, ...]] = {}
@@ -84,11 +85,15 @@ class Reader:
         near = path
         while near not in self._lines:
             near = near[:-1]
-        self.faults.append(Fault(self._file, self._lines[near], spelled(path), problem, remedy))
+        self.faults.append(Fault(self.file, self._lines[near], spelled(path), problem, remedy))
 
     def line(self, path: faults.Path) -> int:
         """The line where `path` stands."""
         return self._lines[path]
+
+    def has(self, path: faults.Path) -> bool:
+        """Does `path` stand in the file, whatever is written there?"""
+        return path in self._lines
 
     def select(self, *pattern: str | int) -> Iterator[tuple[faults.Path, object]]:
         """Accepted values whose path fits: select("node", "*", "id") gives each node's id."""
@@ -124,6 +129,8 @@ class Reader:
             return self._table(plain, raw, path)
         if typing.get_origin(plain) is tuple:
             value = self._list(_shape(typing.get_args(plain)[0]), raw, path)
+        elif typing.get_origin(plain) is dict:
+            value = self._names(_shape(typing.get_args(plain)[1]), raw, path)
         else:
             value = self._scalar(plain, raw, path)
         if value is UNUSABLE:
@@ -150,6 +157,12 @@ class Reader:
         self.complain(path, f"{_named(raw)} where a list belongs", f"write {form}")
         return UNUSABLE
 
+    def _names(self, element: Shape, raw: object, path: faults.Path) -> object:
+        if isinstance(raw, dict):
+            return {name: self._value(element, each, (*path, name)) for name, each in raw.items()}
+        self.complain(path, f"{_named(raw)} where a table belongs", f"write [{_header(path)}]")
+        return UNUSABLE
+
     def _scalar(self, plain: object, raw: object, path: faults.Path) -> object:
         if plain is Path and isinstance(raw, str):
             if 0 < len(raw) <= LONGEST_PATH and raw.isprintable():
@@ -161,6 +174,8 @@ class Reader:
                 return float(raw)
             self.complain(path, f"{shown(raw)} is no measurable number", "write a number")
             return UNUSABLE
+        if plain is object:
+            return raw
         if plain is not float and type(raw) is plain:  # not isinstance: true is not 1
             return raw
         wanted = str if plain is Path else plain
@@ -218,7 +233,9 @@ def _header(path: faults.Path) -> str:
 def _example(entry: Entry, path: faults.Path) -> str:
     plain = entry.shape.plain
     if dataclasses.is_dataclass(plain):
-        return f"[{entry.key}]"
+        return f"[{'.'.join((*_words(path), entry.key))}]"
+    if typing.get_origin(plain) is dict:
+        return f"[{'.'.join((*_words(path), entry.key))}.NAME]"
     if typing.get_origin(plain) is tuple:
         inner = _shape(typing.get_args(plain)[0]).plain
         if dataclasses.is_dataclass(inner):
