@@ -243,11 +243,11 @@ class NodeSession(Engine):
 
     def send_event(self, record: "Record", now: int) -> None:
         """Hand over an event: a record whose values are (code, value)."""
-        self._uplink.send_event(record, now)
+        self._uplink.send_other(m.EVENT, record, now)
 
     def send_anchor(self, record: "Record", now: int) -> None:
         """Hand over an anchor: a record whose values tie its uptime to UTC (see `anchor`)."""
-        self._uplink.send_anchor(record, now)
+        self._uplink.send_other(m.ANCHOR, record, now)
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
         """Declare numbers that will never come; again until `kept` has passed `last`."""

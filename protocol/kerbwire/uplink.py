@@ -177,15 +177,8 @@ class Uplink:
             self._take(slot, now)
         return count
 
-    def send_event(self, record: "Record", now: int) -> None:
-        """An event: its values are (code, value)."""
-        self._send_other(m.EVENT, record, now)
-
-    def send_anchor(self, record: "Record", now: int) -> None:
-        """An anchor: its values are (ms of uptime, s since 2000, ms, uncertainty in ms)."""
-        self._send_other(m.ANCHOR, record, now)
-
-    def _send_other(self, type_: int, record: "Record", now: int) -> None:
+    def send_other(self, type_: int, record: "Record", now: int) -> None:
+        """An EVENT or an ANCHOR."""
         rseq, boot_id, uptime_s, values = record
         boot = 0 if boot_id == self._info.boot_id else boot_id
         body = cbor.encode([type_, rseq, boot, uptime_s] + list(values))
@@ -278,34 +271,22 @@ class Uplink:
             raise RemoteError("value")
         seen_spans, at = acks.decode_spans(items, 4, seen)
         kept_spans, at = acks.decode_spans(items, at, seen - behind)
-        offer = self._offer(items[at : at + 4], channel, now)
-        return self._acknowledge(seen, seen_spans, seen - behind, kept_spans, now) + offer
-
-    def _acknowledge(
-        self,
-        seen: int,
-        seen_spans: "list[tuple[int, int]]",
-        kept: int,
-        kept_spans: "list[tuple[int, int]]",
-        now: int,
-    ) -> "list[Event]":
+        offer = _offer(items[at : at + 4], channel, now)
         if seen < self.seen.cumulative:  # the gateway knows less than it did: believe it
             self.seen = RangeSet(limit=ACK_SPANS)
-        if seen:
-            self.seen.add(1, seen)
-        for first, last in seen_spans:
-            self.seen.add(first, last)
         before = self.kept.spans()
-        if kept:
-            self.kept.add(1, kept)
-        for first, last in kept_spans:
-            self.kept.add(first, last)
+        for first, last in [(1, seen)] + seen_spans:
+            if last:
+                self.seen.add(first, last)
+        for first, last in [(1, seen - behind)] + kept_spans:
+            if last:
+                self.kept.add(first, last)
         events: list[Event] = []
         if self._settle(now):
             events.append(("SEEN",))
         if self.kept.spans() != before:
             events.append(("KEPT",))
-        return events
+        return events + offer
 
     def _settle(self, now: int) -> bool:
         """Free the slots whose records are seen; did any?"""
@@ -323,18 +304,6 @@ class Uplink:
         freed = len(waiting) < len(self._slots)
         self._slots = waiting
         return freed
-
-    def _offer(self, items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
-        """A time offer counts only as the answer to our latest frame."""
-        if len(items) < 4:
-            return []
-        fseq, hold_ms, utc_ms, uncertainty_ms = report.integers(items, 4)
-        if fseq != (channel.sent - 1) & 0xFFFF:
-            return []
-        if hold_ms < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
-            raise RemoteError("value")
-        trip = max(0, now - channel.last_sent_ms - hold_ms)  # rounding may give -1
-        return [("TIME", utc_ms + trip // 2, uncertainty_ms + trip // 2 + _ROUNDING_MS)]
 
     def _expire(self, now: int) -> None:
         """Slots whose last try is over time are lost: their records join the backlog."""
@@ -356,3 +325,16 @@ class Uplink:
     def _sent(self, class_: int, body: bytes, now: int) -> "tuple[int, bytes]":
         self._idle_ms = now + IDLE_MS
         return class_, body
+
+
+def _offer(items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
+    """The TIME event of a time offer, which counts only as the answer to our latest frame."""
+    if len(items) < 4:
+        return []
+    fseq, hold_ms, utc_ms, uncertainty_ms = report.integers(items, 4)
+    if fseq != (channel.sent - 1) & 0xFFFF:
+        return []
+    if hold_ms < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:
+        raise RemoteError("value")
+    trip = max(0, now - channel.last_sent_ms - hold_ms)  # rounding may give -1
+    return [("TIME", utc_ms + trip // 2, uncertainty_ms + trip // 2 + _ROUNDING_MS)]
