@@ -38,6 +38,7 @@ class PocketNode:
         info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
+        self.name = node_id.encode()
         self.key = (0, key)
         self.session = NodeSession(*self._named)
         self.ended = asyncio.Event()  # an object that was offered was taken or refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,8 +24,9 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
 from kerbwire.limits import SCHEMAS
 from kerbwire.messages import OBJECT_LOG, OUT_OF_RANGE
+from kerbwire.polled import PolledNode
 from kerbwire.schema import Field, Schema
-from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, serve_tcp
+from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, now_ms, serve_tcp
 
 KEY = bytes(range(16))
 VALUES = (30, 245, 1000, 10, 12, 0)
@@ -470,3 +472,35 @@ async def refused(folder: Path) -> None:
 
 def test_an_object_that_nobody_wants_is_refused(tmp_path: Path) -> None:
     asyncio.run(refused(tmp_path))
+
+
+async def refused_on_a_bus(folder: Path) -> list[str]:
+    nodes_here = [PocketNode("sl-1", KEY), PocketNode("sl-2", KEY)]
+    for node in nodes_here:
+        node.session = PolledNode(node.name, 0, KEY, node.session.info, os.urandom)
+        node.session.start(now_ms())
+        node.make(*VALUES)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(256):
+            for node in nodes_here:
+                node.receive(data)
+                node.pump(writer.write)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = config_for(folder, f"socket://127.0.0.1:{port}")
+    first = replace(config.nodes[0], bus=True)
+    second = replace(first, id="sl-2", asset="lamp-2")
+    (folder / "ring" / "sl-1.new").mkdir(parents=True)  # where its key would be drafted
+    async with server, serving(folder, replace(config, nodes=(first, second))) as (nodes, _):
+        taken = await arrivals(nodes, of_kind(Reading))
+        assert not nodes_here[0].session.up
+        (folder / "ring" / "sl-1.new").rmdir()
+        taken += await arrivals(nodes, of_kind(Reading))
+    return [reading.key.source for reading in readings(taken)]
+
+
+def test_a_key_that_is_refused_holds_up_no_other_node_of_its_bus(tmp_path: Path) -> None:
+    assert asyncio.run(refused_on_a_bus(tmp_path)) == ["sl-2", "sl-1"]

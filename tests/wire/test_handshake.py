@@ -17,6 +17,8 @@ from kerbwire.limits import (
     SILENCE_MS,
     STREAM,
 )
+from kerbwire.node import NodeSession
+from kerbwire.schema import STREETLIGHT
 from wire.pair import Pair, drained, fault_codes, frames, up_pair
 
 _HELLO_REQUEST = b"\x63\x02"  # on a point-to-point line
@@ -456,3 +458,45 @@ def test_both_framings_make_the_same_sessions() -> None:
             pair.make()
         assert pair.run(600_000, pair.drained)
         assert sorted(pair.held) == list(range(1, 21)) and pair.doubled == 0
+
+
+class Twins(Pair):
+    """A pair with a copy of the node on the same line: its id, its key, a log of its own."""
+
+    def __init__(self, seed: int = 1, **line: int):
+        Pair.__init__(self, seed, **line)
+        info = m.Info(STREETLIGHT.hash, 9, 78, 1)
+        self.copy = NodeSession(self.NODE_ID, 0, self.PSK, info, self.random.bytes, self.framing)
+        self.copy.start(self.now)
+
+    def _node_step(self) -> None:
+        came = self.down_line.take(self.now)
+        for data in came:  # both hear all
+            self.copy.receive(data, self.now)
+            self.node.receive(data, self.now)
+        Pair._node_step(self)
+        for event in drained(self.copy):
+            if event[0] == "KEY":
+                self.copy.key_stored(self.now)
+        self._write(self.copy, self.up_line)
+        self._note(self.copy.channel, self.copy._handshake._pending)
+
+    def run_twins(self, ms: int) -> None:
+        """Let time pass, a millisecond or until the pair has something due."""
+        end = self.now + ms
+        while self.now < end:
+            due = self.copy.deadline()
+            step = 60_000 if due is None else max(1, due - self.now)
+            self.run(min(step, end - self.now))
+
+
+def test_of_two_nodes_with_one_key_one_is_refused_and_nothing_breaks() -> None:
+    for seed in range(8):
+        pair = Twins(seed, jitter_ms=9)
+        pair.run_twins(900_000)
+        assert pair.no_key_twice()
+        codes = {code for side, code in pair.faults if side == "gateway"}
+        assert "generation" in codes  # the host names it
+        assert pair.gateway.up and (pair.node.up or pair.copy.up)
+        assert len(frames(pair.up_line.written)) < 300  # neither storms
+        assert pair.gateway_keys[0] < 8

@@ -284,6 +284,66 @@ def test_a_node_that_starts_again_in_an_offer_offers_anew() -> None:
         assert stop == 0 or ("OBJECT", 1, False) in pair.above.ended, stop
 
 
+def test_whatever_a_peer_says_a_host_is_told_of_each_object_s_end_once() -> None:
+    """Offers over offers, blocks of any, hosts that take, refuse or wait: in order all the same."""
+    random = Random(5)
+    whole = 0
+    for _ in range(60):
+        receiver = Objects(random.bytes)
+        bodies = [random.bytes(1 + random.below(40)) for _ in range(4)]
+        taken: dict[int, bytes] = {}  # what came under the handles that are under way
+        hashes: dict[int, bytes] = {}
+        asked: list[int] = []
+        for _ in range(400):
+            data = bodies[random.below(4)]
+            handle = random.below(3)
+            what = random.below(8)
+            items: list[int | bytes] = [m.BLOCK, handle]
+            if what == 0:
+                items = [m.OFFER, handle, sha256(data).digest(), len(data), 10, m.OBJECT_LOG]
+            elif what == 1 and random.chance(20):
+                receiver.begin()
+                continue
+            else:
+                at = random.below(1 + len(data) // 10)
+                if handle in taken and random.chance(80):
+                    at = len(taken[handle]) // 10
+                    data = next(d for d in bodies if sha256(d).digest() == hashes[handle])
+                items += [at, data[10 * at : 10 * at + 10]]
+            try:
+                events = receiver.receive(m.BLOCK if what else m.OFFER, items, 0)
+            except RemoteError:
+                events = []
+            for event in events:
+                kind, handle = event[:2]
+                assert isinstance(handle, int)
+                if kind == "OFFER":
+                    assert handle not in taken and handle not in asked, event
+                    assert isinstance(event[3], bytes)
+                    hashes[handle] = event[3]
+                    asked.append(handle)
+                elif kind == "BLOCK":
+                    assert isinstance(event[3], bytes) and event[2] == len(taken[handle]) // 10
+                    taken[handle] += event[3]
+                else:
+                    assert kind == "OBJECT" and (handle in taken or handle in asked)
+                    if event[2]:
+                        assert sha256(taken[handle]).digest() == hashes[handle]
+                        whole += 1
+                    taken.pop(handle, None)
+                    asked = [other for other in asked if other != handle]
+            for handle in [handle for handle in asked if random.chance(50)]:
+                asked.remove(handle)
+                if random.chance(80):
+                    taken[handle] = b""
+                    assert receiver.accept(handle) == []
+                else:
+                    receiver.refuse(handle)
+            assert len(taken) <= OBJECTS
+            receiver.pull(0)
+    assert whole > 100
+
+
 def test_a_block_takes_one_place_and_holds_nothing_up() -> None:
     """UNACKED_FRAMES, and TRIES of a block before backing off."""
     pair = _pair()

@@ -78,6 +78,7 @@ class NodeLink:
         self._info: m.Info | None = None
         self._misfit = ""
         self._unkept: NodeKeys | None = None  # the newest keys, until they are durable
+        self._durable = False  # are they by now?
         self._keep_at_ms = 0
         self._refused = ""  # why the disk did not take them
         name, ring = node.id.encode(), (keys.generation, keys.key, keys.next_key)
@@ -148,18 +149,14 @@ class NodeLink:
 
         A key that the disk refuses holds up nothing but its own greeting.
         """
-        durable: NodeKeys | None = None
         while True:
             while (event := self.session.next_event()) is not None:
                 await self._take(event)
-            now = self._clock.monotonic_ms()
-            if self._unkept is None:
+            if self._unkept is None or not (self._durable or await self._keep(self._unkept)):
                 return
-            if self._unkept is durable:
+            if self.session.waiting == 0:  # no newer keys came meanwhile
                 self._unkept = None
-                self.session.key_stored(now)
-            elif now < self._keep_at_ms or not await self._keep(durable := self._unkept):
-                return
+                self.session.key_stored(self._clock.monotonic_ms())
 
     async def _take(self, event: tuple[Any, ...]) -> None:
         match event:
@@ -173,6 +170,7 @@ class NodeLink:
                 )
             case ("KEYS", generation, key, next_key):
                 self._unkept = NodeKeys(generation, key, next_key)
+                await self._keep(self._unkept)
             case ("UP", info):
                 await self._up(info)
             case ("DOWN",):
@@ -214,6 +212,9 @@ class NodeLink:
 
     async def _keep(self, keys: NodeKeys) -> bool:
         """Make the keys durable; a disk that refuses is said once, and asked again later."""
+        self._durable = False
+        if self._clock.monotonic_ms() < self._keep_at_ms:
+            return False
         try:
             await self._keep_keys(keys)
         except KeyFault as fault:
@@ -223,6 +224,7 @@ class NodeLink:
             self._keep_at_ms = self._clock.monotonic_ms() + KEY_RETRY_MS
             return False
         self._refused = ""
+        self._durable = True
         return True
 
     async def _up(self, info: m.Info) -> None:
