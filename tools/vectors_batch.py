@@ -30,15 +30,16 @@ AIR: Rows = (
     (70_003, 9, 1900, (59, 90, 143, 430, -196, 0, 655, 10130, 0)),
 )
 WIDE: Rows = ((9, 9, 0, (0,) * 7), (10, 9, 900, (0, 0, -(1 << 61), 0, 0, 0, 900)))
-# Uptime, watts x 10, lamp hours. What the hours leave over is kept; in the sixth row they move
-# by more than was lit, in the ninth without light: then nothing is left.
+# Uptime, level, lamp hours. What the hours leave over is kept, and through the dark; where they
+# move by more than was lit, or in the dark, nothing is left.
 BURNING = (
-    *((0, 0, 9), (4000, 100, 10), (4900, 100, 10), (5800, 0, 10), (8300, 101, 11)),
-    *((9200, 100, 12), (12_799, 100, 12), (20_799, 99, 15), (21_699, 0, 16), (25_299, 100, 17)),
+    *((0, 0, 9), (4000, 50, 10), (7300, 50, 11), (10_200, 50, 11), (11_100, 0, 11)),
+    *((11_600, 51, 11), (11_700, 50, 12), (12_600, 50, 13), (16_199, 50, 13), (16_200, 0, 14)),
+    *((19_700, 50, 14), (27_700, 49, 17), (30_700, 50, 18)),
 )
 BURNT: Rows = [
-    (1 + n, 9, at, (50, power, 70 + n, hours, 12, 1, at))
-    for n, (at, power, hours) in enumerate(BURNING)
+    (1 + n, 9, at, (level, 5 * level, 70 + n, hours, 12, 1, at))
+    for n, (at, level, hours) in enumerate(BURNING)
 ]
 # Shares of what is below 0, or 0, count for nothing.
 BELOW: Rows = [
