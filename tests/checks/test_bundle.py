@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from tools.bundle import NotBundled, bundled
+from kerbline.firmware.bundle import NotBundled, bundled
 
 SOURCES = {
     "wire.codes": "ONE = [1]\ndef encode(x):\n    return ('codes', x)\n",

@@ -2,7 +2,7 @@
 
 import ast
 
-from tools.shrink import shrunk
+from kerbline.firmware.shrink import shrunk
 
 SOURCES = {
     "wire.limits": "A = 1 << 4\nB = A * 2 - 1\nNAMES = {1: 'one'}\n",

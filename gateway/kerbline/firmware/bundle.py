@@ -31,6 +31,11 @@ class Plan:
         """The bundle's name in its package."""
         return self.bundle.rpartition(".")[2]
 
+    @property
+    def package(self) -> str:
+        """The bundle's package."""
+        return self.bundle.rpartition(".")[0]
+
     @classmethod
     def of(
         cls, roots: Sequence[str], trees: Mapping[str, ast.Module], apart: Collection[str]
@@ -42,7 +47,7 @@ class Plan:
         def add(module: str) -> None:
             if module not in members and module in trees and module not in apart:
                 for statement in trees[module].body:
-                    for name in _taken(statement, package, trees):
+                    for name in _taken(statement, package):
                         add(name)
                 members.append(module)
 
@@ -63,16 +68,17 @@ class Plan:
                         fresh += "_"
                     taken.add(fresh)
                 names[module][name] = fresh
+            for name, source, original in _imported(trees[module]):
+                if f"{source}.{original}" not in members:  # what a member only hands on
+                    names[module].setdefault(name, names.get(source, {}).get(original, name))
         return cls(roots[0], tuple(members), names)
 
 
-def _taken(statement: ast.stmt, package: str, trees: Mapping[str, ast.Module]) -> Iterator[str]:
-    """Modules of the package that an import statement loads."""
-    if isinstance(statement, ast.ImportFrom) and statement.module:
-        if statement.module == package:
-            yield from (f"{package}.{a.name}" for a in statement.names)
-        elif statement.module in trees and statement.module.startswith(package + "."):
-            yield statement.module
+def _taken(statement: ast.stmt, package: str) -> Iterator[str]:
+    """What an import statement loads of the package, and names in it that may be modules."""
+    if isinstance(statement, ast.ImportFrom) and f"{statement.module}.".startswith(package + "."):
+        yield str(statement.module)
+        yield from (f"{statement.module}.{alias.name}" for alias in statement.names)
 
 
 def _top(tree: ast.Module) -> set[str]:
@@ -84,6 +90,14 @@ def _top(tree: ast.Module) -> set[str]:
         elif not isinstance(statement, ast.ImportFrom | ast.Import):
             found |= _stored(statement)
     return found
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str, str]]:
+    """(name here, module, name there) of what a module imports at its top."""
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                yield alias.asname or alias.name, statement.module or "", alias.name
 
 
 def _stored(node: ast.AST) -> set[str]:
@@ -143,10 +157,10 @@ class _Rename(ast.NodeTransformer):
         for alias in node.names:
             name = alias.asname or alias.name
             whole = f"{node.module}.{alias.name}"
-            if node.module and node.module in self._plan.names:
-                self._names[name] = self._plan.names[node.module][alias.name]
-            elif whole in self._plan.names:
+            if whole in self._plan.names:
                 self._modules[name] = self._plan.names[whole]
+            elif alias.name in self._plan.names.get(node.module or "", ()):
+                self._names[name] = self._plan.names[node.module or ""][alias.name]
             else:
                 kept.append(alias)
                 continue
@@ -220,24 +234,20 @@ class _Outside(ast.NodeTransformer):
         return tree
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
-        names = self._plan.names.get(node.module or "")
-        if names is not None:
-            node.names = [ast.alias(names[a.name], a.asname or a.name) for a in node.names]
-            node.names = [
-                ast.alias(a.name, a.asname if a.asname != a.name else None) for a in node.names
-            ]
-            node.module = self._plan.bundle
-            return [node]
-        kept: list[ast.alias] = []
+        names = self._plan.names.get(node.module or "", {})
+        led: dict[str, list[ast.alias]] = {}  # by the module that they come from now
         for alias in node.names:
+            here = alias.asname or alias.name
             whole = self._plan.names.get(f"{node.module}.{alias.name}")
-            if whole is None:
-                kept.append(alias)
+            if whole is not None:
+                self._modules[here] = whole
+                source, name = self._plan.package, self._plan.short
+            elif alias.name in names:
+                source, name = self._plan.bundle, names[alias.name]
             else:
-                self._modules[alias.asname or alias.name] = whole
-                kept.append(ast.alias(self._plan.short, alias.asname or alias.name))
-        node.names = kept
-        return [node]
+                source, name = node.module or "", alias.name
+            led.setdefault(source, []).append(ast.alias(name, here if here != name else None))
+        return [ast.ImportFrom(source, aliases, 0) for source, aliases in led.items()]
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         if isinstance(node.value, ast.Name) and node.value.id in self._modules:
