@@ -1,15 +1,19 @@
-"""The simulated board: its wiring, one function for each asset that it serves.
+"""The wiring of sim: one function for each asset that it serves.
 
-Compiled from boards/sim.toml. The build of a board puts that board's own file in this place.
+Compiled from boards/sim.toml by `kerbline boards show sim --python`. The build of a board
+puts that board's own file in this place.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal.board import Board
+    from kerbnode.hal.board import Board, Pin
     from kerbnode.instruments import Instruments
 
 NAME = "sim"
 CHIP = "host"
+# Each link's UART, tx, rx and the pin that is high while we talk.
+LINKS: "dict[str, tuple[Pin, ...]]" = {"uart": (), "rs485": (), "udp": ()}
+SERVICE_PIN: "Pin" = None  # tied to ground at the start: the REPL opens
 
 
 def streetlight(hal: "Board") -> "Instruments":
@@ -36,8 +40,8 @@ def water_meter(hal: "Board") -> "Instruments":
     from kerbnode.instruments.water_register import WaterRegister
 
     return WaterRegister(
-        forward=PulseMeter(hal.counter("forward"), 1),
-        backward=PulseMeter(hal.counter("backward"), 1),
+        forward=PulseMeter(hal.counter("forward"), pulses_per_litre=1),
+        backward=PulseMeter(hal.counter("backward"), pulses_per_litre=1),
         battery=Battery(hal.adc("battery")),
     )
 
@@ -50,10 +54,10 @@ def air_quality(hal: "Board") -> "Instruments":
     from kerbnode.drivers.scd41 import Scd41
     from kerbnode.instruments.air_station import AirStation
 
-    i2c = hal.i2c(0, "scl", "sda", 100_000)
+    air_bus = hal.i2c(0, "scl", "sda", 100_000)
     return AirStation(
         particles=Pms5003(hal.serial("particles", "tx", "rx", 9600)),
-        carbon=Scd41(i2c),
+        carbon=Scd41(air_bus),
         nitrogen=No2Cell(hal.adc("no2")),
-        pressure=Lps22(i2c),
+        pressure=Lps22(air_bus),
     )

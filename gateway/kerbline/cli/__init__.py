@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from kerbline.cli import boards
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -90,6 +91,9 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     from kerbline.demo import main as tell
 
     return tell(**options)
+
+
+app.add_command(boards.group)
 
 
 @app.group()

@@ -77,23 +77,27 @@ class Reader:
         self.accepted: dict[faults.Path, object] = {}
         self.file = file
         self._folder = folder
-        self._lines = lines
+        self.lines = lines
         self._entries: dict[type, tuple[Entry, ...]] = {}
+
+    def afresh(self) -> Reader:
+        """A reader of the same file that has found nothing yet."""
+        return Reader(self.file, self._folder, self.lines)
 
     def complain(self, path: faults.Path, problem: str, remedy: str) -> None:
         """Keep a fault at the line of `path`, or of the nearest table around it."""
         near = path
-        while near not in self._lines:
+        while near not in self.lines:
             near = near[:-1]
-        self.faults.append(Fault(self.file, self._lines[near], spelled(path), problem, remedy))
+        self.faults.append(Fault(self.file, self.lines[near], spelled(path), problem, remedy))
 
     def line(self, path: faults.Path) -> int:
         """The line where `path` stands."""
-        return self._lines[path]
+        return self.lines[path]
 
     def has(self, path: faults.Path) -> bool:
         """Does `path` stand in the file, whatever is written there?"""
-        return path in self._lines
+        return path in self.lines
 
     def select(self, *pattern: str | int) -> Iterator[tuple[faults.Path, object]]:
         """Accepted values whose path fits: select("node", "*", "id") gives each node's id."""

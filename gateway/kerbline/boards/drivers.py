@@ -1,0 +1,180 @@
+"""What the firmware can drive: a row for each driver, and the roles of each asset's instruments.
+
+A new driver is one row in `DRIVERS`. A test reads firmware/kerbnode and holds every row to it:
+file, class, the bus it takes first, the names and defaults of its options.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# What hal/board.py offers for one pin, and whether the chip drives that pin.
+PIN_BUSES = {
+    "pwm": True,
+    "output": True,
+    "adc": False,
+    "latch": False,
+    "counter": False,
+    "input": False,
+}
+I2C = "i2c"
+SERIAL = "serial"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A further parameter of a driver: a whole number in bounds, or a pin of its own (`wire`)."""
+
+    name: str
+    low: int = 0
+    high: int = 0
+    default: int | None = None  # None: must be given, but for a wire
+    wire: str = ""  # a pin bus
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """One driver: `kind` is its class in kerbnode.drivers.NAME, "" where the pin's object will do.
+
+    `addresses`: those the chip can have on I2C, its usual one first; `inverts`: the option that
+    is 1 where a low pin lights the lamp, which the board's `reset` tells.
+    """
+
+    name: str
+    kind: str
+    bus: str
+    roles: tuple[str, ...]
+    options: tuple[Option, ...] = ()
+    addresses: tuple[int, ...] = ()
+    baud: int = 0
+    hz: int = 0
+    inverts: str = ""
+    inverts_default: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """An asset's instruments: class `kind` in kerbnode.instruments.MODULE and its roles.
+
+    `lamp`: roles whose output must light the lamp while the chip is in reset.
+    """
+
+    asset: str
+    about: str
+    module: str
+    kind: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    lamp: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All, in the order in which they are written."""
+        return self.required + self.optional
+
+
+DRIVERS = {
+    row.name: row
+    for row in (
+        Driver("lamp", "Lamp", "pwm", ("lamp",), hz=1000),
+        Driver("light", "LightSensor", "adc", ("light",)),
+        Driver("power", "PowerSensor", "adc", ("power",)),
+        Driver("thermometer", "Thermometer", "adc", ("thermometer",)),
+        Driver("latch", "", "latch", ("motion",)),
+        Driver(
+            "pwm_led",
+            "PwmLed",
+            "pwm",
+            ("dimmer",),
+            (Option("minimum", 0, 1000, 0), Option("logarithmic", 0, 1, 0)),
+            hz=1000,
+            inverts="inverted",
+        ),
+        Driver(
+            "pwm_0_10v",
+            "Pwm010v",
+            "pwm",
+            ("dimmer",),
+            (
+                Option("minimum", 0, 1000, 100),
+                Option("logarithmic", 0, 1, 0),
+                Option("full_mv", 1000, 15_000, 10_000),
+            ),
+            hz=1000,
+            inverts="inverted",
+        ),
+        Driver(
+            "relay", "Relay", "output", ("relay",), inverts="normally_closed", inverts_default=1
+        ),
+        Driver(
+            "bl0942",
+            "Bl0942",
+            SERIAL,
+            ("power",),
+            (
+                Option("shunt_uohm", 100, 100_000, 1000),
+                Option("divider", 1, 100_000, 3825),
+                Option("address", 0, 3, 0),
+            ),
+            baud=4800,
+        ),
+        Driver(
+            "pzem004t",
+            "Pzem004t",
+            SERIAL,
+            ("power",),
+            (Option("address", 1, 0xF8, 0xF8),),
+            baud=9600,
+        ),
+        Driver("bh1750", "Bh1750", I2C, ("light",), addresses=(0x23, 0x5C)),
+        Driver("veml7700", "Veml7700", I2C, ("light",), addresses=(0x10,)),
+        Driver(
+            "motion",
+            "Motion",
+            "latch",
+            ("motion",),
+            (Option("warm_s", 0, 300, 60), Option("stuck_s", 60, 86_400, 3600)),
+        ),
+        Driver("tmp36", "Tmp36", "adc", ("thermometer",)),
+        Driver(
+            "pulses",
+            "PulseMeter",
+            "counter",
+            ("forward", "backward"),
+            (Option("pulses_per_litre", 1, 1000),),
+        ),
+        Driver("battery", "Battery", "adc", ("battery",)),
+        Driver("pms5003", "Pms5003", SERIAL, ("particles",), baud=9600),
+        Driver("scd41", "Scd41", I2C, ("carbon",), addresses=(0x62,)),
+        Driver("lps22", "Lps22", I2C, ("pressure",), addresses=(0x5C,)),
+        Driver("no2", "No2Cell", "adc", ("nitrogen",)),
+    )
+}
+
+INSTRUMENTS = {
+    row.asset: row
+    for row in (
+        Instruments(
+            "streetlight",
+            "A lamp head.",
+            "lamp_head",
+            "LampHead",
+            ("lamp", "light", "power", "thermometer", "motion"),
+            lamp=("lamp",),
+        ),
+        Instruments(
+            "water_meter",
+            "A water meter's register.",
+            "water_register",
+            "WaterRegister",
+            ("forward", "backward", "battery"),
+        ),
+        Instruments(
+            "air_quality",
+            "An air-quality station.",
+            "air_station",
+            "AirStation",
+            ("particles", "carbon", "nitrogen", "pressure"),
+        ),
+    )
+}
