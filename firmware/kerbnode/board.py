@@ -18,18 +18,20 @@ SERVICE_PIN: "Pin" = None  # tied to ground at the start: the REPL opens
 
 def streetlight(hal: "Board") -> "Instruments":
     """A lamp head."""
-    from kerbnode.drivers.lamp import Lamp
-    from kerbnode.drivers.light import LightSensor
-    from kerbnode.drivers.power import PowerSensor
-    from kerbnode.drivers.thermometer import Thermometer
+    from kerbnode.drivers.bh1750 import Bh1750
+    from kerbnode.drivers.bl0942 import Bl0942
+    from kerbnode.drivers.motion import Motion
+    from kerbnode.drivers.pwm_led import PwmLed
+    from kerbnode.drivers.tmp36 import Tmp36
     from kerbnode.instruments.lamp_head import LampHead
 
+    air_bus = hal.i2c(0, "scl", "sda", 100_000)
     return LampHead(
-        lamp=Lamp(hal.pwm("lamp", 1000)),
-        light=LightSensor(hal.adc("light")),
-        power=PowerSensor(hal.adc("power")),
-        thermometer=Thermometer(hal.adc("temperature")),
-        motion=hal.latch("motion"),
+        dimmer=PwmLed(hal.pwm("lamp", 1000)),
+        light=Bh1750(air_bus),
+        power=Bl0942(hal.serial("power", "power_tx", "power_rx", 4800)),
+        thermometer=Tmp36(hal.adc("temperature")),
+        motion=Motion(hal.latch("motion"), warm_s=0),
     )
 
 

@@ -131,6 +131,10 @@ class Board:
         """An analogue input, calibrated, up to 3.1 V."""
         return machine.ADC(machine.Pin(pin), atten=machine.ADC.ATTN_11DB)
 
+    def output(self, pin: int, level: int) -> machine.Pin:
+        """A digital output, at that level at once."""
+        return machine.Pin(pin, machine.Pin.OUT, value=level)
+
     def latch(self, pin: int) -> "Latch":
         """A motion sensor."""
         return Latch(machine.Pin(pin, machine.Pin.IN))

@@ -12,7 +12,9 @@ import time
 from kerbnode.drivers import lps22, scd41
 from kerbnode.hal import Restart
 from kerbnode.nvs import get_checked
+from kerbnode.sim import bh1750, bl0942, dimming
 from kerbnode.sim import world as sim_world
+from kerbnode.sim.i2c import Bus
 from kerbnode.sim.line import MICROPYTHON, PtyLine, UdpLine
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 SOFT_RESET = 5
 STANDBY_DW = 5
+MAINS_V = 230
+POWER_FACTOR = 0.95
 BATTERY_UV = 1_800_000  # half of a fresh cell's 3.6 V
 
 __all__ = ("Board", "Restart")
@@ -69,6 +73,7 @@ class Board:
         self.flash_path = place + "/flash"
         self._duty = 0
         self._level_pct = -1
+        self._coil = 0
 
     def open(self) -> None:
         """Power on."""
@@ -152,13 +157,18 @@ class Board:
         """The pty of that path, or a socket to that gateway; a pty knows no baud rate."""
         return UdpLine(place[0], place[1]) if isinstance(place, tuple) else PtyLine(str(place))
 
-    def pwm(self, name: str, hz: int) -> "_Pwm":
-        """The lamp's dimming output."""
-        return _Pwm(self)
+    def pwm(self, name: str, hz: int) -> dimming.LedDriver:
+        """The lamp's LED driver."""
+        return dimming.LedDriver(hz, told=self.light_up)
 
     def adc(self, name: str) -> "_Adc":
         """An analogue sensor by its name."""
         return _Adc(getattr(self, "feel_" + name))
+
+    def output(self, name: str, level: int) -> "_Coil":
+        """The coil of a relay whose contact is closed without current."""
+        self.draw(level)
+        return _Coil(self)
 
     def latch(self, name: str) -> "_Latch":
         """The motion sensor."""
@@ -168,28 +178,35 @@ class Board:
         """The meter's pulses; nothing ever flows backward here."""
         return _Counter(self.feel_litres if name == "forward" else _nothing)
 
-    def i2c(self, number: int, scl: str, sda: str, hz: int) -> "_I2c":
-        """The bus of the air station."""
-        return _I2c(self)
+    def i2c(self, number: int, scl: str, sda: str, hz: int) -> Bus:
+        """One bus with all chips: light, and those of the air station."""
+        return Bus(
+            {
+                0x23: bh1750.Bh1750(self.feel_lux),
+                lps22.ADDRESS: _Pressure(self),
+                scd41.ADDRESS: _Carbon(self),
+            }
+        )
 
-    def serial(self, name: str, tx: str, rx: str, baud: int) -> "_Particles":
-        """The particle sensor."""
-        return _Particles(self)
+    def serial(self, name: str, tx: str, rx: str, baud: int) -> "bl0942.Bl0942 | _Particles":
+        """The power meter's line, or the particle sensor's."""
+        return bl0942.Bl0942(self.feel_mains, baud) if name == "power" else _Particles(self)
 
-    def feel_light(self) -> int:
-        """Microvolts of the light sensor."""
+    def feel_lux(self) -> int:
+        """Light on the sensor."""
         world = self._world
         place = world.get("latitude", 52.37), world.get("longitude", 4.9)
-        return 3000 * min(1000, sim_world.lux(self._street_now(), place[0], place[1]))
+        return sim_world.lux(self._street_now(), place[0], place[1])
 
-    def feel_power(self) -> int:
-        """Microvolts of the power sensor."""
-        lamp_dw: int = self._world.get("lamp_w", 60) * 10 * self._duty // 65_535
-        return 500_000 + 1000 * (STANDBY_DW + lamp_dw)
+    def feel_mains(self) -> "tuple[float, float, float]":
+        """Watts, volts and amperes of the lamp and its electronics."""
+        lamp_dw: int = self._world.get("lamp_w", 60) * 10 * self._duty // dimming.FULL
+        watts = (STANDBY_DW + (0 if self._coil else lamp_dw)) / 10
+        return watts, MAINS_V, watts / MAINS_V / POWER_FACTOR
 
     def feel_temperature(self) -> int:
         """Microvolts of the thermometer: the night's air, and the lamp's own heat."""
-        tenth_c = self.feel_air()[5] + 150 * self._duty // 65_535
+        tenth_c = self.feel_air()[5] + 150 * self._duty // dimming.FULL
         return 500_000 + 1000 * tenth_c
 
     def feel_battery(self) -> int:
@@ -221,9 +238,17 @@ class Board:
         return sim_world.air(self._street_now(), self._world.get("air", {}).get("seed", 1))
 
     def light_up(self, duty: int) -> None:
-        """The lamp shows another level."""
+        """The LED driver is asked for another level."""
         self._duty = duty
-        pct = (duty * 100 + 32_767) // 65_535
+        self._look()
+
+    def draw(self, coil: int) -> None:
+        """The relay's coil has current, or none: then the lamp has mains."""
+        self._coil = coil
+        self._look()
+
+    def _look(self) -> None:
+        pct = 0 if self._coil else (self._duty * 100 + 32_767) // dimming.FULL
         if pct != self._level_pct:
             self._level_pct = pct
             self._tell({"t": "level", "pct": pct})
@@ -238,12 +263,12 @@ class Board:
             self._witness.write((json.dumps(what) + "\n").encode())
 
 
-class _Pwm:
+class _Coil:
     def __init__(self, board: Board):
         self._board = board
 
-    def duty_u16(self, duty: int) -> None:
-        self._board.light_up(duty)
+    def value(self, level: int) -> None:
+        self._board.draw(level)
 
 
 class _Adc:
@@ -270,27 +295,36 @@ class _Counter:
         return self._feel()
 
 
-class _I2c:
-    """An SCD41 and an LPS22HB on one bus, as their datasheets have them."""
+class _Pressure:
+    """An LPS22HB as its datasheet has it."""
 
     def __init__(self, board: Board):
         self._board = board
 
-    def writeto(self, address: int, data: bytes) -> int:
-        if address not in (scd41.ADDRESS, lps22.ADDRESS):
-            raise OSError(19)  # ENODEV: no acknowledge
-        return len(data)
+    def write(self, data: bytes) -> bool:
+        return True
 
-    def readfrom_into(self, address: int, buffer: bytearray) -> None:
-        _, _, _, ppm, _, tenth_c, tenth_pct, tenth_hpa = self._board.feel_air()
-        if address == lps22.ADDRESS:
-            buffer[:3] = (tenth_hpa * lps22.COUNTS_PER_HPA // 10 + 1).to_bytes(3, "little")
-            return
-        at = 0
+    def read(self, count: int) -> bytes:
+        tenth_hpa = self._board.feel_air()[7]
+        return (tenth_hpa * lps22.COUNTS_PER_HPA // 10 + 1).to_bytes(3, "little")
+
+
+class _Carbon:
+    """An SCD41 as its datasheet has it."""
+
+    def __init__(self, board: Board):
+        self._board = board
+
+    def write(self, data: bytes) -> bool:
+        return True
+
+    def read(self, count: int) -> bytes:
+        _, _, _, ppm, _, tenth_c, tenth_pct, _ = self._board.feel_air()
+        answer = b""
         for word in (ppm, (tenth_c + 450) * 65_535 // 1750 + 1, tenth_pct * 65_535 // 1000 + 1):
             data = word.to_bytes(2, "big")
-            buffer[at : at + 3] = data + bytes([scd41.crc8(data)])
-            at += 3
+            answer += data + bytes([scd41.crc8(data)])
+        return answer
 
 
 class _Particles:
@@ -298,6 +332,9 @@ class _Particles:
 
     def __init__(self, board: Board):
         self._board = board
+
+    def write(self, data: bytes) -> int:
+        return len(data)
 
     def read(self) -> bytes:
         body = b"\x42\x4d\x00\x1c" + bytes(6)

@@ -5,13 +5,22 @@ from kerbnode.schedule import Schedule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.drivers.lamp import Lamp
-    from kerbnode.drivers.light import LightSensor
-    from kerbnode.drivers.power import PowerSensor
-    from kerbnode.drivers.thermometer import Thermometer
-    from kerbnode.hal.board import Latch
+    from typing import Protocol
+
+    from kerbnode.drivers.motion import Motion
+    from kerbnode.drivers.tmp36 import Tmp36
     from kerbnode.instruments import Events
     from kerbnode.settings import Settings
+
+    class Dimmer(Protocol):
+        def show(self, level: int) -> None: ...
+
+    class Light(Protocol):
+        def lux(self) -> "int | None": ...
+
+    class Power(Protocol):
+        def sample(self) -> "tuple[int, int, int] | None": ...
+
 
 SCHEDULE_MS = 10_000  # sun, temperature and profile change no faster
 
@@ -21,13 +30,13 @@ class LampHead:
 
     def __init__(
         self,
-        lamp: "Lamp",
-        light: "LightSensor",
-        power: "PowerSensor",
-        thermometer: "Thermometer",
-        motion: "Latch",
+        dimmer: "Dimmer",
+        light: "Light",
+        power: "Power",
+        thermometer: "Tmp36",
+        motion: "Motion",
     ):
-        self._lamp = lamp
+        self._dimmer = dimmer
         self._light = light
         self._power = power
         self._thermometer = thermometer
@@ -52,10 +61,12 @@ class LampHead:
             street_s = None if street_ms is None else street_ms // 1000
             inputs.scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
             inputs.night = self._schedule.night
-        inputs.motion = self._motion.take()
-        inputs.power_dw = self._power.power_dw()
+        inputs.motion = self._motion.take(uptime_ms)
+        sample = self._power.sample()
+        if sample is not None:
+            inputs.power_dw = sample[0]
         events = self.asset.step(uptime_ms, inputs)
-        self._lamp.show(self.asset.level)
+        self._dimmer.show(self.asset.level)
         return events
 
     def configure(self, wanted: "Settings") -> None:

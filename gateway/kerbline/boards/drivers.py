@@ -76,16 +76,11 @@ class Instruments:
 DRIVERS = {
     row.name: row
     for row in (
-        Driver("lamp", "Lamp", "pwm", ("lamp",), hz=1000),
-        Driver("light", "LightSensor", "adc", ("light",)),
-        Driver("power", "PowerSensor", "adc", ("power",)),
-        Driver("thermometer", "Thermometer", "adc", ("thermometer",)),
-        Driver("latch", "", "latch", ("motion",)),
         Driver(
             "pwm_led",
             "PwmLed",
             "pwm",
-            ("dimmer",),
+            ("lamp",),
             (Option("minimum", 0, 1000, 0), Option("logarithmic", 0, 1, 0)),
             hz=1000,
             inverts="inverted",
@@ -94,7 +89,7 @@ DRIVERS = {
             "pwm_0_10v",
             "Pwm010v",
             "pwm",
-            ("dimmer",),
+            ("lamp",),
             (
                 Option("minimum", 0, 1000, 100),
                 Option("logarithmic", 0, 1, 0),
@@ -159,8 +154,8 @@ INSTRUMENTS = {
             "A lamp head.",
             "lamp_head",
             "LampHead",
-            ("lamp", "light", "power", "thermometer", "motion"),
-            lamp=("lamp",),
+            ("dimmer", "light", "power", "thermometer", "motion"),
+            lamp=("dimmer",),
         ),
         Instruments(
             "water_meter",
