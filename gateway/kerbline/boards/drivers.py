@@ -80,7 +80,7 @@ DRIVERS = {
             "pwm_led",
             "PwmLed",
             "pwm",
-            ("lamp",),
+            ("dimmer",),
             (Option("minimum", 0, 1000, 0), Option("logarithmic", 0, 1, 0)),
             hz=1000,
             inverts="inverted",
@@ -89,7 +89,7 @@ DRIVERS = {
             "pwm_0_10v",
             "Pwm010v",
             "pwm",
-            ("lamp",),
+            ("dimmer",),
             (
                 Option("minimum", 0, 1000, 100),
                 Option("logarithmic", 0, 1, 0),
