@@ -87,6 +87,11 @@ def load(store: "Nvs") -> Settings:
     return wanted
 
 
+def store_settings(store: "Nvs", given: "dict[str, object]") -> None:
+    """Write the node's own settings, as an installer does."""
+    nvs.set_checked(store, "settings", json.dumps(given).encode())
+
+
 def configure(
     store: "Nvs", wanted: Settings, version: int, values: "dict[int, int | bytes]"
 ) -> int:
