@@ -1,7 +1,7 @@
 """The wiring of sim: one function for each asset that it serves.
 
-Compiled from boards/sim.toml by `kerbline boards show sim --python`. The build of a board
-puts that board's own file in this place.
+Compiled from boards/sim.toml (`kerbline boards show sim --python`).
+The build of a board puts that board's own file in this place.
 """
 
 TYPE_CHECKING = False

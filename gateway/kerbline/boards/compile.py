@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kerbline.boards.chips import Pin
-from kerbline.boards.drivers import I2C, INSTRUMENTS, SERIAL, Driver, Instruments
+from kerbline.boards.drivers import I2C, INSTRUMENTS, SERIAL, Instruments
 from kerbline.boards.sections import Board, Instrument, pins_of
 
 WIDTH = 100
 HEAD = '''\
 """The wiring of {name}: one function for each asset that it serves.
 
-Compiled from boards/{name}.toml by `kerbline boards show {name} --python`. The build of a board
-puts that board's own file in this place.
+Compiled from boards/{name}.toml (`kerbline boards show {name} --python`).
+The build of a board puts that board's own file in this place.
 """
 
 TYPE_CHECKING = False
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NAME = {name_text}
 CHIP = {chip}
 # Each link's UART, tx, rx and the pin that is high while we talk.
-LINKS: "dict[str, tuple[Pin, ...]]" = {links}
+{links}
 SERVICE_PIN: "Pin" = {service}  # tied to ground at the start: the REPL opens
 '''
 
@@ -46,8 +46,12 @@ def _links(board: Board) -> str:
     known = {name: pins_of(line) for name, line in lines.items() if line is not None}
     if board.links.udp is not None:
         known["udp"] = ()
-    entries = ", ".join(f"{_text(name)}: {_tuple(pins)}" for name, pins in known.items())
-    return "{" + entries + "}"
+    entries = [f"{_text(name)}: {_tuple(pins)}" for name, pins in known.items()]
+    start = 'LINKS: "dict[str, tuple[Pin, ...]]" = {'
+    line = f"{start}{', '.join(entries)}}}"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([start, *(f"    {entry}," for entry in entries), "}"])
 
 
 def _tuple(values: tuple[Pin | None, ...]) -> str:
@@ -126,7 +130,7 @@ def _shared(filled: list[Instrument]) -> Mapping[Identity, tuple[str, Instrument
 def _arguments(instrument: Instrument) -> list[str]:
     """What the driver's constructor takes: its bus, then what differs from its defaults."""
     driver, values = instrument.driver, instrument.values
-    found = [_bus(driver, values)]
+    found = [_bus(instrument)]
     if driver.bus == I2C and values["address"] != driver.addresses[0]:
         found.append(f"address={values['address']:#04x}")
     for option in driver.options:
@@ -143,7 +147,9 @@ def _arguments(instrument: Instrument) -> list[str]:
     return found
 
 
-def _bus(driver: Driver, values: Mapping[str, object]) -> str:
+def _bus(instrument: Instrument) -> str:
+    """What the driver speaks to; an output begins at the level that lights the lamp."""
+    driver, values, reset = instrument.driver, instrument.values, instrument.reset
     if driver.bus == I2C:
         return f"{values['bus']}_bus"
     given: tuple[object, ...] = (values.get("pin"),)
@@ -152,7 +158,7 @@ def _bus(driver: Driver, values: Mapping[str, object]) -> str:
     elif driver.bus == "pwm":
         given = (values["pin"], values["hz"])
     elif driver.bus == "output":
-        given = (values["pin"], 0)
+        given = (values["pin"], int(reset is not None and reset.lit_by == "high"))
     return f"hal.{driver.bus}({', '.join(map(_text, given))})"
 
 
