@@ -5,8 +5,9 @@ from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
 from kerbwire.fields import ELAPSED, NOTHING, Field, Schema
+from kerbwire.polled import PolledUplink
 from kerbwire.schema import OLDER, STREETLIGHT, WATER_METER
-from wire.pair import Pair, drained, up_pair
+from wire.pair import Pair, Random, drained, up_pair
 from wire.test_catalogue import Learning
 from wire.test_vectors import Exchange
 from wire.vectors import load
@@ -97,6 +98,22 @@ def test_trailing_items_of_later_versions_are_ignored() -> None:
         assert not pair.faults, item
         assert pair.held == {1: (2, 1), 2: None, 3: None, 4: (0, 5, 0, 5)}
         assert _unsupported(pair) == [("UNSUPPORTED", 23)] and not pair.node.wants(9)
+
+
+def test_a_polled_node_ignores_them_too() -> None:
+    """A POLL of two items is the short one; what is longer is a whole one, or none."""
+    uplink = PolledUplink(m.Info(STREETLIGHT.hash, 1, 77, 1), Random(1).bytes)
+    channel = up_pair().node.channel
+    assert channel and channel.heard_newest
+    poll: list[int | bytes] = [m.POLL, 0, 0, 3, 0, 0]
+    for item in LATER:
+        assert uplink.receive(m.POLL, poll + [item], channel, 0) == [] and uplink.credit == 3
+        try:
+            uplink.receive(m.POLL, [m.POLL, 2, item], channel, 0)
+            raise AssertionError(item)
+        except RemoteError as fault:
+            assert fault.code == "value"
+    assert uplink.receive(m.POLL, [m.POLL, 2], channel, 0) == [] and uplink.credit == 2
 
 
 def test_what_is_behind_a_configs_answer_is_ignored() -> None:
