@@ -4,12 +4,14 @@ IEC 60929:2011, annex E.2: 10 V and more is full light, 1 V the least, below tha
 The control gear is the source of the current: with nobody pulling it down, it is at full light.
 """
 
-from kerbnode.drivers import dali
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kerbnode.hal.board import Pwm
 
+FULL = 65_535
+STEPS = 254  # of DALI's arc power
 LEAST_MV = 1000
 SPAN_MV = 9000
 
@@ -31,9 +33,16 @@ class Pwm010v:
         full_mv: int = 10_000,
     ):
         self._pwm = pwm
-        self._least = dali.arc_power(minimum) if logarithmic else minimum
+        self._curve: Callable[[int], int] | None = None
+        self._least = minimum
+        self._most = 1000
+        if logarithmic:
+            from kerbnode.drivers.dali import arc_power
+
+            self._curve = arc_power
+            self._least = arc_power(minimum)
+            self._most = STEPS
         self._inverted = inverted
-        self._logarithmic = logarithmic
         self._full_mv = full_mv
         self._duty = -1
 
@@ -41,13 +50,11 @@ class Pwm010v:
         """Light in 1/1000; 0 is off (0 V), and less than `minimum` is as little as there is."""
         millivolts = 0
         if level:
-            full = dali.STEPS if self._logarithmic else 1000
-            at = dali.arc_power(level) if self._logarithmic else level
-            above = max(0, at - self._least)
-            millivolts = LEAST_MV + SPAN_MV * above // max(1, full - self._least)
-        duty = min(65_535, millivolts * 65_535 // self._full_mv)
+            above = max(0, (self._curve(level) if self._curve else level) - self._least)
+            millivolts = LEAST_MV + SPAN_MV * above // max(1, self._most - self._least)
+        duty = min(FULL, (millivolts * FULL + self._full_mv - 1) // self._full_mv)
         if self._inverted:
-            duty = 65_535 - duty
+            duty = FULL - duty
         if duty != self._duty:
             self._duty = duty
             self._pwm.duty_u16(duty)

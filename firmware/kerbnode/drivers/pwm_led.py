@@ -1,10 +1,13 @@
 """The PWM input of a LED driver: the duty cycle is the share of light."""
 
-from kerbnode.drivers import dali
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kerbnode.hal.board import Pwm
+
+FULL = 65_535
+STEPS = 254  # of DALI's arc power
 
 
 class PwmLed:
@@ -19,18 +22,22 @@ class PwmLed:
         self._pwm = pwm
         self._minimum = minimum
         self._inverted = inverted
-        self._logarithmic = logarithmic
+        self._curve: Callable[[int], int] | None = None
+        if logarithmic:
+            from kerbnode.drivers.dali import arc_power
+
+            self._curve = arc_power
         self._duty = -1
 
     def show(self, level: int) -> None:
         """Light in 1/1000; 0 is off."""
         if level:
             level = max(level, self._minimum)
-        duty = (level * 65_535 + 999) // 1000  # no less than asked for
-        if self._logarithmic:
-            duty = dali.arc_power(level) * 65_535 // dali.STEPS
+        duty = (level * FULL + 999) // 1000  # no less than asked for
+        if self._curve:
+            duty = self._curve(level) * FULL // STEPS
         if self._inverted:
-            duty = 65_535 - duty
+            duty = FULL - duty
         if duty != self._duty:
             self._duty = duty
             self._pwm.duty_u16(duty)

@@ -26,10 +26,7 @@ class Pzem004t(Asked):
         request = bytes((address, 4, 0, 0, 0, 10))
         super().__init__(serial, request + crc16(request), LENGTH, self.decode)
         self._address = address
-        self.energy_wh = 0
-        self.frequency_dhz = 0  # 0.1 Hz
-        self.factor_pct = 0  # power factor
-        self.alarm = False  # more power than the module's threshold
+        self.registers: list[int] = []  # 5, 6: Wh, low word first; 7: 0.1 Hz; 8: %; 9: alarm
 
     def decode(self, answer: bytes) -> "Reading | str":
         """The reading of an answer."""
@@ -46,10 +43,7 @@ class Pzem004t(Asked):
             or deciwatts > MOST_DW
         ):
             return "range"
-        self.energy_wh = word[6] << 16 | word[5]
-        self.frequency_dhz = word[7]
-        self.factor_pct = word[8]
-        self.alarm = word[9] != 0
+        self.registers = word
         return deciwatts, word[0], milliamperes
 
 
