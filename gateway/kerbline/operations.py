@@ -38,4 +38,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "release": Operation(_LAMPS, {}),
     "identify": Operation(_LAMPS, {"seconds": Argument(1, 600, default=30)}),
     "reboot": Operation(_NODES, {}),
+    "service": Operation(_NODES, {"seconds": Argument(0, 3_600)}),
 }

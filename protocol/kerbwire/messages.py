@@ -56,12 +56,14 @@ OP_SET_LEVEL = 1  # level_pct 0..100, hold_s (0: until the next scheduled change
 OP_RELEASE = 2  # back to the schedule
 OP_IDENTIFY = 3  # seconds
 OP_REBOOT = 4  # not idempotent
+OP_SERVICE = 5  # seconds that the console is open, 0 closes it; not idempotent
 
 OP_NAMES = {
     OP_SET_LEVEL: "set_level",
     OP_RELEASE: "release",
     OP_IDENTIFY: "identify",
     OP_REBOOT: "reboot",
+    OP_SERVICE: "service",
 }
 IDEMPOTENT_OPS = (OP_SET_LEVEL, OP_RELEASE, OP_IDENTIFY)
 
@@ -96,6 +98,11 @@ DIAG_FLASH_FAULTS = 2  # failed writes of the log
 DIAG_WAITING = 3  # records that are not kept by the gateway, now
 DIAG_FRAME_FAULTS = 4  # frames refused
 DIAG_SILENCES = 5  # of the gateway
+DIAG_BUILD = 6  # bytes: the commit that the firmware was made from, its first 4
+DIAG_BOARD = 7  # bytes: the board's name
+DIAG_WIRE = 8  # the message set
+DIAG_FAILED_BOOTS = 9  # in a row, before this one
+DIAG_FLASH_ERASES = 10  # for the log
 
 DIAG_NAMES = {
     DIAG_FREE_BYTES: "free_bytes",
@@ -103,6 +110,11 @@ DIAG_NAMES = {
     DIAG_WAITING: "waiting",
     DIAG_FRAME_FAULTS: "frame_faults",
     DIAG_SILENCES: "silences",
+    DIAG_BUILD: "build",
+    DIAG_BOARD: "board",
+    DIAG_WIRE: "wire",
+    DIAG_FAILED_BOOTS: "failed_boots",
+    DIAG_FLASH_ERASES: "flash_erases",
 }
 
 # Codes of an EVENT.
@@ -115,7 +127,10 @@ EV_BURST = 6
 EV_TAMPER = 7
 EV_SENSOR_FAULT = 8
 EV_CLOCK_JUMP = 9  # value: seconds
-EV_SAFE_MODE = 10
+EV_SAFE_MODE = 10  # value: boots that failed in a row
+EV_SERVICE = 40  # value: seconds that the console is open, 0: closed
+EV_SETTINGS = 41  # a last good copy is in use; value: 1 the node's own settings, 2 CONFIG
+EV_BROWN_OUT = 42  # the supply sagged: why the node started
 
 EVENT_NAMES = {
     EV_BOOT: "boot",
@@ -128,6 +143,9 @@ EVENT_NAMES = {
     EV_SENSOR_FAULT: "sensor_fault",
     EV_CLOCK_JUMP: "clock_jump",
     EV_SAFE_MODE: "safe_mode",
+    EV_SERVICE: "service_access",
+    EV_SETTINGS: "settings_restored",
+    EV_BROWN_OUT: "brown_out",
 }
 
 # Reasons of a GAP.

@@ -195,7 +195,10 @@ class NodeLink:
             case ("OFFER", handle, *_):
                 self.session.objects.refuse(handle)  # this gateway has a use for none yet
             case ("DIAG", values):
-                told = [f"{m.DIAG_NAMES.get(key, key)} {value}" for key, value in values.items()]
+                told = [
+                    f"{m.DIAG_NAMES.get(key, key)} {_diag_text(key, value)}"
+                    for key, value in values.items()
+                ]
                 log.info("node %s: says of itself: %s", self.node.id, ", ".join(told))
             case ("UNSUPPORTED", type_):
                 self._counters.count("nodes.unsupported")
@@ -276,3 +279,11 @@ class NodeLink:
         """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
+
+
+def _diag_text(key: int, value: int | bytes) -> str:
+    """A value of DIAG for people: names as text, other bytes as hex."""
+    if isinstance(value, int):
+        return str(value)
+    named = key == m.DIAG_BOARD and value.isascii() and value.decode("ascii").isprintable()
+    return value.decode("ascii") if named else value.hex()
