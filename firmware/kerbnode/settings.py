@@ -17,11 +17,16 @@ NODE_ID_BYTES = 16
 KINDS = ("streetlight", "water_meter", "air_quality")
 LINKS = ("uart", "rs485", "udp")
 BAUDS = (9600, 921_600)
+BUILDS = ("release", "debug")
+PINS = (0, 54)
 REPORT_S = (1, 86_400)
 PROFILE_STEPS = 16
 # Minutes from the middle of the night, and the level from then on: full light in the evening,
 # 30 % from two hours before the middle of the night until five hours after it.
 PROFILE = ((-720, 100), (-120, 30), (300, 100))
+
+
+UNSET = ("own", "config_version", "restored")  # follow from the others
 
 
 class SettingsError(Exception):
@@ -33,12 +38,17 @@ class SettingsError(Exception):
 
 
 class Settings:
-    """Every setting, checked; `position` is (latitude, longitude) in degrees, or None."""
+    """Every setting, checked; `position` is (latitude, longitude) in degrees, or None.
+
+    `uart`, `tx`, `rx` and `de` are None where the board's own hold.
+    """
 
     __slots__ = (
         "asset",
         "baud",
+        "build",
         "config_version",
+        "de",
         "gateway",
         "link",
         "node_id",
@@ -46,12 +56,15 @@ class Settings:
         "position",
         "profile",
         "report_s",
+        "restored",
+        "rx",
+        "tx",
         "uart",
     )
 
     def __init__(self, given: "dict[str, object]"):
         for name in given:
-            if name not in self.__slots__ or name in ("own", "config_version"):
+            if name not in self.__slots__ or name in UNSET:
                 raise SettingsError(name)
         node_id = given.get("node_id")
         if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
@@ -60,36 +73,61 @@ class Settings:
         self.asset = _one_of(given, "asset", KINDS)
         self.link = _one_of(given, "link", LINKS)
         self.baud = _within(given.get("baud", 115200), BAUDS, "baud")
-        self.uart = _uart(given.get("uart", 1))
+        self.build = _one_of(given, "build", BUILDS)
+        self.uart = _uart(given.get("uart"))
+        self.tx = _pin(given, "tx")
+        self.rx = _pin(given, "rx")
+        self.de = _pin(given, "de")
         self.gateway = _address(given.get("gateway", "")) if self.link == "udp" else None
         self.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
         self.profile = _profile(given.get("profile") or PROFILE)
         self.position = _position(given.get("position"))
         self.config_version = 0  # of the gateway's CONFIG over it
         self.own = (self.report_s, self.profile)  # without a CONFIG
+        self.restored = ""  # "settings" or "config", whose last good copy is in use
 
 
 def load(store: "Nvs") -> Settings:
-    """The node's settings; SettingsError when they can't be used."""
-    body = nvs.get_checked(store, "settings")
+    """The node's settings, else their last good copy; SettingsError of the first without one."""
+    try:
+        wanted = _read(store, "settings")
+    except SettingsError as error:
+        try:
+            wanted = _read(store, "settings_was")
+        except SettingsError:
+            raise error
+        wanted.restored = "settings"
+    for name in ("config", "config_was"):
+        config = _kept_config(store, name)
+        if config is not None:
+            _overlay(wanted, config)
+            break
+        if not wanted.restored and store.get(name) is not None:
+            wanted.restored = "config"
+    return wanted
+
+
+def _read(store: "Nvs", name: str) -> Settings:
+    body = nvs.get_checked(store, name)
     if body is None:
-        raise SettingsError("missing" if store.get("settings") is None else "damaged")
+        raise SettingsError("missing" if store.get(name) is None else "damaged")
     try:
         given = json.loads(body)
     except ValueError:
         raise SettingsError("damaged")
     if not isinstance(given, dict):
         raise SettingsError("damaged")
-    wanted = Settings(given)
-    config = _kept_config(store)
-    if config is not None:
-        _overlay(wanted, config)
-    return wanted
+    return Settings(given)
 
 
-def store_settings(store: "Nvs", given: "dict[str, object]") -> None:
-    """Write the node's own settings, as an installer does."""
-    nvs.set_checked(store, "settings", json.dumps(given).encode())
+def keep_good(store: "Nvs", wanted: Settings) -> None:
+    """A boot went well: what it used is the last good copy, and takes a damaged one's place."""
+    new, old = "settings", "settings_was"
+    if wanted.restored == new:
+        new, old = old, new
+    blob = store.get(new)
+    if blob is not None and blob != store.get(old):
+        store.set(old, blob)
 
 
 def configure(
@@ -110,10 +148,9 @@ def configure(
         _checked(config)
     except SettingsError:
         return m.OUT_OF_RANGE
-    last = nvs.get_checked(store, "config")
     try:
-        if last is not None:
-            nvs.set_checked(store, "config_was", last)
+        if _kept_config(store, "config") is not None:  # a damaged one is nobody's last good one
+            store.set("config_was", store.get("config") or b"")
         nvs.set_checked(store, "config", json.dumps(config).encode())
     except OSError:
         return m.FAILED
@@ -121,19 +158,18 @@ def configure(
     return m.OK
 
 
-def _kept_config(store: "Nvs") -> "dict[str, object] | None":
-    """The newest CONFIG that can be read: the last good one where the newest is damaged."""
-    for name in ("config", "config_was"):
-        body = nvs.get_checked(store, name)
-        if body is not None:
-            try:
-                config = json.loads(body)
-                _checked(config)
-            except (ValueError, SettingsError):
-                continue
-            found: dict[str, object] = config
-            return found
-    return None
+def _kept_config(store: "Nvs", name: str) -> "dict[str, object] | None":
+    """The CONFIG of that name, None where it can't be used."""
+    body = nvs.get_checked(store, name)
+    if body is None:
+        return None
+    try:
+        config = json.loads(body)
+        _checked(config)
+    except (ValueError, SettingsError):
+        return None
+    found: dict[str, object] = config
+    return found
 
 
 def _checked(config: object) -> None:
@@ -193,11 +229,17 @@ def _within(value: object, bounds: "tuple[int, int]", name: str) -> int:
     return value
 
 
-def _uart(value: object) -> "int | str":
-    """A UART's number, or the path of a pty."""
-    if not isinstance(value, (int, str)):
+def _uart(value: object) -> "int | str | None":
+    """A UART's number, or the path of a pty; None for the board's."""
+    if value is not None and not isinstance(value, (int, str)):
         raise SettingsError("uart")
     return value
+
+
+def _pin(given: "dict[str, object]", name: str) -> "int | None":
+    """A GPIO's number; None for the board's."""
+    value = given.get(name)
+    return None if value is None else _within(value, PINS, name)
 
 
 def _address(value: object) -> "tuple[str, int]":
@@ -233,10 +275,29 @@ def _position(value: object) -> "tuple[float, float] | None":
     return latitude, longitude
 
 
-def next_boot_id(store: "Nvs", random: "Callable[[int], bytes]") -> int:
-    """A number for this boot: counted on, from a random start so that lost NVS repeats none."""
+def failed_boots(store: "Nvs") -> int:
+    """Boots in a row, the last ones, that did not get as far as `boot_went_well`."""
     blob = store.get("boot")
-    last = unpack(">I", blob)[0] if blob and len(blob) == 4 else unpack(">H", random(2))[0]
+    return blob[4] if blob and len(blob) == 5 else 0
+
+
+def next_boot_id(store: "Nvs", random: "Callable[[int], bytes]", failed: int = 0) -> int:
+    """A number for this boot: counted on, from a random start so that lost NVS repeats none.
+
+    `failed` is kept beside it: how many boots have failed in a row should this one fail too.
+    """
+    blob = store.get("boot")
+    last = unpack(">I", blob[:4])[0] if blob and len(blob) >= 4 else unpack(">H", random(2))[0]
     boot_id: int = last % 0xFFFF_FFFF + 1
-    store.set("boot", pack(">I", boot_id))
+    try:
+        store.set("boot", pack(">IB", boot_id, min(failed, 255)))
+    except OSError:  # worn out: no number twice, and the street is lit
+        boot_id = unpack(">I", random(4))[0] | 1
     return boot_id
+
+
+def boot_went_well(store: "Nvs") -> None:
+    """The boots counted as failed are none."""
+    blob = store.get("boot")
+    if blob and len(blob) == 5 and blob[4]:
+        store.set("boot", blob[:4] + b"\x00")

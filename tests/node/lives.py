@@ -4,9 +4,12 @@ Everything durable takes part: journal, CONFIG, key, totals, boot number and the
 The life keeps book of what it was told is done; `check` holds a restarted node to that book.
 """
 
+import json
+
 from kerbnode import settings, store
 from kerbnode.commands import Commands
 from kerbnode.journal import RESERVE, Journal
+from kerbnode.nvs import set_checked
 from kerbwire import messages as m
 from kerbwire.ranges import RangeSet
 
@@ -80,7 +83,7 @@ def journal_on(flash: "Flash") -> Journal:
 
 def commission(nvs: "Nvs") -> None:
     """What the installer writes."""
-    settings.store_settings(nvs, GOOD)
+    set_checked(nvs, "settings", json.dumps(GOOD).encode())
     settings.store_key(nvs, 0, bytes(16))
 
 
@@ -90,6 +93,8 @@ def boot(nvs: "Nvs", book: Book) -> None:
     boot_id = settings.next_boot_id(nvs, lambda count: bytes(count))
     assert boot_id == book.done["boot"] + 1, "a boot's number came twice"
     book.end()
+    settings.boot_went_well(nvs)
+    settings.keep_good(nvs, settings.load(nvs))
 
 
 def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
@@ -181,7 +186,8 @@ def check(
 def check_blobs(nvs: "Nvs", book: "dict[str, int]", doing: "tuple[str, int] | None") -> None:
     """Each is the old or the new one, whole."""
     wanted = settings.load(nvs)
-    assert wanted.node_id == GOOD["node_id"]
+    assert wanted.node_id == GOOD["node_id"] and wanted.restored != "settings"
+    assert settings.failed_boots(nvs) == 0
     version = wanted.config_version
     _old_or_new("config", version, book, doing)
     assert wanted.report_s == (60 + version if version else 900), "a mix"

@@ -177,3 +177,58 @@ def test_a_config_that_flash_refuses_is_not_taken() -> None:
     wanted = settings.load(store)
     assert settings.configure(store, wanted, 1, {m.CONFIG_REPORT_S: 60}) == m.FAILED
     assert (wanted.config_version, wanted.report_s) == (0, 900)
+
+
+def test_damaged_settings_fall_back_to_the_last_good_ones_and_heal() -> None:
+    store = stored(GOOD)
+    assert settings.load(store).restored == ""
+    settings.keep_good(store, settings.load(store))
+    for bad in (b"", b"\x00" * 9, store.blobs["settings"][:-1] + b"?"):
+        store.set("settings", bad)
+        loaded = settings.load(store)
+        assert (loaded.restored, loaded.node_id) == ("settings", "sl-0001")
+    settings.keep_good(store, loaded)
+    assert settings.load(store).restored == ""
+    nvs.set_checked(store, "settings", json.dumps(changed(baud=12)).encode())
+    assert settings.load(store).restored == "settings"
+    store.set("settings_was", b"")
+    assert refusal(store) == "baud"  # of the newest, which is the one to mend
+
+
+def test_a_restored_config_says_so() -> None:
+    store = stored(GOOD)
+    wanted = settings.load(store)
+    for version in (1, 2):
+        assert settings.configure(store, wanted, version, {m.CONFIG_REPORT_S: 60 * version}) == m.OK
+    store.set("config", b"?" * 20)
+    loaded = settings.load(store)
+    assert (loaded.restored, loaded.config_version) == ("config", 1)
+    assert settings.configure(store, loaded, 3, {m.CONFIG_REPORT_S: 90}) == m.OK
+    store.set("config", b"?" * 20)
+    assert settings.load(store).config_version == 1  # the damaged one became nobody's last good one
+
+
+def test_pins_and_build_are_the_boards_unless_given() -> None:
+    loaded = settings.load(stored({"node_id": "n", "asset": "streetlight"}))
+    assert (loaded.uart, loaded.tx, loaded.rx, loaded.de) == (None, None, None, None)
+    assert loaded.build == "release"
+    loaded = settings.load(stored(changed(uart=2, tx=17, rx=0, de=4, build="debug")))
+    assert (loaded.uart, loaded.tx, loaded.rx, loaded.de) == (2, 17, 0, 4)
+    assert loaded.build == "debug"
+    for bad in ({"tx": -1}, {"rx": "x"}, {"de": 55}, {"build": "fast"}, {"uart": 1.5}):
+        assert refusal(changed(**bad)) == list(bad)[0]
+
+
+def test_failed_boots_are_counted_until_one_goes_well() -> None:
+    store = Blobs()
+    assert settings.failed_boots(store) == 0
+    first = settings.next_boot_id(store, bytes, 1)
+    assert settings.failed_boots(store) == 1
+    assert settings.next_boot_id(store, bytes, settings.failed_boots(store) + 1) == first + 1
+    assert settings.failed_boots(store) == 2
+    settings.boot_went_well(store)
+    assert settings.failed_boots(store) == 0
+    assert settings.next_boot_id(store, bytes, 1) == first + 2
+    settings.next_boot_id(store, bytes, 9999)
+    assert settings.failed_boots(store) == 255
+    assert settings.next_boot_id(Full(), lambda count: b"\x07" * count) == 0x07070707
