@@ -64,8 +64,8 @@ check: .venv/.all build/stubs/.made ## format, lint, types, import contracts, de
 	@$(PY) -m tools.check $(ARGS)
 
 .PHONY: firmware
-firmware: .venv/.all ## every device file through mpy-cross into build/firmware, with its size
-	@$(PY) -m tools.firmware build/firmware
+firmware: .venv/.all ## a board's node into build/firmware, with its size; BOARD=streetlight-esp32, or all
+	@$(PY) -m kerbline node build $(BOARD)
 
 # A bench-NAME target is a benchmark; each compares with something measured in the same run.
 BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from kerbline.boards import Board, source
 from kerbline.errors import KerblineError
 from kerbline.firmware import collect, cross, identity, image
 from kerbwire.messages import MESSAGES_VERSION
@@ -205,3 +207,14 @@ def write(firmware: Firmware, folder: Path) -> None:
                 file.rmdir()
         elif str(file.relative_to(folder)) not in content:
             file.unlink()
+
+
+def of_board(board: Board, file: str) -> Target:
+    """What to build for a checked board, whose file is called so in messages."""
+    budget = {
+        each.name: Limit(
+            getattr(board.budget, each.name), file, board.reader.line(("budget", each.name))
+        )
+        for each in dataclasses.fields(board.budget)
+    }
+    return Target(board.name, board.chip.name, source(board), board.chip.native, budget)

@@ -1,0 +1,133 @@
+"""A node's settings file, S.toml: what a technician writes for one node."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from kerbline.boards import Board, LinkSettings, check_settings
+from kerbline.boards.chips import Pin
+from kerbline.config import document
+from kerbline.config.faults import Complaint, ConfigFault
+from kerbline.config.rules import (
+    KEY_BYTES,
+    Between,
+    DimmingProfile,
+    Matching,
+    OneOf,
+    read_secret,
+)
+from kerbline.config.sections import DEFAULT_BAUD, NodeId
+
+KINDS = ("streetlight", "water_meter", "air_quality")
+_HEX = re.compile(rf"[0-9a-fA-F]{{{2 * KEY_BYTES}}}")
+
+
+class FirstKey:
+    """32 hex digits that look drawn by chance; no complaint tells what stands there."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a text."""
+        make = "draw one: python3 -c 'import secrets; print(secrets.token_hex(16))'"
+        if not isinstance(value, str) or not _HEX.fullmatch(value):
+            return Complaint("is no key", f"write exactly 32 hex digits; {make}")
+        key = bytes.fromhex(value)
+        steps = {(after - before) % 256 for before, after in itertools.pairwise(key)}
+        halves = any(key == key[:size] * (KEY_BYTES // size) for size in (1, 2, 4, 8))
+        if halves or len(steps) == 1:
+            return Complaint("is a key that anybody may guess", make)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Wifi:
+    """The network of a node on UDP."""
+
+    ssid: Annotated[str, Matching(r"[^\x00]{1,32}", "1 to 32 characters")]
+    password: Annotated[str, Matching(r"[^\x00]{0,63}", "up to 63 characters")] = field(
+        default="", repr=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """The whole file; pins and UART override the board's."""
+
+    node_id: NodeId
+    key_hex: Annotated[str, FirstKey()] = field(repr=False)
+    asset: Annotated[str, OneOf(*KINDS)]
+    link: Annotated[str, OneOf("uart", "rs485", "udp")]
+    uart: Annotated[int, Between(0, 9)] | None = None
+    tx: Annotated[int, Between(0, 99)] | None = None
+    rx: Annotated[int, Between(0, 99)] | None = None
+    de: Annotated[int, Between(0, 99)] | None = None
+    baud: Annotated[int, OneOf(9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)] = (
+        DEFAULT_BAUD
+    )
+    gateway: Annotated[str, Matching(r"[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", '"host:port"')] = ""
+    wifi: Wifi | None = None
+    build: Annotated[str, OneOf("release", "debug")] = "release"
+    report_s: Annotated[int, Between(1, 86_400)] | None = None
+    position: tuple[float, ...] | None = None
+    profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The node's first key."""
+        return bytes.fromhex(self.key_hex)
+
+
+def load(path: Path, board: Board) -> tuple[NodeSettings, Board]:
+    """The checked settings, and the board with that asset and link alone.
+
+    Raises ConfigFault with every fault, at file, line and key.
+    """
+    private = read_secret(path)
+    reader, table = document.opened(path)
+    if isinstance(private, Complaint):
+        reader.complain((), private.problem, private.remedy)
+    made = reader.section(NodeSettings, table)
+    if not reader.faults:
+        assert isinstance(made, NodeSettings)
+        if made.link == "udp":
+            if not made.gateway:
+                reader.complain(("gateway",), "is missing", 'write gateway = "host:port"')
+            if made.wifi is None:
+                problem, remedy = "is missing", 'write wifi = {ssid = "...", password = "..."}'
+                reader.complain(("wifi",), problem, remedy)
+        if made.position is not None and not _on_earth(made.position):
+            problem = "is no place"
+            reader.complain(("position",), problem, "write [latitude, longitude] in degrees")
+    if reader.faults:
+        raise ConfigFault(reader.faults)
+    assert isinstance(made, NodeSettings)
+    names: list[str] = ["uart", "tx", "rx", "de"]
+    given: dict[str, Pin | None] = {name: getattr(made, name) for name in names}
+    board = check_settings(board, LinkSettings(made.asset, made.link, **given), reader)
+    return made, board
+
+
+def _on_earth(position: tuple[float, ...]) -> bool:
+    return len(position) == 2 and abs(position[0]) <= 90 and abs(position[1]) <= 180
+
+
+def for_node(settings: NodeSettings, board: Board) -> dict[str, object]:
+    """What the node keeps of it: what the file says but the secrets, and the link's own UART."""
+    apart = {"key_hex", "wifi"}
+    said = {
+        each.name: value
+        for each in dataclasses.fields(settings)
+        if each.name not in apart
+        and (value := getattr(settings, each.name)) not in (None, "", each.default)
+    }
+    said["baud"] = settings.baud
+    line = board.links.uart or board.links.rs485
+    if line is not None and line.uart is not None:
+        said["uart"] = line.uart
+    return said

@@ -1,0 +1,282 @@
+"""A board with a stock ESP32 image, played by MicroPython's Unix port behind a TCP socket.
+
+Its flash is a littlefs image in a file, its UART0 (the REPL) and its UART1 (a node's line) are
+sockets; reset, watchdog and power are this side's. What runs in it is kerbnode's sim/stock.py and,
+after that, whatever its flash holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerbline import carried
+from kerbline.sim import children
+
+CHUNK_BYTES = 4096
+FLASH_BYTES = 2 << 20
+POWER_ON, HARD_RESET, WATCHDOG_RESET, SOFT_RESET = 1, 2, 3, 5
+BOOT_NOISE = (
+    b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
+    b"entry 0x400805f0\r\n\xff\x00\xfe"
+)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong on UART0; each may be set at any time.
+
+    `cut_after`: the link is cut after so many bytes towards the board, once; `slow_s`: what each
+    read from the link waits; `noise`: what the ROM says at each reset.
+    """
+
+    cut_after: int | None = None
+    slow_s: float = 0.0
+    noise: bytes = BOOT_NOISE
+
+
+class StockBoard:
+    """The board; `events` is what its chip has told so far: pins, watchdog, resets."""
+
+    def __init__(self, folder: Path, micropython: Path, chip: str = "esp32") -> None:
+        self.faults = Faults()
+        self.events: list[str] = []
+        self.port = self.line_port = 0
+        self.received = 0  # bytes towards the board on UART0 since power-on
+        self._folder = folder
+        self._micropython = micropython
+        self._chip = chip
+        self._child: children.Child | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._master = -1
+        self._links: set[asyncio.StreamWriter] = set()
+        self._uart: set[asyncio.StreamWriter] = set()
+        self._gateways: set[asyncio.StreamWriter] = set()
+        self._servers: list[asyncio.Server] = []
+        self._bite: asyncio.TimerHandle | None = None
+        self._watchdog_ms = 0
+
+    @property
+    def flash(self) -> Path:
+        """The file system's partition."""
+        return self._folder / "flash.bin"
+
+    @property
+    def url(self) -> str:
+        """UART0."""
+        return f"socket://127.0.0.1:{self.port}"
+
+    @property
+    def line_url(self) -> str:
+        """UART1."""
+        return f"socket://127.0.0.1:{self.line_port}"
+
+    async def __aenter__(self) -> StockBoard:
+        if not self.flash.exists():
+            self.flash.write_bytes(b"\xff" * FLASH_BYTES)
+        (self._folder / "nvs.json").touch(mode=0o600)
+        self.port = await self._serve(self._repl)
+        self.line_port = await self._serve(self._gateway)
+        self._uart_port = await self._serve(self._wire)
+        self.power_on()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut_power()
+        for server in self._servers:
+            server.close()
+        for writer in (*self._links, *self._uart, *self._gateways):
+            writer.close()
+
+    def power_on(self) -> None:
+        """Boots."""
+        if self._life is None:
+            self.received = 0
+            self._life = asyncio.create_task(self._live())
+
+    async def cut_power(self) -> None:
+        """At once, whatever it was doing."""
+        life, self._life = self._life, None
+        if life is not None:
+            life.cancel()
+            await asyncio.wait([life])
+
+    def hang_up(self) -> None:
+        """Cut the link of UART0; the board stays on."""
+        for writer in tuple(self._links):
+            writer.transport.abort()
+        self._links.clear()
+
+    async def happens(self, start: str, seconds: float = 30.0) -> str:
+        """The next event from now on that starts so; TimeoutError."""
+        seen = len(self.events)
+        async with asyncio.timeout(seconds):
+            while True:
+                for event in self.events[seen:]:
+                    if event.startswith(start):
+                        return event
+                seen = len(self.events)
+                await asyncio.sleep(0.01)
+
+    async def _serve(
+        self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+    ) -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)  # type: ignore[arg-type]
+        self._servers.append(server)
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    async def _live(self) -> None:
+        cause, mode = POWER_ON, "boot"
+        while True:
+            cause, mode = await self._boot(cause, mode)
+
+    async def _boot(self, cause: int, mode: str) -> tuple[int, str]:
+        """One life of the interpreter; how the next one begins."""
+        loop = asyncio.get_running_loop()
+        self._master, slave = pty.openpty()
+        _quiet(slave)
+        told, tell = os.pipe()
+        os.set_blocking(self._master, False)
+        os.set_blocking(told, False)
+        ends: asyncio.Future[tuple[int, str]] = loop.create_future()
+        script = carried.firmware() / "kerbnode" / "sim" / "stock.py"
+        given = [self.flash, self._folder / "nvs.json", f"/dev/fd/{tell}", self._uart_port]
+        command = [self._micropython, "-X", "heapsize=4M", script, *given, self._chip, cause, mode]
+        try:
+            child = await children.start(
+                [str(part) for part in command],
+                self._folder / "board.log",
+                terminal=slave,
+                keep=[tell],
+            )
+            os.close(slave)
+            os.close(tell)
+            if mode == "boot":
+                self._say(self.faults.noise)
+            loop.add_reader(self._master, self._from_board)
+            loop.add_reader(told, self._told, told, ends)
+            watch = asyncio.create_task(child.process.wait())
+            try:
+                both: list[asyncio.Future[Any]] = [ends, watch]
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                self._from_board()
+                return ends.result() if ends.done() else (HARD_RESET, "boot")
+            finally:
+                await child.kill()
+                await watch
+        finally:
+            loop.remove_reader(self._master)
+            loop.remove_reader(told)
+            os.close(self._master)
+            os.close(told)
+            self._master = -1
+            if not (ends.done() and ends.result()[0] == SOFT_RESET):
+                self._watch(0)
+            ends.cancel()
+
+    def _told(self, told: int, ends: asyncio.Future[tuple[int, str]]) -> None:
+        data = b""
+        with suppress(BlockingIOError):
+            data = os.read(told, CHUNK_BYTES)
+        if not data:
+            asyncio.get_running_loop().remove_reader(told)
+        for line in data.decode().splitlines():
+            word, _, rest = line.partition(" ")
+            if word == "watchdog":
+                self._watch(int(rest), ends)
+            elif word == "feed":
+                self._watch(self._watchdog_ms, ends)
+                continue
+            elif word == "reset" and not ends.done():
+                ends.set_result((HARD_RESET, "boot"))
+            elif word == "soft" and not ends.done():
+                ends.set_result((SOFT_RESET, rest))
+            self.events.append(line)
+
+    def _watch(self, timeout_ms: int, ends: asyncio.Future[tuple[int, str]] | None = None) -> None:
+        """Set the watchdog anew; 0: none. A soft reset leaves it running, as the chip does."""
+        if self._bite is not None:
+            self._bite.cancel()
+            self._bite = None
+        self._watchdog_ms = timeout_ms
+        if timeout_ms and ends is not None:
+            loop = asyncio.get_running_loop()
+            self._bite = loop.call_later(timeout_ms / 1000, self._bites, ends)
+
+    def _bites(self, ends: asyncio.Future[tuple[int, str]]) -> None:
+        self.events.append("bitten")
+        if not ends.done():
+            ends.set_result((WATCHDOG_RESET, "boot"))
+
+    def _from_board(self) -> None:
+        with suppress(BlockingIOError, OSError):
+            while data := os.read(self._master, CHUNK_BYTES):
+                self._say(data)
+
+    def _say(self, data: bytes) -> None:
+        for writer in self._links:
+            writer.write(data)
+
+    async def _repl(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._links.add(writer)
+        with suppress(ConnectionError):
+            while data := await reader.read(CHUNK_BYTES):
+                await asyncio.sleep(self.faults.slow_s)
+                limit = self.faults.cut_after
+                if limit is not None and self.received + len(data) > limit:
+                    self.faults.cut_after = None
+                    await self._to_board(data[: max(0, limit - self.received)])
+                    self.hang_up()
+                    break
+                await self._to_board(data)
+        self._links.discard(writer)
+        writer.close()
+
+    async def _to_board(self, data: bytes) -> None:
+        self.received += len(data)
+        while data and self._master >= 0:
+            try:
+                data = data[os.write(self._master, data) :]
+            except BlockingIOError:
+                await asyncio.sleep(0.005)
+            except OSError:
+                return
+
+    async def _gateway(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _pump(reader, writer, self._gateways, self._uart)
+
+    async def _wire(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _pump(reader, writer, self._uart, self._gateways)
+
+
+async def _pump(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    own: set[asyncio.StreamWriter],
+    others: set[asyncio.StreamWriter],
+) -> None:
+    """What arrives goes to the other side, or nowhere where nobody is."""
+    own.add(writer)
+    with suppress(ConnectionError):
+        while data := await reader.read(CHUNK_BYTES):
+            for other in others:
+                other.write(data)
+    own.discard(writer)
+    writer.close()
+
+
+def _quiet(terminal: int) -> None:
+    """As a UART: no echo, no lines, nothing but Ctrl-C means anything; the board sets that."""
+    attributes = termios.tcgetattr(terminal)
+    attributes[0] &= ~(termios.ICRNL | termios.INLCR | termios.IXON | termios.ISTRIP)
+    attributes[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+    attributes[3] |= termios.NOFLSH
+    termios.tcsetattr(terminal, termios.TCSANOW, attributes)
