@@ -1,7 +1,7 @@
 """Vishay VEML7700: light over I2C.
 
-Datasheet rev. 1.8: ALS_CONF (0), ALS (4), low byte first. Application note 84323 (2025): lux of a
-count by gain and integration time, and the correction of what is above 1000 lx.
+Datasheet rev. 1.8: setting in register 0, ambient light in 4, low byte first. Application note 84323
+(2025): lux of a count by gain and integration time, and the correction of what is above 1000 lx.
 """
 
 TYPE_CHECKING = False
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 ADDRESS = 0x10
 CONF = 0
-ALS = 4
-# ALS_CONF (gain, integration time) and the lux of a count.
+AMBIENT = 4
+# The setting (gain, integration time) and the lux of a count.
 FINE = (b"\x00\x18", 0.2688)  # 1/4, 100 ms: 17,616 lx before the correction
 COARSE = (b"\x00\x13", 2.1504)  # 1/8, 25 ms
 FULL = 65_535
@@ -37,7 +37,7 @@ class Veml7700:
                 self._set(self._range)
                 self.fault = "reset"
                 return None
-            self._i2c.readfrom_mem_into(ADDRESS, ALS, self._word)
+            self._i2c.readfrom_mem_into(ADDRESS, AMBIENT, self._word)
         except OSError:
             self.fault = "silent"
             return None

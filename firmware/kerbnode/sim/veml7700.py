@@ -9,7 +9,7 @@ GAINS = (1.0, 2.0, 0.125, 0.25)
 TIMES_MS = {0: 100, 1: 200, 2: 400, 3: 800, 8: 50, 12: 25}
 SHUT_DOWN = 1
 FULL = 0xFFFF
-CONF, ALS = 0, 4
+CONF, AMBIENT = 0, 4
 START_MS = 3  # 2.5 ms until the oscillator runs
 
 
@@ -47,7 +47,7 @@ class Veml7700:
             return None
         if self._ready_ms is not None and (not self._clock or self._clock() >= self._ready_ms):
             self._counts = min(FULL, int(bent(self._feel()) / self.resolution()))
-        value = {CONF: self.conf, ALS: self._counts}.get(self._chosen, 0)
+        value = {CONF: self.conf, AMBIENT: self._counts}.get(self._chosen, 0)
         self._chosen = None
         return value.to_bytes(2, "little")[:count]
 
