@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 
-from kerbnode import VERSION, settings, store
+from kerbnode import VERSION, build, settings, store
 from kerbnode import board as wiring
 from kerbnode.clock import Clock
 from kerbnode.commands import Commands
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from kerbnode.instruments import Instruments
 
 FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
+FRESH = (1, 4, 6)  # reset causes that are nobody's failure: power-on, deep sleep, brown-out
+BROWN_OUT = 6  # ours: the chip tells it, machine.reset_cause() does not
+SAFE_AFTER = 3  # boots that failed in a row
+GOOD_MS = 120_000  # a boot that all concerns live through so long is a good one
+STRAP_S = 900  # service that the strap pin opens
+PROMPT_S = 120  # a debug build at the prompt, until the watchdog starts the node again
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
 SENSE_SILENCE_S = 10
 STORE_SILENCE_S = 30
@@ -41,6 +47,10 @@ class Node:
         self.journal = Journal(Flash(board.flash_path), board.random)
         self.link_wake = Wake()
         self.leaving = False  # an order to restart was answered
+        self.failed = 0  # boots in a row, before this one
+        self._began_ms = board.monotonic_ms()
+        self._on_trial = True
+        self._service_ms: int | None = None  # when the console closes
         self._store_wake = Wake()
         self._key = key
 
@@ -48,7 +58,10 @@ class Node:
         """Read what is durable, then make session and concerns; the supervisor runs them."""
         board = self.board
         wanted = self.settings
-        boot_id = settings.next_boot_id(board.nvs, board.random)
+        cause = board.reset_cause()
+        if cause not in FRESH:
+            self.failed = settings.failed_boots(board.nvs)
+        boot_id = settings.next_boot_id(board.nvs, board.random, self.failed + 1)
         self.journal.open()
         self.commands.load()
         board.booted(boot_id, self.journal.epoch)
@@ -73,8 +86,16 @@ class Node:
             board, self.clock, self.instruments, self.records, wakes, wanted.report_s
         )
         self.store = store.Store(board, self.journal, self.instruments, self._store_wake)
-        self.sense.record(board.uptime_ms(), m.EVENT, (m.EV_BOOT, board.reset_cause()))
-        supervisor = Supervisor(board)
+        self._tell(m.EV_BOOT, cause)
+        if cause == BROWN_OUT:
+            self._tell(m.EV_BROWN_OUT, 0)
+        if wanted.restored:
+            self._tell(m.EV_SETTINGS, 1 if wanted.restored == "settings" else 2)
+        if self.failed >= SAFE_AFTER:
+            self._tell(m.EV_SAFE_MODE, self.failed)
+        if strapped(board):
+            self.serve(STRAP_S)
+        supervisor = Supervisor(board, self.look)
         supervisor.add(Link(self), LINK_SILENCE_S)
         supervisor.add(self.sense, SENSE_SILENCE_S)
         supervisor.add(self.store, STORE_SILENCE_S)
@@ -82,16 +103,53 @@ class Node:
 
     def _wired(self) -> "Instruments":
         """What this board has for the asset that the settings name."""
-        wire = getattr(wiring, self.settings.asset, None)
+        asset = self.settings.asset
+        wire = getattr(wiring, asset, None)
         if wire is None:
             raise settings.SettingsError("asset")
+        if self.failed >= SAFE_AFTER:
+            from kerbnode import safe
+
+            return safe.wired(self.board, asset, wire)
         made: Instruments = wire(self.board)
         return made
 
     async def open_line(self) -> "Line":
-        """The way to the gateway that the settings name."""
+        """The way to the gateway that the settings name, on the board's pins or their own."""
         wanted = self.settings
-        return await self.board.open_line(wanted.gateway or wanted.uart, wanted.baud)
+        given = (wanted.uart, wanted.tx, wanted.rx, wanted.de)
+        pins = tuple(wiring.LINKS.get(wanted.link, ())) + (None,) * 4
+        pins = tuple([pins[at] if own is None else own for at, own in enumerate(given)])
+        return await self.board.open_line(wanted.gateway, wanted.baud, pins)
+
+    def look(self) -> None:
+        """Now and then while all concerns live: is the boot a good one, is service over?"""
+        now = self.board.monotonic_ms()
+        if self._on_trial and now - self._began_ms >= GOOD_MS:
+            self._went_well()
+            if self.failed < SAFE_AFTER:
+                settings.keep_good(self.board.nvs, self.settings)
+        if self._service_ms is not None and now >= self._service_ms:
+            self.serve(0)
+
+    def serve(self, seconds: int) -> None:
+        """Open the console for so long, or close it; told either way."""
+        self._service_ms = self.board.monotonic_ms() + 1000 * seconds if seconds else None
+        self.board.console(is_open=seconds > 0 or self.settings.build == "debug")
+        self._tell(m.EV_SERVICE, seconds)
+
+    def prompt_s(self) -> int:
+        """How long who interrupted the node may have its console."""
+        if self._service_ms is None:
+            return PROMPT_S
+        return max(1, (self._service_ms - self.board.monotonic_ms()) // 1000)
+
+    def _went_well(self) -> None:
+        self._on_trial = False
+        settings.boot_went_well(self.board.nvs)
+
+    def _tell(self, code: int, value: int) -> None:
+        self.sense.record(self.board.uptime_ms(), m.EVENT, (code, value))
 
     def describe(self, now: int) -> None:
         """Bring up to date what INFO says."""
@@ -102,7 +160,7 @@ class Node:
         info.next_rseq = self.journal.next
         info.command_id = self.commands.highest
 
-    def diagnose(self, frame_faults: int, silences: int) -> "dict[int, int]":
+    def diagnose(self, frame_faults: int, silences: int) -> "dict[int, int | bytes]":
         """What DIAG says; a host's Python has no heap to speak of."""
         free = gc.mem_free() if hasattr(gc, "mem_free") else 0
         waiting = self.journal.next - 1 - self.session.kept.cumulative
@@ -112,13 +170,18 @@ class Node:
             m.DIAG_WAITING: max(0, waiting),
             m.DIAG_FRAME_FAULTS: frame_faults,
             m.DIAG_SILENCES: silences,
+            m.DIAG_BUILD: build.COMMIT,
+            m.DIAG_BOARD: build.BOARD.encode(),
+            m.DIAG_WIRE: m.MESSAGES_VERSION,
+            m.DIAG_FAILED_BOOTS: self.failed,
+            m.DIAG_FLASH_ERASES: self.journal.writes,
         }
 
     def take_time(self, utc_ms: int, uncertainty_ms: int, now: int) -> None:
         """A time offer; a clock that jumps says so."""
         jump_s = self.clock.offer(utc_ms, uncertainty_ms, now)
         if jump_s:
-            self.sense.record(self.board.uptime_ms(), m.EVENT, (m.EV_CLOCK_JUMP, jump_s))
+            self._tell(m.EV_CLOCK_JUMP, jump_s)
         uptime_ms = self.board.uptime_ms()
         anchor = self.clock.anchor(uptime_ms, now)
         if anchor is not None:
@@ -151,6 +214,11 @@ class Node:
             self.commands.begin(command_id, op)
             if op == m.OP_REBOOT:
                 self.leaving = True
+            elif op == m.OP_SERVICE:
+                code = m.OUT_OF_RANGE
+                if len(args) == 1 and 0 <= args[0] <= 3600:
+                    code = m.OK
+                    self.serve(args[0])
             else:
                 code = self.instruments.asset.command(op, args, self.board.uptime_ms())
         self.commands.finish(command_id, code, 0)
@@ -164,8 +232,15 @@ class Node:
 
     def stop(self) -> None:
         """Bring everything to flash; after this no record may be made."""
+        self._went_well()  # who asks for it is no failure
         self.store.save()
         self.journal.close()
+
+
+def strapped(board: "Board") -> bool:
+    """Does the board's service pin ask for the console?"""
+    pin = wiring.SERVICE_PIN
+    return pin is not None and not board.input(pin).value()
 
 
 def main() -> None:
@@ -177,12 +252,19 @@ def main() -> None:
     while True:
         board = Board()
         board.open()
-        node = Node(board, settings.load(board.nvs), settings.load_key(board.nvs))
-        supervisor = node.assemble()
+        try:
+            node = Node(board, settings.load(board.nvs), settings.load_key(board.nvs))
+            supervisor = node.assemble()
+        except settings.SettingsError as error:
+            from kerbnode import safe
+
+            safe.stay_lit(board, error.code, asked=strapped(board))
+            return
         try:
             asyncio.run(supervisor.run())
         except Restart:
             pass
         except KeyboardInterrupt:
             node.stop()
+            board.leave(node.prompt_s())
             return

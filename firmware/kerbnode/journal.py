@@ -42,6 +42,7 @@ class Journal:
         self.next = 1
         self.gaps: list[Gap] = []
         self.faults = 0  # failed writes
+        self.writes = 0  # each erases a block of flash, and one in fifty another
         self.pending: list[Record] = []  # has a number, not in flash yet; never above RESERVE
         self._reserved_to = 0
         self._segments: list[Segment] = []
@@ -247,6 +248,7 @@ class Journal:
         base = self.pending[0][0] if self.pending else self.next
         reserved_to = max(self._reserved_to, base - 1 + RESERVE)
         block = encode(self.epoch, reserved_to, base, base, self.gaps, [])
+        self.writes += 1
         self._flash.create(name, block)
         self._segments.append(Segment(name, len(block), base))
         self._reserved_to = reserved_to
@@ -259,6 +261,7 @@ class Journal:
         base = records[0][0] if records else end
         block = encode(self.epoch, reserved_to, base, end, [], records)
         segment = self._segments[-1]
+        self.writes += 1
         self._flash.append(segment.name, block)
         segment.size += len(block)
         self._reserved_to = reserved_to

@@ -1,7 +1,5 @@
 """The sense concern: reads the drivers, steps the asset, drives the lamp, makes the records."""
 
-import asyncio
-
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -17,7 +15,7 @@ FADE_TICK_MS = 20  # 50 steps a second: no eye sees them
 
 
 class Sense:
-    """Ticks every 100 ms, quicker while the lamp fades; a report at each full period."""
+    """Ticks every 100 ms, quicker while the lamp fades, and when an input moves."""
 
     def __init__(
         self,
@@ -47,7 +45,7 @@ class Sense:
             self.beats += 1
             self.tick()
             fading = self._instruments.asset.fading
-            await asyncio.sleep((FADE_TICK_MS if fading else TICK_MS) / 1000)
+            await self._board.tick_wait(FADE_TICK_MS if fading else TICK_MS)
 
     def tick(self) -> None:
         """One look at the world."""
@@ -59,7 +57,9 @@ class Sense:
             self.record(uptime_ms, m.EVENT, (code, value))
         if is_due(self._reported_ms, uptime_ms, street_ms, self._period_ms):
             self._reported_ms = uptime_ms
-            self.record(uptime_ms, m.REPORT, self._instruments.asset.values())
+            values = self._instruments.asset.values()
+            if values:  # safe mode has none
+                self.record(uptime_ms, m.REPORT, values)
 
     def record(self, uptime_ms: int, kind: int, values: "tuple[int, ...]") -> None:
         """Make a record and tell the link and the store."""

@@ -5,6 +5,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     from kerbnode.hal.board import Board
@@ -25,8 +26,9 @@ LOOK_S = 2
 class Supervisor:
     """Restarts a concern that failed, each time after a longer wait."""
 
-    def __init__(self, board: "Board"):
+    def __init__(self, board: "Board", look: "Callable[[], None] | None" = None):
         self._board = board
+        self._look = look  # asked now and then while all live
         self._concerns: list[Concern] = []
         self._silence_ms: list[int] = []  # how long each may be without a sign of life
         self._beats: list[int] = []  # of each when it last showed one ...
@@ -46,6 +48,8 @@ class Supervisor:
             while True:
                 if self.all_live(self._board.monotonic_ms()):
                     self._board.feed()
+                    if self._look is not None:
+                        self._look()
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in tasks:

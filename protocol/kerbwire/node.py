@@ -261,7 +261,7 @@ class NodeSession(Engine):
         """Answer a CONFIG; this needs no window."""
         self._uplink.send_configured(version, code)
 
-    def send_diag(self, values: "dict[int, int]") -> None:
+    def send_diag(self, values: "dict[int, int | bytes]") -> None:
         """Say how the node is, by the keys of `messages.DIAG_NAMES`."""
         self._uplink.send_diag(values)
 

@@ -200,7 +200,7 @@ class Uplink:
         self.send_result(0, code, m.CONFIG)
         self._results[-1] += cbor.encode([version])
 
-    def send_diag(self, values: "dict[int, int]") -> None:
+    def send_diag(self, values: "dict[int, int | bytes]") -> None:
         """How the node is; it needs no window, and nobody answers it."""
         items = [m.DIAG]
         for key in sorted(values):

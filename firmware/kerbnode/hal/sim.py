@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbnode.blocks import Record
-    from kerbnode.hal.board import Line
+    from kerbnode.hal.board import Line, Pin
 
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 SOFT_RESET = 5
@@ -121,6 +121,19 @@ class Board:
         self.nvs.set("restart", b"\x00")
         return SOFT_RESET
 
+    async def tick_wait(self, ms: int) -> None:
+        """Return when the time is over, or at the next car."""
+        world = self._world
+        near_ms = sim_world.next_car_ms(
+            world.get("cars", []),
+            world.get("position_m", 0),
+            world.get("sensor_range_m", 10),
+            self._felt_ms,
+        )
+        if near_ms is not None:
+            ms = min(ms, max(1, near_ms - self._street_now()))
+        await asyncio.sleep(ms / 1000)
+
     def feed(self) -> None:
         """No watchdog bites here: whoever started the process sees it hang."""
 
@@ -153,9 +166,17 @@ class Board:
             }
         )
 
-    async def open_line(self, place: "str | int | tuple[str, int]", baud: int) -> "Line":
-        """The pty of that path, or a socket to that gateway; a pty knows no baud rate."""
-        return UdpLine(place[0], place[1]) if isinstance(place, tuple) else PtyLine(str(place))
+    async def open_line(
+        self, gateway: "tuple[str, int] | None", baud: int, pins: "tuple[Pin, ...]"
+    ) -> "Line":
+        """A socket to that gateway, or the pty that is named as UART; it knows no baud rate."""
+        return UdpLine(gateway[0], gateway[1]) if gateway else PtyLine(str(pins[0]))
+
+    def console(self, *, is_open: bool) -> None:
+        """Whoever started the process has its console anyway."""
+
+    def leave(self, prompt_s: int) -> None:
+        """The process ends."""
 
     def pwm(self, name: str, hz: int) -> dimming.LedDriver:
         """The lamp's LED driver."""
@@ -169,6 +190,10 @@ class Board:
         """The coil of a relay whose contact is closed without current."""
         self.draw(level)
         return _Coil(self)
+
+    def input(self, name: str) -> "_Open":
+        """Nobody has tied it to ground."""
+        return _Open()
 
     def latch(self, name: str) -> "_Latch":
         """The motion sensor."""
@@ -269,6 +294,11 @@ class _Coil:
 
     def value(self, level: int) -> None:
         self._board.draw(level)
+
+
+class _Open:
+    def value(self) -> int:
+        return 1
 
 
 class _Adc:

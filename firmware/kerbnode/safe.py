@@ -1,0 +1,82 @@
+"""What a node does when it can't do its work: the street is lit, and where it can it says so.
+
+A lamp's output is lit while the chip is in reset (the board's file is refused otherwise), so light
+means here: touch no pin. Loaded only then.
+"""
+
+import time
+
+from kerbwire import messages as m
+from kerbwire.schema import by_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kerbnode.hal.board import Board
+    from kerbnode.instruments import Events, Instruments
+    from kerbnode.settings import Settings
+    from kerbwire.schema import Schema
+
+FEED_S = 5
+PROMPT_S = 120  # at the prompt, until the watchdog starts the node again
+
+
+class Steady:
+    """An asset with its instruments that does nothing, so that nothing of it can fail."""
+
+    level = 1000
+    fading = False
+
+    def __init__(self, schema: "Schema"):
+        self.SCHEMA = schema
+        self.asset = self
+
+    def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
+        """There is nothing to begin."""
+
+    def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
+        """No pin is touched."""
+        return []
+
+    def configure(self, wanted: "Settings") -> None:
+        """A CONFIG is kept, and works from the next boot on."""
+
+    def command(self, op: int, args: "tuple[int, ...]", now: int) -> int:
+        """No order but those to the node itself."""
+        return m.UNSUPPORTED
+
+    def values(self) -> "tuple[int, ...]":
+        """No report."""
+        return ()
+
+    def totals(self) -> "tuple[int, ...]":
+        """Those in flash stay as they are."""
+        return ()
+
+
+def wired(board: "Board", asset: str, wire: "Callable[[Board], Instruments]") -> "Instruments":
+    """In safe mode: a lamp is left lit; a meter counts on if its drivers let it."""
+    if asset != "streetlight":
+        try:
+            return wire(board)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the link must come up
+            print("kerbnode: safe mode without drivers:", repr(error))
+    schema = by_name(asset)
+    assert schema is not None  # the settings are checked
+    return Steady(schema)
+
+
+def stay_lit(board: "Board", code: str, *, asked: bool) -> None:
+    """Settings or key can't be used: lit until somebody mends that, or the power goes.
+
+    The console is open where there is no key to protect, or where the strap asks for it.
+    """
+    print("kerbnode: no node without its settings:", code)
+    board.console(is_open=asked or board.nvs.get("key") is None)
+    try:
+        while True:
+            board.feed()
+            time.sleep(FEED_S)
+    except KeyboardInterrupt:
+        board.leave(PROMPT_S)
