@@ -1,7 +1,7 @@
 """Vishay VEML7700: light over I2C.
 
-Datasheet rev. 1.8: setting in register 0, ambient light in 4, low byte first. Application note 84323
-(2025): lux of a count by gain and integration time, and the correction of what is above 1000 lx.
+Datasheet rev. 1.8: setting in register 0, ambient light in 4, low byte first. Application note
+84323 (2025): lux of a count by gain and integration time, and the correction above 1000 lx.
 """
 
 TYPE_CHECKING = False
