@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 
-from kerbline.boards import rules
+from kerbline.boards import rules, sharing
 from kerbline.boards.chips import Chip
-from kerbline.boards.drivers import DRIVERS, I2C, INSTRUMENTS, Driver
-from kerbline.boards.sections import NAME, Energy
+from kerbline.boards.drivers import DRIVERS, INSTRUMENTS, Driver
+from kerbline.boards.sections import Energy
 from kerbline.boards.uses import Place
 from kerbline.config.faults import shown
 from kerbline.config.reader import Reader
@@ -20,7 +20,7 @@ LINE_KEYS = {"uart": ("uart", "tx", "rx"), "rs485": ("uart", "tx", "rx", "de")}
 def check(reader: Reader, drivers: Mapping[str, Driver]) -> None:
     """What holds for any chip; `drivers` by role."""
     _roles(reader, drivers)
-    _buses(reader, drivers)
+    sharing.check(reader, drivers)
     _budget(reader)
     if not any(reader.has(("links", link)) for link in (*LINE_KEYS, "udp")):
         reader.complain(("links",), "no way to the gateway", "add [links.uart], .rs485 or .udp")
@@ -33,9 +33,11 @@ def _roles(reader: Reader, drivers: Mapping[str, Driver]) -> None:
     known = [role for each in served for role in each.roles]
     for path, _ in reader.select("instruments", "*"):
         role = str(path[1])
+        if not served:
+            break  # what was meant to be served is told as a fault already
         if role not in known:
-            remedy = f"write one of {', '.join(known)}" if known else "write [board] assets first"
-            reader.complain(path, f"{' and '.join(assets) or 'no asset'} has no {role}", remedy)
+            remedy = f"write one of {', '.join(known)}"
+            reader.complain(path, f"{' and '.join(assets)} has no {shown(role)}", remedy)
         elif role in drivers and role not in drivers[role].roles:
             fitting = ", ".join(row.name for row in DRIVERS.values() if role in row.roles)
             problem = f"{shown(drivers[role].name)} is no driver for {role}"
@@ -50,41 +52,6 @@ def _roles(reader: Reader, drivers: Mapping[str, Driver]) -> None:
     for number, asset in enumerate(assets):
         if asset in assets[:number]:
             reader.complain(("board", "assets", number), "stands here twice", "remove it")
-
-
-def _buses(reader: Reader, drivers: Mapping[str, Driver]) -> None:
-    """Chips name a bus that is there, each bus has a chip, and addresses on it differ."""
-    buses = {path[1] for path in reader.lines if len(path) == 2 and path[0] == "i2c"}
-    used: set[object] = set()
-    first: dict[tuple[object, object], tuple[str, object]] = {}
-    for role, driver in drivers.items():
-        at = ("instruments", role)
-        bus = reader.accepted.get((*at, "bus"))
-        if driver.bus != I2C or bus is None:
-            continue
-        used.add(bus)
-        if bus not in buses:
-            named = ", ".join(shown(each) for each in sorted(map(str, buses)))
-            remedy = f"write one of {named}" if named else f"add [i2c.{bus}] with its pins"
-            reader.complain((*at, "bus"), f"no bus is called {shown(bus)}", remedy)
-        key = "address" if reader.has((*at, "address")) else "bus"
-        address = reader.accepted.get((*at, "address"), driver.addresses[0])
-        other, other_driver = first.setdefault((bus, address), (role, driver))
-        if other_driver is not driver and isinstance(address, int):
-            place = Place(reader, ("instruments", other))
-            problem = f"address {address:#04x} on {shown(bus)} is taken by {place}"
-            reader.complain((*at, key), problem, "write another address or another bus")
-    for bus in sorted(map(str, buses)):
-        if not NAME.fullmatch(bus):
-            form = "a small letter, then small letters, digits and _"
-            reader.complain(("i2c", bus), "is no name for a bus", f"write {form}")
-        elif bus not in used:
-            reader.complain(("i2c", bus), "no driver uses this bus", "remove it")
-    numbers: dict[object, Place] = {}
-    for path, number in reader.select("i2c", "*", "number"):
-        place = numbers.setdefault(number, Place(reader, path))
-        if place.path != path:
-            reader.complain(path, f"I2C {number} is taken by {place}", "write another one")
 
 
 def _budget(reader: Reader) -> None:
@@ -138,7 +105,8 @@ def check_sleep(reader: Reader, chip: Chip) -> None:
             problem = f"{shown(role)} is no role with a pin of its own"
             reader.complain(path, problem, "write a role of [instruments]")
         elif isinstance(pin, int):
-            rules.wake(chip, pin, Place(reader, path))
+            module = str(reader.accepted.get(("board", "module")))
+            rules.wake(chip, module, pin, Place(reader, path))
     given = {str(path[1]): value for path, value in reader.select("energy", "*")}
     if not reader.has(("energy",)):
         return

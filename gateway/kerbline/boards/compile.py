@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kerbline.boards.chips import Pin
-from kerbline.boards.drivers import I2C, INSTRUMENTS, SERIAL, Instruments
-from kerbline.boards.sections import Board, Instrument, pins_of
+from kerbline.boards.drivers import DRIVERS, I2C, INSTRUMENTS, SERIAL, Driver, Instruments
+from kerbline.boards.sections import Board, Converter, Instrument, pins_of
 
 WIDTH = 100
 HEAD = '''\
@@ -68,8 +68,16 @@ def _text(value: object) -> str:
 def _function(board: Board, asset: Instruments) -> str:
     filled = [board.instruments[role] for role in asset.roles if role in board.instruments]
     chips = _shared(filled)
-    body = [f"    {line}" for line in _imports(filled, asset)] + [""]
-    body += _assigned_buses(board, filled)
+    converters = _converters(board, filled)
+    kinds = {each.driver for each in filled} | {
+        DRIVERS[each.driver] for each in converters.values()
+    }
+    body = [f"    {line}" for line in _imports(kinds, asset)] + [""]
+    body += _assigned_buses(board, filled, converters)
+    for name, converter in converters.items():
+        kind = DRIVERS[converter.driver]
+        given = [f"{converter.bus}_bus", *_address(kind, converter.address)]
+        body += _call(f"    {name}_inputs = ", kind.kind, given, "")
     body += [
         line
         for name, instrument in chips.values()
@@ -91,20 +99,34 @@ def _function(board: Board, asset: Instruments) -> str:
     return head + "\n".join(body) + "\n"
 
 
-def _imports(filled: Iterable[Instrument], asset: Instruments) -> list[str]:
-    drivers = {each.driver for each in filled if each.driver.kind}
-    lines = [f"from kerbnode.drivers.{each.name} import {each.kind}" for each in drivers]
+def _imports(kinds: Iterable[Driver], asset: Instruments) -> list[str]:
+    lines = [f"from kerbnode.drivers.{each.name} import {each.kind}" for each in kinds if each.kind]
     return [*sorted(lines), f"from kerbnode.instruments.{asset.module} import {asset.kind}"]
 
 
-def _assigned_buses(board: Board, filled: Iterable[Instrument]) -> list[str]:
-    names = dict.fromkeys(str(each.values["bus"]) for each in filled if each.driver.bus == I2C)
+def _converters(board: Board, filled: Iterable[Instrument]) -> Mapping[str, Converter]:
+    """Those that these instruments read, by name."""
+    names = [str(each.values.get("converter") or "") for each in filled]
+    return {name: board.converters[name] for name in names if name}
+
+
+def _assigned_buses(
+    board: Board, filled: Iterable[Instrument], converters: Mapping[str, Converter]
+) -> list[str]:
+    names = [str(each.values["bus"]) for each in filled if each.driver.bus == I2C]
     lines = []
-    for name in names:
+    for name in dict.fromkeys([*names, *(each.bus for each in converters.values())]):
         bus = board.i2c[name]
         values = (bus.number, bus.scl, bus.sda, bus.hz)
         lines.append(f"    {name}_bus = hal.i2c({', '.join(map(_text, values))})")
     return lines
+
+
+def _address(driver: Driver, address: object) -> list[str]:
+    """The argument that tells a chip's address, where it is not the usual one."""
+    if not isinstance(address, int) or address == driver.addresses[0]:
+        return []
+    return [f"address={address:#04x}"]
 
 
 Identity = tuple[str, tuple[tuple[str, object], ...]]
@@ -131,8 +153,8 @@ def _arguments(instrument: Instrument) -> list[str]:
     """What the driver's constructor takes: its bus, then what differs from its defaults."""
     driver, values = instrument.driver, instrument.values
     found = [_bus(instrument)]
-    if driver.bus == I2C and values["address"] != driver.addresses[0]:
-        found.append(f"address={values['address']:#04x}")
+    if driver.bus == I2C:
+        found += _address(driver, values["address"])
     for option in driver.options:
         value = values[option.name]
         if option.wire and value is not None:
@@ -152,6 +174,8 @@ def _bus(instrument: Instrument) -> str:
     driver, values, reset = instrument.driver, instrument.values, instrument.reset
     if driver.bus == I2C:
         return f"{values['bus']}_bus"
+    if values.get("converter") is not None:
+        return f"{values['converter']}_inputs.channel({values['channel']})"
     given: tuple[object, ...] = (values.get("pin"),)
     if driver.bus == SERIAL:
         given = (values["uart"], values["tx"], values["rx"], driver.baud)

@@ -37,7 +37,8 @@ class Driver:
     """One driver: `kind` is its class in kerbnode.drivers.NAME, "" where the pin's object will do.
 
     `addresses`: those the chip can have on I2C, its usual one first; `inverts`: the option that
-    is 1 where a low pin lights the lamp, which the board's `reset` tells.
+    is 1 where a low pin lights the lamp, which the board's `reset` tells. `channels`: analogue
+    inputs that it offers to other drivers; such a converter has no role of its own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Driver:
     hz: int = 0
     inverts: str = ""
     inverts_default: int = 0
+    channels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,20 @@ DRIVERS = {
             (Option("pulses_per_litre", 1, 1000),),
         ),
         Driver("battery", "Battery", "adc", ("battery",)),
-        Driver("pms5003", "Pms5003", SERIAL, ("particles",), baud=9600),
+        Driver(
+            "pms5003",
+            "Pms5003",
+            SERIAL,
+            ("particles",),
+            (Option("passive", 0, 1, 0),),
+            baud=9600,
+        ),
+        Driver("sps30", "Sps30", SERIAL, ("particles",), baud=115_200),
         Driver("scd41", "Scd41", I2C, ("carbon",), addresses=(0x62,)),
         Driver("lps22", "Lps22", I2C, ("pressure",), addresses=(0x5C,)),
+        Driver("bme280", "Bme280", I2C, ("climate", "pressure"), addresses=(0x76, 0x77)),
+        Driver("sht4x", "Sht4x", I2C, ("climate",), addresses=(0x44, 0x45, 0x46)),
+        Driver("ads1115", "Ads1115", I2C, (), addresses=(0x48, 0x49, 0x4A, 0x4B), channels=4),
         Driver("no2", "No2Cell", "adc", ("nitrogen",)),
     )
 }
@@ -154,8 +167,9 @@ INSTRUMENTS = {
             "A lamp head.",
             "lamp_head",
             "LampHead",
-            ("dimmer", "light", "power", "thermometer", "motion"),
-            lamp=("dimmer",),
+            ("dimmer",),
+            ("relay", "light", "power", "thermometer", "motion"),
+            lamp=("dimmer", "relay"),
         ),
         Instruments(
             "water_meter",

@@ -37,6 +37,7 @@ def load(path: Path) -> Board:
         chip=chip,
         links=file.links,
         i2c=file.i2c,
+        converters=file.converter,
         instruments=instruments,
         budget=file.budget,
         wiring=wiring,

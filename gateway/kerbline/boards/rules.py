@@ -130,8 +130,9 @@ def reset(chip: Chip, pin: Pin, pull: str, lit_by: str, place: Place) -> None:
     place.complain(problem, f'fit a resistor and write pull = "{needed}"')
 
 
-def wake(chip: Chip, pin: Pin, place: Place) -> None:
+def wake(chip: Chip, module: str, pin: Pin, place: Place) -> None:
     """A pin that ends a deep sleep must be one that stays powered in it."""
     if chip.real and pin not in chip.wake:
-        free = ", ".join(map(str, sorted(chip.wake - chip.strapping.keys())))
-        place.complain(f"GPIO{pin} does not end a deep sleep", f"move it to one of {free}")
+        there = chip.wake & chip.modules.get(module, chip.gpios) - chip.strapping.keys()
+        known = ", ".join(map(str, sorted(there)))
+        place.complain(f"GPIO{pin} does not end a deep sleep", f"move it to one of {known}")

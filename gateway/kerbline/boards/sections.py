@@ -10,7 +10,7 @@ from functools import cache
 from typing import Annotated
 
 from kerbline.boards.chips import CHIPS, Chip, Pin
-from kerbline.boards.drivers import I2C, INSTRUMENTS, PIN_BUSES, SERIAL, Driver
+from kerbline.boards.drivers import DRIVERS, I2C, INSTRUMENTS, PIN_BUSES, SERIAL, Driver
 from kerbline.boards.uses import Wiring
 from kerbline.config.faults import Complaint, shown
 from kerbline.config.reader import Reader
@@ -32,6 +32,21 @@ class PinName:
         if isinstance(value, str) and NAME.fullmatch(value):
             return None
         return Complaint(f"{shown(value)} is no pin", "write the number of a GPIO")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One of the addresses that a chip can be strapped to."""
+
+    known: tuple[int, ...]
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a number."""
+        assert isinstance(value, int)
+        if value in self.known:
+            return None
+        known = ", ".join(f"{each:#04x}" for each in self.known)
+        return Complaint(f"the chip is never at {value:#04x}", f"write one of {known}")
 
 
 AnyPin = Annotated[object, PinName()]
@@ -94,6 +109,18 @@ class I2cBus:
     scl: AnyPin
     sda: AnyPin
     hz: Annotated[int, Between(10_000, 1_000_000)] = 100_000
+
+
+CONVERTERS = {row.name: row for row in DRIVERS.values() if row.channels}
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """A chip that gives analogue inputs to drivers; its own usual address unless told."""
+
+    driver: Annotated[str, OneOf(*CONVERTERS)]
+    bus: str
+    address: Annotated[int, Between(0x08, 0x77)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +191,7 @@ class File:
     instruments: dict[str, object]
     budget: Budget
     i2c: dict[str, I2cBus] = field(default_factory=dict)
+    converter: dict[str, Converter] = field(default_factory=dict)
     service: Service | None = None
     sleep: Sleep | None = None
     energy: Energy | None = None
@@ -188,6 +216,7 @@ class Board:
     chip: Chip
     links: Links
     i2c: Mapping[str, I2cBus]
+    converters: Mapping[str, Converter]
     instruments: Mapping[str, Instrument]
     budget: Budget
     wiring: Wiring
@@ -207,11 +236,14 @@ class Board:
 def section(driver: Driver) -> type:
     """The dataclass of an instrument's table: what this driver's row lets stand there."""
     fields: list[tuple[str, object, object]] = [("driver", str, dataclasses.MISSING)]
-    if driver.bus in PIN_BUSES:
+    if driver.bus == "adc":  # the chip's own, or one of a converter's
+        fields += [("pin", AnyPin | None, None), ("converter", str | None, None)]
+        fields.append(("channel", Annotated[int, Between(0, 7)] | None, None))
+    elif driver.bus in PIN_BUSES:
         fields.append(("pin", AnyPin, dataclasses.MISSING))
     elif driver.bus == I2C:
         fields.append(("bus", str, dataclasses.MISSING))
-        fields.append(("address", Annotated[int, OneOf(*driver.addresses)], driver.addresses[0]))
+        fields.append(("address", Annotated[int, Address(driver.addresses)], driver.addresses[0]))
     else:
         assert driver.bus == SERIAL
         fields += [(name, AnyPin, dataclasses.MISSING) for name in ("uart", "tx", "rx")]

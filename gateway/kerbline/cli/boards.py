@@ -79,7 +79,8 @@ def told(board: Board) -> list[str]:
     pins.sort(key=lambda each: (not each[0].isdigit(), each[0].zfill(3), each[2]))
     lines += [f"pin {pin:>12}  {bus:8} {user}" for pin, bus, user in pins]
     for role, instrument in board.instruments.items():
-        given = [f"{name}={value}" for name, value in instrument.values.items()]
+        values = {name: value for name, value in instrument.values.items() if value is not None}
+        given = [f"{name}={_shown(name, value)}" for name, value in values.items()]
         lines.append(f"role {role:12} {instrument.driver.name}: {', '.join(given)}")
     budget = board.budget
     lines.append(
@@ -91,6 +92,10 @@ def told(board: Board) -> list[str]:
         lines.append(f"energy    {years:.1f} years from {cell_mah:,} mAh")
     lines += [f"hil       {name}: {text}" for name, text in board.hil.items()]
     return lines
+
+
+def _shown(name: str, value: object) -> str:
+    return f"{value:#04x}" if name == "address" else str(value)
 
 
 def _links(board: Board) -> list[str]:
