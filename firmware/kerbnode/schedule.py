@@ -1,54 +1,37 @@
-"""When a streetlight burns and how bright: the sun, the night's middle, and a dimming profile.
+"""When a streetlight burns and how bright: the sun, a photocell, the night's middle, a profile.
 
-What is known decides: UTC and a position give both from the sun; a light sensor gives night, and
-its dusk and dawn the middle of the next night. With nothing at all the lamp is fully lit: a
-street is never dark because a clock is lost.
+The lamp is lit when the sun or the cell says night, and when nothing is known: a street is never
+dark because a clock is lost or a cell is broken. docs/understand/lighting.md has the whole table.
 """
 
-from math import asin, atan2, cos, degrees, radians, sin
+from kerbnode import sun
 
 DAY_S = 86_400
-J2000_S = 946_728_000  # 2000-01-01 12:00 UTC in seconds since 1970
-TURN = 360_000_000  # a full turn in microdegrees: whole numbers, since an ESP32 has 24-bit floats
 NIGHT_LUX = 35  # EN 13201 practice: on at 35 lx ...
-DAY_LUX = 70  # ... and off at twice that, so that the lamp's own light never toggles it
+DAY_LUX = 70  # ... and off at twice that, so that the lamp's own light never toggles it ...
+DAY_AFTER_S = 120  # ... for so long: no headlight and no lightning is day
 NIGHT_ELEVATION = -2.5  # degrees, about 35 lx under a clear sky
 FULL_PCT = 100
 SHORT_NIGHT_S = 3 * 3600  # a shorter darkness was a storm or a covered sensor
 FRESH_NIGHTS_S = 3 * DAY_S  # dusk and dawn learnt before that say nothing any more
+FROZEN_S = 600  # daylight changes: a cell without a clock that does not is no witness of day
+DEEP_S = 3600  # a cell that sees day so far inside the sun's night is broken
+SILENT = 1
+COVERED = 2  # dark from one day to the next, and the sun is up
+BLINDED = 4  # bright deep in the sun's night
+OVERLAP_S = 60  # a solar midnight is at most half of that more or less than a day after the last
 
 
-def sun(utc_s: int, latitude: float, longitude: float) -> "tuple[float, int]":
-    """(elevation in degrees without refraction, minutes from solar midnight -720..719).
+def level(steps: "tuple[tuple[int, int], ...]", at: "int | None") -> int:
+    """The percentage of the last step that starts at or before `at`; full when unknown.
 
-    The Astronomical Almanac's low-precision formula: 0.01 degrees between 1950 and 2050.
+    A dimming profile in minutes from the night's middle, or constant light output in lamp hours.
     """
-    since = utc_s - J2000_S
-    anomaly = _angle(357_528_000, 9_856_003, since)
-    mean = (280_460_000 + 9_856_474 * since // 864_000) % TURN / 1_000_000
-    ecliptic = radians(mean + 1.915 * sin(anomaly) + 0.020 * sin(2 * anomaly))
-    tilt = radians(23.439)
-    declination = asin(sin(tilt) * sin(ecliptic))
-    ascension = degrees(atan2(cos(tilt) * sin(ecliptic), cos(ecliptic)))
-    sidereal = (280_460_620 + 3_609_856_474 * since // 864_000) % TURN / 1_000_000
-    hour = (sidereal + longitude - ascension + 180) % 360  # 0 at solar midnight
-    place = radians(latitude)
-    height = sin(place) * sin(declination) - cos(place) * cos(declination) * cos(radians(hour))
-    minutes = int(hour * 4)
-    return degrees(asin(max(-1.0, min(1.0, height)))), minutes if minutes < 720 else minutes - 1440
-
-
-def _angle(start: int, per_day_x10: int, since: int) -> float:
-    return radians((start + per_day_x10 * since // 864_000) % TURN / 1_000_000)
-
-
-def level(profile: "tuple[tuple[int, int], ...]", minutes: "int | None") -> int:
-    """The profile's level in percent at `minutes` from the night's middle; full when unknown."""
-    if minutes is None:
+    if at is None:
         return FULL_PCT
-    current = profile[-1][1]  # before the first step the last one of the day before holds
-    for start, pct in profile:
-        if minutes < start:
+    current = steps[-1][1]  # before the first step the last one of the day before holds
+    for start, pct in steps:
+        if at < start:
             break
         current = pct
     return current
@@ -81,35 +64,113 @@ class VirtualMidnight:
         return (uptime_s - self._middle_s + DAY_S // 2) % DAY_S // 60 - 720
 
 
+class Photocell:
+    """What a light sensor may be believed: `dark` is None while it says nothing sound."""
+
+    __slots__ = ("_bright_s", "_changed_s", "_lux", "_since_s", "dark", "fault")
+
+    def __init__(self) -> None:
+        self.dark: bool | None = None
+        self.fault = 0  # SILENT, COVERED or BLINDED, and so until it has shown the contrary
+        self._lux: int | None = None
+        self._changed_s = -FROZEN_S  # when the reading was another the last time
+        self._since_s: int | None = None  # bright since then, while it still counts as dark
+        self._bright_s = 0  # when it was bright the last time
+
+    def look(self, uptime_s: int, lux: "int | None", sun_s: "int | None") -> None:
+        """One reading; `sun_s` is how long the sun's night lasts or will last, negative by day."""
+        if lux is None:
+            self.dark = None
+            self.fault = SILENT
+            return
+        if lux != self._lux:
+            if self._lux is not None:
+                self._changed_s = uptime_s
+            self._lux = lux
+        if lux < (NIGHT_LUX if self.dark is False else DAY_LUX):
+            self.dark = True
+            self._since_s = None
+            self.fault &= COVERED
+            if sun_s is not None and sun_s < 0 and uptime_s - self._bright_s > DAY_S:
+                self.fault = COVERED
+            if self.fault:
+                self.dark = None
+            return
+        self._bright_s = uptime_s
+        if self.dark is not False:
+            if self._since_s is None:
+                self._since_s = uptime_s
+            if uptime_s - self._since_s >= DAY_AFTER_S:
+                self.dark = False
+        self.fault &= BLINDED
+        if sun_s is not None and sun_s > DEEP_S:
+            self.fault = BLINDED
+        if sun_s is None and uptime_s - self._changed_s >= FROZEN_S:
+            self.dark = None
+
+
 class Schedule:
     """The level that the time of night asks for."""
 
-    __slots__ = ("_learnt", "_position", "_profile", "night")
+    __slots__ = (
+        "_cell",
+        "_dawn_s",
+        "_dusk_s",
+        "_lead_s",
+        "_learnt",
+        "_midnight_s",
+        "_position",
+        "_profile",
+        "night",
+    )
 
     def __init__(
-        self, profile: "tuple[tuple[int, int], ...]", position: "tuple[float, float] | None"
+        self,
+        profile: "tuple[tuple[int, int], ...]",
+        position: "tuple[float, float] | None",
+        lead_s: int = 0,
     ):
         self._profile = profile
         self._position = position
+        self._lead_s = lead_s  # so much sooner than others, lest a street's inrush add up
         self._learnt = VirtualMidnight()
+        self._cell = Photocell()
+        self._dusk_s = self._midnight_s = self._dawn_s = 0  # of the night nearest to now
         self.night = True
 
     def dim(self, profile: "tuple[tuple[int, int], ...]") -> None:
         """Another profile from now on."""
         self._profile = profile
 
+    @property
+    def cell_fault(self) -> int:
+        """SILENT, COVERED or BLINDED: what the light sensor is against; else 0."""
+        return self._cell.fault
+
     def step(self, uptime_s: int, utc_s: "int | None", lux: "int | None") -> int:
         """The level in percent now; None for what is not known (UTC) or broken (lux)."""
-        elevation = minutes = None
+        cell = self._cell
+        sun_s = minutes = None
         if utc_s is not None and self._position is not None:
-            elevation, minutes = sun(utc_s, self._position[0], self._position[1])
-        if lux is not None:
-            self.night = lux < (DAY_LUX if self.night else NIGHT_LUX)
-            self._learnt.see(uptime_s, night=self.night)
-        else:
-            self.night = elevation is None or elevation < NIGHT_ELEVATION
+            if abs(utc_s - self._midnight_s) > DAY_S // 2 + OVERLAP_S:
+                self._find(utc_s, self._position[0], self._position[1])
+            sun_s = min(utc_s - self._dusk_s, self._dawn_s - 1 - utc_s)
+            minutes = (utc_s - self._midnight_s) // 60
+        cell.look(uptime_s, lux, sun_s)
+        if cell.dark is not None:
+            self._learnt.see(uptime_s, night=cell.dark)
+        self.night = cell.dark is not False if sun_s is None else sun_s >= 0 or cell.dark is True
         if not self.night:
             return 0
         if minutes is None:
             minutes = self._learnt.minutes(uptime_s)
         return level(self._profile, minutes)
+
+    def _find(self, utc_s: int, latitude: float, longitude: float) -> None:
+        midnight_s = self._midnight_s = sun.midnight(utc_s, longitude)
+        dusk_s, dawn_s = [
+            sun.crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense)
+            for sense in (-1, 1)
+        ]
+        self._dusk_s = dusk_s - self._lead_s
+        self._dawn_s = dawn_s

@@ -21,6 +21,9 @@ BUILDS = ("release", "debug")
 PINS = (0, 54)
 REPORT_S = (1, 86_400)
 PROFILE_STEPS = 16
+MINUTES = (-720, 720)
+CLO_HOURS = (0, 500_000)
+CLO_LEAST = 30  # no lamp is made so much too bright
 # Minutes from the middle of the night, and the level from then on: full light in the evening,
 # 30 % from two hours before the middle of the night until five hours after it.
 PROFILE = ((-720, 100), (-120, 30), (300, 100))
@@ -40,6 +43,7 @@ class SettingsError(Exception):
 class Settings:
     """Every setting, checked; `position` is (latitude, longitude) in degrees, or None.
 
+    `clo` is constant light output: percent of the lamp's power from so many of its hours on.
     `uart`, `tx`, `rx` and `de` are None where the board's own hold.
     """
 
@@ -47,6 +51,7 @@ class Settings:
         "asset",
         "baud",
         "build",
+        "clo",
         "config_version",
         "de",
         "gateway",
@@ -81,6 +86,8 @@ class Settings:
         self.gateway = _address(given.get("gateway", "")) if self.link == "udp" else None
         self.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
         self.profile = _profile(given.get("profile") or PROFILE)
+        clo = given.get("clo")
+        self.clo = _profile(clo, "clo", CLO_HOURS, CLO_LEAST) if clo else ()
         self.position = _position(given.get("position"))
         self.config_version = 0  # of the gateway's CONFIG over it
         self.own = (self.report_s, self.profile)  # without a CONFIG
@@ -249,18 +256,20 @@ def _address(value: object) -> "tuple[str, int]":
     return host, int(port)
 
 
-def _profile(steps: object) -> "tuple[tuple[int, int], ...]":
-    """Steps in rising order of minutes, so that a look-up is one walk."""
+def _profile(
+    steps: object, name: str = "profile", starts: "tuple[int, int]" = MINUTES, least: int = 0
+) -> "tuple[tuple[int, int], ...]":
+    """Steps (start, percent) in rising order of their starts, so that a look-up is one walk."""
     if not isinstance(steps, (list, tuple)) or not 0 < len(steps) <= PROFILE_STEPS:
-        raise SettingsError("profile")
+        raise SettingsError(name)
     checked: list[tuple[int, int]] = []
     for step in steps:
         if not isinstance(step, (list, tuple)) or len(step) != 2:
-            raise SettingsError("profile")
-        minute = _within(step[0], (-720, 720), "profile")
-        if checked and minute <= checked[-1][0]:
-            raise SettingsError("profile")
-        checked.append((minute, _within(step[1], (0, 100), "profile")))
+            raise SettingsError(name)
+        start = _within(step[0], starts, name)
+        if checked and start <= checked[-1][0]:
+            raise SettingsError(name)
+        checked.append((start, _within(step[1], (least, 100), name)))
     return tuple(checked)
 
 

@@ -12,6 +12,8 @@ TURN = 360_000_000  # microdegrees
 TT_S = 72  # Terrestrial Time is ahead of UTC; 9 s more are 0.0001 degrees
 TILT_S = 242_673  # the ecliptic's tilt falls by a microdegree in that time
 ROUNDS = 4  # each leaves a hundredth of a time's error, at 65 degrees a tenth
+HALF_S = 43_260  # no gap between the dark of a polar day and the next
+POLE = 89.9  # where every direction is one, and a cosine zero
 # Amplitude in microdegrees, argument at J2000, and what 100 days add to it.
 PULLS = (
     (1800, 297_831_586, 1_219_074_912),  # the moon's elongation
@@ -54,20 +56,22 @@ def midnight(utc_s: int, longitude: float) -> int:
 
 def crossing(
     midnight_s: int, latitude: float, longitude: float, elevation: float, sense: int
-) -> "int | None":
+) -> int:
     """When the sun's centre passes `elevation` in degrees, before (-1) or after (1) a midnight.
 
-    As in SPA neither refraction nor parallax is added: -0.8333 is its sunrise and sunset. None
-    where the sun stays below it or above: `sense` times 12 hours from midnight it is one or other.
+    As in SPA neither refraction nor parallax is added: -0.8333 is its sunrise and sunset. A sun
+    that stays above passes at midnight itself, one that stays below HALF_S from it.
     """
-    north = radians(latitude)
+    north = radians(max(-POLE, min(POLE, latitude)))
     height = sin(radians(elevation))
     utc_s = midnight_s
     for _ in range(ROUNDS):
         declination, hour = place(utc_s)
         ratio = (height - sin(north) * sin(declination)) / (cos(north) * cos(declination))
-        if not -1 <= ratio <= 1:
-            return None
+        if ratio < -1:
+            return midnight_s
+        if ratio > 1:
+            return midnight_s + sense * HALF_S
         from_midnight = (hour + longitude + 360) % 360 - 180
         utc_s += round((sense * (180 - degrees(acos(ratio))) - from_midnight) * 240)
     return utc_s

@@ -128,6 +128,9 @@ EV_TAMPER = 7
 EV_SENSOR_FAULT = 8
 EV_CLOCK_JUMP = 9  # value: seconds
 EV_SAFE_MODE = 10  # value: boots that failed in a row
+EV_LAMP_CYCLING = 11  # value: how often it went out by itself
+EV_DAY_BURNER = 12  # value: 0.1 W
+EV_LAMP_RESTORED = 13  # value: 0.1 W
 EV_SERVICE = 40  # value: seconds that the console is open, 0: closed
 EV_SETTINGS = 41  # a last good copy is in use; value: 1 the node's own settings, 2 CONFIG
 EV_BROWN_OUT = 42  # the supply sagged: why the node started
@@ -143,6 +146,9 @@ EVENT_NAMES = {
     EV_SENSOR_FAULT: "sensor_fault",
     EV_CLOCK_JUMP: "clock_jump",
     EV_SAFE_MODE: "safe_mode",
+    EV_LAMP_CYCLING: "lamp_cycling",
+    EV_DAY_BURNER: "day_burner",
+    EV_LAMP_RESTORED: "lamp_restored",
     EV_SERVICE: "service_access",
     EV_SETTINGS: "settings_restored",
     EV_BROWN_OUT: "brown_out",

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOUR_MS = 3_600_000
+ARC_STEP = 1.029  # IEC 62386-102: 10 ** (3 / 253), and what rounding adds
 FAST_TICK_MS = 360_000  # of a street that runs 3,600 times as fast
 
 
@@ -22,7 +23,7 @@ class Lamp:
         self.tick_ms = tick_ms
         self.inputs.scheduled_pct = 30
         self.events = []
-        self.largest = 0
+        self.largest = 0  # step upward or downward, as a ratio
 
     def run(self, span_ms: int) -> int:
         end = self.now + span_ms
@@ -31,29 +32,62 @@ class Lamp:
             before = self.asset.level
             self.inputs.power_dw = 5 + before * 6 // 10
             self.events += self.asset.step(self.now, self.inputs)
-            self.largest = max(self.largest, abs(self.asset.level - before))
+            high, low = max(self.asset.level, before), min(self.asset.level, before)
+            if self.asset.fading and high > streetlight.FAINTEST:  # levels are rounded to 1/1000
+                self.largest = max(self.largest, (high - 1) / max(low, streetlight.FAINTEST))
         return self.asset.level
+
+    def draw(self, power_dw: "int | None", span_ms: int, tick_ms: int = 100) -> None:
+        """Draw that much, whatever the level."""
+        self.inputs.power_dw = power_dw
+        for _ in range(span_ms // tick_ms):
+            self.now += tick_ms
+            self.events += self.asset.step(self.now, self.inputs)
 
 
 def test_motion_raises_holds_and_fades_back() -> None:
     lamp = Lamp()
     assert lamp.run(10_000) == 300
     lamp.inputs.motion = True
-    assert lamp.run(600) == 1000
+    assert lamp.run(40) > 300
+    assert lamp.run(900) == 1000
     lamp.inputs.motion = False
     assert lamp.run(19_000) == 1000
     assert 300 < lamp.run(3000) < 1000
     assert lamp.run(4000) == 300
     assert lamp.events == [(m.EV_MOTION, 1), (m.EV_MOTION_CLEAR, 0)]
-    assert lamp.largest <= 40  # of 1000: no visible step
+    assert 1 < lamp.largest <= ARC_STEP
+
+
+def test_no_fade_has_a_visible_step() -> None:
+    for start in (0, 1, 7, 30, 100):
+        for end in (0, 1, 5, 64, 100):
+            for fade_ms in (20, 700, 60_000):
+                lamp = Lamp()
+                lamp.asset.command(m.OP_SET_LEVEL, (start, 3600, 0), 0)
+                lamp.run(100)
+                lamp.asset.command(m.OP_SET_LEVEL, (end, 3600, fade_ms), lamp.now)
+                lamp.run(fade_ms // 2)
+                lamp.run(fade_ms // 2 + 8000)
+                assert lamp.asset.level == end * 10
+                assert lamp.largest <= ARC_STEP
 
 
 def test_motion_hurries_a_fade_to_the_same_level() -> None:
     lamp = Lamp()
+    lamp.run(10_000)
     lamp.inputs.scheduled_pct = 100
-    assert lamp.run(400) < 200
+    assert 300 < lamp.run(1000) < 500
     lamp.inputs.motion = True
-    assert lamp.run(500) == 1000
+    assert lamp.run(900) == 1000
+
+
+def test_a_lamp_begins_as_bright_as_reset_left_it() -> None:
+    lamp = Lamp()
+    assert lamp.asset.level == 1000 and lamp.asset.lamp_on
+    assert lamp.run(20) > 950
+    lamp.inputs.scheduled_pct = 0
+    assert lamp.run(6000) == 0
 
 
 def test_motion_by_day_lights_nothing() -> None:
@@ -73,7 +107,7 @@ def test_a_command_overrides_until_its_hold_is_over() -> None:
     assert lamp.asset.values()[5] & streetlight.OVERRIDE
     assert lamp.run(6000) == 800
     assert lamp.run(5000) == 300
-    assert lamp.largest <= 40
+    assert lamp.largest <= ARC_STEP
 
 
 def test_a_hold_of_zero_lasts_until_the_schedule_changes() -> None:
@@ -119,12 +153,12 @@ def test_energy_and_hours_add_up_over_a_restart() -> None:
     inputs.scheduled_pct = 100
     for minute in range(61):
         first.step(minute * 60_000, inputs)
-    assert first.values()[2:4] == (60, 0)  # 60.5 Wh
+    assert first.values()[2:4] == (60, 1)  # 60.5 Wh
     assert first.values()[6] == 3600
     second = streetlight.Streetlight(first.totals())
     for minute in range(61):
         second.step(minute * 60_000, inputs)
-    assert second.values()[2:4] == (121, 1)
+    assert second.values()[2:4] == (121, 2)
 
 
 def test_a_lamp_that_draws_nothing_has_failed_once() -> None:
@@ -137,6 +171,87 @@ def test_a_lamp_that_draws_nothing_has_failed_once() -> None:
         lamp.events += lamp.asset.step(lamp.now, lamp.inputs)
     assert lamp.events == [(m.EV_LAMP_FAILURE, 3)]
     assert lamp.asset.values()[5] & streetlight.LAMP_FAILURE
+    lamp.inputs.scheduled_pct = 0  # a day without light mends nothing ...
+    lamp.draw(3, 50_000)
+    assert lamp.asset.values()[5] & streetlight.LAMP_FAILURE
+    lamp.inputs.scheduled_pct = 100
+    lamp.draw(3, 50_000)
+    assert lamp.events == [(m.EV_LAMP_FAILURE, 3)]
+    lamp.draw(600, 50_000)  # ... a new lamp does
+    assert lamp.events[1:] == [(m.EV_LAMP_RESTORED, 600)]
+    assert not lamp.asset.values()[5] & streetlight.LAMP_FAILURE
+
+
+def test_a_lamp_without_a_meter_is_not_judged() -> None:
+    lamp = Lamp()
+    lamp.inputs.scheduled_pct = 100
+    lamp.draw(None, 100_000)
+    assert lamp.events == [] and lamp.asset.values()[1] == 0
+
+
+def test_a_lamp_that_is_off_and_draws_power_burns_by_day() -> None:
+    lamp = Lamp()
+    lamp.inputs.night, lamp.inputs.scheduled_pct = False, 0
+    lamp.draw(400, 60_000)
+    assert lamp.events == [] and lamp.asset.lamp_on
+    lamp.draw(400, 10_000)
+    assert not lamp.asset.lamp_on  # the relay is open: it should be dark by now
+    lamp.draw(400, 120_000)
+    assert lamp.events == [(m.EV_DAY_BURNER, 400)]
+    assert lamp.asset.values()[5] & streetlight.DAY_BURNER
+    lamp.draw(5, 1000)
+    assert not lamp.asset.values()[5] & streetlight.DAY_BURNER
+
+
+def test_a_lamp_that_goes_out_again_and_again_is_cycling() -> None:
+    lamp = Lamp()
+    lamp.inputs.scheduled_pct = 100
+    for _ in range(12):
+        lamp.draw(600, 100_000)
+        lamp.draw(4, 60_000)
+    codes = [code for code, _ in lamp.events]
+    assert codes.count(m.EV_LAMP_CYCLING) == 1
+    assert len(codes) <= 9  # and no more failures after that
+    assert lamp.asset.values()[5] & streetlight.CYCLING
+    lamp.draw(600, 3_700_000, 10_000)
+    lamp.draw(600, 100_000)
+    assert not lamp.asset.values()[5] & streetlight.CYCLING
+
+
+def test_the_relay_rests_between_its_switchings() -> None:
+    lamp = Lamp()
+    closings = 0
+    for _ in range(20):
+        lamp.asset.command(m.OP_SET_LEVEL, (0, 3600, 0), lamp.now)
+        for _ in range(500):
+            before = lamp.asset.lamp_on
+            lamp.run(20)
+            closings += lamp.asset.lamp_on and not before
+        lamp.asset.command(m.OP_SET_LEVEL, (80, 3600, 0), lamp.now)
+        lamp.run(20)
+        assert lamp.asset.lamp_on
+    assert closings == 0
+    lamp.asset.command(m.OP_SET_LEVEL, (0, 3600, 0), lamp.now)
+    lamp.run(61_000)
+    assert not lamp.asset.lamp_on
+    lamp.inputs.motion = True
+    lamp.run(20)
+    assert lamp.asset.lamp_on and lamp.asset.level
+
+
+def test_a_broken_sensor_is_told_when_it_lasts() -> None:
+    lamp = Lamp(1000)
+    lamp.inputs.faults = streetlight.LIGHT_FAULT
+    lamp.run(30_000)
+    lamp.inputs.faults = 0
+    lamp.run(30_000)
+    assert lamp.events == []
+    lamp.inputs.faults = streetlight.LIGHT_FAULT | streetlight.POWER_FAULT
+    lamp.run(100_000)
+    assert lamp.asset.values()[5] & streetlight.SENSOR_FAULT
+    lamp.inputs.faults = 0
+    lamp.run(100_000)
+    assert lamp.events == [(m.EV_SENSOR_FAULT, 3), (m.EV_SENSOR_FAULT, 0)]
 
 
 def run_water(

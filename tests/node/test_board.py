@@ -41,7 +41,7 @@ def powered(street_ms: int, kind: str) -> "tuple[Board, str]":
 def built(street_ms: int, kind: str) -> "tuple[Instruments, Board, str]":
     board, place = powered(street_ms, kind)
     made: Instruments = getattr(wiring, kind)(board)
-    made.begin(Settings({"node_id": "n", "asset": kind}), None)
+    made.begin(Settings({"node_id": "n", "asset": kind, "position": [52.37, 4.9]}), None)
     return made, board, place
 
 

@@ -1,10 +1,11 @@
 """UTC from offers, the periods of reports, and a street that runs faster than the world."""
 
-from kerbnode.clock import DRIFT_PPM, LOST_MS, Clock
+from kerbnode.clock import DRIFT_PPB, LOST_MS, Clock
 from kerbnode.sense import is_due
 from kerbnode.sim.world import StreetTime
 from kerbwire.messages import ANCHOR_ZERO_S
 
+BILLION = 1_000_000_000
 UTC_MS = 1_795_300_000_000
 
 
@@ -21,8 +22,8 @@ def test_doubt_grows_with_drift_until_the_clock_is_lost() -> None:
     assert clock.trusted
     assert clock.utc_ms(61_000) == UTC_MS + 60_000
     day_ms = 86_400_000
-    assert clock.uncertainty_ms(1000 + day_ms) == 20 + day_ms * DRIFT_PPM // 1_000_000
-    lost = 1000 + LOST_MS * 1_000_000 // DRIFT_PPM
+    assert clock.uncertainty_ms(1000 + day_ms) == 20 + day_ms * DRIFT_PPB // BILLION
+    lost = 1000 + LOST_MS * BILLION // DRIFT_PPB
     assert clock.known_ms(lost - 1_000_000) is not None
     assert clock.known_ms(lost) is None
     assert clock.utc_ms(lost) is not None

@@ -1,48 +1,69 @@
 """Sun, profile and the night's middle against almanac values and by hand."""
 
-from kerbnode.schedule import Schedule, VirtualMidnight, level, sun
+from kerbnode import sun
+from kerbnode.schedule import BLINDED, COVERED, SILENT, Schedule, VirtualMidnight, level
 
 AMSTERDAM = (52.37, 4.9)
 SYDNEY = (-33.87, 151.21)
 MIDSUMMER_S = 1_750_464_000  # 2025-06-21 00:00 UTC
 MIDWINTER_S = 1_766_275_200  # 2025-12-21 00:00 UTC
-HORIZON = -0.833  # the sun's upper edge, with refraction
+HORIZON = -0.8333  # the sun's upper edge, with refraction
 PROFILE = ((-720, 100), (-120, 30), (300, 100))
 
 
-def crossings(day_s: int, place: "tuple[float, float]") -> "tuple[int | None, int | None]":
-    """Minutes of the UTC day at which the sun's edge passes the horizon, upward and downward."""
-    rise = fall = None
-    before = sun(day_s, place[0], place[1])[0]
-    for minute in range(1, 1441):
-        now = sun(day_s + 60 * minute, place[0], place[1])[0]
-        if before < HORIZON <= now:
-            rise = minute
-        if now < HORIZON <= before:
-            fall = minute
-        before = now
-    return rise, fall
+def edges(midnight_s: int, place: "tuple[float, float]") -> "tuple[int, int]":
+    """Sunset before and sunrise after the solar midnight nearest to a time."""
+    middle_s = sun.midnight(midnight_s, place[1])
+    return (
+        sun.crossing(middle_s, place[0], place[1], HORIZON, -1),
+        sun.crossing(middle_s, place[0], place[1], HORIZON, 1),
+    )
 
 
-def near(found: "int | None", hour: int, minute: int) -> bool:
-    return abs(found - (60 * hour + minute)) <= 2
+def near(found_s: int, day_s: int, hour: int, minute: int) -> bool:
+    return abs(found_s - day_s - 3600 * hour - 60 * minute) <= 60
 
 
 def test_amsterdam_has_its_almanac_times() -> None:
-    rise, fall = crossings(MIDSUMMER_S, AMSTERDAM)
-    assert near(rise, 3, 18) and near(fall, 20, 6)  # 05:18 and 22:06 CEST
-    rise, fall = crossings(MIDWINTER_S, AMSTERDAM)
-    assert near(rise, 7, 48) and near(fall, 15, 29)  # 08:48 and 16:29 CET
+    fall_s, rise_s = edges(MIDSUMMER_S, AMSTERDAM)
+    assert near(rise_s, MIDSUMMER_S, 3, 18) and near(fall_s, MIDSUMMER_S - 86_400, 20, 6)
+    fall_s, rise_s = edges(MIDWINTER_S, AMSTERDAM)
+    assert near(rise_s, MIDWINTER_S, 7, 48) and near(fall_s, MIDWINTER_S - 86_400, 15, 29)
 
 
 def test_sydney_has_its_almanac_times() -> None:
-    rise, fall = crossings(MIDWINTER_S, SYDNEY)
-    assert near(rise, 18, 41) and near(fall, 9, 5)  # 05:41 and 20:05 AEDT
+    fall_s, rise_s = edges(MIDWINTER_S + 14 * 3600, SYDNEY)
+    assert near(rise_s, MIDWINTER_S, 18, 41) and near(fall_s, MIDWINTER_S, 9, 5)
 
 
 def test_solar_midnight_is_where_longitude_puts_it() -> None:
-    assert abs(sun(MIDSUMMER_S - 20 * 60, 52.37, 5.0)[1]) <= 3
-    assert abs(abs(sun(MIDSUMMER_S + 43_200 - 20 * 60, 52.37, 5.0)[1]) - 720) <= 3
+    assert abs(sun.midnight(MIDSUMMER_S, 5.0) - (MIDSUMMER_S - 18 * 60)) <= 60
+    assert abs(sun.midnight(MIDSUMMER_S, 180.0) - (MIDSUMMER_S - 43_200 + 2 * 60)) <= 60
+
+
+def test_a_polar_day_has_no_night_and_a_polar_night_no_day() -> None:
+    for latitude in (67.0, 70.0, 85.0, 89.999, 90.0):
+        summer, winter = Schedule(PROFILE, (latitude, 20.0)), Schedule(PROFILE, (latitude, 20.0))
+        south = Schedule(PROFILE, (-latitude, 20.0))
+        dark = 0
+        for minute in range(0, 3 * 1440, 7):
+            assert summer.step(60 * minute, MIDSUMMER_S + 60 * minute, None) == 0
+            dark += winter.step(60 * minute, MIDWINTER_S + 60 * minute, None) == 0
+            assert south.step(60 * minute, MIDWINTER_S + 60 * minute, None) == 0
+        # At 67 degrees the sun comes up to -0.4 at noon: no night there, by the switching height.
+        assert dark == 0 if latitude > 69.1 else dark > 0
+
+
+def test_lamps_of_a_street_go_on_one_after_the_other() -> None:
+    first, second = Schedule(PROFILE, AMSTERDAM, 0), Schedule(PROFILE, AMSTERDAM, 9)
+    noon_s = MIDWINTER_S + 43_200
+    on = []
+    for schedule in (first, second):
+        second_s = noon_s
+        while not schedule.step(second_s, second_s, None):
+            second_s += 1
+        on.append(second_s)
+    assert on[0] - on[1] == 9
 
 
 def test_the_profile_steps_around_the_middle_of_the_night() -> None:
@@ -73,14 +94,68 @@ def test_a_dark_hour_by_day_teaches_nothing() -> None:
     assert learnt.minutes(7200) is None
 
 
-def test_light_decides_with_hysteresis_and_the_sun_dims() -> None:
-    schedule = Schedule(PROFILE, AMSTERDAM)
-    midnight_s = MIDWINTER_S - 20 * 60
-    assert schedule.step(0, midnight_s, 0) == 30
-    assert schedule.step(0, midnight_s, 60) == 30
-    assert schedule.step(0, midnight_s, 70) == 0
-    assert schedule.step(0, midnight_s, 36) == 0
-    assert schedule.step(0, midnight_s, 34) == 30
+def run(schedule: Schedule, lux: int, since_s: int, span_s: int) -> int:
+    """Readings each second, around `lux`, without a clock; the level at the end."""
+    pct = -1
+    for second in range(since_s, since_s + span_s):
+        pct = schedule.step(second, None, lux + second % 2)
+    return pct
+
+
+def test_light_decides_with_hysteresis() -> None:
+    schedule = Schedule(((-720, 100),), None)
+    assert run(schedule, 0, 0, 10) == 100
+    assert run(schedule, 60, 10, 600) == 100
+    assert run(schedule, 70, 610, 119) == 100  # no headlight stays for two minutes
+    assert run(schedule, 60, 729, 1) == 100
+    assert run(schedule, 70, 730, 130) == 0
+    assert run(schedule, 36, 860, 600) == 0
+    assert run(schedule, 33, 1460, 1) == 100
+
+
+def test_sun_and_cell_agree_on_day_or_the_lamp_is_lit() -> None:
+    schedule = Schedule(((-720, 100),), AMSTERDAM)
+    noon_s = MIDWINTER_S + 12 * 3600
+    assert schedule.step(0, noon_s, 5000) == 0
+    assert schedule.step(1, noon_s + 1, 20) == 100  # a storm
+    assert schedule.step(2, MIDWINTER_S, 5000) == 100  # light on the cell is no day
+    for second in range(3, 200):
+        assert schedule.step(second, MIDWINTER_S + second, 5000) == 100
+
+
+def test_a_covered_cell_is_not_believed_for_longer_than_a_day() -> None:
+    schedule = Schedule(((-720, 100),), AMSTERDAM)
+    lit_by_day = 0
+    for minute in range(3 * 1440):
+        utc_s = MIDWINTER_S + 60 * minute
+        pct = schedule.step(60 * minute, utc_s, 3)
+        by_sun = Schedule(((-720, 100),), AMSTERDAM).step(0, utc_s, None)
+        assert pct >= by_sun
+        if minute > 2 * 1440:
+            assert pct == by_sun
+        lit_by_day += pct > by_sun
+    assert 0 < lit_by_day < 700
+    assert schedule.cell_fault == COVERED
+    assert schedule.step(0, MIDWINTER_S + 12 * 3600, 900) == 0
+    assert schedule.cell_fault == 0
+
+
+def test_a_blinded_or_silent_cell_is_told() -> None:
+    schedule = Schedule(((-720, 100),), AMSTERDAM)
+    assert schedule.step(0, MIDWINTER_S, 900) == 100 and schedule.cell_fault == BLINDED
+    assert schedule.step(1, MIDWINTER_S + 43_200, 900) == 0 and schedule.cell_fault == BLINDED
+    assert schedule.step(2, MIDWINTER_S + 86_400, 2) == 100 and schedule.cell_fault == 0
+    assert schedule.step(3, MIDWINTER_S, None) == 100 and schedule.cell_fault == SILENT
+
+
+def test_a_frozen_cell_without_a_clock_lights_the_street() -> None:
+    schedule = Schedule(((-720, 100),), None)
+    for second in range(3600):
+        assert schedule.step(second, None, 800) == 100  # has never changed: nothing is proven
+    assert run(schedule, 800, 3600, 130) == 0
+    for second in range(4000, 5000):
+        pct = schedule.step(second, None, 800)
+    assert pct == 100
 
 
 def test_a_broken_sensor_leaves_it_to_the_sun() -> None:
@@ -99,7 +174,8 @@ def test_without_a_clock_the_light_alone_teaches_the_dimming() -> None:
     schedule = Schedule(PROFILE, None)
     for hour in range(60):
         lux = 0 if hour % 24 >= 18 or hour % 24 < 6 else 5000
-        pct = schedule.step(hour * 3600, None, lux)
+        for second in range(0, 3600, 60):
+            pct = schedule.step(hour * 3600 + second, None, lux + (second if lux else 0))
         if hour in (20, 24):
             assert pct == 100
         if hour == 48:

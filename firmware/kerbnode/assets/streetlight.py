@@ -1,7 +1,9 @@
 """A streetlight: the schedule's level, raised by motion, overridden by command, always faded.
 
-Times are milliseconds of the clock since boot; inside, a level is in 1/1000.
+Times are milliseconds of the clock since boot; inside, a level is in 1/1000 of the light.
 """
+
+from math import log
 
 from kerbwire import messages as m
 from kerbwire.schema import STREETLIGHT
@@ -12,26 +14,47 @@ OVERRIDE = 4
 NO_UTC = 8
 LAMP_FAILURE = 16
 SENSOR_FAULT = 32
+DAY_BURNER = 64
+CYCLING = 128
+LIGHT_FAULT = 1  # the bits of the event sensor_fault
+POWER_FAULT = 2
+THERMOMETER_FAULT = 4
+MOTION_FAULT = 8
 
 MOTION_LEVEL = 1000
 MOTION_HOLD_MS = 20_000
-RAISE_MS = 400  # at once, but no flash
+RAISE_MS = 0  # as fast as no step shows
 SETTLE_MS = 4000  # back to the schedule, and its own changes: nobody notices so slow a fade
+FAINTEST = 10  # 1 %: where gear begins to shine, and a fade from or to darkness
+# IEC 62386-102, 9.3: 2.8 % is the step of DALI's curve, and no eye sees it. One in each tick of
+# 20 ms takes 1 / ln(1.028) ticks for e times the light; a little more for whole milliseconds.
+E_FOLD_MS = 760
+LATE_MS = 100  # a fade that ends no later than that is not begun anew
 BLINK_MS = 500
 BLINK_LEVEL = 100
 WH_IN_DW_MS = 36_000_000
 HOUR_MS = 3_600_000
 FAILURE_LEVEL = 200  # a lamp that is lit so far ...
 FAILURE_DW = 20  # ... and draws less than 2 W ...
-FAILURE_MS = 5000  # ... for so long is broken
+FAILURE_MS = 5000  # ... for so long is broken; that draws it again is mended
+BURNER_MS = 120_000  # one that is off and draws it for so long (the relay has opened) burns on
+CYCLES = 4  # a lamp that went out by itself so often ...
+CYCLES_MS = (
+    HOUR_MS  # ... in this time is at its end (EN 13201-5's maintenance, TALQ's lamp cycling)
+)
+FAULT_MS = 60_000  # a sensor's fault is told when it lasts
+RELAY_MS = 60_000  # off for so long, the lamp is cut from the mains: few and well spaced inrushes
 LIMITS = ((0, 100), (0, 86_400), (0, 60_000))  # level_pct, hold_s, fade_ms
 
 
 class Inputs:
-    """What sensors and schedule say: deci-watts; degrees Celsius and lux, None when broken."""
+    """What sensors and schedule say: deci-watts; degrees Celsius; None where nothing is known.
+
+    `faults`: bits of the sensors that are fitted and broken.
+    """
 
     __slots__ = (
-        "lux",
+        "faults",
         "motion",
         "night",
         "power_dw",
@@ -42,25 +65,29 @@ class Inputs:
 
     def __init__(self) -> None:
         self.motion = False
-        self.power_dw = 0
-        self.temperature_c: int | None = 0
-        self.lux: int | None = 0
+        self.power_dw: int | None = None
+        self.temperature_c: int | None = None
+        self.faults = 0
         self.utc_known = False
         self.scheduled_pct = 0
         self.night = True
 
 
 class Streetlight:
-    """One lamp. `level` is what the driver must show now; `fading` asks for a quicker tick."""
+    """One lamp. `level` is the light to be shown now; `fading` asks for a quicker tick.
+
+    `lamp_on` is the relay's. At the start both are what the board's reset state is: full light.
+    """
 
     SCHEMA = STREETLIGHT
 
     def __init__(self, totals: "tuple[int, ...]" = (0, 0)):
-        self.level = 0
+        self.level = MOTION_LEVEL
+        self.lamp_on = True
         self.fading = False
         self._energy_dw_ms = totals[0]
         self._lit_ms = totals[1]
-        self._fade = (0, 0, 0, 0)  # from level, to level, start, duration
+        self._fade = (MOTION_LEVEL, MOTION_LEVEL, 0, 0)  # from level, to level, start, duration
         self._motion = False
         self._motion_until_ms = 0
         self._override: int | None = None
@@ -68,8 +95,13 @@ class Streetlight:
         self._override_fade_ms = 0
         self._blink_until_ms = 0
         self._scheduled = 0
-        self._dark_since_ms: int | None = None
-        self._failed = False
+        self._lit_at_ms = 0  # the last tick with light
+        self._odd_ms: int | None = None  # since when power and level are at odds in a new way
+        self._drew = False  # power, when it was lit and looked at last
+        self._ends: list[int] = []  # when it went out by itself
+        self._health = 0  # LAMP_FAILURE, DAY_BURNER, CYCLING
+        self._faults = 0  # of sensors, as told
+        self._faults_ms = 0  # when they were so the last time
         self._status = 0
         self._inputs = Inputs()
         self._last_ms: int | None = None
@@ -93,7 +125,13 @@ class Streetlight:
             self._override_until_ms = 0
         self._aim(now, inputs)
         self._show(now)
-        self._watch(now, inputs, events)
+        if inputs.power_dw is not None:
+            self._watch(now, inputs.power_dw, events)
+        if inputs.faults == self._faults:
+            self._faults_ms = now
+        elif now - self._faults_ms >= FAULT_MS:
+            self._faults = inputs.faults
+            events.append((m.EV_SENSOR_FAULT, inputs.faults))
         self._describe(inputs)
         return events
 
@@ -122,13 +160,17 @@ class Streetlight:
         """A report's values in schema order."""
         return (
             (self.level + 5) // 10,
-            self._inputs.power_dw,
+            self._inputs.power_dw or 0,
             self._energy_dw_ms // WH_IN_DW_MS,
-            self._lit_ms // HOUR_MS,
+            self.hours(),
             self._inputs.temperature_c or 0,
             self._status,
             (self._last_ms or 0) // 1000,
         )
+
+    def hours(self) -> int:
+        """Hours that the lamp was lit."""
+        return self._lit_ms // HOUR_MS
 
     def totals(self) -> "tuple[int, ...]":
         """What must outlive a power cut; the constructor takes it."""
@@ -150,34 +192,71 @@ class Streetlight:
         if now < self._blink_until_ms:
             target = MOTION_LEVEL if now // BLINK_MS % 2 else BLINK_LEVEL
             duration = 0
+        if duration or (self._motion and inputs.night):
+            high, low = max(self.level, target), min(self.level, target)
+            duration = max(duration, int(E_FOLD_MS * log(max(high, FAINTEST) / max(low, FAINTEST))))
         left_ms = self._fade[2] + self._fade[3] - now
-        if target != self._fade[1] or left_ms > duration:
+        if target != self._fade[1] or left_ms > duration + LATE_MS:
             self._fade = (self.level, target, now, duration)
 
     def _show(self, now: int) -> None:
+        """Equal ratios in equal times, as the eye has it."""
         start, target, since, duration = self._fade
         passed = now - since
         self.fading = start != target and passed < duration
-        self.level = start + (target - start) * passed // duration if self.fading else target
+        self.level = target
+        if self.fading:
+            low = max(start, FAINTEST)
+            ratio = max(target, FAINTEST) / low
+            self.level = int(low * ratio ** (passed / duration) + 0.5)
+        if self.level:
+            self._lit_at_ms = now
+        self.lamp_on = now - self._lit_at_ms < RELAY_MS
 
     def _count(self, now: int, inputs: Inputs) -> None:
         """Integrate over the time that has passed at the level that was shown."""
         if self._last_ms is not None:
             passed = now - self._last_ms
-            self._energy_dw_ms += inputs.power_dw * passed
+            self._energy_dw_ms += (inputs.power_dw or 0) * passed
             if self.level:
                 self._lit_ms += passed
         self._last_ms = now
 
-    def _watch(self, now: int, inputs: Inputs, events: "list[tuple[int, int]]") -> None:
-        if self.level < FAILURE_LEVEL or inputs.power_dw >= FAILURE_DW:
-            self._dark_since_ms = None
-            self._failed = False
-        elif self._dark_since_ms is None:
-            self._dark_since_ms = now
-        elif not self._failed and now - self._dark_since_ms >= FAILURE_MS:
-            self._failed = True
-            events.append((m.EV_LAMP_FAILURE, inputs.power_dw))
+    def _watch(self, now: int, power_dw: int, events: "list[tuple[int, int]]") -> None:
+        """What the power tells of the lamp."""
+        draws = power_dw >= FAILURE_DW
+        lit = self.level >= FAILURE_LEVEL
+        failed = bool(self._health & LAMP_FAILURE)
+        if lit:
+            self._health &= ~DAY_BURNER
+            if self._drew and not draws:
+                self._ends.append(now)
+        self._drew = lit and draws
+        if self._ends and now - self._ends[0] > CYCLES_MS:
+            self._ends.pop(0)
+            if not self._ends:
+                self._health &= ~CYCLING
+        if len(self._ends) >= CYCLES:
+            if not self._health & CYCLING:
+                self._health |= CYCLING
+                events.append((m.EV_LAMP_CYCLING, len(self._ends)))
+            self._ends.pop(0)
+        odd = draws == failed if lit else draws and not self.level and not self._health & DAY_BURNER
+        if not odd or self._odd_ms is None:
+            self._odd_ms = now if odd else None
+            if not lit and not draws:
+                self._health &= ~DAY_BURNER
+        elif now - self._odd_ms >= (FAILURE_MS if lit else BURNER_MS):
+            self._odd_ms = None
+            code = m.EV_DAY_BURNER
+            if lit:
+                self._health ^= LAMP_FAILURE
+                code = m.EV_LAMP_RESTORED if failed else m.EV_LAMP_FAILURE
+                if self._health & CYCLING:
+                    return  # one word says it all
+            else:
+                self._health |= DAY_BURNER
+            events.append((code, power_dw))
 
     def _describe(self, inputs: Inputs) -> None:
         self._inputs = inputs
@@ -188,8 +267,6 @@ class Streetlight:
             status |= OVERRIDE
         if not inputs.utc_known:
             status |= NO_UTC
-        if self._failed:
-            status |= LAMP_FAILURE
-        if inputs.lux is None or inputs.temperature_c is None:
+        if self._faults:
             status |= SENSOR_FAULT
-        self._status = status
+        self._status = status | self._health

@@ -1,19 +1,23 @@
-"""The streetlight with its drivers: lamp, light, power, temperature and motion."""
+"""The streetlight with its drivers: dimmer, relay, power, light, motion and temperature."""
+
+from binascii import crc32
 
 from kerbnode.assets import streetlight
-from kerbnode.schedule import Schedule
+from kerbnode.schedule import FULL_PCT, Schedule, level
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from kerbnode.drivers.motion import Motion
-    from kerbnode.drivers.tmp36 import Tmp36
     from kerbnode.instruments import Events
     from kerbnode.settings import Settings
 
     class Dimmer(Protocol):
         def show(self, level: int) -> None: ...
+
+    class Relay(Protocol):
+        def switch(self, *, on: bool) -> None: ...
 
     class Light(Protocol):
         def lux(self) -> "int | None": ...
@@ -21,55 +25,95 @@ if TYPE_CHECKING:
     class Power(Protocol):
         def sample(self) -> "tuple[int, int, int] | None": ...
 
+    class Thermometer(Protocol):
+        def celsius(self) -> "int | None": ...
 
-SCHEDULE_MS = 10_000  # sun, temperature and profile change no faster
+
+LOOK_MS = 1000  # light, temperature and schedule change no faster
+SPREAD_S = 16  # the lamps of a street go on within that time, not in one inrush
+FULL = 1000
 
 
 class LampHead:
-    """Lamp, light sensor, power sensor, thermometer and motion sensor of a streetlight."""
+    """All that a pole may carry; only the dimmer must be there."""
 
     def __init__(
         self,
         dimmer: "Dimmer",
-        light: "Light",
-        power: "Power",
-        thermometer: "Tmp36",
-        motion: "Motion",
+        relay: "Relay | None" = None,
+        light: "Light | None" = None,
+        power: "Power | None" = None,
+        thermometer: "Thermometer | None" = None,
+        motion: "Motion | None" = None,
     ):
         self._dimmer = dimmer
+        self._relay = relay
         self._light = light
         self._power = power
         self._thermometer = thermometer
         self._motion = motion
         self._inputs = streetlight.Inputs()
-        self._slow = -1
+        self._looked = -1
+        self._clo_pct = FULL_PCT
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """Make the asset and its schedule."""
         self.asset = streetlight.Streetlight(totals or (0, 0))
-        self._schedule = Schedule(wanted.profile, wanted.position)
+        lead_s = crc32(wanted.node_id.encode()) % SPREAD_S
+        self._schedule = Schedule(wanted.profile, wanted.position, lead_s)
+        self._clo = wanted.clo
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; `street_ms` is UTC, or None."""
+        try:
+            return self._tick(uptime_ms, street_ms)
+        except Exception:
+            self._show(FULL, on=True)  # a bug may cost energy, never the light
+            raise
+
+    def _tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         inputs = self._inputs
+        if self._motion is not None:
+            inputs.motion = self._motion.take(uptime_ms)
+        if self._power is not None:
+            sample = self._power.sample()
+            inputs.power_dw = None if sample is None else sample[0]
         utc_known = street_ms is not None
-        if uptime_ms // SCHEDULE_MS != self._slow or utc_known != inputs.utc_known:
-            self._slow = uptime_ms // SCHEDULE_MS
-            inputs.lux = self._light.lux()
-            inputs.temperature_c = self._thermometer.celsius()
+        if uptime_ms // LOOK_MS != self._looked or utc_known != inputs.utc_known:
+            self._looked = uptime_ms // LOOK_MS
             inputs.utc_known = utc_known
-            street_s = None if street_ms is None else street_ms // 1000
-            inputs.scheduled_pct = self._schedule.step(uptime_ms // 1000, street_s, inputs.lux)
-            inputs.night = self._schedule.night
-        inputs.motion = self._motion.take(uptime_ms)
-        sample = self._power.sample()
-        if sample is not None:
-            inputs.power_dw = sample[0]
+            self._look(uptime_ms // 1000, None if street_ms is None else street_ms // 1000)
         events = self.asset.step(uptime_ms, inputs)
-        self._dimmer.show(self.asset.level)
+        self._show(self.asset.level * self._clo_pct // FULL_PCT, on=self.asset.lamp_on)
         return events
+
+    def _look(self, uptime_s: int, utc_s: "int | None") -> None:
+        """What changes slowly, and which of the sensors are broken."""
+        inputs = self._inputs
+        lux = None if self._light is None else self._light.lux()
+        inputs.scheduled_pct = self._schedule.step(uptime_s, utc_s, lux)
+        inputs.night = self._schedule.night
+        faults = 0
+        if self._light is not None and self._schedule.cell_fault:
+            faults = streetlight.LIGHT_FAULT
+        if self._power is not None and inputs.power_dw is None:
+            faults |= streetlight.POWER_FAULT
+        if self._thermometer is not None:
+            inputs.temperature_c = self._thermometer.celsius()
+            if inputs.temperature_c is None:
+                faults |= streetlight.THERMOMETER_FAULT
+        if self._motion is not None and self._motion.fault:
+            faults |= streetlight.MOTION_FAULT
+        inputs.faults = faults
+        if self._clo:
+            self._clo_pct = level(self._clo, self.asset.hours())
+
+    def _show(self, output: int, *, on: bool) -> None:
+        if self._relay is not None:
+            self._relay.switch(on=on)
+        self._dimmer.show(output)
 
     def configure(self, wanted: "Settings") -> None:
         """Take what a CONFIG changed."""
         self._schedule.dim(wanted.profile)
-        self._slow = -1
+        self._looked = -1

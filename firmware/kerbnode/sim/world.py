@@ -1,8 +1,8 @@
 """The physics of a simulated street, as functions of street time in ms since 1970 (UTC)."""
 
-from math import pi, sin
+from math import asin, cos, degrees, pi, radians, sin
 
-from kerbnode.schedule import sun
+from kerbnode import sun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ class StreetTime:
 
 def lux(street_ms: int, latitude: float, longitude: float) -> int:
     """Light on the ground."""
-    elevation, _ = sun(street_ms // 1000, latitude, longitude)
+    declination, hour = sun.place(street_ms // 1000)
+    north = radians(latitude)
+    high = sin(north) * sin(declination)
+    high += cos(north) * cos(declination) * cos(radians(hour + longitude))
+    elevation = degrees(asin(max(-1.0, min(1.0, high))))
     if elevation <= SKY[0][0]:
         return 0
     low = SKY[0]
@@ -53,13 +57,28 @@ def car_is_near(
     cars: "list[Car]", place_m: float, range_m: float, since_ms: int, until_ms: int
 ) -> bool:
     """Was a car within range of a place at any time of since_ms..until_ms?"""
-    for enter_ms, enter_m, speed_mps, direction in cars:
-        to_place_m = (place_m - enter_m) * direction
-        first_ms = enter_ms + int((to_place_m - range_m) * 1000 / speed_mps)
-        last_ms = enter_ms + int((to_place_m + range_m) * 1000 / speed_mps)
-        if max(first_ms, enter_ms) <= until_ms and last_ms >= since_ms:
+    for car in cars:
+        first_ms, last_ms = _near(car, place_m, range_m)
+        if first_ms <= until_ms and last_ms >= since_ms:
             return True
     return False
+
+
+def next_car_ms(cars: "list[Car]", place_m: float, range_m: float, after_ms: int) -> "int | None":
+    """When the next car comes within range, or None."""
+    found = None
+    for car in cars:
+        first_ms, last_ms = _near(car, place_m, range_m)
+        if after_ms < first_ms <= last_ms and (found is None or first_ms < found):
+            found = first_ms
+    return found
+
+
+def _near(car: "Car", place_m: float, range_m: float) -> "tuple[int, int]":
+    enter_ms, enter_m, speed_mps, direction = car
+    to_place_m = (place_m - enter_m) * direction
+    first_ms = enter_ms + int((to_place_m - range_m) * 1000 / speed_mps)
+    return max(first_ms, enter_ms), enter_ms + int((to_place_m + range_m) * 1000 / speed_mps)
 
 
 class Water:

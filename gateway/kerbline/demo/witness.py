@@ -55,6 +55,9 @@ EVENTS = {
     "sensor_fault": 8,
     "clock_jump": 9,
     "safe_mode": 10,
+    "lamp_cycling": 11,
+    "day_burner": 12,
+    "lamp_restored": 13,
 }
 
 
