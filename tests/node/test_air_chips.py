@@ -94,6 +94,23 @@ def test_a_bus_that_nobody_drives_is_no_climate() -> None:
         assert sensor.fault == ""
 
 
+def test_more_than_all_humidity_is_all() -> None:
+    for percent, wanted in ((110, 1000), (-4, 0)):
+        sensor = Sht4x(Bus({0x44: sht4x.Sht4x(Air(20, percent).climate)}))
+        sensor.sample()
+        assert (sensor.sample() or (0, -1))[1] == wanted
+
+
+def test_what_no_street_has_is_no_climate() -> None:
+    for celsius, hectopascals in ((95, 1000), (-50, 1000), (20, 250)):
+        sensor = Bme280(Bus({0x76: bme280.Bme280(Air(celsius, 50, hectopascals).all)}))
+        sensor.sample()
+        assert (sensor.sample(), sensor.fault) == (None, "range"), (celsius, hectopascals)
+    hot = Sht4x(Bus({0x44: sht4x.Sht4x(Air(128, 50).climate)}))
+    hot.sample()
+    assert (hot.sample(), hot.fault) == (None, "range")
+
+
 def test_a_bme280_reads_the_air() -> None:
     for celsius, percent, hectopascals in (
         (-20, 30, 950),

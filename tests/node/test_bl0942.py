@@ -31,6 +31,13 @@ def test_it_reads_what_the_mains_are() -> None:
         assert meter.fault == ""
 
 
+def test_each_tenth_of_a_watt_is_read_as_it_is() -> None:
+    for deciwatts in range(1, 2000, 3):
+        meter = Bl0942(chips.Bl0942(Mains(deciwatts / 10, 230, deciwatts / 2300).feel))
+        meter.sample()
+        assert (meter.sample() or (0,))[0] == deciwatts
+
+
 def test_the_registers_are_those_of_the_datasheet() -> None:
     chip = chips.Bl0942(lamp().feel)
     chip.write(b"\x58\x04")
@@ -110,6 +117,20 @@ def test_half_an_answer_and_noise_are_none() -> None:
         for _ in range(3):
             reading = meter.sample()
         assert close(reading, TRUE), "the line is quiet again"
+
+
+def test_an_answer_with_another_head_is_none() -> None:
+    chip = chips.Bl0942(lamp().feel)
+    chip.write(b"\x58\xaa")
+    answer = bytearray(chip.read() or b"")
+    answer[0] -= 1
+    answer[-1] += 1  # its checksum holds
+    chip.silent = True
+    meter = Bl0942(chip)
+    for _ in range(6):
+        meter.sample()
+        chip.noise = bytes(answer)
+    assert (meter.sample(), meter.fault) == (None, "checksum")
 
 
 def test_one_lost_answer_is_no_fault_and_silence_is() -> None:

@@ -116,6 +116,19 @@ def test_a_bh1750_that_lost_power_is_told_again() -> None:
     assert sensor.lux() == 300
 
 
+def test_a_bh1750_that_comes_back_tells_no_darkness_that_it_did_not_measure() -> None:
+    chip = bh1750.Bh1750(Sky(300).feel)
+    bus = Bus({0x23: chip})
+    sensor = Bh1750(bus)
+    bus.absent = True
+    for _ in range(2):
+        assert (sensor.lux(), sensor.fault) == (None, "silent")
+    chip.power_on()
+    bus.absent = False
+    assert sensor.lux() is None
+    assert (sensor.lux(), sensor.fault) == (300, "")
+
+
 def test_nobody_on_the_bus_is_silence_and_recovers() -> None:
     for make, address in ((Bh1750, 0x23), (Veml7700, 0x10)):
         sky = Sky(300)

@@ -78,7 +78,8 @@ def test_a_thermometer_knows_its_chips_range() -> None:
     for celsius in range(-40, 126):
         sensor = Tmp36(Voltage(500_000 + 10_000 * celsius))
         assert (sensor.celsius(), sensor.fault) == (celsius, "")
-        assert Tmp36(Voltage(504_900 + 10_000 * celsius)).celsius() == celsius
+        for off_uv in (-5000, 4900):
+            assert Tmp36(Voltage(500_000 + 10_000 * celsius + off_uv)).celsius() == celsius
     for microvolts in (0, 90_000, 1_760_000, 3_300_000):
         sensor = Tmp36(Voltage(microvolts))
         assert (sensor.celsius(), sensor.fault) == (None, "range")

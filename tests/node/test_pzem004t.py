@@ -109,6 +109,22 @@ def test_a_refusal_is_no_reading() -> None:
     assert meter.fault in ("short", "noise", "checksum")
 
 
+def test_an_answer_to_another_question_is_none() -> None:
+    module = modules.Pzem004t(lamp().feel)
+    request = b"\xf8\x04\x00\x00\x00\x0a"
+    module.write(request + crc16(request))
+    answer = (module.read() or b"")[:-2]
+    module.silent = True
+    for head in (b"\x03\x14", b"\x04\x12"):
+        other = answer[:1] + head + answer[3:]
+        meter = Pzem004t(module)
+        for _ in range(6):
+            meter.sample()
+            module.noise = other + crc16(other)
+        assert (meter.sample(), meter.fault) == (None, "checksum")
+        module.noise = b""
+
+
 def test_what_no_mains_have_is_no_reading() -> None:
     for mains in (Mains(0, 12, 0), Mains(0, 400, 0), Mains(0, 230, 120), Mains(24_000, 230, 99)):
         meter = Pzem004t(modules.Pzem004t(mains.feel))

@@ -24,6 +24,7 @@ class Bh1750:
         self._address = address
         self._time = FINE
         self._counts = bytearray(2)
+        self._begun = False
         self._measure()
 
     def lux(self) -> "int | None":
@@ -32,25 +33,30 @@ class Bh1750:
         None when the chip does not answer. Too bright for the fine range gives that range's end,
         and the next measurement is a coarse one.
         """
+        lux = None
         try:
-            self._i2c.readfrom_into(self._address, self._counts)
+            if self._begun:
+                self._begun = False
+                self._i2c.readfrom_into(self._address, self._counts)
+                lux = self._decode()
         except OSError:
             self.fault = "silent"
-            self._measure()
-            return None
-        counts = self._counts[0] << 8 | self._counts[1]
-        lux = counts * 345 // (6 * self._time)  # 5 / 6 for the 1.2
-        self.fault = ""
-        if counts == FULL and self._time == COARSE:
-            self.fault = "range"  # brighter than the sun: nobody drives the bus
-        self._time = FINE if lux < COARSE_LUX or self.fault else COARSE
         self._measure()
         return None if self.fault else lux
+
+    def _decode(self) -> int:
+        counts = self._counts[0] << 8 | self._counts[1]
+        lux = counts * 345 // (6 * self._time)  # 5 / 6 for the 1.2
+        # Brighter than the sun: nobody drives the bus.
+        self.fault = "range" if counts == FULL and self._time == COARSE else ""
+        self._time = FINE if lux < COARSE_LUX or self.fault else COARSE
+        return lux
 
     def _measure(self) -> None:
         """Start the next measurement; power on, time in two parts, mode."""
         try:
             for opcode in (0x01, 0x40 | self._time >> 5, 0x60 | self._time & 31, ONCE):
                 self._i2c.writeto(self._address, bytes((opcode,)))
+            self._begun = True
         except OSError:
             self.fault = "silent"

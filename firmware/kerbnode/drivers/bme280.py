@@ -41,7 +41,6 @@ class Bme280:
                 self._measuring = True
         except OSError:
             self.fault = "silent"
-            self._trim = ()  # another chip may be there when it comes back
             return None
         return found
 
