@@ -90,17 +90,15 @@ def _function(board: Board, asset: Instruments) -> str:
         start = f"        {instrument.role}="
         if name:
             body.append(f"{start}{name},")
-        elif instrument.driver.kind:
-            body += _call(start, instrument.driver.kind, _arguments(instrument), ",")
         else:
-            body.append(f"{start}{_arguments(instrument)[0]},")
+            body += _call(start, instrument.driver.kind, _arguments(instrument), ",")
     body.append("    )")
     head = f'\n\ndef {asset.asset}(hal: "Board") -> "Instruments":\n    """{asset.about}"""\n'
     return head + "\n".join(body) + "\n"
 
 
 def _imports(kinds: Iterable[Driver], asset: Instruments) -> list[str]:
-    lines = [f"from kerbnode.drivers.{each.name} import {each.kind}" for each in kinds if each.kind]
+    lines = [f"from kerbnode.drivers.{each.name} import {each.kind}" for each in kinds]
     return [*sorted(lines), f"from kerbnode.instruments.{asset.module} import {asset.kind}"]
 
 

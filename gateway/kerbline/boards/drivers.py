@@ -34,7 +34,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """One driver: `kind` is its class in kerbnode.drivers.NAME, "" where the pin's object will do.
+    """One driver: `kind` is its class in kerbnode.drivers.NAME.
 
     `addresses`: those the chip can have on I2C, its usual one first; `inverts`: the option that
     is 1 where a low pin lights the lamp, which the board's `reset` tells. `channels`: analogue

@@ -259,7 +259,7 @@ def section(driver: Driver) -> type:
         fields.append(("reset", Reset | None, None))
     fields.sort(key=lambda each: each[2] is not dataclasses.MISSING)
     return dataclasses.make_dataclass(
-        driver.kind or driver.name.title(),
+        driver.kind,
         [
             (name, kind) if default is dataclasses.MISSING else (name, kind, field(default=default))
             for name, kind, default in fields

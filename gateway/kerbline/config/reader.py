@@ -86,13 +86,12 @@ class Reader:
 
     def complain(self, path: faults.Path, problem: str, remedy: str) -> None:
         """Keep a fault at the line of `path`, or of the nearest table around it."""
-        near = path
-        while near not in self.lines:
-            near = near[:-1]
-        self.faults.append(Fault(self.file, self.lines[near], spelled(path), problem, remedy))
+        self.faults.append(Fault(self.file, self.line(path), spelled(path), problem, remedy))
 
     def line(self, path: faults.Path) -> int:
-        """The line where `path` stands."""
+        """The line where `path` stands, or the nearest table around it."""
+        while path not in self.lines:
+            path = path[:-1]
         return self.lines[path]
 
     def has(self, path: faults.Path) -> bool:
