@@ -30,8 +30,8 @@ def wire_faults(source: Source) -> Iterator[Fault]:
 
 
 def chip_faults(source: Source) -> Iterator[Fault]:
-    """Only kerbnode.hal imports machine, esp32 and network; main.py and boot.py neither."""
-    if source.module == "kerbnode.hal" or source.module.startswith("kerbnode.hal."):
+    """Only kerbnode.hal imports machine, esp32 and network, and main.py, which needs no package."""
+    if source.module in ("kerbnode.hal", "main") or source.module.startswith("kerbnode.hal."):
         return
     for name, line in imports(source.tree):
         if name in CHIP:

@@ -70,10 +70,11 @@ def wired(board: "Board", asset: str, wire: "Callable[[Board], Instruments]") ->
 def stay_lit(board: "Board", code: str, *, asked: bool) -> None:
     """Settings or key can't be used: lit until somebody mends that, or the power goes.
 
-    The console is open where there is no key to protect, or where the strap asks for it.
+    A release's console stays closed (main.py) unless the strap asks for it.
     """
     print("kerbnode: no node without its settings:", code)
-    board.console(is_open=asked or board.nvs.get("key") is None)
+    if asked:
+        board.console(is_open=True)
     try:
         while True:
             board.feed()

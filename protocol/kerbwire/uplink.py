@@ -202,7 +202,7 @@ class Uplink:
 
     def send_diag(self, values: "dict[int, int | bytes]") -> None:
         """How the node is; it needs no window, and nobody answers it."""
-        items = [m.DIAG]
+        items: list[int | bytes] = [m.DIAG]
         for key in sorted(values):
             items += [key, values[key]]
         if len(self._results) < DEFERRED_COMMANDS:

@@ -1,34 +1,49 @@
 """A node's board on an ESP32 with the stock MicroPython image (1.24 or later).
 
-Checked against the image's stubs and, below the pins, on an emulated chip. No board with lamps
-and sensors has been tried yet: the pins follow boards/*.toml once those are compiled.
+Every pin comes from the board's file or the node's settings. Checked against the image's stubs,
+under the Unix port with modules in the image's place, and below the pins on an emulated chip; no
+board with lamps and sensors has been tried yet.
 """
 
 import asyncio
 import os
-import socket
 import time
 
 import esp32
 import machine
-import network
+import micropython
 
+from kerbnode import board as wiring
 from kerbnode.hal import Restart
-from kerbwire.limits import BUS, DATAGRAM, FRAME_BYTES, STREAM
+from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kerbnode.blocks import Record
+    from kerbnode.hal.board import Counter as AnyCounter
     from kerbnode.hal.board import Line
+    from kerbnode.hal.esp32_wifi import Wifi
 
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
 FOLDER = "/journal"
-NVS_BLOB_BYTES = 512
-JOIN_TRIES = 40
-JOIN_WAIT_S = 0.5
-UARTS = {1: (17, 16), 2: (22, 23)}  # number: tx, rx
-TALKING = 4  # high while we talk: DE and RE of an RS-485 transceiver; unused on other lines
+NVS_BLOB_BYTES = 1024
+EDGE_LOOK_MS = 20
+SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
+
+POWER_ON = 1  # machine.reset_cause()
+BROWN_OUT = 6  # which that calls a power-on
+# Where the chip tells its own reset cause, bits 0 to 5 (each chip's Technical Reference Manual).
+RESET_STATE = {
+    "esp32": 0x3FF4_8034,
+    "esp32s3": 0x6000_8038,
+    "esp32c3": 0x6000_8038,
+    "esp32c6": 0x600B_0410,
+}
+# The brown-out detector, or its interrupt's reset by software; a true power-on is 1.
+SAGGED = (15, 3, 12)
 
 __all__ = ("Board", "Restart")
 
@@ -38,15 +53,15 @@ class Nvs:
 
     def __init__(self) -> None:
         self._nvs = esp32.NVS("kerbnode")
-        self._buffer = bytearray(NVS_BLOB_BYTES)
 
     def get(self, name: str) -> "bytes | None":
         """The blob, or None."""
+        buffer = bytearray(NVS_BLOB_BYTES)
         try:
-            length = self._nvs.get_blob(name, self._buffer)
+            length = self._nvs.get_blob(name, buffer)
         except OSError:
             return None
-        return bytes(memoryview(self._buffer)[:length])
+        return bytes(memoryview(buffer)[:length])
 
     def set(self, name: str, blob: bytes) -> None:
         """Write it, durable on return."""
@@ -64,6 +79,9 @@ class Board:
         self._ms = 0
         self._boot_ms = 0
         self._watchdog: machine.WDT | None = None
+        self._edge = False  # at a latched input since `tick_wait` looked
+        self._counters = 0
+        self._wifi: Wifi | None = None
 
     def open(self) -> None:
         """Power on: from here on the watchdog must be fed."""
@@ -94,8 +112,12 @@ class Board:
         return os.urandom(count)
 
     def reset_cause(self) -> int:
-        """Why the node started."""
-        return machine.reset_cause()
+        """Why the node started, as machine.reset_cause() has it; 6 is a supply that sagged."""
+        cause = machine.reset_cause()
+        if cause == POWER_ON and wiring.CHIP in RESET_STATE:
+            if machine.mem32[RESET_STATE[wiring.CHIP]] & 0x3F in SAGGED:
+                return BROWN_OUT
+        return cause
 
     def feed(self) -> None:
         """Keep the watchdog quiet."""
@@ -105,6 +127,24 @@ class Board:
     def reset(self) -> None:
         """Restart the node."""
         machine.reset()
+
+    def console(self, *, is_open: bool) -> None:
+        """May Ctrl-C on the console interrupt the node?"""
+        micropython.kbd_intr(3 if is_open else -1)
+
+    def leave(self, prompt_s: int) -> None:
+        """The node goes to the prompt; the watchdog, which never stops, starts it again."""
+        machine.WDT(timeout=1000 * prompt_s)
+
+    async def tick_wait(self, ms: int) -> None:
+        """Return after so long, or soon after an edge at a latched input."""
+        until = time.ticks_add(time.ticks_ms(), ms)
+        while not self._edge:
+            left_ms = time.ticks_diff(until, time.ticks_ms())
+            if left_ms <= 0:
+                break
+            await asyncio.sleep_ms(min(left_ms, EDGE_LOOK_MS))
+        self._edge = False
 
     def quiet(self) -> bool:
         """A real street never stops."""
@@ -116,16 +156,22 @@ class Board:
     def made(self, kind: str, record: "Record", epoch: int) -> None:
         """Only a simulation has a witness."""
 
-    async def open_line(self, place: "str | int | tuple[str, int]", baud: int) -> "Line":
-        """A UART by its number, or Wi-Fi and a socket to that gateway."""
-        if not isinstance(place, tuple):
-            return UartLine(int(place), baud)
-        await join(self.nvs)
-        return UdpLine(place[0], place[1])
+    async def open_line(
+        self, gateway: "tuple[str, int] | None", baud: int, pins: "tuple[int, ...]"
+    ) -> "Line":
+        """A UART on these pins (number, tx, rx, de), or Wi-Fi and a socket to that gateway."""
+        if gateway is None:
+            return UartLine(baud, pins)
+        if self._wifi is None:
+            from kerbnode.hal.esp32_wifi import Wifi
+
+            self._wifi = Wifi(self.nvs.get("wifi") or b"")
+        return self._wifi.open(gateway, self.monotonic_ms(), self.random(1)[0])
 
     def pwm(self, pin: int, hz: int) -> machine.PWM:
-        """A dimming output."""
-        return machine.PWM(machine.Pin(pin), freq=hz, duty_u16=0)
+        """A dimming output; it goes on with the level that the pin has had since reset: light."""
+        level = machine.Pin(pin, machine.Pin.IN).value()
+        return machine.PWM(machine.Pin(pin), freq=hz, duty_u16=65_535 if level else 0)
 
     def adc(self, pin: int) -> machine.ADC:
         """An analogue input, calibrated, up to 3.1 V."""
@@ -135,13 +181,29 @@ class Board:
         """A digital output, at that level at once."""
         return machine.Pin(pin, machine.Pin.OUT, value=level)
 
+    def input(self, pin: int) -> machine.Pin:
+        """A digital input, pulled up."""
+        return machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)
+
     def latch(self, pin: int) -> "Latch":
         """A motion sensor."""
-        return Latch(machine.Pin(pin, machine.Pin.IN))
+        return Latch(machine.Pin(pin, machine.Pin.IN), self.wake)
 
-    def counter(self, pin: int) -> "Counter":
-        """A pulse input."""
-        return Counter(machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP))
+    def wake(self) -> None:
+        """Something moved: the next tick comes at once."""
+        self._edge = True
+
+    def counter(self, pin: int) -> "AnyCounter":
+        """Falling edges at a pulse input, counted by the chip where the image offers that.
+
+        Images from 1.27 on have machine.Counter on chips with a pulse counter (the C3 has none).
+        """
+        if hasattr(machine, "Counter"):
+            self._counters += 1
+            number = self._counters - 1
+            made: AnyCounter = machine.Counter(number, self.input(pin), edge=2)  # FALLING
+            return made
+        return Counter(self.input(pin))
 
     def i2c(self, number: int, scl: int, sda: int, hz: int) -> machine.I2C:
         """A sensors' bus."""
@@ -155,9 +217,10 @@ class Board:
 class Latch:
     """Remembers a rising edge until it is read; a level that stays high counts as well."""
 
-    def __init__(self, pin: machine.Pin):
+    def __init__(self, pin: machine.Pin, wake: "Callable[[], None]"):
         self._pin = pin
         self._seen = False
+        self._wake = wake
         pin.irq(self._edge, machine.Pin.IRQ_RISING)
 
     def take(self) -> bool:
@@ -168,10 +231,15 @@ class Latch:
 
     def _edge(self, pin: machine.Pin) -> None:
         self._seen = True
+        self._wake()
 
 
 class Counter:
-    """Falling edges since power-up, counted in software: stock 1.24 has no pulse counter."""
+    """Falling edges since power-up, counted in software.
+
+    The image runs such a handler between two bytecodes and remembers eight edges that wait: while
+    flash is written (0.3 s) a ninth is lost, so no more than 25 pulses a second.
+    """
 
     def __init__(self, pin: machine.Pin):
         self._count = 0
@@ -186,15 +254,28 @@ class Counter:
 
 
 class UartLine:
-    """A UART as a stream."""
+    """A UART as a stream; with a `de` pin an RS-485 transceiver on a line that others share.
+
+    The gateway leaves such a line alone for 2 ms after an answer: by then the driver must be off.
+    Other tasks run while a long frame leaves, but not during its last 10 ms. Not verified on
+    hardware: a modelled UART and instruction counts say 0.03 ms.
+    """
 
     framing = STREAM
 
-    def __init__(self, number: int, baud: int):
-        tx, rx = UARTS[number]
-        self._uart = machine.UART(number, baud, tx=tx, rx=rx, rxbuf=UART_BYTES, timeout=0)
+    def __init__(self, baud: int, pins: "tuple[int | None, ...]"):
+        number, tx, rx, de = pins
+        self._uart = machine.UART(
+            1 if number is None else number,
+            baud,
+            tx=tx,
+            rx=rx,
+            rxbuf=UART_BYTES,
+            txbuf=UART_BYTES,
+            timeout=0,
+        )
         self._stream = asyncio.StreamReader(self._uart)
-        self._talking = machine.Pin(TALKING, machine.Pin.OUT, value=0)
+        self._talking = None if de is None else machine.Pin(de, machine.Pin.OUT, value=0)
         self._baud = baud
 
     async def read(self) -> bytes:
@@ -205,57 +286,21 @@ class UartLine:
                 return data
 
     async def write(self, data: bytes) -> None:
-        """All of it; returns when the line is free for others."""
+        """All of it; on a shared line this returns when that is free for others."""
+        if self._talking is None:
+            self._uart.write(data)
+            return
         self._talking.value(1)
-        self._uart.write(data)
-        await asyncio.sleep_ms(len(data) * 10_000 // self._baud)
-        while not self._uart.txdone():
-            pass  # a millisecond at most
-        self._talking.value(0)
+        try:
+            self._uart.write(data)
+            long_ms = len(data) * 10_000 // self._baud - SPIN_MS
+            if long_ms > 0:
+                await asyncio.sleep_ms(long_ms)
+            while not self._uart.txdone():
+                pass
+        finally:
+            self._talking.value(0)
 
     def close(self) -> None:
         """Give the UART back."""
         self._uart.deinit()
-
-
-class UdpLine:
-    """A socket connected to the gateway."""
-
-    framing = DATAGRAM
-
-    def __init__(self, host: str, port: int):
-        place = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0][-1]
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.connect(place)
-        self._socket.setblocking(False)
-        self._stream = asyncio.StreamReader(self._socket)
-
-    async def read(self) -> bytes:
-        """One datagram."""
-        while True:
-            data = await self._stream.read(FRAME_BYTES + 1)
-            if data:
-                return data
-
-    async def write(self, data: bytes) -> None:
-        """One datagram."""
-        self._socket.send(data)
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
-
-
-async def join(nvs: Nvs) -> None:
-    """Be in the Wi-Fi that the blob `wifi` names (ssid, a zero byte, password); OSError if not."""
-    station = network.WLAN(network.STA_IF)
-    if station.isconnected():
-        return
-    ssid, _, password = (nvs.get("wifi") or b"").partition(b"\x00")
-    station.active(True)
-    station.connect(ssid.decode(), password.decode())
-    for _ in range(JOIN_TRIES):
-        if station.isconnected():
-            return
-        await asyncio.sleep(JOIN_WAIT_S)
-    raise OSError("no Wi-Fi")
