@@ -477,7 +477,7 @@ def test_what_is_compiled_asks_for_the_boards_pins(name: str) -> None:
 # ---------------------------------------------------------------- the tables and the firmware
 
 HAL = {"Pwm": "pwm", "Output": "output", "Adc": "adc", "Latch": "latch", "Counter": "counter"}
-HAL |= {"Input": "input", "I2c": "i2c", "Serial": "serial"}
+HAL |= {"Input": "input", "I2c": "i2c", "Serial": "serial", "Channel": "channel"}
 FOLDER = ROOT / "firmware" / "kerbnode"
 
 

@@ -19,17 +19,22 @@ PIN_BUSES = {
 }
 I2C = "i2c"
 SERIAL = "serial"
+CHANNEL = "channel"  # of a converter, which no pin of the chip can stand for
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A further parameter of a driver: a whole number in bounds, or a pin of its own (`wire`)."""
+    """A further parameter of a driver: a whole number in bounds, or a pin of its own.
+
+    `wire`: the pin's bus; such a pin may be left out unless it is `needed`.
+    """
 
     name: str
     low: int = 0
     high: int = 0
     default: int | None = None  # None: must be given, but for a wire
-    wire: str = ""  # a pin bus
+    wire: str = ""
+    needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class Driver:
 
     `addresses`: those the chip can have on I2C, its usual one first; `inverts`: the option that
     is 1 where a low pin lights the lamp, which the board's `reset` tells. `channels`: analogue
-    inputs that it offers to other drivers; such a converter has no role of its own.
+    inputs that it offers to other drivers; such a converter has no role of its own. `inputs`: of
+    so many channels, the given one and those after it, a driver reads.
     """
 
     name: str
@@ -52,6 +58,7 @@ class Driver:
     inverts: str = ""
     inverts_default: int = 0
     channels: int = 0
+    inputs: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +157,22 @@ DRIVERS = {
             baud=9600,
         ),
         Driver("sps30", "Sps30", SERIAL, ("particles",), baud=115_200),
-        Driver("scd41", "Scd41", I2C, ("carbon",), addresses=(0x62,)),
-        Driver("lps22", "Lps22", I2C, ("pressure",), addresses=(0x5C,)),
+        Driver("scd41", "Scd41", I2C, ("co2",), addresses=(0x62,)),
         Driver("bme280", "Bme280", I2C, ("climate", "pressure"), addresses=(0x76, 0x77)),
         Driver("sht4x", "Sht4x", I2C, ("climate",), addresses=(0x44, 0x45, 0x46)),
         Driver("ads1115", "Ads1115", I2C, (), addresses=(0x48, 0x49, 0x4A, 0x4B), channels=4),
-        Driver("no2", "No2Cell", "adc", ("nitrogen",)),
+        Driver(
+            "b4_cell",
+            "B4Cell",
+            "adc",
+            ("no2", "o3"),
+            (
+                Option("working_zero_uv", 0, 1_000_000, 225_000),
+                Option("auxiliary_zero_uv", 0, 1_000_000, 225_000),
+                Option("uv_per_ppb", 50, 2000, 300),
+                Option("no2_uv_per_ppb", 0, 2000, 0),
+            ),
+        ),
     )
 }
 
@@ -183,7 +200,8 @@ INSTRUMENTS = {
             "An air-quality station.",
             "air_station",
             "AirStation",
-            ("particles", "carbon", "nitrogen", "pressure"),
+            ("particles", "co2", "climate"),
+            ("pressure", "no2", "o3"),
         ),
     )
 }

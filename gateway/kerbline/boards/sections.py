@@ -10,7 +10,7 @@ from functools import cache
 from typing import Annotated
 
 from kerbline.boards.chips import CHIPS, Chip, Pin
-from kerbline.boards.drivers import DRIVERS, I2C, INSTRUMENTS, PIN_BUSES, SERIAL, Driver
+from kerbline.boards.drivers import CHANNEL, DRIVERS, I2C, INSTRUMENTS, PIN_BUSES, SERIAL, Driver
 from kerbline.boards.uses import Wiring
 from kerbline.config.faults import Complaint, shown
 from kerbline.config.reader import Reader
@@ -239,6 +239,9 @@ def section(driver: Driver) -> type:
     if driver.bus == "adc":  # the chip's own, or one of a converter's
         fields += [("pin", AnyPin | None, None), ("converter", str | None, None)]
         fields.append(("channel", Annotated[int, Between(0, 7)] | None, None))
+    elif driver.bus == CHANNEL:
+        fields.append(("converter", str, dataclasses.MISSING))
+        fields.append(("channel", Annotated[int, Between(0, 7)], dataclasses.MISSING))
     elif driver.bus in PIN_BUSES:
         fields.append(("pin", AnyPin, dataclasses.MISSING))
     elif driver.bus == I2C:
@@ -251,7 +254,11 @@ def section(driver: Driver) -> type:
         fields.append(("hz", Annotated[int, Between(1, 40_000_000)], driver.hz))
     for option in driver.options:
         if option.wire:
-            fields.append((option.name, AnyPin | None, None))
+            fields.append(
+                (option.name, AnyPin, dataclasses.MISSING)
+                if option.needed
+                else (option.name, AnyPin | None, None)
+            )
         else:
             known = dataclasses.MISSING if option.default is None else option.default
             fields.append((option.name, Annotated[int, Between(option.low, option.high)], known))

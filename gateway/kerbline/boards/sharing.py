@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from kerbline.boards.drivers import I2C, Driver
+from kerbline.boards.drivers import CHANNEL, I2C, Driver
 from kerbline.boards.sections import CONVERTERS, NAME, Address
 from kerbline.boards.uses import Place
 from kerbline.config.faults import Path, shown
@@ -15,45 +15,53 @@ FORM = "write a small letter, then small letters, digits and _"
 
 def check(reader: Reader, drivers: Mapping[str, Driver]) -> None:
     """Whoever names a bus or a converter finds it, alone at its address or channel."""
-    read = {role for role, driver in drivers.items() if driver.bus == "adc"}
-    for role in read:
-        _input(reader, ("instruments", role))
-    _channels(reader, read)
+    for role, driver in drivers.items():
+        if driver.bus in ("adc", CHANNEL):
+            _input(reader, ("instruments", role), driver)
+    _channels(reader, drivers)
     _converters(reader)
     _buses(reader, drivers)
 
 
-def _input(reader: Reader, at: Path) -> None:
-    """An analogue input is a pin, or a converter and a channel."""
+def _input(reader: Reader, at: Path, driver: Driver) -> None:
+    """An analogue input is a pin, or a converter and a channel; for some only the latter."""
     name = reader.accepted.get((*at, "converter"))
     if name is None:
-        if not any(reader.has((*at, key)) for key in ("pin", "converter")):
+        if driver.bus != CHANNEL and not any(
+            reader.has((*at, key)) for key in ("pin", "converter")
+        ):
             remedy = "write pin = ..., or converter and channel"
             reader.complain((*at, "pin"), "is missing", remedy)
         return
     if not reader.has(("converter", str(name))):
         problem = f"no converter is called {shown(name)}"
         reader.complain((*at, "converter"), problem, f"add [converter.{name}]")
+    if driver.bus == CHANNEL:
+        return
     if reader.has((*at, "pin")):
         reader.complain((*at, "pin"), "has a converter, too", "leave one of them out")
     if not reader.has((*at, "channel")):
         reader.complain((*at, "channel"), "is missing", "write channel = ...")
 
 
-def _channels(reader: Reader, roles: Collection[object]) -> None:
+def _channels(reader: Reader, drivers: Mapping[str, Driver]) -> None:
     """A channel is one that its converter has, and has one reader."""
-    used: dict[tuple[object, object], Place] = {}
-    for path, channel in reader.select("instruments", "*", "channel"):
+    used: dict[tuple[object, int], Place] = {}
+    for path, first in reader.select("instruments", "*", "channel"):
         name = reader.accepted.get((*path[:-1], "converter"))
         kind = CONVERTERS.get(str(reader.accepted.get(("converter", str(name), "driver"))))
-        if path[1] not in roles or kind is None or not isinstance(channel, int):
+        driver = drivers.get(str(path[1]))
+        if kind is None or driver is None or not isinstance(first, int):
             continue
-        if channel >= kind.channels:
-            problem = f"{kind.name} has no channel {channel}"
-            reader.complain(path, problem, f"write 0 to {kind.channels - 1}")
-        place = used.setdefault((name, channel), Place(reader, path))
-        if place.path != path:
-            reader.complain(path, f"channel {channel} is taken by {place}", "write another one")
+        last = kind.channels - driver.inputs
+        if first > last:
+            more = f" and {first + driver.inputs - 1}" if driver.inputs > 1 else ""
+            problem = f"{kind.name} has no channel {first}{more}"
+            reader.complain(path, problem, f"write 0 to {last}")
+        for channel in range(first, first + driver.inputs):
+            place = used.setdefault((name, channel), Place(reader, path))
+            if place.path != path:
+                reader.complain(path, f"channel {channel} is taken by {place}", "write another one")
 
 
 def _converters(reader: Reader) -> None:
