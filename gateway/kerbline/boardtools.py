@@ -59,10 +59,13 @@ class Repl:
 
 
 @contextmanager
-def connected(port: str, baud: int = 115_200, patience_s: float = PATIENCE_S) -> Iterator[Repl]:
+def connected(
+    port: str, setup: str = "", baud: int = 115_200, patience_s: float = PATIENCE_S
+) -> Iterator[Repl]:
     """The raw REPL behind a port, whatever ran there before; raises BoardFault.
 
-    A program is interrupted by Ctrl-C, tried again until the board listens: it may be booting.
+    A program is interrupted by Ctrl-C and `setup` run, tried again until that succeeds: the board
+    may be booting, or its watchdog bite in between.
     """
     try:
         from mpremote import transport_serial
@@ -74,33 +77,36 @@ def connected(port: str, baud: int = 115_200, patience_s: float = PATIENCE_S) ->
     except _link_faults() as fault:
         raise BoardFault(f"{port}: can't be opened: {_told(fault)}") from None
     try:
-        _enter(transport, port, patience_s)
+        _enter(transport, port, setup, patience_s)
         yield Repl(port, transport)
     finally:
         with contextlib.suppress(*_link_faults()):
             transport.close()
 
 
-def _enter(transport: Any, port: str, patience_s: float) -> None:  # noqa: ANN401
+def _enter(transport: Any, port: str, setup: str, patience_s: float) -> None:  # noqa: ANN401
     ends = time.monotonic() + patience_s
+    refusal = ""
     while True:
         try:
             with _quiet():
-                transport.serial.write(b"\r\x03\x03")
                 transport.enter_raw_repl(soft_reset=False, timeout_overall=TRY_S)
-                answer = transport.exec_raw("print(6*7)", timeout=TRY_S)
-            if answer[0].strip() == b"42":
+                said, error = transport.exec_raw(f"{setup}\nprint(6*7)", timeout=TRY_S)
+            if said.strip() == b"42":
                 return
+            refusal = error.decode("utf-8", "replace").strip().rpartition("\n")[2]
         except OSError as fault:  # pyserial's too: the line itself is gone
             raise BoardFault(f"{port}: the link broke: {_told(fault)}") from None
         except _link_faults():
             pass
         if time.monotonic() > ends:
-            raise BoardFault(
-                f"{port}: no REPL answers; is it the board's UART0 or USB port? A release build "
-                "keeps its REPL closed: tie its service pin to ground and restart it, or send it "
-                "the service command"
-            )
+            break
+    if refusal:
+        raise BoardFault(f"{port}: the board says {refusal}")
+    raise BoardFault(
+        f"{port}: no REPL answers; is it the board's UART0 or USB port? A release build keeps its "
+        "REPL closed: tie its service pin to ground and restart it, or send it the service command"
+    )
 
 
 def _link_faults() -> tuple[type[BaseException], ...]:

@@ -444,6 +444,7 @@ class Console:
         """Execute; False where the code left by SystemExit. In raw mode 0x04 ends each output."""
         try:
             try:
+                self.allowed = True  # whatever ran before asked for
                 self.interrupts(True)
                 exec(code, names)
             finally:

@@ -29,8 +29,9 @@ OLDEST = (1, 24)
 MPY_VERSION = 6
 WATCHDOG_MS = 60_000  # between two steps of ours
 SPARE_BLOCKS = 64  # for the journal and for littlefs itself
-LONGEST_BLOB = 512  # what the node reads
+LONGEST_BLOB = 1024  # what the node reads
 ORIGIN_BYTES = 8
+OF_ANOTHER_NODE = ("settings_was", "config", "config_was")  # nothing of it comes back
 OLD_LAYOUT = ("kerbnode", "kerbwire", "main.mpy", "boot.mpy")  # of a build copied by hand
 
 # What the board runs first; everything later uses it. Names are short: it is source in a heap.
@@ -38,7 +39,8 @@ HELPERS = f"""
 import os,sys,json,machine,esp32
 from hashlib import sha256
 from binascii import a2b_base64,hexlify
-w=machine.WDT(timeout={WATCHDOG_MS})
+try:w=machine.WDT(timeout={WATCHDOG_MS}).feed
+except Exception:w=lambda:0
 n=esp32.NVS('kerbnode')
 def h(p):
  d=sha256();b=bytearray(512)
@@ -47,7 +49,7 @@ def h(p):
    k=f.readinto(b)
    if not k:break
    d.update(memoryview(b)[:k])
- w.feed()
+ w()
  return hexlify(d.digest()).decode()
 def t(p,o):
  try:s=os.stat(p)[0]
@@ -73,8 +75,8 @@ def mk(p):
 """
 ASK = """
 i=sys.implementation
-print(json.dumps([sys.platform,list(i[1])[:3] if isinstance(i,tuple) else list(i.version)[:3],
- i._machine,getattr(i,'_mpy',0)&255]))
+print(json.dumps([sys.platform,list(i.version)[:3],getattr(i,'_machine',''),
+ getattr(i,'_mpy',0)&255]))
 """
 LOOK = """
 o={}
@@ -83,7 +85,7 @@ v=os.statvfs('/')
 try:
  with open('/main.py') as f:l=f.readline()
 except OSError:l=''
-w.feed()
+w()
 print(json.dumps([o,v[0]*v[3],l,len(g('key')),hexlify(g('origin')).decode()]))
 """
 
@@ -112,7 +114,7 @@ class Job:
     @property
     def blob(self) -> bytes:
         """The node's settings with their CRC, as kerbnode/nvs.py reads them."""
-        body = json.dumps(self.kept, separators=(",", ":")).encode()
+        body = json.dumps(self.kept).encode()  # spaced as main.py looks for its "build"
         return body + struct.pack("<I", zlib.crc32(body))
 
     @property
@@ -170,11 +172,9 @@ def install(job: Job, port: str, *, dry_run: bool, say: Callable[[str], None]) -
     """Install over the board's REPL; `say` gets a line for each step. Raises KerblineError."""
     for fault in build.exceeded(job.firmware):  # for who builds to mend: the node may still run
         say(f"warning: {fault}")
-    with connected(port) as repl:
+    with connected(port, HELPERS) as repl:
         chip = job.firmware.target.chip
         say(f"{port}: the REPL answers")
-        # On a board with a node its watchdog may run already; from here on it is ours.
-        repl.run(HELPERS)
         _check_image(repl.run(ASK), chip, port)
         found = _look(repl)
         plan = _plan(job, found)
@@ -259,8 +259,8 @@ def _plan(job: Job, found: Found) -> Plan:
     if not place or lacking(place):
         place = build.PLACES[1] if found.running == build.PLACES[0] else build.PLACES[0]
     mine = wanted(place)
-    folders = {path.rpartition("/")[0] for path in mine} | {f"/{place}"}
-    foreign = [p for p in found.files if p not in mine and p not in folders]
+    keep = {*mine, *(path.rpartition("/")[0] for path in mine)}
+    foreign = sorted((p for p in found.files if p not in keep), reverse=True)  # files first
     starts = {"/main.py", "/boot.py"}
     return Plan(
         place,
@@ -296,7 +296,7 @@ try:os.remove({path!r})
 except OSError:
  try:os.rmdir({path!r})
  except OSError:pass
-w.feed()""")
+w()""")
 
 
 def _write(repl: Repl, path: str, content: bytes) -> None:
@@ -304,11 +304,11 @@ def _write(repl: Repl, path: str, content: bytes) -> None:
     draft = path + ".new"
     repl.run(f"mk({path!r})\nf=open({draft!r},'wb')")
     for chunk in chunks(content):
-        repl.run(f"f.write({literal(chunk)});w.feed()")
+        repl.run(f"f.write({literal(chunk)});w()")
     there = repl.run(f"f.close();print(h({draft!r}))").strip()
     if there != sha256(content).hexdigest():
         raise InstallFault(f"{repl.port}: {path} did not arrive whole; install again")
-    repl.run(f"os.rename({draft!r},{path!r});w.feed()")
+    repl.run(f"os.rename({draft!r},{path!r});w()")
 
 
 def _switch(repl: Repl, job: Job, plan: Plan, *, fresh_key: bool) -> None:
@@ -317,13 +317,14 @@ def _switch(repl: Repl, job: Job, plan: Plan, *, fresh_key: bool) -> None:
     if fresh_key:
         lines.append(f"n.set_blob('key',{literal(struct.pack('>I', 0) + job.secret)})")
         lines.append(f"n.set_blob('origin',{literal(job.origin)})")
+        lines += [f"x({name!r})" for name in OF_ANOTHER_NODE]
     lines.append(f"n.set_blob('wifi',{literal(job.wifi)})" if job.wifi else "x('wifi')")
     lines.append("n.commit()")
     for path, content in (("/boot.py", plan.boot), ("/main.py", plan.main)):
         if content is not None:
             lines.append(f"f=open('{path}.new','wb');f.write({literal(content)});f.close()")
             lines.append(f"os.rename('{path}.new','{path}')")
-    repl.run("\n".join([*lines, "w.feed()", "del f"]))
+    repl.run("\n".join([*lines, "w()", "del f"]))
 
 
 def _check_key_file(path: Path, key_hex: str) -> None:

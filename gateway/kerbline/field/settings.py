@@ -45,6 +45,23 @@ class FirstKey:
         return None
 
 
+class LightOutput:
+    """Steps of [the lamp's hours on, percent of its power] in rising order."""
+
+    __slots__ = ()
+    STEPS, HOURS = 16, 500_000
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a tuple of tuples."""
+        assert isinstance(value, tuple)
+        hours = [step[0] for step in value if len(step) == 2 and 0 <= step[1] <= 100]
+        rising = all(a < b for a, b in itertools.pairwise([-1, *hours, self.HOURS + 1]))
+        if 1 <= len(value) <= self.STEPS and len(hours) == len(value) and rising:
+            return None
+        form = f"write 1 to {self.STEPS} steps [0 to {self.HOURS}, 0 to 100] in rising order"
+        return Complaint("are no steps of constant light output", form)
+
+
 @dataclass(frozen=True, slots=True)
 class Wifi:
     """The network of a node on UDP."""
@@ -76,6 +93,7 @@ class NodeSettings:
     report_s: Annotated[int, Between(1, 86_400)] | None = None
     position: tuple[float, ...] | None = None
     profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] | None = None
+    clo: Annotated[tuple[tuple[int, ...], ...], LightOutput()] | None = None
 
     @property
     def key(self) -> bytes:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import pty
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,7 @@ class StockBoard:
         self._uart: set[asyncio.StreamWriter] = set()
         self._gateways: set[asyncio.StreamWriter] = set()
         self._servers: list[asyncio.Server] = []
+        self._answers: set[asyncio.Task[None]] = set()
         self._bite: asyncio.TimerHandle | None = None
         self._watchdog_ms = 0
 
@@ -94,6 +95,8 @@ class StockBoard:
             server.close()
         for writer in (*self._links, *self._uart, *self._gateways):
             writer.close()
+        if self._answers:
+            await asyncio.wait(self._answers)
 
     def power_on(self) -> None:
         """Boots."""
@@ -114,6 +117,12 @@ class StockBoard:
             writer.transport.abort()
         self._links.clear()
 
+    def bite(self) -> None:
+        """The watchdog's time is over now; nothing happens where none runs."""
+        if self._bite is not None:
+            self._bite.cancel()
+            self._bites(self._ends)
+
     async def happens(self, start: str, seconds: float = 30.0) -> str:
         """The next event from now on that starts so; TimeoutError."""
         seen = len(self.events)
@@ -126,9 +135,15 @@ class StockBoard:
                 await asyncio.sleep(0.01)
 
     async def _serve(
-        self, answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
+        self,
+        answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
     ) -> int:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)  # type: ignore[arg-type]
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(answer(reader, writer))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+        server = await asyncio.start_server(begin, "127.0.0.1", 0)
         self._servers.append(server)
         port: int = server.sockets[0].getsockname()[1]
         return port
@@ -209,6 +224,7 @@ class StockBoard:
         self._watchdog_ms = timeout_ms
         if timeout_ms and ends is not None:
             loop = asyncio.get_running_loop()
+            self._ends = ends
             self._bite = loop.call_later(timeout_ms / 1000, self._bites, ends)
 
     def _bites(self, ends: asyncio.Future[tuple[int, str]]) -> None:

@@ -1,0 +1,305 @@
+"""`kerbline node install` against a stock image: the real mpremote, REPL, littlefs and node."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.gateway import boards_at_hand as at_hand
+from tests.gateway.boards_at_hand import KEY, OTHER_KEY, PATIENT_S, installed, small_job
+from hil_tests.rig import attached
+from kerbline.boardtools import BoardFault
+from kerbline.config import load
+from kerbline.field import install
+from kerbline.sim.repl import StockBoard
+
+COMMAND = [sys.executable, "-m", "kerbline", "node", "install"]
+CUTS = 24
+GATEWAY = '[gateway]\nid = "gw"\nstate_dir = "state"\n\n'
+
+
+async def kerbline(*words: str | Path) -> tuple[int, str, str]:
+    """Exit status, standard output and error of an install as a user starts it."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *map(str, words), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    told = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    assert KEY.encode() not in told and at_hand.PASSWORD.encode() not in told
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    assert "Traceback" not in (out + error).decode()
+    return process.returncode, out.decode(), error.decode()
+
+
+def test_a_node_is_installed_and_talks_to_a_gateway(tmp_path: Path, micropython: Path) -> None:
+    """From a fresh board to readings, dimming and a command, over the lines that a board has."""
+
+    async def scenario() -> None:
+        settings = at_hand.settings_file(tmp_path)
+        key_file = tmp_path / "sl-0001.key"
+        async with StockBoard(tmp_path, micropython) as board:
+            status, table, told = await kerbline(
+                "--port", board.url, "--board", "streetlight-esp32",
+                "--settings", settings, "--key-file", key_file,
+            )  # fmt: skip
+            assert status == 0, told
+            assert KEY not in table + told
+            config = tmp_path / "gateway.toml"
+            config.write_text(GATEWAY + table.replace('port = ""', f'port = "{board.line_url}"'))
+            (node,) = load(config).nodes
+            assert (node.id, node.kind, node.baud) == ("sl-0001", "streetlight", 115_200)
+            assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+            way = attached(node.port, node.baud, node.id, node.key_file, tmp_path / "keys")
+            async with way as gateway:
+                await gateway.connect(PATIENT_S)
+                await gateway.hear("RECORD", PATIENT_S)
+                assert await gateway.command(1, 80, 60, 0) == 0
+                await board.happens("pwm", PATIENT_S)
+            assert any(event.startswith("watchdog") for event in board.events)
+
+            # Again, while it runs: nothing to write, and the key that it has by now is kept.
+            status, again, told = await kerbline(
+                "--port", board.url, "--board", "streetlight-esp32",
+                "--settings", settings, "--key-file", key_file,
+            )  # fmt: skip
+            assert (status, again) == (0, table), told
+            assert "writing" not in told and "this build already" in told
+            way = attached(node.port, node.baud, node.id, node.key_file, tmp_path / "keys")
+            async with way as gateway:
+                await gateway.connect(PATIENT_S)
+
+    asyncio.run(scenario())
+
+
+def test_whatever_cuts_the_link_leaves_a_whole_node(tmp_path: Path, micropython: Path) -> None:
+    """Old code with old settings, or new with new; the next install completes."""
+    old, new = small_job("old", "sl-0001"), small_job("new", "sl-0002", OTHER_KEY)
+    nodes = {"sl-0001": at_hand.whole(old), "sl-0002": at_hand.whole(new)}
+
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(old, board)
+            before = await settled(board)
+            await installed(new, board)
+            after = await settled(board)
+            assert at_hand.running(at_hand.on_flash(board)) == nodes["sl-0002"]
+            needed = after - before
+        ended = set()
+        for cut in range(CUTS):
+            folder = tmp_path / str(cut)
+            folder.mkdir()
+            async with StockBoard(folder, micropython) as board:
+                await installed(old, board)
+                board.faults.cut_after = await settled(board) + needed * (cut + 1) // (CUTS + 1)
+                with pytest.raises(BoardFault, match=re.escape(board.url)):
+                    await installed(new, board)
+                await board.cut_power()
+                ended.add(running_node(board, nodes))
+                board.power_on()
+                if cut % 6 == 0:
+                    await installed(new, board)
+                    await board.cut_power()
+                    assert running_node(board, nodes) == "sl-0002"
+                    left = at_hand.on_flash(board)
+                    assert len(left) == len(nodes["sl-0002"]) + 1  # and the image's boot.py
+            shutil.rmtree(folder)
+        assert "sl-0001" in ended
+
+    asyncio.run(scenario())
+
+
+async def settled(board: StockBoard) -> int:
+    """Bytes that the board has got when its node runs again."""
+    while "watchdog 30000" not in board.events[-2:]:
+        await asyncio.sleep(0.02)
+    return board.received
+
+
+def running_node(board: StockBoard, nodes: dict[str, dict[str, bytes]]) -> str:
+    """The node whose settings the board has; its code must be whole."""
+    node_id: str = json.loads(at_hand.blobs(board)["settings"][:-4])["node_id"]
+    assert at_hand.running(at_hand.on_flash(board)) == nodes[node_id]
+    return node_id
+
+
+def test_a_board_whose_installer_went_away_starts_its_node(
+    tmp_path: Path, micropython: Path
+) -> None:
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(small_job("old"), board)
+            board.faults.cut_after = await settled(board) + 3000
+            with pytest.raises(BoardFault):
+                await installed(small_job("new"), board)
+            assert "watchdog 60000" in board.events  # ours, which nobody feeds now
+            seen = len(board.events)
+            board.bite()
+            while "watchdog 30000" not in board.events[seen:]:  # the node's own
+                await asyncio.sleep(0.02)
+
+    asyncio.run(scenario())
+
+
+def test_slow_and_noisy_lines_are_borne(tmp_path: Path, micropython: Path) -> None:
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            board.faults.slow_s = 0.01
+            board.faults.noise = os.urandom(2000).replace(b">", b"<")
+            await installed(small_job("node"), board)
+            await settled(board)
+            assert at_hand.running(at_hand.on_flash(board)) == at_hand.whole(small_job("node"))
+
+    asyncio.run(scenario())
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path, micropython: Path) -> None:
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(small_job("old"), board)
+            await settled(board)
+            files, kept = at_hand.on_flash(board), at_hand.blobs(board)
+            said = await installed(small_job("new", key=OTHER_KEY), board, dry_run=True)
+            assert any("would write /b/pkg/two.py" in line for line in said)
+            await board.cut_power()
+            assert (at_hand.on_flash(board), at_hand.blobs(board)) == (files, kept)
+
+    asyncio.run(scenario())
+
+
+def test_what_an_older_install_left_goes(tmp_path: Path, micropython: Path) -> None:
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            with at_hand_repl(board) as connect:
+                await asyncio.to_thread(connect, LITTER)
+            await installed(small_job("node"), board)
+            await settled(board)
+            left = at_hand.on_flash(board)
+            assert not any("kerbnode" in path or "stale" in path for path in left)
+            assert left["/journal/1.seg"] == b"kept"
+            assert at_hand.running(left) == at_hand.whole(small_job("node"))
+
+    asyncio.run(scenario())
+
+
+LITTER = """
+import os
+for folder in ('/kerbnode', '/kerbnode/hal', '/a', '/journal'):
+    os.mkdir(folder)
+for path in ('/kerbnode/app.mpy', '/kerbnode/hal/esp32.mpy', '/main.mpy', '/a/stale.mpy'):
+    open(path, 'w').close()
+with open('/journal/1.seg', 'w') as file:
+    file.write('kept')
+"""
+
+
+class at_hand_repl:  # noqa: N801 - used as a word
+    """Runs code on the board as a person with mpremote does."""
+
+    def __init__(self, board: StockBoard) -> None:
+        self._url = board.url
+
+    def __enter__(self) -> "at_hand_repl":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, code: str) -> str:
+        from kerbline.boardtools import connected
+
+        with connected(self._url) as repl:
+            return repl.run(code)
+
+
+@pytest.mark.parametrize(
+    ("chip", "message"), [("esp32c3", "the chip is esp32c3, the board's file says esp32")]
+)
+def test_another_chip_is_refused(
+    tmp_path: Path, micropython: Path, chip: str, message: str
+) -> None:
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython, chip) as board:
+            with pytest.raises(install.InstallFault, match=message):
+                await installed(small_job("node"), board)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_at_the_port_is_told_in_a_line(tmp_path: Path) -> None:
+    settings = at_hand.settings_file(tmp_path)
+    port = "socket://127.0.0.1:1"
+    words = ("--port", port, "--board", "streetlight-esp32", "--settings", settings)
+    status, out, error = asyncio.run(kerbline(*words))
+    assert (status, out) == (1, "")
+    assert error.splitlines()[-1].startswith(f"{port}: can't be opened: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("sl-0001", "sl 0001"), ':2: node_id: "sl 0001"'),
+        ((KEY, "00" * 16), ":3: key_hex: is a key that anybody may guess"),
+        ((KEY, "000102030405060708090a0b0c0d0e0f"), ":3: key_hex: is a key that anybody"),
+        ((KEY, KEY[:-1]), ":3: key_hex: is no key"),
+        (('"streetlight"', '"lantern"'), ':4: asset: "lantern"'),
+        (('"streetlight"', '"water_meter"'), ":4: asset: board streetlight-esp32 serves no"),
+        (("report_s = 1", "report = 1"), ":6: report: is not a key that belongs here; did you"),
+        (('"uart"', '"udp"'), ":1: gateway: is missing"),
+        (('"uart"', '"uart"\ntx = 6'), ":6: tx: "),
+        (('"debug"', '"fast"'), ':7: build: "fast"'),
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_settings_are_judged_at_their_line(
+    tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
+    settings = at_hand.settings_file(tmp_path, at_hand.SETTINGS.replace(*change))
+    words = ("--port", "socket://127.0.0.1:1", "--board", "streetlight-esp32")
+    status, out, error = asyncio.run(kerbline(*words, "--settings", settings))
+    assert (status, out) == (2, "")
+    assert f"{settings}{told}" in error
+    assert KEY not in error
+
+
+def test_settings_that_others_may_read_are_refused(tmp_path: Path) -> None:
+    settings = at_hand.settings_file(tmp_path)
+    settings.chmod(0o644)
+    words = ("--port", "socket://127.0.0.1:1", "--board", "streetlight-esp32")
+    status, _, error = asyncio.run(kerbline(*words, "--settings", settings))
+    assert status == 2
+    assert f"chmod 600 {settings}" in error
+
+
+def test_a_key_file_of_another_node_stays(tmp_path: Path) -> None:
+    settings = at_hand.settings_file(tmp_path)
+    key_file = tmp_path / "k"
+    key_file.write_text(OTHER_KEY)
+    words = ("--port", "socket://127.0.0.1:1", "--board", "streetlight-esp32")
+    status, _, error = asyncio.run(kerbline(*words, "--settings", settings, "--key-file", key_file))
+    assert (status, error) == (1, f"{key_file}: holds another key; name another --key-file\n")
+    assert key_file.read_text() == OTHER_KEY
+
+
+@pytest.mark.parametrize(
+    ("link", "more", "lines"),
+    [
+        ("rs485", "", ['port = ""', "baud = 115200", "bus = true"]),
+        (
+            "udp",
+            'gateway = "10.0.0.1:5683"\nwifi = {ssid = "w", password = "p"}\n',
+            ['port = "udp"'],
+        ),
+    ],
+)
+def test_the_table_is_of_the_link(tmp_path: Path, link: str, more: str, lines: list[str]) -> None:
+    text = at_hand.SETTINGS.replace('"uart"', f'"{link}"') + more
+    job = install.prepare("streetlight-esp32", at_hand.settings_file(tmp_path, text), None)
+    assert install.table(job).splitlines()[-len(lines) :] == lines
+    assert "p" not in json.dumps({"wifi": job.kept.get("wifi")})[8:-1]
+    assert job.wifi == (b"w\0p" if link == "udp" else b"")
