@@ -185,3 +185,29 @@ def test_wifi_is_asked_for_again_ever_later_and_nobody_waits_for_it() -> None:
     assert waits[-1] > 60_000
     chip.state["associated"] = 1
     assert refused(board) == ""
+
+
+def test_a_name_that_nobody_knows_is_asked_for_ever_later() -> None:
+    board = booted()
+    chip.state["associated"] = 1
+    now = [0]
+    board.monotonic_ms = lambda: now[0]
+    asked = []
+
+    class Names:
+        AF_INET = SOCK_DGRAM = 0
+
+        def getaddrinfo(self, *what: object) -> None:
+            asked.append(now[0])
+            raise OSError(-2)
+
+    assert refused(board) == ""
+    from kerbnode.hal import esp32_wifi
+
+    held, esp32_wifi.socket = esp32_wifi.socket, Names()
+    board._wifi._found = None
+    for _ in range(1200):
+        assert refused(board) in ("-2", "no such host")
+        now[0] += 1000
+    esp32_wifi.socket = held
+    assert 5 < len(asked) < 25

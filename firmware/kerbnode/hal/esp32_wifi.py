@@ -28,6 +28,7 @@ class Wifi:
     def __init__(self, place: bytes):
         self._place = place
         self._station = network.WLAN(network.STA_IF)
+        self._joined = False
         self._wait_ms = 0
         self._next_ms = 0
         self._found: tuple[str, Address] | None = None  # the gateway's name, and its address
@@ -35,18 +36,20 @@ class Wifi:
     def open(self, gateway: "tuple[str, int]", now: int, chance: int) -> "UdpLine":
         """A line at once, or OSError; `chance` of 0 to 255 spreads a street's nodes in time."""
         if not self._station.isconnected():
+            self._joined = False
             if now >= self._next_ms:
                 self._later(now, chance, JOIN_MS)
                 self._join()
             raise OSError("no Wi-Fi")
+        if not self._joined:
+            self._joined = True
+            self._wait_ms, self._next_ms = 0, now
         if self._found is None or self._found[0] != gateway[0]:
-            if now < self._next_ms and self._wait_ms > FIRST_WAIT_MS:
+            if now < self._next_ms:
                 raise OSError("no such host")
             self._later(now, chance, 0)
             address = socket.getaddrinfo(gateway[0], gateway[1], 0, socket.SOCK_DGRAM)[0][-1]
             self._found = (gateway[0], address)
-        self._wait_ms = 0
-        self._next_ms = now
         return UdpLine(self._found[1])
 
     def _join(self) -> None:
