@@ -82,6 +82,9 @@ class Instruments:
         return self.required + self.optional
 
 
+# What a pulse of a meter counts.
+_WEIGHT = (Option("pulses_per_litre", 1, 1000, 1), Option("litres_per_pulse", 1, 1000, 1))
+
 DRIVERS = {
     row.name: row
     for row in (
@@ -145,9 +148,34 @@ DRIVERS = {
             "PulseMeter",
             "counter",
             ("forward", "backward"),
-            (Option("pulses_per_litre", 1, 1000),),
+            _WEIGHT,
         ),
-        Driver("battery", "Battery", "adc", ("battery",)),
+        Driver(
+            "reed",
+            "Reed",
+            "input",
+            ("forward", "backward"),
+            (*_WEIGHT, Option("bounce_ms", 0, 200, 10)),
+        ),
+        Driver(
+            "quadrature",
+            "Quadrature",
+            "input",
+            ("forward",),
+            (Option("second", wire="input", needed=True), *_WEIGHT),
+        ),
+        Driver(
+            "battery",
+            "Battery",
+            "adc",
+            ("battery",),
+            (
+                Option("divider_pct", 100, 1000, 200),
+                Option("low_mv", 1000, 24_000, 3100),
+                Option("load", wire="output"),
+            ),
+        ),
+        Driver("tamper", "Tamper", "latch", ("tamper",), (Option("hold_s", 0, 86_400, 3600),)),
         Driver(
             "pms5003",
             "Pms5003",
@@ -164,7 +192,7 @@ DRIVERS = {
         Driver(
             "b4_cell",
             "B4Cell",
-            "adc",
+            CHANNEL,
             ("no2", "o3"),
             (
                 Option("working_zero_uv", 0, 1_000_000, 225_000),
@@ -172,6 +200,7 @@ DRIVERS = {
                 Option("uv_per_ppb", 50, 2000, 300),
                 Option("no2_uv_per_ppb", 0, 2000, 0),
             ),
+            inputs=2,
         ),
     )
 }
@@ -193,7 +222,8 @@ INSTRUMENTS = {
             "A water meter's register.",
             "water_register",
             "WaterRegister",
-            ("forward", "backward", "battery"),
+            ("forward",),
+            ("backward", "battery", "tamper"),
         ),
         Instruments(
             "air_quality",
