@@ -113,9 +113,10 @@ def driver_rows() -> list[str]:
 def option_text(option: Option) -> str:
     """A driver's key with its bounds and default."""
     if option.wire:
-        return f"`{option.name}`: {option.wire} pin (none)"
-    given = "must be given" if option.default is None else option.default
-    return f"`{option.name}` {option.low}-{option.high} ({given})"
+        given = "must be given" if option.needed else "none"
+        return f"`{option.name}`: {option.wire} pin ({given})"
+    default = "must be given" if option.default is None else option.default
+    return f"`{option.name}` {option.low}-{option.high} ({default})"
 
 
 def test_the_tables_are_the_codes() -> None:
