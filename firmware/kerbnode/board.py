@@ -42,24 +42,28 @@ def water_meter(hal: "Board") -> "Instruments":
     from kerbnode.instruments.water_register import WaterRegister
 
     return WaterRegister(
-        forward=PulseMeter(hal.counter("forward"), pulses_per_litre=1),
-        backward=PulseMeter(hal.counter("backward"), pulses_per_litre=1),
+        forward=PulseMeter(hal.counter("forward")),
+        backward=PulseMeter(hal.counter("backward")),
         battery=Battery(hal.adc("battery")),
     )
 
 
 def air_quality(hal: "Board") -> "Instruments":
     """An air-quality station."""
-    from kerbnode.drivers.lps22 import Lps22
-    from kerbnode.drivers.no2 import No2Cell
+    from kerbnode.drivers.ads1115 import Ads1115
+    from kerbnode.drivers.b4_cell import B4Cell
+    from kerbnode.drivers.bme280 import Bme280
     from kerbnode.drivers.pms5003 import Pms5003
     from kerbnode.drivers.scd41 import Scd41
     from kerbnode.instruments.air_station import AirStation
 
     air_bus = hal.i2c(0, "scl", "sda", 100_000)
+    cells_inputs = Ads1115(air_bus)
+    climate_chip = Bme280(air_bus)
     return AirStation(
         particles=Pms5003(hal.serial("particles", "tx", "rx", 9600)),
-        carbon=Scd41(air_bus),
-        nitrogen=No2Cell(hal.adc("no2")),
-        pressure=Lps22(air_bus),
+        co2=Scd41(air_bus),
+        climate=climate_chip,
+        pressure=climate_chip,
+        no2=B4Cell(cells_inputs.channel(0)),
     )

@@ -18,7 +18,9 @@ def hand_out(node: "NodeSession", event: "tuple[object, ...]") -> bool:
     objects = node.objects
     if event[0] == "WANT" and isinstance(event[1], bytes):
         wanted = event[1]
-        schema = by_hash(wanted[:SCHEMA_HASH_BYTES])
+        own = node.info.schema
+        digest = wanted[:SCHEMA_HASH_BYTES]
+        schema = own if own and own.hash == digest else by_hash(digest)
         if schema is None:
             return False
         encoding = schema.encode()

@@ -5,6 +5,10 @@ normative list. What they do is the business of `handshake`, `uplink`, `intake`,
 `orders` and `objects`.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbwire.fields import Schema
+
 # Frame classes (header bits 1..0).
 CLASS_REPORT = 0
 CLASS_CONTROL = 1
@@ -122,8 +126,8 @@ EV_BOOT = 1  # value: reset cause
 EV_MOTION = 2
 EV_MOTION_CLEAR = 3
 EV_LAMP_FAILURE = 4
-EV_CONTINUOUS_FLOW = 5
-EV_BURST = 6
+EV_CONTINUOUS_FLOW = 5  # value: hours
+EV_BURST = 6  # value: litres an hour
 EV_TAMPER = 7
 EV_SENSOR_FAULT = 8
 EV_CLOCK_JUMP = 9  # value: seconds
@@ -131,6 +135,10 @@ EV_SAFE_MODE = 10  # value: boots that failed in a row
 EV_LAMP_CYCLING = 11  # value: how often it went out by itself
 EV_DAY_BURNER = 12  # value: 0.1 W
 EV_LAMP_RESTORED = 13  # value: 0.1 W
+EV_BACKFLOW = 20  # value: litres
+EV_BATTERY_LOW = 21  # value: mV
+EV_FAN_FAILURE = 30  # value: 1 no air comes through, 2 its speed is wrong, 0 mended
+EV_SENSOR_STUCK = 31  # value: bits as in `status`, 0: it moves again
 EV_SERVICE = 40  # value: seconds that the console is open, 0: closed
 EV_SETTINGS = 41  # a last good copy is in use; value: 1 the node's own settings, 2 CONFIG
 EV_BROWN_OUT = 42  # the supply sagged: why the node started
@@ -149,6 +157,10 @@ EVENT_NAMES = {
     EV_LAMP_CYCLING: "lamp_cycling",
     EV_DAY_BURNER: "day_burner",
     EV_LAMP_RESTORED: "lamp_restored",
+    EV_BACKFLOW: "backflow",
+    EV_BATTERY_LOW: "battery_low",
+    EV_FAN_FAILURE: "fan_failure",
+    EV_SENSOR_STUCK: "sensor_stuck",
     EV_SERVICE: "service_access",
     EV_SETTINGS: "settings_restored",
     EV_BROWN_OUT: "brown_out",
@@ -197,12 +209,14 @@ class Info:
         "messages_version",
         "next_rseq",
         "period_s",
+        "schema",
         "schema_hash",
         "uptime_s",
     )
 
     def __init__(self, schema_hash: bytes, boot_id: int, epoch: int, firmware: int):
         self.schema_hash = schema_hash
+        self.schema: Schema | None = None  # where it is the node's own, of no version
         self.boot_id = boot_id
         self.epoch = epoch
         self.firmware = firmware  # major << 16 | minor << 8 | patch

@@ -67,8 +67,8 @@ def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:
 
 def test_an_air_station_reads_its_chips() -> None:
     station, _, place = built(NOON_MS, "air_quality")
-    for second in range(0, 20_000, 1000):
-        assert station.tick(second, NOON_MS) == []
+    for ms in range(0, 900_000, 500):
+        assert station.tick(ms, NOON_MS) == []
     values = station.asset.values()
     assert len(values) == by_name("air_quality").width
     pm1, pm2_5, pm10, co2, no2, celsius, humidity, hectopascal, status = values
@@ -78,7 +78,7 @@ def test_an_air_station_reads_its_chips() -> None:
     assert 50 <= celsius <= 300
     assert 300 <= humidity <= 1000
     assert 9900 <= hectopascal <= 10_300
-    assert status == 0
+    assert status == 1 << 24, "the gas cell has not settled"
     scratch.remove(place)
 
 

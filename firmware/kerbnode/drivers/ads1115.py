@@ -75,6 +75,10 @@ class Channel:
         self._chip = chip
         self._number = number
 
+    def following(self) -> "Channel":
+        """The next input of the same chip."""
+        return self._chip.channel(self._number + 1)
+
     def read_uv(self) -> "int | None":
         """Microvolts, or None."""
         return self._chip.read_uv(self._number)

@@ -20,6 +20,7 @@ class Bme280:
 
     def __init__(self, i2c: "I2c", address: int = 0x76):
         self.fault = ""
+        self.raw: object = None  # the newest measurement as the chip gave it
         self._i2c = i2c
         self._address = address
         self._trim: tuple[int, ...] = ()
@@ -69,6 +70,7 @@ class Bme280:
             self.fault = "reset"  # it measured nothing: it lost what it was told
             self._trim = ()
             return None
+        self.raw = raw
         t1, t2, t3, h1, h2, h3, h4, h5, h6 = self._trim
         a = temperature / 16384 - t1 / 1024
         fine = a * t2 + a * a / 64 * t3

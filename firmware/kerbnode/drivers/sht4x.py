@@ -20,6 +20,7 @@ class Sht4x:
 
     def __init__(self, i2c: "I2c", address: int = 0x44):
         self.fault = ""
+        self.raw: object = None  # the newest measurement as the chip gave it
         self._i2c = i2c
         self._address = address
         self._answer = bytearray(6)
@@ -47,5 +48,6 @@ class Sht4x:
             return None
         celsius = (1750 * found[0] + 32_767) // 65_535 - 450
         humidity = (1250 * found[1] + 32_767) // 65_535 - 60
+        self.raw = found
         self.fault = "" if COLDEST <= celsius <= WARMEST else "range"
         return None if self.fault else (celsius, min(1000, max(0, humidity)))

@@ -9,13 +9,13 @@ import json
 import os
 import time
 
-from kerbnode.drivers import lps22, scd41
 from kerbnode.hal import Restart
 from kerbnode.nvs import get_checked
-from kerbnode.sim import bh1750, bl0942, dimming
+from kerbnode.sim import ads1115, b4_cell, bh1750, bl0942, bme280, dimming, pms5003, scd41
 from kerbnode.sim import world as sim_world
 from kerbnode.sim.i2c import Bus
 from kerbnode.sim.line import MICROPYTHON, PtyLine, UdpLine
+from kerbnode.sim.noise import Noise
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
@@ -74,6 +74,7 @@ class Board:
         self._duty = 0
         self._level_pct = -1
         self._coil = 0
+        self._noise = Noise()
 
     def open(self) -> None:
         """Power on."""
@@ -205,17 +206,21 @@ class Board:
 
     def i2c(self, number: int, scl: str, sda: str, hz: int) -> Bus:
         """One bus with all chips: light, and those of the air station."""
+        cell = b4_cell.B4Cell(self.feel_gases, noise=self._noise)
         return Bus(
             {
                 0x23: bh1750.Bh1750(self.feel_lux),
-                lps22.ADDRESS: _Pressure(self),
-                scd41.ADDRESS: _Carbon(self),
+                0x48: ads1115.Ads1115(lambda number: cell.microvolts(number) if number < 2 else 0),
+                0x62: scd41.Scd41(self.feel_carbon),
+                0x76: bme280.Bme280(self.feel_climate),
             }
         )
 
-    def serial(self, name: str, tx: str, rx: str, baud: int) -> "bl0942.Bl0942 | _Particles":
+    def serial(self, name: str, tx: str, rx: str, baud: int) -> "bl0942.Bl0942 | pms5003.Pms5003":
         """The power meter's line, or the particle sensor's."""
-        return bl0942.Bl0942(self.feel_mains, baud) if name == "power" else _Particles(self)
+        if name == "power":
+            return bl0942.Bl0942(self.feel_mains, baud)
+        return pms5003.Pms5003(self.feel_air)
 
     def feel_lux(self) -> int:
         """Light on the sensor."""
@@ -238,9 +243,21 @@ class Board:
         """Microvolts behind the divider."""
         return BATTERY_UV
 
-    def feel_no2(self) -> int:
-        """Microvolts of the gas cell."""
-        return 500_000 + 200 * self.feel_air()[4]
+    def feel_gases(self) -> "tuple[float, float, float]":
+        """NO2 and ozone in ppb, degrees Celsius; the one gas eats the other."""
+        air = self.feel_air()
+        return air[4] / 10, max(2.0, 45 - air[4] / 10), air[5] / 10
+
+    def feel_carbon(self) -> "tuple[int, int, int]":
+        """ppm, 0.1 Celsius, 0.1 % humidity."""
+        air = self.feel_air()
+        return air[3], air[5], air[6]
+
+    def feel_climate(self) -> "tuple[float, float, float]":
+        """Celsius, % humidity, hPa, with a sensor's noise."""
+        air = self.feel_air()
+        stir = self._noise.below(41) - 20
+        return (air[5] + stir / 100) / 10, (air[6] + stir / 50) / 10, (air[7] - stir / 100) / 10
 
     def feel_motion(self) -> bool:
         """Was a car there since this was asked last?"""
@@ -323,55 +340,6 @@ class _Counter:
 
     def value(self) -> int:
         return self._feel()
-
-
-class _Pressure:
-    """An LPS22HB as its datasheet has it."""
-
-    def __init__(self, board: Board):
-        self._board = board
-
-    def write(self, data: bytes) -> bool:
-        return True
-
-    def read(self, count: int) -> bytes:
-        tenth_hpa = self._board.feel_air()[7]
-        return (tenth_hpa * lps22.COUNTS_PER_HPA // 10 + 1).to_bytes(3, "little")
-
-
-class _Carbon:
-    """An SCD41 as its datasheet has it."""
-
-    def __init__(self, board: Board):
-        self._board = board
-
-    def write(self, data: bytes) -> bool:
-        return True
-
-    def read(self, count: int) -> bytes:
-        _, _, _, ppm, _, tenth_c, tenth_pct, _ = self._board.feel_air()
-        answer = b""
-        for word in (ppm, (tenth_c + 450) * 65_535 // 1750 + 1, tenth_pct * 65_535 // 1000 + 1):
-            data = word.to_bytes(2, "big")
-            answer += data + bytes([scd41.crc8(data)])
-        return answer
-
-
-class _Particles:
-    """A PMS5003 that has just sent its newest frame."""
-
-    def __init__(self, board: Board):
-        self._board = board
-
-    def write(self, data: bytes) -> int:
-        return len(data)
-
-    def read(self) -> bytes:
-        body = b"\x42\x4d\x00\x1c" + bytes(6)
-        for value in self._board.feel_air()[:3]:
-            body += value.to_bytes(2, "big")
-        body += bytes(14)
-        return body + sum(body).to_bytes(2, "big")
 
 
 def _real_now() -> int:

@@ -1,54 +1,108 @@
-"""The air-quality station with its drivers: particles, gases and pressure."""
+"""The air-quality station with its drivers: particles, gases, climate and pressure."""
 
 from kerbnode.assets import air_quality
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.drivers.lps22 import Lps22
-    from kerbnode.drivers.no2 import No2Cell
-    from kerbnode.drivers.pms5003 import Pms5003
+    from typing import Protocol
+
+    from kerbnode.drivers.b4_cell import B4Cell
     from kerbnode.drivers.scd41 import Scd41
     from kerbnode.instruments import Events
     from kerbnode.settings import Settings
 
-PERIOD_MS = 5000  # between two samples: the carbon dioxide sensor has no new one sooner
+    class Sensor(Protocol):
+        raw: object
+
+        def sample(self) -> "tuple[int, ...] | None": ...
+
+    class Particles(Sensor, Protocol):
+        fan: int
+
+
+PERIOD_MS = 5000  # of a round of samples: the carbon dioxide sensor has no new one sooner
+LOOKS = 100  # ticks until a round is over, whoever is still at work
+BITS = (0b111, 1 << 3, 0b11 << 5, 1 << 7, 1 << 4, 1 << 8)  # of the fields that each sensor gives
 
 
 class AirStation:
-    """Particle sensor, carbon dioxide, nitrogen dioxide and pressure of an air-quality station."""
+    """Sensors of an air-quality station; each is looked at once a tick until it has a sample."""
 
     def __init__(
-        self, particles: "Pms5003", carbon: "Scd41", nitrogen: "No2Cell", pressure: "Lps22"
+        self,
+        particles: "Particles",
+        co2: "Scd41",
+        climate: "Sensor",
+        pressure: "Sensor | None" = None,
+        no2: "B4Cell | None" = None,
+        o3: "B4Cell | None" = None,
     ):
-        self._particles = particles
-        self._carbon = carbon
-        self._nitrogen = nitrogen
-        self._pressure = pressure
-        self._sampled: int | None = None
+        self._fan = particles
+        self._co2 = co2
+        self._cells = no2, o3
+        self._sensors: tuple[Sensor | None, ...] = (particles, co2, climate, pressure, no2, o3)
+        self._got: list[tuple[int, ...] | None] = []
+        self._hpa = 0
+        self._looks = 0  # of this round; 0: it is over
+        self._round = -1
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """Make the asset, which has no totals."""
-        self.asset = air_quality.AirQuality()
+        fitted = [bits if each else 0 for bits, each in zip(BITS, self._sensors)]
+        self.asset = air_quality.AirQuality(tuple(fitted), 1000 * wanted.report_s)
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; the chips are asked once in 5 s."""
-        period = uptime_ms // PERIOD_MS
-        if self._sampled is None:
-            self._carbon.start()
-            self._pressure.start()
-            self._sampled = period + 1  # the first measurement takes a whole period
-        if period <= self._sampled:
+        if not self._looks:
+            if uptime_ms // PERIOD_MS == self._round:
+                return []
+            self._round = uptime_ms // PERIOD_MS
+            self._got = [() if each else None for each in self._sensors]
+        self._looks += 1
+        for place, sensor in enumerate(self._sensors):
+            if sensor is None or self._got[place] != ():
+                continue
+            if sensor is self._sensors[2] and place > 2:
+                self._got[place] = self._got[2]  # one chip in two roles
+            elif sensor is self._co2:
+                self._got[place] = self._co2.sample(self._hpa)
+            else:
+                self._got[place] = sensor.sample()
+        if () in self._got and self._looks < LOOKS:
             return []
-        self._sampled = period
-        ppm, celsius, humidity = self._carbon.sample()
-        samples = self._particles.sample() + (
-            ppm,
-            self._nitrogen.tenth_ppb(),
-            celsius,
-            humidity,
-            self._pressure.sample(),
-        )
-        return self.asset.step(uptime_ms, samples)
+        self._looks = 0
+        return self._finish(uptime_ms)
+
+    def _finish(self, uptime_ms: int) -> "Events":
+        particles, co2, climate, pressure, no2, o3 = self._got
+        samples: list[int | None] = [None] * 9
+        if particles:
+            samples[0:3] = particles
+        if co2:
+            samples[3] = co2[0]
+        if climate:
+            samples[5:7] = climate[:2]
+            samples[4], samples[8] = self._gases(climate[0], no2, o3)
+        if pressure:
+            samples[7] = pressure[-1]
+            self._hpa = pressure[-1] // 10
+        raws = [
+            sensor.raw if sensor and got else None for sensor, got in zip(self._sensors, self._got)
+        ]
+        return self.asset.step(uptime_ms, samples, raws, self._fan.fan)
+
+    def _gases(
+        self, tenth_c: int, no2: "tuple[int, ...] | None", o3: "tuple[int, ...] | None"
+    ) -> "tuple[int | None, int | None]":
+        """0.1 ppb of NO2 and of ozone; without the one the other can't be told apart."""
+        first, second = self._cells
+        if not first or not no2:
+            return None, None
+        nitrogen = first.tenth_ppb(no2, tenth_c)
+        if not second or not o3:
+            return nitrogen, None
+        return nitrogen, second.tenth_ppb(o3, tenth_c, nitrogen)
 
     def configure(self, wanted: "Settings") -> None:
-        """A station has nothing to configure but its reports."""
+        """Take what a CONFIG changed."""
+        self.asset.period_ms = 1000 * wanted.report_s

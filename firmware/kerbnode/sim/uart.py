@@ -62,7 +62,7 @@ class Uart:
             return
         self.asked += 1
         sent = bytearray(answer)
-        if self.flip:
+        if self.flip and self.flip[0] < len(sent):
             sent[self.flip[0]] ^= self.flip[1]
         for number, byte in enumerate(sent[: self.cut]):
             self._due.append((since_ms + (number + 1) * BITS * 1000 // self._baud, byte))

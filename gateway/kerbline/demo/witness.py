@@ -58,6 +58,10 @@ EVENTS = {
     "lamp_cycling": 11,
     "day_burner": 12,
     "lamp_restored": 13,
+    "backflow": 20,
+    "battery_low": 21,
+    "fan_failure": 30,
+    "sensor_stuck": 31,
 }
 
 

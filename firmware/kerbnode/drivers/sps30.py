@@ -1,0 +1,104 @@
+"""Sensirion SPS30: particles over a serial line, 115,200 baud.
+
+Datasheet 1.0 (D1, 2020): 4.1 SHDLC frames with byte stuffing and a checksum, 4.2 states, 4.3
+commands, 4.4 the status register (firmware 2.2 and later), 4.2 fan cleaning: of its own accord
+once a week, but only while it is never switched off, so that each start cleans too.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal.board import Serial
+
+FLAG = b"\x7e"
+STUFFED = (
+    (b"\x7d\x5e", FLAG),
+    (b"\x7d\x31", b"\x11"),
+    (b"\x7d\x33", b"\x13"),
+    (b"\x7d\x5d", b"\x7d"),
+)
+STOP, START, CLEAN, READ, STATUS = 1, 0, 0x56, 3, 0xD2
+# A start, then what every round asks: command and data; START's is 16-bit whole numbers.
+ORDER = ((STOP, b""), (START, b"\x01\x05"), (CLEAN, b""), (STATUS, b"\0"), (READ, b""))
+ROUND = 3  # of ORDER: where each round begins
+WAITS = 10  # looks for an answer until it is given up
+VALUES = 20  # bytes: four masses in ug/m3, five counts, a size in nm
+FAN, LASER, SPEED = 1 << 4, 1 << 5, 1 << 21
+
+
+class Sps30:
+    """One sensor. `fault` is "silent", "checksum", "refused", "laser", "late" or "".
+
+    `fan`: 1 when it is on and does not turn, 2 when its speed is out of range.
+    """
+
+    def __init__(self, serial: "Serial"):
+        self.fault = ""
+        self.fan = 0
+        self.raw: object = None  # the newest counts as the sensor gave them
+        self._serial = serial
+        self._at = 0  # of ORDER
+        self._heard = b""
+        self._waited = -1  # not yet asked
+        self._laser = False
+
+    def sample(self) -> "tuple[int, ...] | None":
+        """(PM1, PM2.5, PM10) in 0.1 ug/m3, () while it is at work, None with `fault`."""
+        self._heard += self._serial.read() or b""
+        command, data = ORDER[self._at]
+        if self._waited < 0:
+            self._heard = b""
+            self._waited = 0
+            self._serial.write(framed(bytes((0, command, len(data))) + data))
+            return ()
+        answer = self._answer(command)
+        if not answer:
+            self._waited += 1
+            if self._waited < WAITS:
+                return ()
+            return self._fail("checksum" if self._heard else "silent")
+        self._waited = -1
+        if answer[2] & 0x7F and command == READ:
+            return self._fail("refused")  # it does not measure
+        return self._take(command, answer)
+
+    def _answer(self, command: int) -> bytes:
+        """The whole frame that answers, without its checksum; b"" when it is not here."""
+        for frame in self._heard.split(FLAG):
+            for stuffed, plain in STUFFED:
+                frame = frame.replace(stuffed, plain)
+            if len(frame) > 4 and len(frame) == frame[3] + 5 and frame[0] == 0:
+                if frame[1] == command and sum(frame) & 0xFF == 0xFF:
+                    return frame[:-1]
+        return b""
+
+    def _take(self, command: int, answer: bytes) -> "tuple[int, ...] | None":
+        self._at += 1
+        if command == STATUS and len(answer) == 9:
+            status = int.from_bytes(answer[4:8], "big")
+            self.fan = 1 if status & FAN else 2 if status & SPEED else 0
+            self._laser = bool(status & LASER)
+        if command != READ:
+            return ()
+        self._at = ROUND
+        if self._laser:
+            self.fault = "laser"
+            return None
+        if len(answer) == 4:  # none since the last one: it cleans, or has just begun
+            self.fault = "late"
+            return None
+        if len(answer) != 4 + VALUES:
+            return self._fail("refused")  # another number format
+        self.fault = ""
+        self.raw = answer[12:]
+        return tuple([10 * (answer[at] << 8 | answer[at + 1]) for at in (4, 6, 10)])
+
+    def _fail(self, fault: str) -> "tuple[int, ...] | None":
+        self.fault = fault
+        self._at = 0
+        self._waited = -1
+        return None
+
+
+def framed(body: bytes) -> bytes:
+    """A frame of address, command, length and data; none of ours has a byte to be stuffed."""
+    return FLAG + body + bytes((~sum(body) & 0xFF,)) + FLAG
