@@ -435,6 +435,32 @@ def test_the_trees_own_board_is_the_simulated_one() -> None:
     assert BOARD.read_text() == boards.source(boards.load(boards.find("sim")))
 
 
+def kerbline(*words: str | Path) -> tuple[int, str, str]:
+    """Exit status, output and errors of `kerbline boards`."""
+    command = [sys.executable, "-m", "kerbline", "boards", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_lists_checks_and_shows(tmp_path: Path) -> None:
+    status, listed, _ = kerbline("list")
+    assert status == 0
+    assert [line.split()[0] for line in listed.splitlines()] == boards.names()
+    status, shown, _ = kerbline("show", "streetlight-esp32")
+    assert (status, "image     ESP32_GENERIC, MicroPython 1.24 or later" in shown) == (0, True)
+    assert "pin           25  pwm      instruments.dimmer" in shown
+    assert kerbline("show", "sim", "--python")[1] == BOARD.read_text()
+    bad = tmp_path / "street.toml"
+    bad.write_text(GOOD.replace("pin = 25", "pin = 12"))
+    status, good, faults = kerbline("check", "sim", bad, "nosuch")
+    assert status == 2
+    assert good.startswith("sim: good; host, ")
+    assert faults.startswith(f"{bad}:22: instruments.dimmer.pin: GPIO12 is a strapping pin: ")
+    assert "\nnosuch: no board is called so; write one of air-" in faults
+    assert kerbline("show", bad)[0] == 2
+
+
 class Chip:
     """Takes any call of a driver that wakes its chip, and answers 0."""
 
