@@ -1,15 +1,10 @@
-"""The assets' steps: light that follows, water that adds up, air that is averaged."""
+"""The streetlight's steps: light that follows; and what no asset obeys."""
 
 from kerbnode.assets import air_quality, streetlight, water_meter
 from kerbwire import messages as m
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 HOUR_MS = 3_600_000
 ARC_STEP = 1.029  # IEC 62386-102: 10 ** (3 / 253), and what rounding adds
-FAST_TICK_MS = 360_000  # of a street that runs 3,600 times as fast
 
 
 class Lamp:
@@ -252,66 +247,3 @@ def test_a_broken_sensor_is_told_when_it_lasts() -> None:
     lamp.inputs.faults = 0
     lamp.run(100_000)
     assert lamp.events == [(m.EV_SENSOR_FAULT, 3), (m.EV_SENSOR_FAULT, 0)]
-
-
-def run_water(
-    meter: water_meter.WaterMeter, litres_at: "Callable[[int], int]", hours: int
-) -> "list[tuple[int, int]]":
-    """Events of a meter on a fast street."""
-    events = []
-    inputs = water_meter.Inputs()
-    inputs.battery_mv = 3600
-    for now in range(0, hours * HOUR_MS, FAST_TICK_MS):
-        inputs.forward_l = litres_at(now)
-        events += meter.step(now, inputs)
-    return events
-
-
-def test_water_that_never_rests_is_told_once() -> None:
-    meter = water_meter.WaterMeter()
-    events = run_water(meter, lambda now: now * 20 // HOUR_MS, 9)
-    assert events == [(m.EV_CONTINUOUS_FLOW, 6)]
-    assert meter.values()[4] & water_meter.CONTINUOUS_FLOW
-
-
-def test_a_house_that_rests_has_no_leak() -> None:
-    def litres_at(now: int) -> int:
-        hours, rest = divmod(now, 3 * HOUR_MS)  # two hours of use, one of rest
-        return hours * 200 + min(rest, 2 * HOUR_MS) * 100 // HOUR_MS
-
-    meter = water_meter.WaterMeter()
-    assert run_water(meter, litres_at, 48) == []
-    assert meter.values()[4] == 0
-
-
-def test_volume_goes_on_and_flow_is_the_mean_since_the_last_report() -> None:
-    meter = water_meter.WaterMeter((1000, 2))
-    inputs = water_meter.Inputs()
-    inputs.battery_mv = 3000
-    meter.step(0, inputs)
-    inputs.forward_l = 30
-    meter.step(HOUR_MS // 2, inputs)
-    assert meter.values() == (1030, 60, 2, 3000, water_meter.LOW_BATTERY) + (0,) * 24
-    meter.step(HOUR_MS, inputs)
-    assert meter.values()[1] == 0
-    assert meter.totals() == (1030, 2)
-    assert meter.values()[5:] == (0,) * 23 + (30,)
-
-
-def test_hours_are_the_last_24_full_ones() -> None:
-    meter = water_meter.WaterMeter()
-    run_water(meter, lambda now: (now // HOUR_MS) ** 2, 31)
-    assert meter.values()[5:] == tuple([2 * hour + 1 for hour in range(6, 30)])
-    inputs = water_meter.Inputs()
-    inputs.forward_l = 1000
-    meter.step(40 * HOUR_MS, inputs)
-    assert meter.values()[5 + 14 :] == (100,) + (0,) * 9
-
-
-def test_air_is_the_mean_and_says_what_was_missing() -> None:
-    station = air_quality.AirQuality()
-    assert station.step(0, (10, 20, 30, 400, 50, 100, 500, 10_000)) == []
-    assert station.step(1, (21, None, 30, 402, 50, -100, 500, 10_000)) == [(m.EV_SENSOR_FAULT, 2)]
-    assert station.values() == (16, 20, 30, 401, 50, 0, 500, 10_000, 0)
-    station.step(2, (None,) * 8)
-    assert station.values() == (0, 0, 0, 0, 0, 0, 0, 0, 255)

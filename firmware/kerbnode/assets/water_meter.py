@@ -1,4 +1,4 @@
-"""A water meter: litres from pulses, the flow between reports, and water that never rests.
+"""A water meter: what its flow, cell and housing say, as reports and events.
 
 Times are milliseconds of the clock since boot.
 """
@@ -6,74 +6,59 @@ Times are milliseconds of the clock since boot.
 from kerbwire import messages as m
 from kerbwire.schema import WATER_METER
 
-CONTINUOUS_FLOW = 1  # the bits of `alarms`
+CONTINUOUS_FLOW = 1  # the bits of `alarms`; kerbnode.assets.flow sets 1, 2 and 16
 BACKFLOW = 2
 LOW_BATTERY = 4
+TAMPER = 8
+BURST = 16
 
-REST_MS = 1_800_000  # half an hour without a litre: the house rests, and 2 l/h are no leak
-CONTINUOUS_MS = 6 * 3_600_000  # flow that has not rested for so long is a leak
 HOUR_MS = 3_600_000
-HOURS = 24
-LOW_BATTERY_MV = 3100  # of a lithium thionyl chloride cell at 3.6 V
-BACKFLOW_L = 5  # less is a pipe breathing
+RECOVERED_MV = 100  # above its threshold a cell is another one
 
 
 class Inputs:
-    """What the register and the cell say: litres since power-up, and millivolts."""
+    """What the register, the cell and the housing say; pulses since the step before."""
 
-    __slots__ = ("backward_l", "battery_mv", "forward_l")
+    __slots__ = ("backward", "battery_mv", "forward", "low_mv", "tampered")
 
     def __init__(self) -> None:
-        self.forward_l = 0
-        self.backward_l = 0
-        self.battery_mv = 0
+        self.forward = 0
+        self.backward = 0
+        self.battery_mv: int | None = None
+        self.low_mv = 0
+        self.tampered = False  # as long as it stands
 
 
 class WaterMeter:
-    """One meter; its totals go on over power cuts, its counters start at 0 at each power-up."""
+    """One meter; `totals` is what `totals` gave before a power cut or a sleep."""
 
     SCHEMA = WATER_METER
     level = 0
     fading = False
 
-    def __init__(self, totals: "tuple[int, ...]" = (0, 0)):
-        self._before_l = totals[0]
-        self._back_before_l = totals[1]
-        self._inputs = Inputs()
-        self._flow_from: tuple[int, int] | None = None  # time and litres at the last report
-        self._now = 0
-        self._pulse_ms: int | None = None  # the last litre ...
-        self._running_ms: int | None = None  # ... and the first one since the last rest
-        self._seen_l = 0
-        self._hours_l = [0] * HOURS  # of the last full hours; a power cut empties them
-        self._hour = 0  # under way since power-up ...
-        self._hour_from_l = 0  # ... and the register at its beginning
-        self._continuous = False
-        self._events: list[tuple[int, int]] = []
+    def __init__(self, totals: "tuple[int, ...]" = (), weight: "tuple[int, int]" = (1, 1)):
+        from kerbnode.assets.flow import Flow  # here: a short wake loads it without this module
 
-    def step(self, now: int, inputs: Inputs) -> "list[tuple[int, int]]":
+        self.flow = Flow(weight, totals)
+        self._battery_mv = 0
+        self._alarms = 0
+
+    def step(
+        self, now: int, inputs: Inputs, street_ms: "int | None" = None
+    ) -> "list[tuple[int, int]]":
         """One tick: the events (code, value) that it brings."""
-        self._now = now
-        self._inputs = inputs
-        if self._flow_from is None:
-            self._flow_from = (now, inputs.forward_l)
-            self._hour = now // HOUR_MS
-            self._hour_from_l = inputs.forward_l
-        self._turn(now // HOUR_MS, inputs.forward_l)
-        if self._pulse_ms is not None and now - self._pulse_ms > REST_MS:
-            self._pulse_ms = self._running_ms = None
-            self._continuous = False
-        if inputs.forward_l != self._seen_l:
-            self._seen_l = inputs.forward_l
-            self._pulse_ms = now
-            if self._running_ms is None:
-                self._running_ms = now
-        if self._continuous or self._running_ms is None:
-            return []
-        if now - self._running_ms < CONTINUOUS_MS:
-            return []
-        self._continuous = True
-        return [(m.EV_CONTINUOUS_FLOW, (now - self._running_ms) // HOUR_MS)]
+        hour = None if street_ms is None else street_ms // HOUR_MS
+        events = []
+        for bit, value in self.flow.step(now // 1000, hour, inputs.forward, inputs.backward):
+            events.append((EVENTS[bit], value))
+        self._battery_mv = inputs.battery_mv or 0
+        if inputs.battery_mv is not None:
+            recovered = self._alarms & LOW_BATTERY and RECOVERED_MV
+            if self._turned(LOW_BATTERY, inputs.battery_mv < inputs.low_mv + recovered):
+                events.append((m.EV_BATTERY_LOW, inputs.battery_mv))
+        if self._turned(TAMPER, inputs.tampered):
+            events.append((m.EV_TAMPER, 1))
+        return events
 
     def command(self, op: int, args: "tuple[int, ...]", now: int) -> int:
         """A meter takes no orders."""
@@ -81,31 +66,21 @@ class WaterMeter:
 
     def values(self) -> "tuple[int, ...]":
         """A report's values in schema order; the flow is the mean since the report before."""
-        since, litres = self._flow_from or (self._now, self._inputs.forward_l)
-        passed = max(1, self._now - since)
-        flow_lph = (self._inputs.forward_l - litres) * HOUR_MS // passed
-        self._flow_from = (self._now, self._inputs.forward_l)
-        volume_l, backflow_l = self.totals()
-        alarms = CONTINUOUS_FLOW if self._continuous else 0
-        if self._inputs.backward_l >= BACKFLOW_L:
-            alarms |= BACKFLOW
-        if self._inputs.battery_mv < LOW_BATTERY_MV:
-            alarms |= LOW_BATTERY
-        head = (volume_l, flow_lph, backflow_l, self._inputs.battery_mv, alarms)
-        return head + tuple(self._hours_l)
-
-    def _turn(self, hour: int, forward_l: int) -> None:
-        """Close the hours that have passed; what a slow tick has missed counts in the first."""
-        passed = min(hour - self._hour, HOURS)
-        if passed > 0:
-            closed = [forward_l - self._hour_from_l] + [0] * (passed - 1)
-            self._hours_l = (self._hours_l + closed)[-HOURS:]
-            self._hour = hour
-            self._hour_from_l = forward_l
+        flow = self.flow
+        volume_l, backflow_l = flow.litres(flow.forward), flow.litres(flow.backward)
+        alarms = flow.alarms | self._alarms
+        head = (volume_l, flow.report_lph(), backflow_l, self._battery_mv, alarms)
+        return head + tuple(flow.hours_l)
 
     def totals(self) -> "tuple[int, ...]":
-        """What must outlive a power cut; the constructor takes it."""
-        return (
-            self._before_l + self._inputs.forward_l,
-            self._back_before_l + self._inputs.backward_l,
-        )
+        """What must outlive a power cut, in pulses; the constructor takes it."""
+        return self.flow.saved()[:TOTALS]
+
+    def _turned(self, bit: int, on: bool) -> bool:  # noqa: FBT001 - private
+        begins = on and not self._alarms & bit
+        self._alarms = self._alarms | bit if on else self._alarms & ~bit
+        return begins
+
+
+TOTALS = 28
+EVENTS = {CONTINUOUS_FLOW: m.EV_CONTINUOUS_FLOW, BACKFLOW: m.EV_BACKFLOW, BURST: m.EV_BURST}

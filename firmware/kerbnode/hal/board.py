@@ -2,6 +2,7 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Protocol
 
     from kerbnode.blocks import Record
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
         """A digital input, pulled up."""
 
         def value(self) -> int: ...
+
+    class Edges(Protocol):
+        """A digital input, pulled up, that calls at each edge, soon or a little late."""
+
+        def value(self) -> int: ...
+        def irq(self, handler: "Callable[[Any], None]", /) -> object: ...
 
     class Latch(Protocol):
         """A digital input that remembers a pulse until it is read."""
