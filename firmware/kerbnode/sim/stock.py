@@ -295,6 +295,18 @@ class Watchdog:
         Watchdog.control.say("feed")
 
 
+class Memory:
+    """machine.mem32 as far as a chip tells why it was reset: power-on, software, watchdog."""
+
+    CAUSES = {1: 1, 2: 3, 3: 7, 4: 5, 5: 1}
+
+    def __init__(self, cause: int):
+        self._cause = cause
+
+    def __getitem__(self, address: int) -> int:
+        return self.CAUSES[self._cause]
+
+
 class Machine:
     """The module machine."""
 
@@ -304,6 +316,7 @@ class Machine:
     def __init__(self, control: Control, cause: int):
         self._control = control
         self._cause = cause
+        self.mem32 = Memory(cause)
 
     def reset_cause(self) -> int:
         return self._cause

@@ -1,0 +1,117 @@
+"""A node on a stock image from the outside: its console, its watchdog, its restarts."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from hil_tests.rig import attached
+from kerbline.sim.repl import StockBoard
+from kerbwire import messages as m
+from tests.gateway import boards_at_hand as at_hand
+from tests.gateway.boards_at_hand import PATIENT_S
+
+INSTALL = (sys.executable, "-m", "kerbline", "node", "install", "--board", "streetlight-esp32")
+PROMPT = b">>> "
+
+
+class Console:
+    """UART0 of the board, for somebody who types."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def interrupted(self, seconds: float) -> bool:
+        """Press Ctrl-C again and again for so long: does a prompt come?"""
+        heard = b""
+        for _ in range(int(seconds * 20)):
+            self._writer.write(b"\r\x03\x03")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    heard += await self._reader.read(4096)
+            if PROMPT in heard:
+                return True
+        return False
+
+
+@asynccontextmanager
+async def typing(board: StockBoard) -> AsyncIterator[Console]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", board.port)
+    try:
+        yield Console(reader, writer)
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def in_service(folder: Path, micropython: Path, kind: str) -> AsyncIterator[StockBoard]:
+    """A node of that build on its board, without power; its key is in sl-0001.key."""
+    settings = at_hand.settings_file(folder, at_hand.SETTINGS.replace('"debug"', f'"{kind}"'))
+    async with StockBoard(folder, micropython) as board:
+        process = await asyncio.create_subprocess_exec(
+            *INSTALL,
+            *("--port", board.url, "--settings", settings),
+            *("--key-file", folder / "sl-0001.key"),
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        assert await process.wait() == 0
+        await board.cut_power()
+        board.events.clear()
+        yield board
+
+
+async def ordered(board: StockBoard, folder: Path, op: int, *args: int) -> int:
+    """The gateway's order to the node: its result."""
+    way = attached(board.line_url, 115_200, "sl-0001", folder / "sl-0001.key", folder / "keys")
+    async with way as gateway:
+        await gateway.connect(PATIENT_S)
+        return await gateway.command(op, *args)
+
+
+def test_a_release_has_no_prompt_but_for_service(tmp_path: Path, micropython: Path) -> None:
+    async def scenario() -> None:
+        async with in_service(tmp_path, micropython, "release") as board, typing(board) as console:
+            board.power_on()
+            assert not await console.interrupted(5), "a Ctrl-C came through, perhaps at its start"
+            assert "watchdog 30000" in board.events
+            assert await ordered(board, tmp_path, m.OP_SERVICE, 600) == m.OK
+            assert await console.interrupted(5)
+            left = int(board.events[-1].removeprefix("watchdog "))
+            assert 500_000 < left <= 600_000, "the watchdog ends the service"
+            board.bite()
+            await board.happens("watchdog 30000")
+            assert not await console.interrupted(2)
+
+    asyncio.run(scenario())
+
+
+def test_a_debug_build_keeps_its_prompt(tmp_path: Path, micropython: Path) -> None:
+    async def scenario() -> None:
+        async with in_service(tmp_path, micropython, "debug") as board, typing(board) as console:
+            board.power_on()
+            await board.happens("watchdog 30000")
+            await asyncio.sleep(0.5)
+            assert await console.interrupted(5)
+
+    asyncio.run(scenario())
+
+
+def test_a_release_whose_code_is_broken_starts_again_and_again(
+    tmp_path: Path, micropython: Path
+) -> None:
+    async def scenario() -> None:
+        async with in_service(tmp_path, micropython, "release") as board, typing(board) as console:
+            flash = board.flash.read_bytes()
+            broken = flash.replace(b"from kerbnode import app", b"from kerbnode import xyz")
+            assert broken != flash
+            quick = broken.replace(b".sleep(10)", b".sleep(1) ")
+            assert quick != broken
+            board.flash.write_bytes(quick)
+            board.power_on()
+            assert not await console.interrupted(6)
+            assert board.events.count("reset") >= 2
+            assert not [event for event in board.events if event.startswith(("pin", "pwm"))]
+
+    asyncio.run(scenario())
