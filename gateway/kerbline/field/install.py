@@ -156,6 +156,8 @@ def prepare(board_name: str, settings_file: Path, key_file: Path | None) -> Job:
     """Check all that can be checked without the board, and build; raises KerblineError."""
     file = boards.find(board_name)
     settings, board = node_settings.load(settings_file, boards.load(file))
+    if key_file is not None:
+        _check_key_file(key_file, settings.key_hex)
     firmware = build.build(build.of_board(board, str(file)))
     job = Job(firmware, settings, node_settings.for_node(settings, board), key_file, settings.key)
     if len(job.blob) > LONGEST_BLOB:
@@ -163,8 +165,6 @@ def prepare(board_name: str, settings_file: Path, key_file: Path | None) -> Job:
             f"{settings_file}: {len(job.blob)} bytes of settings, the node keeps {LONGEST_BLOB}; "
             "shorten the profile"
         )
-    if key_file is not None:
-        _check_key_file(key_file, settings.key_hex)
     return job
 
 

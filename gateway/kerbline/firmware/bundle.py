@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kerbline.firmware.sources import imports
+
 _SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -275,6 +277,8 @@ def bundled(
     _check_imports(body)
     outside = {
         module: ast.unparse(ast.fix_missing_locations(_Outside(plan, tree).module(tree)))
+        if any(name in plan.names for name, _ in imports(tree))
+        else sources[module]
         for module, tree in trees.items()
         if module not in plan.members
     }

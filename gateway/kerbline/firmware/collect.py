@@ -122,7 +122,8 @@ def together(texts: Mapping[str, str]) -> dict[str, str]:
     for roots in (*WIRE_BUNDLES, _resident_roots(small)):
         there = [root for root in roots if root in small]
         if there:
-            apart = [*done, *_values(small)]
+            held = _values(small) if roots[0] == APP else ()
+            apart = [*done, *held]
             small = bundled(small, there, apart=apart)
             done.append(there[0])
     small = shrunk(small)
@@ -161,9 +162,9 @@ def _bound_modules(parsed: ast.Module, texts: Mapping[str, str]) -> Iterator[tup
 
 
 def resident(texts: Mapping[str, str]) -> set[str]:
-    """Modules that are loaded as long as the node runs: what main imports, and what those do."""
+    """Modules that are loaded as long as the node runs: what the app imports, and what those do."""
     found: set[str] = set()
-    wanted: list[str] = [START]
+    wanted: list[str] = [APP]
     while wanted:
         name = wanted.pop()
         if name in found or name not in texts:

@@ -402,13 +402,15 @@ def shrunk(sources: Mapping[str, str]) -> dict[str, str]:
         folded = _Fold(constants, module, tree).visit(tree)
         trees[module] = _filled(_Strip(tree).visit(folded))
     while True:
-        loaded = _loaded(trees.values()) | _imported(trees.values())
-        named = loaded | _texts(trees.values()) | CALLED_BY_C
+        each = {module: (_loaded([tree]), _texts([tree])) for module, tree in trees.items()}
+        loaded = _imported(trees.values()).union(*(names for names, _ in each.values()))
+        named = loaded.union(CALLED_BY_C, *(texts for _, texts in each.values()))
         dropped = 0
-        for tree in trees.values():
-            prune = _Prune(named, loaded, _loaded([tree]) | _texts([tree]))
+        for module, tree in trees.items():
+            prune = _Prune(named, loaded, set.union(*each[module]))
             prune.visit(tree)
-            _filled(tree)
+            if prune.dropped:
+                _filled(tree)
             dropped += prune.dropped
         if not dropped:
             break

@@ -1,0 +1,215 @@
+"""A board's build: what it reaches and nothing else, the same bytes each time, in its budget."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from kerbline import boards
+from kerbline.firmware import build, collect, every, identity, image
+from kerbwire.messages import MESSAGES_VERSION
+from tests.gateway import boards_at_hand as at_hand
+from tools.trees import ROOT
+
+MOST_FILES = 15
+MOUNT = """
+import hashlib, os, sys, vfs
+class Ram:
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.data = bytearray(file.read())
+    def readblocks(self, number, buffer, offset=0):
+        at = number * 4096 + offset
+        buffer[:] = self.data[at:at + len(buffer)]
+    def writeblocks(self, number, buffer, offset=0):
+        at = number * 4096 + offset
+        self.data[at:at + len(buffer)] = buffer
+    def ioctl(self, operation, argument):
+        if operation == 4:
+            return len(self.data) // 4096
+        if operation == 5:
+            return 4096
+        if operation == 6:
+            return 0
+ram = Ram(sys.argv[1])
+vfs.umount("/")
+vfs.mount(ram, "/")  # by itself, as a stock image's _boot.py finds it
+def show(folder):
+    for name, kind, *_ in os.ilistdir(folder or "/"):
+        path = folder + "/" + name
+        if kind == 0x4000:
+            show(path)
+        else:
+            with open(path, "rb") as file:
+                print(path, hashlib.sha256(file.read()).digest().hex())
+show("")
+sys.path[:] = ["/a", ".frozen"]
+sys.modules["machine"] = sys.modules["esp32"] = sys.modules["network"] = sys
+import kerbwire.node, kerbnode.app
+print("imported", kerbnode.app.main.__name__, len(os.listdir("/a")))
+with open("/more", "w") as file:
+    file.write("a node keeps a journal here")
+print(os.stat("/more")[6])
+"""
+
+
+def target(name: str) -> build.Target:
+    file = boards.find(name)
+    return build.of_board(boards.load(file), str(file))
+
+
+@pytest.fixture(scope="module")
+def meter() -> build.Firmware:
+    return build.build(target("water-meter-esp32"))
+
+
+def test_only_what_the_board_reaches_is_there(meter: build.Firmware) -> None:
+    code = b"".join(part.content for part in meter.parts)
+    assert b"WaterRegister" in code
+    for foreign in (b"LampHead", b"AirStation", b"Scd41", b"Streetlight", b"world.json"):
+        assert foreign not in code, foreign
+
+
+def test_files_are_few_and_main_is_source(meter: build.Firmware) -> None:
+    """The image runs main.py and boot.py by name, and only as source; each file costs writes."""
+    assert len(meter.files) + len(meter.starts) <= MOST_FILES
+    assert set(meter.starts) <= {"main.py", "boot.py"}
+    compiled = {path for path in meter.files if path != build.IDENTITY_FILE}
+    assert all(path.endswith(".mpy") for path in compiled)
+    assert all(data[:2] == b"M\x06" for path, data in meter.files.items() if path in compiled)
+
+
+def test_two_builds_are_equal(meter: build.Firmware, tmp_path: Path) -> None:
+    again = build.build(target("water-meter-esp32"))
+    trees = []
+    for name, firmware in (("one", meter), ("two", again)):
+        build.write(firmware, tmp_path / name)
+        files = sorted(file for file in (tmp_path / name).rglob("*") if file.is_file())
+        trees.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files})
+    assert trees[0] == trees[1]
+    assert {"littlefs.bin", "build.json", "sizes.txt", "main.py"} <= trees[0].keys()
+
+
+def test_a_build_says_which_it_is(meter: build.Firmware) -> None:
+    about = json.loads(meter.identity)
+    assert (about["board"], about["chip"]) == ("water-meter-esp32", "esp32")
+    assert about["wire"] == MESSAGES_VERSION
+    assert about["version"] == identity.version()
+    for part in meter.parts:
+        assert about["files"][part.path] == sha256(part.content).hexdigest()
+
+
+def test_what_a_node_says_of_its_build() -> None:
+    """kerbnode/build.py of the tree and of a build have the same names."""
+    tree: dict[str, object] = {}
+    exec((ROOT / "firmware/kerbnode/build.py").read_text(), tree)
+    made: dict[str, object] = {}
+    numbers = identity.numbers(identity.version())
+    exec(collect.identity(numbers, "a1b2c3d4e5" * 4, "b-esp32", MESSAGES_VERSION), made)
+    names = {"VERSION", "COMMIT", "BOARD", "WIRE"}
+    assert names <= tree.keys() and names <= made.keys()
+    assert (tree["VERSION"], tree["WIRE"]) == (numbers, MESSAGES_VERSION)
+    assert (made["COMMIT"], made["BOARD"]) == (b"\xa1\xb2\xc3\xd4", "b-esp32")
+
+
+def test_a_stock_image_mounts_the_file_system(
+    meter: build.Firmware, tmp_path: Path, micropython: Path
+) -> None:
+    whole = meter.image()
+    assert whole is not None and len(whole) == image.PARTITIONS["esp32"].size
+    (tmp_path / "littlefs.bin").write_bytes(whole)
+    (tmp_path / "mount.py").write_text(MOUNT)
+    done = subprocess.run(
+        [micropython, "-X", "heapsize=16M", tmp_path / "mount.py", tmp_path / "littlefs.bin"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    *lines, imported, size = done.stdout.splitlines()
+    there = dict(line.split() for line in lines)
+    wanted = {f"/a/{path}": data for path, data in meter.files.items()}
+    wanted |= {f"/{path}": data for path, data in meter.starts.items()}
+    wanted["/main.py"] = meter.main_at("a")
+    assert there == {path: sha256(data).hexdigest() for path, data in wanted.items()}
+    assert imported.startswith("imported main")
+    assert size == "27"
+
+
+@pytest.fixture
+def board_file(tmp_path: Path) -> Path:
+    return Path(shutil.copy(boards.find("water-meter-esp32c3"), tmp_path))
+
+
+def kerbline(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kerbline", "node", "build", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_an_exceeded_budget_fails_the_build(board_file: Path) -> None:
+    text = board_file.read_text().splitlines()
+    (line,) = [number for number, each in enumerate(text) if each.startswith("mpy_bytes")]
+    (stays,) = [n for n, each in enumerate(text) if each.startswith("resident_mpy_bytes")]
+    text[line], text[stays] = "mpy_bytes = 20_000", "resident_mpy_bytes = 19_000"
+    board_file.write_text("\n".join(text) + "\n")
+    done = kerbline(board_file.parent, f"./{board_file.name}", "--out", "out")
+    assert done.returncode == 1
+    assert f"{board_file.name}:{line + 1}: budget.mpy_bytes: " in done.stderr
+    assert f"{board_file.name}:{stays + 1}: budget.resident_mpy_bytes: " in done.stderr
+    again = kerbline(board_file.parent, f"./{board_file.name}", "--out", "out")
+    assert again.returncode == 1, "a failed build is no good one the second time"
+
+
+def test_a_build_is_kept_until_something_changes(board_file: Path, tmp_path: Path) -> None:
+    def built() -> str:
+        (told,) = every.build([str(board_file)], tmp_path)
+        assert not [fault for fault in told.faults if "mpy_bytes" not in fault]
+        return told.report
+
+    folder = tmp_path / "water-meter-esp32c3"
+    board_file.write_text(roomy(board_file.read_text()))
+    assert "(as it was)" not in built()
+    assert "(as it was)" in built()
+    (folder / "main.py").write_text("pass\n")
+    (folder / "left.mpy").write_text("from an older build")
+    assert "(as it was)" not in built()
+    assert (folder / "main.py").read_bytes() != b"pass\n"
+    assert not (folder / "left.mpy").exists()
+
+
+def roomy(text: str) -> str:
+    """The board with budgets that nothing exceeds: they are another test's business."""
+    lines = [
+        line.split("=")[0] + "= 1_000_000" if "mpy_bytes" in line else line
+        for line in text.splitlines()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def test_every_place_for_code_is_told_by_mains_first_line(meter: build.Firmware) -> None:
+    for place in build.PLACES:
+        files = {f"/{place}/x": b"x", "/main.py": meter.main_at(place)}
+        assert at_hand.running(files) == {"x": b"x", "main.py": meter.starts["main.py"]}
+
+
+def test_native_code_is_for_the_boards_chip() -> None:
+    text = "import micropython\n@micropython.viper\ndef f(a: int) -> int:\n    return a + 1\n"
+    made = {chip.name: _compiled(text, chip.native) for chip in boards.CHIPS.values() if chip.gpios}
+    assert made["esp32"] == made["esp32s3"] != made["esp32c3"] == made["esp32c6"]
+    plain: Mapping[str, bytes] = {n: _compiled("x = 1\n", n) for n in ("xtensawin", "rv32imc")}
+    assert plain["xtensawin"] == plain["rv32imc"]
+
+
+def _compiled(text: str, native: str) -> bytes:
+    from kerbline.firmware import cross
+
+    made = cross.compile_text(text, "f.py", native)
+    assert not made.complaint
+    return made.content
