@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from hil_tests.rig import attached
 from kerbline.sim.repl import StockBoard
 from kerbwire import messages as m
@@ -87,6 +89,7 @@ def test_a_release_has_no_prompt_but_for_service(tmp_path: Path, micropython: Pa
     asyncio.run(scenario())
 
 
+@pytest.mark.nightly
 def test_a_debug_build_keeps_its_prompt(tmp_path: Path, micropython: Path) -> None:
     async def scenario() -> None:
         async with in_service(tmp_path, micropython, "debug") as board, typing(board) as console:
@@ -98,6 +101,7 @@ def test_a_debug_build_keeps_its_prompt(tmp_path: Path, micropython: Path) -> No
     asyncio.run(scenario())
 
 
+@pytest.mark.nightly
 def test_a_release_whose_code_is_broken_starts_again_and_again(
     tmp_path: Path, micropython: Path
 ) -> None:

@@ -10,9 +10,10 @@ class Kennel:
 
     def __init__(self) -> None:
         self.meals = 0
+        self.now = 0
 
     def monotonic_ms(self) -> int:
-        return 0
+        return self.now
 
     def feed(self) -> None:
         self.meals += 1
@@ -59,5 +60,65 @@ def test_a_failed_concern_takes_no_other_with_it() -> None:
             await asyncio.sleep(0)
         task.cancel()
         return worker.failures, kennel.meals
+
+    assert asyncio.run(live()) == (1, 1)
+
+
+class Spinner:
+    """A concern that never gives way: its loop looks at the clock until the watchdog has bitten."""
+
+    BITE_MS = 30_000
+
+    def __init__(self, kennel: Kennel):
+        self.beats = 0
+        self.kennel = kennel
+        self.fed: "int | None" = None
+
+    async def run(self) -> None:
+        meals = self.kennel.meals
+        for _ in range(self.BITE_MS):
+            self.beats += 1  # it even pretends to live
+            self.kennel.now += 1
+        self.fed = self.kennel.meals - meals
+        raise SystemExit
+
+
+class Hanging:
+    """A concern that waits for what never comes."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+
+    async def run(self) -> None:
+        self.beats += 1
+        await asyncio.Event().wait()
+
+
+def test_a_concern_that_spins_starves_the_watchdog() -> None:
+    kennel = Kennel()
+    spinner = Spinner(kennel)
+    supervisor = Supervisor(kennel)
+    supervisor.add(spinner, 10)
+    try:
+        asyncio.run(supervisor.run())
+    except SystemExit:
+        pass
+    assert spinner.fed == 0
+
+
+def test_a_concern_that_hangs_starves_the_watchdog_and_nobody_else_is_asked() -> None:
+    async def live() -> "tuple[int, int]":
+        kennel = Kennel()
+        looks: list[int] = []
+        supervisor = Supervisor(kennel, lambda: looks.append(kennel.now))
+        supervisor.add(Hanging(), 10)
+        task = asyncio.create_task(supervisor.run())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert supervisor.all_live(kennel.now)
+        kennel.now = 10_001
+        assert not supervisor.all_live(kennel.now)
+        task.cancel()
+        return kennel.meals, len(looks)
 
     assert asyncio.run(live()) == (1, 1)
