@@ -105,6 +105,8 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     for line in [*demo, *lines]:
         name, *words = line.split()
         command = app.commands.get(name)
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
         assert isinstance(command, click.Command), line
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options, line
