@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # motions a day, each flushed alone, are 222,000 erases a year, levelled over the image's 512 blocks
 # 434 of the 100,000 that each bears.
 BATCH = 16  # records in one flush at most
-TOTALS_MS = 60_000  # at least so often, where they change: 31 years of NVS
+TOTALS_MS = 60_000  # at least so often, where they change: 35 years of NVS
 WAIT_MS = 10_000  # the oldest record waits no longer; events do not wait at all
 
 
