@@ -21,6 +21,7 @@ HOUR_S = 3600
 HOURS = 24
 UTC_HOUR = 200_000  # hours since 1970 are more; those of a boot are fewer
 TOTALS = 4 + HOURS  # of what `saved` gives, so much outlives a power cut
+SAVED = TOTALS + 12
 
 
 class Flow:
@@ -42,11 +43,12 @@ class Flow:
             self.hours_l = list(totals[4:])
         self.alarms = 0
         # Rules. Times are None when there was no such thing; behind a sleep they lie below 0.
-        rules = saved[TOTALS:] or (-1,) * 5 + (0,) * 5
+        rules = saved[TOTALS:] or (-1,) * 5 + (0,) * 7
         ages = [None if age < 0 else -age for age in rules[:5]]
         self._litre_s, self._back_s, self._report_s = ages[:3]
         self._runs: "list[int | None]" = ages[3:]
-        self.alarms, self._fast, told, reported, self._block_s = rules[5:]
+        self.alarms, self._fast, told, reported, self._block_s = rules[5:10]
+        self._pending = rules[10:]
         self._told = self.backward - told
         self._reported = self.forward - reported
         self._block = self.forward
@@ -65,8 +67,10 @@ class Flow:
         if self._report_s is None:
             self._report_s = at_s
         before_l = self.litres(self.forward)
-        self.forward += forward
+        backward += self._pending[1]
+        self.forward += forward + self._pending[0]
         self.backward += backward
+        self._pending = (0, 0)
         self._turn(at_s, hour)
         begun = []
         hours = self._continuous(at_s, moved=self.litres(self.forward) != before_l)
@@ -91,6 +95,11 @@ class Flow:
         self._report_s, self._reported = self._at_s, self.forward
         return moved_l * HOUR_S // max(1, self._at_s - since)
 
+    def leave(self, at_s: int, forward: int, backward: int) -> None:
+        """These pulses are for the first step of who goes on from what `saved` gives."""
+        self._at_s = at_s
+        self._pending = (self._pending[0] + forward, self._pending[1] + backward)
+
     def saved(self) -> "tuple[int, ...]":
         """All of it, for the constructor; times as ages at the last step."""
         totals = (self.forward, self.backward, self.hour, self._hour_from) + tuple(self.hours_l)
@@ -98,7 +107,7 @@ class Flow:
         ages = tuple([-1 if time is None else self._at_s - time for time in times])
         told, reported = self.backward - self._told, self.forward - self._reported
         block = (self.alarms, self._fast, told, reported, self._at_s - self._block_s)
-        return totals + ages + block
+        return totals + ages + block + self._pending
 
     def _turn(self, at_s: int, hour: "int | None") -> None:
         """Close the hours that have passed; what a slow tick has missed counts in the first."""

@@ -30,7 +30,8 @@ class Reed:
         self.weight = litres_per_pulse, pulses_per_litre
         self._contact = contact
         self._bounce_ms = bounce_ms
-        self._ticks = ticks or getattr(time, "ticks_ms", None)
+        known: "Callable[[], int]" = ticks or getattr(time, "ticks_ms", time.time)
+        self._ticks = known
         self._edge_ms = self._ticks()
         self._closed = not contact.value()  # to ground
         self._odd_ms = -1  # the last edge, by when a look found what it had not told
