@@ -16,6 +16,17 @@ site.addsitedir(sys.argv[1])
 from kerbline import carried
 print(carried.root(), carried.firmware(), carried.boards(), carried.wire(), sep="\\n")
 """
+# The packages beside it are those of this environment.
+BUILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from kerbline import boards
+from kerbline.firmware import build
+file = boards.find("water-meter-esp32")
+made = build.build(build.of_board(boards.load(file), str(file)))
+assert made.image()
+print(file.parents[3], made.about["commit"], made.about["board"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +82,6 @@ def test_wheel_carries_its_own(checkout: Path, tmp_path: Path) -> None:
     assert (root / "protocol" / "wire.md").is_file()
     assert list((root / "protocol" / "vectors").glob("*.json"))
     assert site in wire.parents or site == wire
+    command = [sys.executable, "-c", BUILD, str(site)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert done.stdout.split() == [str(site), "unknown", "water-meter-esp32"], done.stderr

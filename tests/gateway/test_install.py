@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from hil_tests.rig import attached
 from kerbline.boardtools import BoardFault, connected
 from kerbline.config import load
 from kerbline.field import install
+from kerbline.firmware import build
 from kerbline.sim.repl import StockBoard
 from kerbwire.messages import OP_SET_LEVEL
 from tests.gateway import boards_at_hand as at_hand
@@ -214,6 +216,28 @@ def litter(url: str) -> None:
     """Runs LITTER as a person with mpremote does."""
     with connected(url) as repl:
         repl.run(LITTER)
+
+
+def test_a_closed_console_is_told(tmp_path: Path, micropython: Path) -> None:
+    """A release build answers no Ctrl-C: said within the patience, with what to do."""
+    job = small_job("closed")
+    closed = job.firmware.starts["main.py"].replace(b"while", b"import micropython\nwhile")
+    closed = closed.replace(b"while True:", b"micropython.kbd_intr(-1)\nwhile True:")
+    parts = [*job.firmware.parts[:-1], build.Part("main.py", closed, False, 1)]
+    job = replace(job, firmware=replace(job.firmware, parts=tuple(parts)))
+
+    def knock(url: str) -> None:
+        with connected(url, patience_s=3):
+            pass
+
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(job, board)
+            await settled(board)
+            with pytest.raises(BoardFault, match="no REPL answers.*service pin"):
+                await asyncio.to_thread(knock, board.url)
+
+    asyncio.run(scenario())
 
 
 def test_another_chip_is_refused(tmp_path: Path, micropython: Path) -> None:
