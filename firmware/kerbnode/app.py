@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 
-from kerbnode import VERSION, build, settings, store
+from kerbnode import VERSION, build, loaded, settings, store
 from kerbnode import board as wiring
 from kerbnode.clock import Clock
 from kerbnode.commands import Commands
@@ -42,7 +42,7 @@ class Node:
     def __init__(self, board: "Board", wanted: settings.Settings, key: "tuple[int, bytes]"):
         self.board = board
         self.settings = wanted
-        self.clock = Clock()
+        self.clock = Clock(board.nvs)
         self.commands = Commands(board.nvs)
         self.journal = Journal(Flash(board.flash_path), board.random)
         self.link_wake = Wake()
@@ -56,19 +56,28 @@ class Node:
 
     def assemble(self) -> Supervisor:
         """Read what is durable, then make session and concerns; the supervisor runs them."""
+        from kerbnode import boots
+
         board = self.board
         wanted = self.settings
         cause = board.reset_cause()
         if cause not in FRESH:
-            self.failed = settings.failed_boots(board.nvs)
-        boot_id = settings.next_boot_id(board.nvs, board.random, self.failed + 1)
+            self.failed = boots.failed_boots(board.nvs)
+        boot_id = boots.next_boot_id(board.nvs, board.random, self.failed + 1)
+        loaded.forget("kerbnode", ("boots",))
         self.journal.open()
         self.commands.load()
         board.booted(boot_id, self.journal.epoch)
         self.instruments = self._wired()
-        self.instruments.begin(wanted, store.load_totals(board.nvs))
+        totals = store.load_totals(board.nvs)
+        pins = getattr(wiring, "SLEEP", ())
+        rest = board.rest(self, pins) if pins and wanted.build == "release" else None
+        if rest is not None:
+            totals = rest.totals(totals)
+        self.instruments.begin(wanted, totals)
         asset = self.instruments.asset
         info = m.Info(asset.SCHEMA.hash, boot_id, self.journal.epoch, FIRMWARE)
+        info.schema = asset.SCHEMA
         info.period_s = wanted.report_s
         info.config_version = wanted.config_version
         generation, key = self._key
@@ -99,6 +108,8 @@ class Node:
         supervisor.add(Link(self), LINK_SILENCE_S)
         supervisor.add(self.sense, SENSE_SILENCE_S)
         supervisor.add(self.store, STORE_SILENCE_S)
+        if rest is not None:
+            supervisor.add(rest, STORE_SILENCE_S)
         return supervisor
 
     def _wired(self) -> "Instruments":
@@ -126,11 +137,14 @@ class Node:
         """Now and then while all concerns live: is the boot a good one, is service over?"""
         now = self.board.monotonic_ms()
         if self._on_trial and now - self._began_ms >= GOOD_MS:
-            self._went_well()
-            if self.failed < SAFE_AFTER:
-                settings.keep_good(self.board.nvs, self.settings)
+            self._went_well(keep=self.failed < SAFE_AFTER)
         if self._service_ms is not None and now >= self._service_ms:
             self.serve(0)
+
+    @property
+    def serving(self) -> bool:
+        """Is the console open?"""
+        return self._service_ms is not None
 
     def serve(self, seconds: int) -> None:
         """Open the console for so long, or close it; told either way."""
@@ -144,9 +158,14 @@ class Node:
             return PROMPT_S
         return max(1, (self._service_ms - self.board.monotonic_ms()) // 1000)
 
-    def _went_well(self) -> None:
+    def _went_well(self, *, keep: bool) -> None:
+        from kerbnode import boots
+
         self._on_trial = False
-        settings.boot_went_well(self.board.nvs)
+        boots.boot_went_well(self.board.nvs)
+        if keep:
+            boots.keep_good(self.board.nvs, self.settings)
+        loaded.forget("kerbnode", ("boots",))
 
     def _tell(self, code: int, value: int) -> None:
         self.sense.record(self.board.uptime_ms(), m.EVENT, (code, value))
@@ -232,7 +251,7 @@ class Node:
 
     def stop(self) -> None:
         """Bring everything to flash; after this no record may be made."""
-        self._went_well()  # who asks for it is no failure
+        self._went_well(keep=False)  # who asks for it is no failure
         self.store.save()
         self.journal.close()
 

@@ -111,6 +111,11 @@ class Clock:
         """Half the width of the interval around utc_ms."""
         return self._uncertainty_ms + (now - self._at_ms) * self._ppb // BILLION
 
+    @property
+    def rate_is_known(self) -> bool:
+        """Is the crystal's rate learnt, or kept from another boot?"""
+        return self._ppb == LEARNT_PPB
+
     def known_ms(self, now: int) -> "int | None":
         """UTC for the schedule: None also while it is disputed or the doubt has grown too large."""
         if self._disputed_ms > now or self.uncertainty_ms(now) > LOST_MS:
@@ -142,7 +147,7 @@ class Clock:
         ppb = self._span_ppb = (utc_ms - from_ms - span_ms) * BILLION // span_ms
         if before_ppb is None or abs(ppb - before_ppb) > AGREE_PPB:
             return
-        was_ppb = self._rate_ppb if self._ppb == LEARNT_PPB else DRIFT_PPB + BILLION
+        was_ppb = self._rate_ppb if self.rate_is_known else DRIFT_PPB + BILLION
         if not self._take_rate((ppb + before_ppb) // 2) or self._nvs is None:
             return
         if abs(self._rate_ppb - was_ppb) > STEADY_PPB:

@@ -1,9 +1,10 @@
 """UTC from offers, the periods of reports, and a street that runs faster than the world."""
 
-from kerbnode.clock import DRIFT_PPB, LOST_MS, Clock
+from kerbnode.clock import DISPUTE_MS, DRIFT_PPB, LOST_MS, Clock
 from kerbnode.sense import is_due
 from kerbnode.sim.world import StreetTime
 from kerbwire.messages import ANCHOR_ZERO_S
+from node.street_night import DAY_MS, Crystal, Dice, RamNvs
 
 BILLION = 1_000_000_000
 UTC_MS = 1_795_300_000_000
@@ -117,3 +118,80 @@ def test_a_clock_that_was_wrong_is_anchored_anew() -> None:
     clock = Clock()
     clock.offer(1000, 30, 0)  # 1970: nothing to tell of
     assert clock.anchor(0, 0) is None
+
+
+class Years:
+    """A clock on a crystal; `offer` each ten minutes for so many days, with honest errors."""
+
+    def __init__(self, seed: int, nvs: "RamNvs | None" = None) -> None:
+        self.dice = Dice(seed)
+        self.crystal = Crystal(self.dice)
+        self.nvs = nvs or RamNvs()
+        self.clock = Clock(self.nvs)
+        self.passed_ms = 0
+        self.worst_ms = 0
+
+    def go(self, days: int, *, offers: bool, lie_ms: int = 0) -> None:
+        for _ in range(days * 144):
+            self.passed_ms += 600_000
+            now = self.crystal.ticks(self.passed_ms)
+            truth = UTC_MS + self.passed_ms
+            if offers:
+                lie = lie_ms if self.dice.below(200) == 0 else 0
+                error = self.dice.between(-25, 25) + lie
+                self.clock.offer(truth + error, self.dice.between(25, 400), now)
+            utc_ms = self.clock.utc_ms(now)
+            if utc_ms is not None and not lie_ms:
+                assert abs(utc_ms - truth) <= self.clock.uncertainty_ms(now) + 1
+                self.worst_ms = max(self.worst_ms, abs(utc_ms - truth))
+
+
+def test_thirty_days_without_network_are_a_minute_at_most() -> None:
+    worst_ms = 0
+    for seed in range(40):
+        years = Years(seed)
+        years.go(4, offers=True)
+        assert years.clock.rate_is_known
+        years.go(30, offers=False)
+        worst_ms = max(worst_ms, years.worst_ms)
+        assert years.clock.uncertainty_ms(years.crystal.ticks(years.passed_ms)) <= 60_000
+    assert 1000 < worst_ms <= 60_000
+    print("worst drift in 30 days without network:", worst_ms, "ms")
+
+
+def test_the_rate_outlives_a_power_cut() -> None:
+    years = Years(3)
+    years.go(4, offers=True)
+    kept = years.nvs.blobs["rate"]
+    again = Years(3, years.nvs)
+    assert again.clock.rate_is_known
+    again.clock.offer(UTC_MS, 30, 0)
+    again.go(30, offers=False)
+    assert again.worst_ms <= 60_000
+    for damaged in (kept[:-1], bytes(8), b"", kept[:4] + bytes(4)):
+        years.nvs.set("rate", damaged)
+        assert not Clock(years.nvs).rate_is_known
+
+
+def test_bad_offers_teach_no_bad_rate() -> None:
+    for seed in range(20):
+        for lie_ms in (-7_000_000, -2000, 1000, 4000, 60_000):
+            years = Years(seed)
+            years.go(12, offers=True, lie_ms=lie_ms)
+            truth_ppb = -years.crystal.offset * BILLION
+            if years.clock.rate_is_known:
+                assert abs(years.clock._rate_ppb - truth_ppb) <= 20_000
+
+
+def test_a_jump_is_disputed_until_the_old_time_comes_back() -> None:
+    clock = Clock()
+    clock.offer(UTC_MS, 30, 0)
+    assert clock.offer(UTC_MS + 36_000_000, 30, 60_000) == 35_940
+    assert clock.known_ms(60_000) is None  # the schedule does without ...
+    assert clock.utc_ms(60_000) == UTC_MS + 36_000_000  # ... commands and records do not
+    clock.offer(UTC_MS + 120_000, 30, 120_000)
+    assert clock.known_ms(120_000) == UTC_MS + 120_000
+    clock.offer(UTC_MS - 36_000_000, 30, 180_000)
+    assert clock.known_ms(180_000 + DISPUTE_MS - 1) is None
+    assert clock.known_ms(180_000 + DISPUTE_MS) is not None
+    assert DAY_MS < DISPUTE_MS

@@ -29,6 +29,7 @@ FAINTEST = 10  # 1 %: where gear begins to shine, and a fade from or to darkness
 # IEC 62386-102, 9.3: 2.8 % is the step of DALI's curve, and no eye sees it. One in each tick of
 # 20 ms takes 1 / ln(1.028) ticks for e times the light; a little more for whole milliseconds.
 E_FOLD_MS = 760
+FIRST_MS = 20  # a fade begins with its first step
 LATE_MS = 100  # a fade that ends no later than that is not begun anew
 BLINK_MS = 500
 BLINK_LEVEL = 100
@@ -197,7 +198,7 @@ class Streetlight:
             duration = max(duration, int(E_FOLD_MS * log(max(high, FAINTEST) / max(low, FAINTEST))))
         left_ms = self._fade[2] + self._fade[3] - now
         if target != self._fade[1] or left_ms > duration + LATE_MS:
-            self._fade = (self.level, target, now, duration)
+            self._fade = (self.level, target, now - FIRST_MS if duration else now, duration)
 
     def _show(self, now: int) -> None:
         """Equal ratios in equal times, as the eye has it."""
