@@ -129,10 +129,30 @@ def test_a_bme280_reads_the_air() -> None:
             assert abs(read[2] - 10 * hectopascals) <= 1, read
 
 
-def test_the_simulated_bme280_is_that_of_the_datasheets_example() -> None:
+def test_the_datasheets_example_in_floats_and_in_whole_numbers() -> None:
+    """Its raw 519,888 and 415,148 are 25.08 Celsius and 100,653.27 Pa."""
     warm = bme280.fine(519_888)
-    assert (warm, bme280.hundredths(warm)) == (128_422, 2508)
-    assert abs(bme280.pascals_256(415_148, warm) / 256 - 100_653.27) < 0.05
+    assert abs(warm - 128_422.3) < 1
+    assert abs(bme280.pascals(415_148, warm) - 100_653.26) < 0.05
+    chip = bme280.Bme280(Air(25.0825, 50, 1006.5326).all)
+    sensor = Bme280(Bus({0x76: chip}))
+    sensor.sample()
+    assert sensor.sample() == (251, 500, 10_065)
+    raw = int.from_bytes(chip.read_raw()[:6], "big")
+    assert abs((raw >> 28) - 415_148) <= 1
+    assert abs((raw >> 4 & 0xF_FFFF) - 519_888) <= 1
+
+
+def test_trimming_that_reads_in_two_ways_is_not_believed() -> None:
+    for at in range(0x88, 0xA2):
+        chip = bme280.Bme280(Air(20, 50).all)
+        sensor = Bme280(Bus({0x76: chip}))
+        chip.flip = at, 0x40
+        assert sensor.sample() is None and sensor.sample() is None
+        assert sensor.fault == "trimming"
+        chip.flip = None
+        sensor.sample()
+        assert sensor.sample() == (200, 500, 10_132)
 
 
 def test_a_bme280_sleeps_until_it_is_asked_and_gets_its_time() -> None:

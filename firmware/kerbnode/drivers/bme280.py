@@ -1,22 +1,26 @@
 """Bosch BME280: temperature, humidity and pressure over I2C.
 
-Datasheet BST-BME280-DS001 1.6: 4.2.2 trimming, 4.2.3 and 8.1 compensation in floats, 5 registers,
+Datasheet BST-BME280-DS001 1.6: 4.2.2 trimming, 4.2.3 compensation in whole numbers, 5 registers,
 9.1 measuring time (10 ms at single oversampling). It sleeps between, as a weather station (3.5.1).
 """
 
 from struct import unpack
 
+from kerbnode import loaded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import I2c
 
-ID = 0x60
 SKIPPED = 0x80000  # what a measurement leaves that was not made
 MEASURE = b"\x25"  # ctrl_meas: once each of temperature and pressure, forced mode
 
 
 class Bme280:
-    """One chip, at 0x76 or 0x77 (SDO high); `fault`: silent, address, reset, range or nothing."""
+    """One chip, at 0x76 or 0x77 (SDO high).
+
+    `fault` is "silent", "address", "trimming", "reset", "range" or "".
+    """
 
     def __init__(self, i2c: "I2c", address: int = 0x76):
         self.fault = ""
@@ -24,7 +28,6 @@ class Bme280:
         self._i2c = i2c
         self._address = address
         self._trim: tuple[int, ...] = ()
-        self._pressure: tuple[int, ...] = ()
         self._measuring = False
 
     def sample(self) -> "tuple[int, int, int] | None":
@@ -42,6 +45,7 @@ class Bme280:
                 self._measuring = True
         except OSError:
             self.fault = "silent"
+            self._trim = ()  # another chip may be there when it comes back
             return None
         return found
 
@@ -51,50 +55,49 @@ class Bme280:
         return data
 
     def _learn(self) -> None:
-        if self._read(0xD0, 1)[0] != ID:
-            self.fault = "address"
-            return
-        first = self._read(0x88, 26)
-        later = self._read(0xE1, 7)
-        fourth = unpack("b", later[3:4])[0] << 4 | later[4] & 15
-        fifth = unpack("b", later[5:6])[0] << 4 | later[4] >> 4
-        humid = unpack("<hB", later[:3]) + (fourth, fifth) + unpack("b", later[6:])
-        self._trim = unpack("<Hhh", first[:6]) + (first[25],) + humid
-        self._pressure = unpack("<Hhhhhhhhh", first[6:24])
+        from kerbnode.drivers import bme280_trim
+
+        found = bme280_trim.read(self._read)
+        loaded.forget("kerbnode.drivers", ("bme280_trim",))
+        if isinstance(found, str):
+            self.fault = found
+        else:
+            self._trim = found
 
     def _decode(self, raw: bytearray) -> "tuple[int, int, int] | None":
-        pressure = raw[0] << 12 | raw[1] << 4 | raw[2] >> 4
-        temperature = raw[3] << 12 | raw[4] << 4 | raw[5] >> 4
-        humidity = raw[6] << 8 | raw[7]
+        pressure, low, temperature, low_t, humidity = unpack(">HBHBH", raw)
+        temperature = temperature << 4 | low_t >> 4
+        pressure = pressure << 4 | low >> 4
         if temperature == SKIPPED or pressure == SKIPPED:
             self.fault = "reset"  # it measured nothing: it lost what it was told
             self._trim = ()
             return None
         self.raw = raw
-        t1, t2, t3, h1, h2, h3, h4, h5, h6 = self._trim
-        a = temperature / 16384 - t1 / 1024
-        fine = a * t2 + a * a / 64 * t3
-        celsius = fine / 5120
-        b = fine - 76800
-        moist = (humidity - (h4 * 64 + h5 / 16384 * b)) * (
-            h2 / 65536 * (1 + h6 / 67108864 * b * (1 + h3 / 67108864 * b))
-        )
-        moist *= 1 - h1 * moist / 524288
-        pascals = self._pascals(fine, pressure)
-        if not -40 <= celsius <= 85 or not 30_000 <= pascals <= 110_000:
+        t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1, h2, h3, h4, h5, h6 = self._trim
+        x = (temperature >> 4) - t1
+        fine = (((temperature >> 3) - 2 * t1) * t2 >> 11) + ((x * x >> 12) * t3 >> 14)
+        celsius = fine * 5 + 128 >> 8  # 0.01 degrees
+
+        x = fine - 128_000
+        c = (1 << 47) + (x * x * p3 >> 8) + (x * p2 << 12)
+        c = c * p1 >> 33
+        p = 0
+        if c:
+            p = (
+                ((1_048_576 - pressure << 31) - x * x * p6 - (x * p5 << 17) - (p4 << 35))
+                * 3125
+                // c
+            )
+            p = (p + (p9 * (p >> 13) * (p >> 13) >> 25) + (p8 * p >> 19) >> 8) + (p7 << 4)
+        p //= 256  # Pa
+
+        x = fine - 76_800
+        h = ((x * h6 >> 10) * ((x * h3 >> 11) + 32_768) >> 10) + 2_097_152
+        h = ((humidity << 14) - (h4 << 20) - h5 * x + 16_384 >> 15) * (h * h2 + 8192 >> 14)
+        h -= ((h >> 15) * (h >> 15) >> 7) * h1 >> 4  # 1 / 2 ** 22 %
+        if not (-4000 <= celsius <= 8500 and 30_000 <= p <= 110_000):
             self.fault = "range"
             return None
         self.fault = ""
-        percent = min(100.0, max(0.0, moist))
-        return round(celsius * 10), round(percent * 10), round(pascals / 10)
-
-    def _pascals(self, fine: float, raw: int) -> float:
-        p1, p2, p3, p4, p5, p6, p7, p8, p9 = self._pressure
-        a = fine / 2 - 64000
-        b = a * a * p6 / 32768 + a * p5 * 2
-        b = b / 4 + p4 * 65536
-        c = (1 + (p3 * a * a / 524288 + p2 * a) / 524288 / 32768) * p1
-        if not c:
-            return 0.0
-        p = (1048576 - raw - b / 4096) * 6250 / c
-        return p + (p9 * p * p / 2147483648 + p * p8 / 32768 + p7) / 16
+        percent = min(max(h, 0), 100 << 22) * 10 + (1 << 21) >> 22
+        return (celsius + 5) // 10, percent, (p + 5) // 10

@@ -1,7 +1,7 @@
 """A BME280 as its datasheet has it: trimming, registers, forced mode.
 
-What it would measure is found by halving: through the whole-number formulas of the datasheet's
-4.2.3 and 8.2, which the driver does not use.
+What it would measure is found by halving: through the formulas in floats of the datasheet's 8.1,
+which the driver does not use.
 """
 
 from struct import pack
@@ -29,6 +29,10 @@ class Bme280:
         clock: "Callable[[], int] | None" = None,
         identity: int = 0x60,
     ):
+        self.flip: tuple[int, int] | None = (
+            None  # (register, mask): turned round at each second look
+        )
+        self._odd = False
         self._feel = feel
         self._clock = clock
         self._identity = identity
@@ -67,7 +71,15 @@ class Bme280:
         """From the chosen register on."""
         if self._ready_ms is not None and (not self._clock or self._clock() >= self._ready_ms):
             self._finish()
-        return bytes(self._registers[self._chosen : self._chosen + count])
+        said = bytearray(self._registers[self._chosen : self._chosen + count])
+        if self.flip and 0 <= self.flip[0] - self._chosen < count:
+            self._odd = not self._odd
+            said[self.flip[0] - self._chosen] ^= self.flip[1] if self._odd else 0
+        return bytes(said)
+
+    def read_raw(self) -> bytes:
+        """The registers of the newest measurement."""
+        return bytes(self._registers[DATA : DATA + 8])
 
     def _finish(self) -> None:
         self._ready_ms = None
@@ -75,10 +87,10 @@ class Bme280:
         celsius, percent, hectopascals = self._feel()
         control = self._registers[CONTROL]
         self._registers[CONTROL] = control & 0xFC  # asleep again
-        raw_t = halved(lambda raw: hundredths(fine(raw)) >= celsius * 100, 1 << 20)
+        raw_t = halved(lambda raw: fine(raw) / 5120 >= celsius, 1 << 20)
         warm = fine(raw_t)
-        raw_p = halved(lambda raw: pascals_256(raw, warm) <= hectopascals * 25_600, 1 << 20)
-        raw_h = halved(lambda raw: percent_1024(raw, warm) >= percent * 1024, 1 << 16)
+        raw_p = halved(lambda raw: pascals(raw, warm) <= hectopascals * 100, 1 << 20)
+        raw_h = halved(lambda raw: moisture(raw, warm) >= percent, 1 << 16)
         data = (raw_p << 4).to_bytes(3, "big") if control >> 2 & 7 else SKIPPED[:3]
         data += (raw_t << 4).to_bytes(3, "big") if control >> 5 else SKIPPED[3:6]
         data += raw_h.to_bytes(2, "big") if self._registers[HUMIDITY] & 7 else SKIPPED[6:]
@@ -97,33 +109,29 @@ def halved(reached: "Callable[[int], bool]", count: int) -> int:
     return low
 
 
-def fine(raw: int) -> int:
-    """t_fine."""
+def fine(raw: int) -> float:
+    """t_fine: 5120 for a degree Celsius."""
     t1, t2, t3 = TRIM_TP[:3]
-    apart = (raw >> 4) - t1
-    return (((raw >> 3) - (t1 << 1)) * t2 >> 11) + ((apart * apart >> 12) * t3 >> 14)
+    a = raw / 16384 - t1 / 1024
+    return a * t2 + a * a / 64 * t3
 
 
-def hundredths(warm: int) -> int:
-    """0.01 degrees Celsius."""
-    return warm * 5 + 128 >> 8
-
-
-def pascals_256(raw: int, warm: int) -> int:
-    """1/256 Pa."""
+def pascals(raw: int, warm: float) -> float:
+    """Pa at that t_fine."""
     p1, p2, p3, p4, p5, p6, p7, p8, p9 = TRIM_TP[3:]
-    a = warm - 128_000
-    b = a * a * p6 + (a * p5 << 17) + (p4 << 35)
-    c = ((1 << 47) + (a * a * p3 >> 8) + (a * p2 << 12)) * p1 >> 33
-    p = ((1_048_576 - raw << 31) - b) * 3125 // c
-    return (p + (p9 * (p >> 13) * (p >> 13) >> 25) + (p8 * p >> 19) >> 8) + (p7 << 4)
+    a = warm / 2 - 64_000
+    b = a * a * p6 / 32_768 + a * p5 * 2
+    b = b / 4 + p4 * 65_536
+    c = (1 + (p3 * a * a / 524_288 + p2 * a) / 524_288 / 32_768) * p1
+    p = (1_048_576 - raw - b / 4096) * 6250 / c
+    return p + (p9 * p * p / 2_147_483_648 + p * p8 / 32_768 + p7) / 16
 
 
-def percent_1024(raw: int, warm: int) -> int:
-    """1/1024 % relative humidity."""
+def moisture(raw: int, warm: float) -> float:
+    """% relative humidity at that t_fine, below 0 and above 100 as the polynomial has it."""
     h1, h2, h3, h4, h5, h6 = TRIM_H
     a = warm - 76_800
-    scale = ((a * h6 >> 10) * ((a * h3 >> 11) + 32_768) >> 10) + 2_097_152
-    b = ((raw << 14) - (h4 << 20) - h5 * a + 16_384 >> 15) * (scale * h2 + 8192 >> 14)
-    b -= ((b >> 15) * (b >> 15) >> 7) * h1 >> 4
-    return min(419_430_400, max(0, b)) >> 12
+    moist = (raw - (h4 * 64 + h5 / 16_384 * a)) * (
+        h2 / 65_536 * (1 + h6 / 67_108_864 * a * (1 + h3 / 67_108_864 * a))
+    )
+    return moist * (1 - h1 * moist / 524_288)
