@@ -1,35 +1,17 @@
-"""Who this node is and how it reports: one checked blob, and the link key beside it."""
+"""Who this node is and how it reports: one checked blob, and the link key beside it.
 
-import json
+Reading and judging all that is the business of `checking`, which is loaded for it and goes again.
+"""
+
 from struct import pack, unpack
 
-from kerbnode import nvs
-from kerbwire import messages as m
+from kerbnode import loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kerbnode.hal.board import Nvs
 
 KEY_BYTES = 16
-NODE_ID_BYTES = 16
-KINDS = ("streetlight", "water_meter", "air_quality")
-LINKS = ("uart", "rs485", "udp")
-BAUDS = (9600, 921_600)
-BUILDS = ("release", "debug")
-PINS = (0, 54)
-REPORT_S = (1, 86_400)
-PROFILE_STEPS = 16
-MINUTES = (-720, 720)
-CLO_HOURS = (0, 500_000)
-CLO_LEAST = 30  # no lamp is made so much too bright
-# Minutes from the middle of the night, and the level from then on: full light in the evening,
-# 30 % from two hours before the middle of the night until five hours after it.
-PROFILE = ((-720, 100), (-120, 30), (300, 100))
-
-
-UNSET = ("own", "config_version", "restored")  # follow from the others
 
 
 class SettingsError(Exception):
@@ -67,147 +49,49 @@ class Settings:
         "uart",
     )
 
+    if TYPE_CHECKING:
+        asset: str
+        baud: int
+        build: str
+        clo: "tuple[tuple[int, int], ...]"
+        config_version: int  # of the gateway's CONFIG over it
+        de: "int | None"
+        gateway: "tuple[str, int] | None"
+        link: str
+        node_id: str
+        own: "tuple[int, tuple[tuple[int, int], ...]]"  # report_s and profile without a CONFIG
+        position: "tuple[float, float] | None"
+        profile: "tuple[tuple[int, int], ...]"
+        report_s: int
+        restored: str  # "settings" or "config", whose last good copy is in use
+        rx: "int | None"
+        tx: "int | None"
+        uart: "int | str | None"
+
     def __init__(self, given: "dict[str, object]"):
-        for name in given:
-            if name not in self.__slots__ or name in UNSET:
-                raise SettingsError(name)
-        node_id = given.get("node_id")
-        if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
-            raise SettingsError("node_id")
-        self.node_id = node_id
-        self.asset = _one_of(given, "asset", KINDS)
-        self.link = _one_of(given, "link", LINKS)
-        self.baud = _within(given.get("baud", 115200), BAUDS, "baud")
-        self.build = _one_of(given, "build", BUILDS)
-        self.uart = _uart(given.get("uart"))
-        self.tx = _pin(given, "tx")
-        self.rx = _pin(given, "rx")
-        self.de = _pin(given, "de")
-        self.gateway = _address(given.get("gateway", "")) if self.link == "udp" else None
-        self.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
-        self.profile = _profile(given.get("profile") or PROFILE)
-        clo = given.get("clo")
-        self.clo = _profile(clo, "clo", CLO_HOURS, CLO_LEAST) if clo else ()
-        self.position = _position(given.get("position"))
-        self.config_version = 0  # of the gateway's CONFIG over it
-        self.own = (self.report_s, self.profile)  # without a CONFIG
-        self.restored = ""  # "settings" or "config", whose last good copy is in use
+        from kerbnode import checking
+
+        checking.fill(self, given)
 
 
 def load(store: "Nvs") -> Settings:
     """The node's settings, else their last good copy; SettingsError of the first without one."""
-    try:
-        wanted = _read(store, "settings")
-    except SettingsError as error:
-        try:
-            wanted = _read(store, "settings_was")
-        except SettingsError:
-            raise error
-        wanted.restored = "settings"
-    for name in ("config", "config_was"):
-        config = _kept_config(store, name)
-        if config is not None:
-            _overlay(wanted, config)
-            break
-        if not wanted.restored and store.get(name) is not None:
-            wanted.restored = "config"
+    from kerbnode import checking
+
+    wanted = checking.load(store)
+    loaded.forget("kerbnode", ("checking",))
     return wanted
-
-
-def _read(store: "Nvs", name: str) -> Settings:
-    body = nvs.get_checked(store, name)
-    if body is None:
-        raise SettingsError("missing" if store.get(name) is None else "damaged")
-    try:
-        given = json.loads(body)
-    except ValueError:
-        raise SettingsError("damaged")
-    if not isinstance(given, dict):
-        raise SettingsError("damaged")
-    return Settings(given)
-
-
-def keep_good(store: "Nvs", wanted: Settings) -> None:
-    """A boot went well: what it used is the last good copy, and takes a damaged one's place."""
-    new, old = "settings", "settings_was"
-    if wanted.restored == new:
-        new, old = old, new
-    blob = store.get(new)
-    if blob is not None and blob != store.get(old):
-        store.set(old, blob)
 
 
 def configure(
     store: "Nvs", wanted: Settings, version: int, values: "dict[int, int | bytes]"
 ) -> int:
     """Take a CONFIG whole, durably, or nothing of it; a result's code."""
-    if version <= wanted.config_version:
-        return m.OK if version == wanted.config_version else m.REPLAYED
-    config: dict[str, object] = {"version": version}
-    for key in values:
-        if key not in (m.CONFIG_REPORT_S, m.CONFIG_PROFILE):
-            return m.UNSUPPORTED
-    if m.CONFIG_REPORT_S in values:
-        config["report_s"] = values[m.CONFIG_REPORT_S]
-    if m.CONFIG_PROFILE in values:
-        config["profile"] = _steps(values[m.CONFIG_PROFILE])
-    try:
-        _checked(config)
-    except SettingsError:
-        return m.OUT_OF_RANGE
-    try:
-        if _kept_config(store, "config") is not None:  # a damaged one is nobody's last good one
-            store.set("config_was", store.get("config") or b"")
-        nvs.set_checked(store, "config", json.dumps(config).encode())
-    except OSError:
-        return m.FAILED
-    _overlay(wanted, config)
-    return m.OK
+    from kerbnode import checking
 
-
-def _kept_config(store: "Nvs", name: str) -> "dict[str, object] | None":
-    """The CONFIG of that name, None where it can't be used."""
-    body = nvs.get_checked(store, name)
-    if body is None:
-        return None
-    try:
-        config = json.loads(body)
-        _checked(config)
-    except (ValueError, SettingsError):
-        return None
-    found: dict[str, object] = config
-    return found
-
-
-def _checked(config: object) -> None:
-    """SettingsError unless it is a CONFIG whose values are all in range."""
-    if not isinstance(config, dict):
-        raise SettingsError("config")
-    _within(config.get("version"), (1, 0xFFFF_FFFF), "version")
-    if "report_s" in config:
-        _within(config["report_s"], REPORT_S, "report_s")
-    if "profile" in config:
-        _profile(config["profile"])
-
-
-def _overlay(wanted: Settings, config: "dict[str, object]") -> None:
-    """A checked CONFIG over the node's own settings, which hold for all that it does not name."""
-    wanted.config_version = _within(config["version"], (1, 0xFFFF_FFFF), "version")
-    wanted.report_s, wanted.profile = wanted.own
-    if "report_s" in config:
-        wanted.report_s = _within(config["report_s"], REPORT_S, "report_s")
-    if "profile" in config:
-        wanted.profile = _profile(config["profile"])
-
-
-def _steps(packed: "int | bytes") -> "list[list[int]] | None":
-    """A profile's steps from CONFIG's three bytes each; None where they are none."""
-    if isinstance(packed, int) or len(packed) % 3:
-        return None
-    return [
-        [unpack(">H", packed[at : at + 2])[0] - 720, packed[at + 2]]
-        for at in range(0, len(packed), 3)
-    ]
+    code = checking.configure(store, wanted, version, values)
+    loaded.forget("kerbnode", ("checking",))
+    return code
 
 
 def load_key(store: "Nvs") -> "tuple[int, bytes]":
@@ -221,92 +105,3 @@ def load_key(store: "Nvs") -> "tuple[int, bytes]":
 def store_key(store: "Nvs", generation: int, key: bytes) -> None:
     """Keep both in one blob, which has no last-good copy: an old key never comes back."""
     store.set("key", pack(">I", generation) + key)
-
-
-def _one_of(given: "dict[str, object]", name: str, choices: "tuple[str, ...]") -> str:
-    value = given.get(name, choices[0])
-    if value not in choices:
-        raise SettingsError(name)
-    return str(value)
-
-
-def _within(value: object, bounds: "tuple[int, int]", name: str) -> int:
-    if not isinstance(value, int) or not bounds[0] <= value <= bounds[1]:
-        raise SettingsError(name)
-    return value
-
-
-def _uart(value: object) -> "int | str | None":
-    """A UART's number, or the path of a pty; None for the board's."""
-    if value is not None and not isinstance(value, (int, str)):
-        raise SettingsError("uart")
-    return value
-
-
-def _pin(given: "dict[str, object]", name: str) -> "int | None":
-    """A GPIO's number; None for the board's."""
-    value = given.get(name)
-    return None if value is None else _within(value, PINS, name)
-
-
-def _address(value: object) -> "tuple[str, int]":
-    host, _, port = str(value).rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise SettingsError("gateway")
-    return host, int(port)
-
-
-def _profile(
-    steps: object, name: str = "profile", starts: "tuple[int, int]" = MINUTES, least: int = 0
-) -> "tuple[tuple[int, int], ...]":
-    """Steps (start, percent) in rising order of their starts, so that a look-up is one walk."""
-    if not isinstance(steps, (list, tuple)) or not 0 < len(steps) <= PROFILE_STEPS:
-        raise SettingsError(name)
-    checked: list[tuple[int, int]] = []
-    for step in steps:
-        if not isinstance(step, (list, tuple)) or len(step) != 2:
-            raise SettingsError(name)
-        start = _within(step[0], starts, name)
-        if checked and start <= checked[-1][0]:
-            raise SettingsError(name)
-        checked.append((start, _within(step[1], (least, 100), name)))
-    return tuple(checked)
-
-
-def _position(value: object) -> "tuple[float, float] | None":
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise SettingsError("position")
-    latitude, longitude = float(value[0]), float(value[1])
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
-        raise SettingsError("position")
-    return latitude, longitude
-
-
-def failed_boots(store: "Nvs") -> int:
-    """Boots in a row, the last ones, that did not get as far as `boot_went_well`."""
-    blob = store.get("boot")
-    return blob[4] if blob and len(blob) == 5 else 0
-
-
-def next_boot_id(store: "Nvs", random: "Callable[[int], bytes]", failed: int = 0) -> int:
-    """A number for this boot: counted on, from a random start so that lost NVS repeats none.
-
-    `failed` is kept beside it: how many boots have failed in a row should this one fail too.
-    """
-    blob = store.get("boot")
-    last = unpack(">I", blob[:4])[0] if blob and len(blob) >= 4 else unpack(">H", random(2))[0]
-    boot_id: int = last % 0xFFFF_FFFF + 1
-    try:
-        store.set("boot", pack(">IB", boot_id, min(failed, 255)))
-    except OSError:  # worn out: no number twice, and the street is lit
-        boot_id = unpack(">I", random(4))[0] | 1
-    return boot_id
-
-
-def boot_went_well(store: "Nvs") -> None:
-    """The boots counted as failed are none."""
-    blob = store.get("boot")
-    if blob and len(blob) == 5 and blob[4]:
-        store.set("boot", blob[:4] + b"\x00")

@@ -6,7 +6,7 @@ The life keeps book of what it was told is done; `check` holds a restarted node 
 
 import json
 
-from kerbnode import settings, store
+from kerbnode import boots, checking, settings, store
 from kerbnode.commands import Commands
 from kerbnode.journal import RESERVE, Journal
 from kerbnode.nvs import set_checked
@@ -90,17 +90,17 @@ def commission(nvs: "Nvs") -> None:
 def boot(nvs: "Nvs", book: Book) -> None:
     """Count the boot."""
     book.begin("boot", book.done["boot"] + 1)
-    boot_id = settings.next_boot_id(nvs, lambda count: bytes(count))
+    boot_id = boots.next_boot_id(nvs, lambda count: bytes(count))
     assert boot_id == book.done["boot"] + 1, "a boot's number came twice"
     book.end()
-    settings.boot_went_well(nvs)
-    settings.keep_good(nvs, settings.load(nvs))
+    boots.boot_went_well(nvs)
+    boots.keep_good(nvs, checking.load(nvs))
 
 
 def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
     """A boot, batches, events, orders, new settings, and an orderly end."""
     boot(nvs, book)
-    wanted = settings.load(nvs)
+    wanted = checking.load(nvs)
     journal = journal_on(flash)
     journal.open()
     meter = Meter(book.done["totals"])
@@ -185,9 +185,9 @@ def check(
 
 def check_blobs(nvs: "Nvs", book: "dict[str, int]", doing: "tuple[str, int] | None") -> None:
     """Each is the old or the new one, whole."""
-    wanted = settings.load(nvs)
+    wanted = checking.load(nvs)
     assert wanted.node_id == GOOD["node_id"] and wanted.restored != "settings"
-    assert settings.failed_boots(nvs) == 0
+    assert boots.failed_boots(nvs) == 0
     version = wanted.config_version
     _old_or_new("config", version, book, doing)
     assert wanted.report_s == (60 + version if version else 900), "a mix"

@@ -118,7 +118,7 @@ def life_on_nvs(boots: int) -> "tuple[bytearray, list[object]]":
 
 
 def test_the_power_goes_at_every_operation_of_nvs() -> None:
-    image, log = life_on_nvs(60 if NIGHTLY else 12)
+    image, log = life_on_nvs(60 if NIGHTLY else 8)
     left = RamFlash()
     cuts = 0
     for entry in log:

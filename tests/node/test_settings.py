@@ -2,7 +2,7 @@
 
 import json
 
-from kerbnode import nvs, settings
+from kerbnode import boots, checking, nvs, settings
 from kerbwire import messages as m
 
 GOOD = {"node_id": "sl-0001", "asset": "streetlight", "link": "uart", "uart": "/dev/pts/3"}
@@ -44,7 +44,7 @@ def changed(**changes: object) -> "dict[str, object]":
 def test_what_is_left_out_has_a_default() -> None:
     loaded = settings.load(stored(GOOD))
     assert loaded.node_id == "sl-0001"
-    assert (loaded.baud, loaded.report_s, loaded.profile) == (115200, 900, settings.PROFILE)
+    assert (loaded.baud, loaded.report_s, loaded.profile) == (115200, 900, checking.PROFILE)
     assert loaded.position is None
 
 
@@ -105,11 +105,11 @@ def test_the_key_and_its_generation_are_one_blob() -> None:
 
 def test_boot_ids_count_on_from_a_random_start() -> None:
     store = Blobs()
-    first = settings.next_boot_id(store, lambda count: b"\x12" * count)
+    first = boots.next_boot_id(store, lambda count: b"\x12" * count)
     assert first == 0x1213
-    assert settings.next_boot_id(store, lambda count: b"\x99" * count) == first + 1
+    assert boots.next_boot_id(store, lambda count: b"\x99" * count) == first + 1
     store.set("boot", b"\xff\xff\xff\xff")
-    assert settings.next_boot_id(store, lambda count: b"\x00" * count) == 1
+    assert boots.next_boot_id(store, lambda count: b"\x00" * count) == 1
 
 
 PROFILE_BYTES = bytes((0, 0, 80, 2, 208, 20))  # from -720 on 80 %, from 0 on 20 %
@@ -125,7 +125,7 @@ def test_a_config_lies_over_the_settings_for_good() -> None:
     assert settings.configure(store, wanted, 4, {m.CONFIG_REPORT_S: 120}) == m.OK
     for loaded in (wanted, settings.load(store)):  # what it leaves out is the settings' own again
         assert (loaded.config_version, loaded.report_s) == (4, 120)
-        assert loaded.profile == settings.PROFILE
+        assert loaded.profile == checking.PROFILE
 
 
 def test_a_config_is_taken_whole_or_not_at_all() -> None:
@@ -182,12 +182,12 @@ def test_a_config_that_flash_refuses_is_not_taken() -> None:
 def test_damaged_settings_fall_back_to_the_last_good_ones_and_heal() -> None:
     store = stored(GOOD)
     assert settings.load(store).restored == ""
-    settings.keep_good(store, settings.load(store))
+    boots.keep_good(store, settings.load(store))
     for bad in (b"", b"\x00" * 9, store.blobs["settings"][:-1] + b"?"):
         store.set("settings", bad)
         loaded = settings.load(store)
         assert (loaded.restored, loaded.node_id) == ("settings", "sl-0001")
-    settings.keep_good(store, loaded)
+    boots.keep_good(store, loaded)
     assert settings.load(store).restored == ""
     nvs.set_checked(store, "settings", json.dumps(changed(baud=12)).encode())
     assert settings.load(store).restored == "settings"
@@ -221,14 +221,14 @@ def test_pins_and_build_are_the_boards_unless_given() -> None:
 
 def test_failed_boots_are_counted_until_one_goes_well() -> None:
     store = Blobs()
-    assert settings.failed_boots(store) == 0
-    first = settings.next_boot_id(store, bytes, 1)
-    assert settings.failed_boots(store) == 1
-    assert settings.next_boot_id(store, bytes, settings.failed_boots(store) + 1) == first + 1
-    assert settings.failed_boots(store) == 2
-    settings.boot_went_well(store)
-    assert settings.failed_boots(store) == 0
-    assert settings.next_boot_id(store, bytes, 1) == first + 2
-    settings.next_boot_id(store, bytes, 9999)
-    assert settings.failed_boots(store) == 255
-    assert settings.next_boot_id(Full(), lambda count: b"\x07" * count) == 0x07070707
+    assert boots.failed_boots(store) == 0
+    first = boots.next_boot_id(store, bytes, 1)
+    assert boots.failed_boots(store) == 1
+    assert boots.next_boot_id(store, bytes, boots.failed_boots(store) + 1) == first + 1
+    assert boots.failed_boots(store) == 2
+    boots.boot_went_well(store)
+    assert boots.failed_boots(store) == 0
+    assert boots.next_boot_id(store, bytes, 1) == first + 2
+    boots.next_boot_id(store, bytes, 9999)
+    assert boots.failed_boots(store) == 255
+    assert boots.next_boot_id(Full(), lambda count: b"\x07" * count) == 0x07070707

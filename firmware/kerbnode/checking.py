@@ -1,0 +1,226 @@
+"""Whether settings and CONFIGs are what a node can live by, and how they are kept.
+
+Loaded at the start and for a CONFIG (settings.py); what stays in memory is their result.
+"""
+
+import json
+from struct import unpack
+
+from kerbnode import nvs
+from kerbnode.settings import Settings, SettingsError
+from kerbwire import messages as m
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.hal.board import Nvs
+
+NODE_ID_BYTES = 16
+KINDS = ("streetlight", "water_meter", "air_quality")
+LINKS = ("uart", "rs485", "udp")
+BAUDS = (9600, 921_600)
+BUILDS = ("release", "debug")
+PINS = (0, 54)
+REPORT_S = (1, 86_400)
+PROFILE_STEPS = 16
+MINUTES = (-720, 720)
+CLO_HOURS = (0, 500_000)
+CLO_LEAST = 30  # no lamp is made so much too bright
+# Minutes from the middle of the night, and the level from then on: full light in the evening,
+# 30 % from two hours before the middle of the night until five hours after it.
+PROFILE = ((-720, 100), (-120, 30), (300, 100))
+UNSET = ("own", "config_version", "restored")  # follow from the others
+
+
+def fill(wanted: Settings, given: "dict[str, object]") -> None:
+    """All values from the settings' JSON; SettingsError names the key that is wrong."""
+    for name in given:
+        if name not in wanted.__slots__ or name in UNSET:
+            raise SettingsError(name)
+    node_id = given.get("node_id")
+    if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
+        raise SettingsError("node_id")
+    wanted.node_id = node_id
+    wanted.asset = _one_of(given, "asset", KINDS)
+    wanted.link = _one_of(given, "link", LINKS)
+    wanted.baud = _within(given.get("baud", 115200), BAUDS, "baud")
+    wanted.build = _one_of(given, "build", BUILDS)
+    wanted.uart = _uart(given.get("uart"))
+    wanted.tx = _pin(given, "tx")
+    wanted.rx = _pin(given, "rx")
+    wanted.de = _pin(given, "de")
+    wanted.gateway = _address(given.get("gateway", "")) if wanted.link == "udp" else None
+    wanted.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
+    wanted.profile = _profile(given.get("profile") or PROFILE)
+    clo = given.get("clo")
+    wanted.clo = _profile(clo, "clo", CLO_HOURS, CLO_LEAST) if clo else ()
+    wanted.position = _position(given.get("position"))
+    wanted.config_version = 0  # of the gateway's CONFIG over it
+    wanted.own = (wanted.report_s, wanted.profile)  # without a CONFIG
+    wanted.restored = ""  # "settings" or "config", whose last good copy is in use
+
+
+def load(store: "Nvs") -> Settings:
+    """The node's settings, else their last good copy; SettingsError of the first without one."""
+    try:
+        wanted = _read(store, "settings")
+    except SettingsError as error:
+        try:
+            wanted = _read(store, "settings_was")
+        except SettingsError:
+            raise error
+        wanted.restored = "settings"
+    for name in ("config", "config_was"):
+        config = _kept_config(store, name)
+        if config is not None:
+            _overlay(wanted, config)
+            break
+        if not wanted.restored and store.get(name) is not None:
+            wanted.restored = "config"
+    return wanted
+
+
+def _read(store: "Nvs", name: str) -> Settings:
+    body = nvs.get_checked(store, name)
+    if body is None:
+        raise SettingsError("missing" if store.get(name) is None else "damaged")
+    try:
+        given = json.loads(body)
+    except ValueError:
+        raise SettingsError("damaged")
+    if not isinstance(given, dict):
+        raise SettingsError("damaged")
+    return Settings(given)
+
+
+def configure(
+    store: "Nvs", wanted: Settings, version: int, values: "dict[int, int | bytes]"
+) -> int:
+    """Take a CONFIG whole, durably, or nothing of it; a result's code."""
+    if version <= wanted.config_version:
+        return m.OK if version == wanted.config_version else m.REPLAYED
+    config: dict[str, object] = {"version": version}
+    for key in values:
+        if key not in (m.CONFIG_REPORT_S, m.CONFIG_PROFILE):
+            return m.UNSUPPORTED
+    if m.CONFIG_REPORT_S in values:
+        config["report_s"] = values[m.CONFIG_REPORT_S]
+    if m.CONFIG_PROFILE in values:
+        config["profile"] = _steps(values[m.CONFIG_PROFILE])
+    try:
+        _checked(config)
+    except SettingsError:
+        return m.OUT_OF_RANGE
+    try:
+        if _kept_config(store, "config") is not None:  # a damaged one is nobody's last good one
+            store.set("config_was", store.get("config") or b"")
+        nvs.set_checked(store, "config", json.dumps(config).encode())
+    except OSError:
+        return m.FAILED
+    _overlay(wanted, config)
+    return m.OK
+
+
+def _kept_config(store: "Nvs", name: str) -> "dict[str, object] | None":
+    """The CONFIG of that name, None where it can't be used."""
+    body = nvs.get_checked(store, name)
+    if body is None:
+        return None
+    try:
+        config = json.loads(body)
+        _checked(config)
+    except (ValueError, SettingsError):
+        return None
+    found: dict[str, object] = config
+    return found
+
+
+def _checked(config: object) -> None:
+    """SettingsError unless it is a CONFIG whose values are all in range."""
+    if not isinstance(config, dict):
+        raise SettingsError("config")
+    _within(config.get("version"), (1, 0xFFFF_FFFF), "version")
+    if "report_s" in config:
+        _within(config["report_s"], REPORT_S, "report_s")
+    if "profile" in config:
+        _profile(config["profile"])
+
+
+def _overlay(wanted: Settings, config: "dict[str, object]") -> None:
+    """A checked CONFIG over the node's own settings, which hold for all that it does not name."""
+    wanted.config_version = _within(config["version"], (1, 0xFFFF_FFFF), "version")
+    wanted.report_s, wanted.profile = wanted.own
+    if "report_s" in config:
+        wanted.report_s = _within(config["report_s"], REPORT_S, "report_s")
+    if "profile" in config:
+        wanted.profile = _profile(config["profile"])
+
+
+def _steps(packed: "int | bytes") -> "list[list[int]] | None":
+    """A profile's steps from CONFIG's three bytes each; None where they are none."""
+    if isinstance(packed, int) or len(packed) % 3:
+        return None
+    return [
+        [unpack(">H", packed[at : at + 2])[0] - 720, packed[at + 2]]
+        for at in range(0, len(packed), 3)
+    ]
+
+
+def _one_of(given: "dict[str, object]", name: str, choices: "tuple[str, ...]") -> str:
+    value = given.get(name, choices[0])
+    if value not in choices:
+        raise SettingsError(name)
+    return str(value)
+
+
+def _within(value: object, bounds: "tuple[int, int]", name: str) -> int:
+    if not isinstance(value, int) or not bounds[0] <= value <= bounds[1]:
+        raise SettingsError(name)
+    return value
+
+
+def _uart(value: object) -> "int | str | None":
+    """A UART's number, or the path of a pty; None for the board's."""
+    if value is not None and not isinstance(value, (int, str)):
+        raise SettingsError("uart")
+    return value
+
+
+def _pin(given: "dict[str, object]", name: str) -> "int | None":
+    """A GPIO's number; None for the board's."""
+    value = given.get(name)
+    return None if value is None else _within(value, PINS, name)
+
+
+def _address(value: object) -> "tuple[str, int]":
+    host, _, port = str(value).rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError("gateway")
+    return host, int(port)
+
+
+def _profile(
+    steps: object, name: str = "profile", starts: "tuple[int, int]" = MINUTES, least: int = 0
+) -> "tuple[tuple[int, int], ...]":
+    """Steps (start, percent) in rising order of their starts, so that a look-up is one walk."""
+    if not isinstance(steps, (list, tuple)) or not 0 < len(steps) <= PROFILE_STEPS:
+        raise SettingsError(name)
+    checked: list[tuple[int, int]] = []
+    for step in steps:
+        if not isinstance(step, (list, tuple)) or len(step) != 2:
+            raise SettingsError(name)
+        start = _within(step[0], starts, name)
+        if checked and start <= checked[-1][0]:
+            raise SettingsError(name)
+        checked.append((start, _within(step[1], (least, 100), name)))
+    return tuple(checked)
+
+
+def _position(value: object) -> "tuple[float, float] | None":
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise SettingsError("position")
+    latitude, longitude = float(value[0]), float(value[1])
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        raise SettingsError("position")
+    return latitude, longitude
