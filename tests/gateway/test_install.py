@@ -9,13 +9,16 @@ import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hil_tests.rig import attached
+from kerbline import boards
 from kerbline.boardtools import BoardFault, connected
 from kerbline.config import load
 from kerbline.field import install
+from kerbline.field import settings as node_settings
 from kerbline.firmware import build
 from kerbline.sim.repl import StockBoard
 from kerbwire.messages import OP_SET_LEVEL
@@ -234,8 +237,25 @@ def test_a_closed_console_is_told(tmp_path: Path, micropython: Path) -> None:
         async with StockBoard(tmp_path, micropython) as board:
             await installed(job, board)
             await settled(board)
-            with pytest.raises(BoardFault, match="no REPL answers.*service pin"):
+            with pytest.raises(BoardFault, match=r"no REPL answers.*service pin"):
                 await asyncio.to_thread(knock, board.url)
+
+    asyncio.run(scenario())
+
+
+def test_a_flashed_image_is_known(tmp_path: Path, micropython: Path) -> None:
+    """A board flashed with littlefs.bin gets settings and key, and no file a second time."""
+    job = small_job("flashed")
+    whole = job.firmware.image()
+    assert whole is not None
+    (tmp_path / "flash.bin").write_bytes(whole)
+
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            said = await installed(job, board)
+            assert not any(line.startswith("writing") for line in said)
+            await settled(board)
+            assert running_node(board, {"sl-0001": at_hand.whole(job)}) == "sl-0001"
 
     asyncio.run(scenario())
 
@@ -285,6 +305,21 @@ def test_settings_are_judged_at_their_line(
     assert (status, out) == (2, "")
     assert f"{settings}{told}" in error
     assert KEY not in error
+
+
+def test_pins_of_the_settings_take_the_boards_place(tmp_path: Path) -> None:
+    """In what is compiled in and in what the node keeps."""
+    text = at_hand.SETTINGS.replace('"uart"', '"rs485"') + "de = 13\nuart = 2\n"
+    board = boards.load(boards.find("streetlight-esp32"))
+    settings, own = node_settings.load(at_hand.settings_file(tmp_path, text), board)
+    wiring: dict[str, Any] = {}
+    exec(boards.source(own), wiring)
+    line = board.links.rs485
+    assert line is not None and line.uart != 2 and line.de != 13
+    assert wiring["LINKS"] == {"rs485": (2, line.tx, line.rx, 13)}
+    kept = node_settings.for_node(settings, own)
+    assert (kept["uart"], kept["de"], kept["build"]) == (2, 13, "debug")
+    assert "tx" not in kept
 
 
 def test_settings_that_others_may_read_are_refused(tmp_path: Path) -> None:
