@@ -8,7 +8,7 @@ from kerbnode.drivers.bme280 import Bme280
 from kerbnode.drivers.pms5003 import Pms5003
 from kerbnode.drivers.scd41 import Scd41
 from kerbnode.drivers.sht4x import Sht4x
-from kerbnode.drivers.sps30 import Sps30
+from kerbnode.drivers.sps30 import Sps30, framed
 from kerbnode.instruments.air_station import AirStation
 from kerbnode.settings import Settings
 from kerbnode.sim import ads1115, b4_cell, bme280, pms5003, scd41, sht4x, sps30
@@ -121,7 +121,7 @@ def test_a_cell_counts_at_once_and_is_marked_for_hours() -> None:
     assert fed.asset.values()[8] == 0
 
 
-def test_what_cannot_be_is_no_sample_and_three_in_a_row_a_fault() -> None:
+def test_what_cannot_be_is_no_sample_and_four_in_a_row_a_fault() -> None:
     bad: tuple[tuple[int, int], ...] = (
         (0, 10_001),
         (1, -1),
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_no_sample_and_three_in_a_row_a_fault() -> None:
         fed.settle()
         wrong = list(GOOD)
         wrong[field] = value
-        assert fed.feed(2, wrong) == [], (field, value)
+        assert fed.feed(3, wrong) == [], (field, value)
         assert fed.feed(1, wrong) == [(m.EV_SENSOR_FAULT, 1 << field)]
         assert fed.feed(20, wrong) == []
         assert fed.feed(1) == [(m.EV_SENSOR_FAULT, 0)]
@@ -150,7 +150,7 @@ def test_what_cannot_be_is_no_sample_and_three_in_a_row_a_fault() -> None:
 def test_a_sensor_that_comes_back_warms_up_again() -> None:
     fed = Fed()
     fed.settle()
-    assert fed.feed(3, without(0, 1, 2)) == [(m.EV_SENSOR_FAULT, 7)]
+    assert fed.feed(4, without(0, 1, 2)) == [(m.EV_SENSOR_FAULT, 7)]
     fed.asset.values()
     assert fed.feed(6) == [(m.EV_SENSOR_FAULT, 0)]
     assert fed.asset.values()[8] & 7 == 7
@@ -336,6 +336,17 @@ def test_a_dead_bus_is_every_chip_on_it_and_comes_back() -> None:
     made.carbon.measuring = False
     events = made.run(120)
     assert events[-1] == (m.EV_SENSOR_FAULT, 0)
+
+
+def test_a_sensor_that_cleans_itself_has_no_fault() -> None:
+    for phase in range(0, 50, 7):
+        made = Station()
+        made.run(100)
+        for _ in range(phase):
+            made.clock.ms += 100
+            made.station.tick(made.clock.ms, None)
+        made.sps30.understand(framed(b"\x00\x56\x00"))
+        assert made.run(60) == [], phase
 
 
 def test_a_fan_of_the_station_fails_and_mends() -> None:
