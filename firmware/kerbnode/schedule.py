@@ -4,7 +4,7 @@ The lamp is lit when the sun or the cell says night, and when nothing is known: 
 dark because a clock is lost or a cell is broken. docs/understand/lighting.md has the whole table.
 """
 
-from kerbnode import sun
+from kerbnode import loaded
 
 DAY_S = 86_400
 NIGHT_LUX = 35  # EN 13201 practice: on at 35 lx ...
@@ -167,6 +167,9 @@ class Schedule:
         return level(self._profile, minutes)
 
     def _find(self, utc_s: int, latitude: float, longitude: float) -> None:
+        """The night nearest to a time: once a day, and not in memory in between."""
+        from kerbnode import sun
+
         midnight_s = self._midnight_s = sun.midnight(utc_s, longitude)
         dusk_s, dawn_s = [
             sun.crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense)
@@ -174,3 +177,4 @@ class Schedule:
         ]
         self._dusk_s = dusk_s - self._lead_s
         self._dawn_s = dawn_s
+        loaded.forget("kerbnode", ("sun",))
