@@ -28,13 +28,28 @@ CLO_LEAST = 30  # no lamp is made so much too bright
 # Minutes from the middle of the night, and the level from then on: full light in the evening,
 # 30 % from two hours before the middle of the night until five hours after it.
 PROFILE = ((-720, 100), (-120, 30), (300, 100))
-UNSET = ("own", "config_version", "restored")  # follow from the others
+KEYS = (
+    "asset",
+    "baud",
+    "build",
+    "clo",
+    "de",
+    "gateway",
+    "link",
+    "node_id",
+    "position",
+    "profile",
+    "report_s",
+    "rx",
+    "tx",
+    "uart",
+)
 
 
 def fill(wanted: Settings, given: "dict[str, object]") -> None:
     """All values from the settings' JSON; SettingsError names the key that is wrong."""
     for name in given:
-        if name not in wanted.__slots__ or name in UNSET:
+        if name not in KEYS:
             raise SettingsError(name)
     node_id = given.get("node_id")
     if not isinstance(node_id, str) or not 1 <= len(node_id.encode()) <= NODE_ID_BYTES:
