@@ -1,6 +1,7 @@
 """A node on a stock image from the outside: its console, its watchdog, its restarts."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -117,5 +118,44 @@ def test_a_release_whose_code_is_broken_starts_again_and_again(
             assert not await console.interrupted(6)
             assert board.events.count("reset") >= 2
             assert not [event for event in board.events if event.startswith(("pin", "pwm"))]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.nightly
+def test_the_watchdog_three_times_is_safe_mode_until_an_order(
+    tmp_path: Path, micropython: Path
+) -> None:
+    async def scenario() -> None:
+        async with in_service(tmp_path, micropython, "release") as board:
+            board.power_on()
+            for _ in range(3):
+                await board.happens("pwm")  # the lamp is driven
+                board.events.clear()
+                board.bite()
+            await board.happens("watchdog 30000")
+            assert await ordered(board, tmp_path, m.OP_SET_LEVEL, 40, 60, 0) == m.UNSUPPORTED
+            touched = [event for event in board.events if event.startswith(("pin", "pwm"))]
+            assert touched == [], "the lamp is as reset left it"
+            assert await ordered(board, tmp_path, m.OP_REBOOT) == m.OK
+            await board.happens("pwm")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.nightly
+def test_damaged_settings_leave_the_lamp_lit_and_the_watchdog_fed(
+    tmp_path: Path, micropython: Path
+) -> None:
+    async def scenario() -> None:
+        async with in_service(tmp_path, micropython, "release") as board:
+            file = tmp_path / "nvs.json"
+            blobs = json.loads(file.read_text())
+            blobs["kerbnode"]["settings"] = blobs["kerbnode"]["settings"][:-2] + "00"
+            file.write_text(json.dumps(blobs))
+            board.power_on()
+            await board.happens("watchdog 30000")
+            await asyncio.sleep(3)
+            assert board.events == ["watchdog 30000"]
 
     asyncio.run(scenario())
