@@ -103,9 +103,11 @@ class Uplink:
         self._slots = []
         self._results = []
         self._base = None
-        from kerbwire.schema import by_hash
+        self._schema = self._info.schema
+        if self._schema is None:
+            from kerbwire.schema import by_hash
 
-        self._schema = self._info.schema or by_hash(self._info.schema_hash)
+            self._schema = by_hash(self._info.schema_hash)
         self._highest_sent = 0
         self._resume()
         self.seen = self.kept.copy(ACK_SPANS)

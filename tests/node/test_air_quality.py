@@ -34,6 +34,7 @@ class Fed:
         self.now = 0
         self.events: list[tuple[int, int]] = []
         self.count = 0
+        self.sources = len(sources)
 
     def settle(self) -> None:
         """As if it had run for hours."""
@@ -53,7 +54,7 @@ class Fed:
         for _ in range(rounds):
             self.now += ROUND_MS
             self.count += not frozen
-            events += self.asset.step(self.now, samples, (self.count,) * 6, fan)
+            events += self.asset.step(self.now, samples, (self.count,) * self.sources, fan)
         return events
 
 
@@ -367,13 +368,13 @@ class Teaching(Pair):
 
     def start_node(self) -> None:
         super().start_node()
-        self.node.info.schema = air_quality.with_ozone()
+        self.node.info.schema = air_quality.schema_of(ozone=1)
         self.node.info.schema_hash = self.node.info.schema.hash
 
 
 def test_a_node_with_ozone_teaches_its_gateway_how_to_read_it() -> None:
     pair = Teaching()
-    schema = air_quality.with_ozone()
+    schema = air_quality.schema_of(ozone=1)
     made = Station()
     sent = []
     for _ in range(4):

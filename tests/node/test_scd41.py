@@ -32,7 +32,8 @@ class Made:
     def round(self, hpa: int = 0) -> "tuple[int, ...] | None":
         start_ms = self.clock.ms
         for _ in range(45):
-            found = self.driver.sample(hpa)
+            self.driver.hpa = hpa
+            found = self.driver.sample()
             if found is None or found:
                 self.clock.ms = start_ms + 5000
                 return found

@@ -6,7 +6,6 @@ A field's bit is its place among the measured ones: 0 PM1, 1 PM2.5, 2 PM10, 3 CO
 
 from kerbwire import messages as m
 from kerbwire.fields import Field, Schema
-from kerbwire.schema import AIR_QUALITY
 
 FIELDS = 8  # before `status`; ozone comes behind it
 OZONE = 8
@@ -18,25 +17,22 @@ FAN = 0b111  # fields that a particle sensor's fan feeds
 LOW = (0, 0, 0, 300, -500, -400, 0, 3000, -500)
 HIGH = (10_000, 10_000, 10_000, 10_000, 20_000, 850, 1000, 11_000, 20_000)
 # Milliseconds until a sensor tells the truth; a cell's samples count before, and are marked.
-PARTICLES_MS, CARBON_MS, CELL_MS = 30_000, 60_000, 21_600_000
-WARM_MS = (PARTICLES_MS,) * 3 + (CARBON_MS, CELL_MS, 0, 0, 0, CELL_MS)
+DUST_MS = 30_000
+CARBON_MS = 60_000
+CELL_MS = 21_600_000
+WARM_MS = (DUST_MS, DUST_MS, DUST_MS, CARBON_MS, CELL_MS, 0, 0, 0, CELL_MS)
 TRIES = 4  # samples missing in a row make a fault: an SPS30 that cleans itself misses three
 SAME = 120  # readings equal to the last bit make a sensor stuck: ten minutes
 COMPLETE_PCT = 75  # directive 2008/50/EC, annex XI: of a mean's time
 
 
-def with_ozone() -> Schema:
-    """The schema of a station that has an ozone cell; the node teaches it to its gateway."""
+def schema_of(*, ozone: int) -> Schema:
+    """The schema of a station, or of one with an ozone cell, which teaches it to its gateway."""
+    from kerbwire.schema import AIR_QUALITY  # here: the table of all is not needed again
+
+    if not ozone:
+        return AIR_QUALITY
     return Schema(3, "air_quality", 3, AIR_QUALITY.fields + (Field("o3_ppb", 1, "61"),))
-
-
-class Source:
-    """One sensor: its fields, and whether its readings move."""
-
-    def __init__(self, fields: int):
-        self.fields = fields  # bits
-        self.same = 0
-        self.raw: object = None
 
 
 class AirQuality:
@@ -48,11 +44,13 @@ class AirQuality:
     def __init__(self, sources: "tuple[int, ...]" = (0b111, 8, 0x60), period_ms: int = 0):
         """`sources`: the bits of each sensor's fields; `period_ms` between two reports."""
         self.period_ms = period_ms
-        self._sources = [Source(bits) for bits in sources]
+        self._sources = sources
+        self._raws: list[object] = [None] * len(sources)  # the newest of each source ...
+        self._same = [0] * len(sources)  # ... and how often it was that
         self._fitted = 0
         for bits in sources:
             self._fitted |= bits
-        self.SCHEMA = with_ozone() if self._fitted >> OZONE else AIR_QUALITY
+        self.SCHEMA = schema_of(ozone=self._fitted >> OZONE)
         width = FIELDS + (self._fitted >> OZONE)
         self._sums = [0] * width
         self._counts = [0] * width
@@ -77,12 +75,12 @@ class AirQuality:
         span_ms = now - self._stepped_ms
         self._stepped_ms = now
         stuck = 0
-        for source, raw in zip(self._sources, raws):
+        for place, raw in enumerate(raws):
             if raw is not None:
-                source.same = source.same + 1 if raw == source.raw else 0
-                source.raw = raw
-            if source.same >= SAME:
-                stuck |= source.fields
+                self._same[place] = self._same[place] + 1 if raw == self._raws[place] else 0
+                self._raws[place] = raw
+            if self._same[place] >= SAME:
+                stuck |= self._sources[place]
         bad = stuck | (FAN if fan == 1 else 0)
         faults = 0
         for index in range(len(self._sums)):

@@ -23,12 +23,13 @@ class Ads1115:
         self._i2c = i2c
         self._address = address
         self._word = bytearray(2)
+        self._wanted = 0  # bits of the channels that are converted
         self._values: dict[int, int | None] = {}
         self._converting = -1  # none yet
 
     def channel(self, number: int) -> "Channel":
         """An input of 0..3, from now on one of those that are converted."""
-        self._values[number] = None
+        self._wanted |= 1 << number
         return Channel(self, number)
 
     def read_uv(self, number: int) -> "int | None":
@@ -37,7 +38,7 @@ class Ads1115:
             self._look()
         except OSError:
             self._lose("silent")
-        return self._values[number]
+        return self._values.get(number)
 
     def _look(self) -> None:
         word = self._word
@@ -53,10 +54,11 @@ class Ads1115:
                 counts = word[0] << 8 | word[1]
                 full = counts in (0x7FFF, 0x8000)
                 self.fault = "range" if full else ""
-                signed = counts - 0x1_0000 if counts & 0x8000 else counts
+                signed = counts - ((counts & 0x8000) << 1)
                 self._values[at] = None if full else signed * UV_PER_COUNT
-        later = [number for number in self._values if number > at]
-        at = min(later or self._values)
+        at = at + 1 & 3
+        while not self._wanted >> at & 1:
+            at = at + 1 & 3
         self._converting = -1
         self._i2c.writeto_mem(self._address, 1, bytes((START + CHANNEL * at, RATE)))
         self._converting = at
@@ -64,8 +66,7 @@ class Ads1115:
     def _lose(self, fault: str) -> None:
         self.fault = fault
         self._converting = -1
-        for number in self._values:
-            self._values[number] = None
+        self._values = {}
 
 
 class Channel:

@@ -12,7 +12,9 @@ FRAME_BYTES = 32
 HEAD = b"\x42\x4d\x00\x1c"
 PARTICLES_AT = 10  # PM1, PM2.5 and PM10 "under atmospheric environment"
 COUNTS_AT = 16  # particles in 0.1 l, larger than 0.3, 0.5, 1, 2.5, 5 and 10 um
-MODE, READ, SLEEP = 0xE1, 0xE2, 0xE4
+MODE = 0xE1
+READ = 0xE2
+SLEEP = 0xE4
 WAITS = 20  # looks for a frame until it is given up
 EMPTY = 12  # frames without a single particle: no air comes through
 

@@ -32,16 +32,16 @@ class Scd41:
         self._step = 0  # of the start; from MEASURES on it measures
         self._waited = 0
         self._asked = b""
-        self._told_hpa = 0  # what the chip compensates for
+        self.hpa = 0  # air pressure to compensate for, as somebody else measured it
+        self._told_hpa = 0
 
-    def sample(self, hpa: int = 0) -> "Sample":
+    def sample(self) -> "Sample":
         """(ppm,), () while it is at work, None with `fault`; one measurement every 5 s.
 
         Each look is one transfer. A start needs seven rounds of 5 s, for the chip's own test.
-        `hpa`: air pressure to compensate for.
         """
         try:
-            return self._begin() if self._step < MEASURES else self._measured(hpa)
+            return self._begin() if self._step < MEASURES else self._measured()
         except OSError:
             return self._fail("silent")
 
@@ -58,7 +58,7 @@ class Scd41:
             loaded.forget("kerbnode.drivers", ("scd41_start",))
         return () if self._step == 3 else None
 
-    def _measured(self, hpa: int) -> "Sample":
+    def _measured(self) -> "Sample":
         asked = self._asked
         self._asked = b""
         if asked:
@@ -81,6 +81,7 @@ class Scd41:
                 self._fail("late")
                 self._step = MEASURES - 1  # it does not measure: tell it once more
                 return None
+        hpa = self.hpa
         if 700 <= hpa <= 1200 and hpa != self._told_hpa:
             data = hpa.to_bytes(2, "big")
             self._i2c.writeto(ADDRESS, PRESSURE + data + bytes((crc8(data),)))

@@ -11,18 +11,24 @@ if TYPE_CHECKING:
 
 FLAG = b"\x7e"
 STUFFED = (
-    (b"\x7d\x5e", FLAG),
+    (b"\x7d\x5e", b"\x7e"),
     (b"\x7d\x31", b"\x11"),
     (b"\x7d\x33", b"\x13"),
     (b"\x7d\x5d", b"\x7d"),
 )
-STOP, START, CLEAN, READ, STATUS = 1, 0, 0x56, 3, 0xD2
+START = 0  # each constant alone, so that it stands where it is used
+STOP = 1
+READ = 3
+CLEAN = 0x56
+STATUS = 0xD2
 # A start, then what every round asks: command and data; START's is 16-bit whole numbers.
 ORDER = ((STOP, b""), (START, b"\x01\x05"), (CLEAN, b""), (STATUS, b"\0"), (READ, b""))
 ROUND = 3  # of ORDER: where each round begins
 WAITS = 10  # looks for an answer until it is given up
 VALUES = 20  # bytes: four masses in ug/m3, five counts, a size in nm
-FAN, LASER, SPEED = 1 << 4, 1 << 5, 1 << 21
+FAN = 1 << 4
+LASER = 1 << 5
+SPEED = 1 << 21
 
 
 class Sps30:

@@ -39,16 +39,20 @@ class AirStation:
     ):
         self._fan = particles
         self._co2 = co2
-        self._cells = no2, o3
-        self._sensors: tuple[Sensor | None, ...] = (particles, co2, climate, pressure, no2, o3)
+        self._no2 = no2
+        self._o3 = o3
+        self._one_chip = pressure is climate
+        barometer = None if self._one_chip else pressure
+        self._sensors: tuple[Sensor | None, ...] = (particles, co2, climate, barometer, no2, o3)
         self._got: list[tuple[int, ...] | None] = []
-        self._hpa = 0
         self._looks = 0  # of this round; 0: it is over
         self._round = -1
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """Make the asset, which has no totals."""
         fitted = [bits if each else 0 for bits, each in zip(BITS, self._sensors)]
+        if self._one_chip:
+            fitted[2] |= 1 << 7
         self.asset = air_quality.AirQuality(tuple(fitted), 1000 * wanted.report_s)
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
@@ -60,13 +64,7 @@ class AirStation:
             self._got = [() if each else None for each in self._sensors]
         self._looks += 1
         for place, sensor in enumerate(self._sensors):
-            if sensor is None or self._got[place] != ():
-                continue
-            if sensor is self._sensors[2] and place > 2:
-                self._got[place] = self._got[2]  # one chip in two roles
-            elif sensor is self._co2:
-                self._got[place] = self._co2.sample(self._hpa)
-            else:
+            if sensor and self._got[place] == ():
                 self._got[place] = sensor.sample()
         if () in self._got and self._looks < LOOKS:
             return []
@@ -82,26 +80,16 @@ class AirStation:
             samples[3] = co2[0]
         if climate:
             samples[5:7] = climate[:2]
-            samples[4], samples[8] = self._gases(climate[0], no2, o3)
-        if pressure:
-            samples[7] = pressure[-1]
-            self._hpa = pressure[-1] // 10
-        raws = [
-            sensor.raw if sensor and got else None for sensor, got in zip(self._sensors, self._got)
-        ]
+            if no2 and self._no2:  # without it ozone can't be told apart
+                samples[4] = ppb = self._no2.tenth_ppb(no2, climate[0])
+                if o3 and self._o3:
+                    samples[8] = self._o3.tenth_ppb(o3, climate[0], ppb)
+        pressure = pressure or climate
+        if pressure and len(pressure) > 2:
+            samples[7] = pressure[2]
+            self._co2.hpa = pressure[2] // 10
+        raws = [got and sensor and sensor.raw for sensor, got in zip(self._sensors, self._got)]
         return self.asset.step(uptime_ms, samples, raws, self._fan.fan)
-
-    def _gases(
-        self, tenth_c: int, no2: "tuple[int, ...] | None", o3: "tuple[int, ...] | None"
-    ) -> "tuple[int | None, int | None]":
-        """0.1 ppb of NO2 and of ozone; without the one the other can't be told apart."""
-        first, second = self._cells
-        if not first or not no2:
-            return None, None
-        nitrogen = first.tenth_ppb(no2, tenth_c)
-        if not second or not o3:
-            return nitrogen, None
-        return nitrogen, second.tenth_ppb(o3, tenth_c, nitrogen)
 
     def configure(self, wanted: "Settings") -> None:
         """Take what a CONFIG changed."""
