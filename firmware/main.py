@@ -27,6 +27,13 @@ def start() -> None:
         micropython.kbd_intr(-1)
         if not locked():
             micropython.kbd_intr(3)
+        from kerbnode import board as wiring
+
+        if hasattr(wiring, "SLEEP"):
+            from kerbnode.hal.esp32_sleep import Chip
+            from kerbnode.sleep import awake
+
+            awake(Chip())  # a pulse is counted here, and the chip sleeps on
     from kerbnode import app
 
     app.main()

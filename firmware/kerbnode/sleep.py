@@ -107,7 +107,10 @@ def awake(chip: "Chip") -> bool:
     woke = chip.woke()
     memory = chip.memory()
     kept = load(memory)
-    if kept is None or woke is None:
+    if kept is None:
+        return True
+    if woke is None:  # a reset of another kind: what comes while the node is loaded counts
+        chip.watch(kept.pins)
         return True
     now_s = chip.rtc_s()
     new = [0, 0]

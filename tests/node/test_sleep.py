@@ -18,6 +18,7 @@ class Pin:
 
     def __init__(self) -> None:
         self.edges: "list[tuple[float, int]]" = []  # ms, level from then on
+        self._next = 0  # the first behind the last look
 
     def close(self, at_ms: float, for_ms: float, bounces: "tuple[float, ...]" = ()) -> None:
         for start, level in ((at_ms, 0), (at_ms + for_ms, 1)):
@@ -28,20 +29,19 @@ class Pin:
                 self.edges.append((at, level if index & 1 else 1 - level))
 
     def level(self, ms: float) -> int:
-        found = 1
-        for at, level in self.edges:
-            if at > ms:
-                break
-            found = level
-        return found
+        while self._next < len(self.edges) and self.edges[self._next][0] <= ms:
+            self._next += 1
+        while self._next and self.edges[self._next - 1][0] > ms:
+            self._next -= 1
+        return self.edges[self._next - 1][1] if self._next else 1
 
     def turns(self, ms: float, wanted: int) -> "float | None":
         """The first moment from `ms` on at which it has that level."""
         if self.level(ms) == wanted:
             return ms
-        for at, level in self.edges:
-            if at > ms and level == wanted:
-                return at
+        for index in range(self._next, len(self.edges)):
+            if self.edges[index][1] == wanted:
+                return self.edges[index][0]
         return None
 
 
@@ -54,7 +54,7 @@ class Chip:
         self.kept = b""
         self.wakes = 0
         self.awake_ms = 0.0
-        self.watched = False
+        self.told_to_watch = False
         self._woke: "int | None" = None
         self._since = 0.0
 
@@ -77,7 +77,7 @@ class Chip:
         self.ms += ms
 
     def watch(self, pins: "tuple[int, ...]") -> None:
-        self.watched = True
+        self.told_to_watch = True
 
     def sleep(self, ms: int, pins: "tuple[int, ...]", levels: "tuple[int, ...]") -> None:
         """Until the time is over or a pin has another level; then the start-up goes by."""
@@ -137,7 +137,7 @@ def test_each_pulse_is_counted_once_at_the_highest_rate_however_it_bounces() -> 
         asleep(chip, 900)
         flow = until_due(chip, 900)
         assert [flow.forward, flow.backward] == made, (seed, flow.forward, made)
-        assert chip.watched
+        assert chip.told_to_watch
 
 
 def test_quicker_than_promised_pulses_are_lost_and_none_is_invented() -> None:

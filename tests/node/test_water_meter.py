@@ -56,7 +56,7 @@ class Meter:
 
     def leak(self, lph: float, span_ms: int, tick_ms: int = 10_000) -> None:
         """Water that flows evenly, seen as pulses of the register's weight."""
-        litres, pulses = self.register.asset.flow._litres, self.register.asset.flow._pulses
+        litres, pulses = self.register.asset.flow.weight
         began_ms, before = self.now, self.forward.pulses
         while self.now - began_ms < span_ms:
             self.now += tick_ms
@@ -236,7 +236,7 @@ def test_a_bath_is_no_burst() -> None:
 
 def test_backflow_is_told_and_breathing_is_not() -> None:
     meter = Meter()
-    for _ in range(20):  # four litres to and fro, then a rest
+    for _ in range(20):  # four litres out and back, then a rest
         meter.forward.pulses += 4
         meter.backward.pulses += 4
         meter.run(2 * HOUR_MS, 60_000)

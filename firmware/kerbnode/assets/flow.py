@@ -31,7 +31,7 @@ class Flow:
     """
 
     def __init__(self, weight: "tuple[int, int]" = (1, 1), saved: "tuple[int, ...]" = ()):
-        self._litres, self._pulses = weight
+        self.weight = weight
         totals = saved[:TOTALS] if len(saved) >= TOTALS else saved[:2] + (0,) * HOURS
         self.forward = totals[0] if saved else 0  # pulses since the meter was fitted
         self.backward = totals[1] if saved else 0
@@ -86,7 +86,7 @@ class Flow:
 
     def litres(self, pulses: int) -> int:
         """Whole litres of so many pulses."""
-        return pulses * self._litres // self._pulses
+        return pulses * self.weight[0] // self.weight[1]
 
     def report_lph(self) -> int:
         """The mean flow since this was asked last, in litres an hour."""

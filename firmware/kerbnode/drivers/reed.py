@@ -10,6 +10,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kerbnode.hal.board import Edges
 
@@ -30,8 +31,8 @@ class Reed:
         self.weight = litres_per_pulse, pulses_per_litre
         self._contact = contact
         self._bounce_ms = bounce_ms
-        known: "Callable[[], int]" = ticks or getattr(time, "ticks_ms", time.time)
-        self._ticks = known
+        known: "Any" = ticks or getattr(time, "ticks_ms", None)
+        self._ticks: "Callable[[], int]" = known
         self._edge_ms = self._ticks()
         self._closed = not contact.value()  # to ground
         self._odd_ms = -1  # the last edge, by when a look found what it had not told

@@ -21,10 +21,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.app import Node
     from kerbnode.blocks import Record
     from kerbnode.hal.board import Counter as AnyCounter
     from kerbnode.hal.board import Line
     from kerbnode.hal.esp32_wifi import Wifi
+    from kerbnode.rest import Rest
 
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
@@ -135,6 +137,17 @@ class Board:
     def leave(self, prompt_s: int) -> None:
         """The node goes to the prompt; the watchdog, which never stops, starts it again."""
         machine.WDT(timeout=1000 * prompt_s)
+
+    def rest(self, node: "Node", pins: "tuple[int, ...]") -> "Rest | None":
+        """The concern of a node that sleeps until one of these contacts moves; None if none can."""
+        if hasattr(wiring, "SLEEP"):
+            from kerbnode.hal import esp32_sleep
+
+            if esp32_sleep.able():
+                from kerbnode.rest import Rest
+
+                return Rest(node, pins, esp32_sleep.Chip())
+        return None
 
     async def tick_wait(self, ms: int) -> None:
         """Return after so long, or soon after an edge at a latched input."""

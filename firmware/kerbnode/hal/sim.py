@@ -22,8 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.app import Node
     from kerbnode.blocks import Record
     from kerbnode.hal.board import Line, Pin
+    from kerbnode.rest import Rest
 
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 SOFT_RESET = 5
@@ -121,6 +123,10 @@ class Board:
             return POWER_ON
         self.nvs.set("restart", b"\x00")
         return SOFT_RESET
+
+    def rest(self, node: "Node", pins: "tuple[str, ...]") -> "Rest | None":
+        """A process on a PC has no sleep to save anything by."""
+        return None
 
     async def tick_wait(self, ms: int) -> None:
         """Return when the time is over, or at the next car."""

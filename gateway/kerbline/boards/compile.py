@@ -27,6 +27,9 @@ CHIP = {chip}
 {links}
 SERVICE_PIN: "Pin" = {service}  # tied to ground at the start: the REPL opens
 '''
+SLEEP = """\
+SLEEP: "tuple[Pin, ...]" = {pins}  # contacts that end a deep sleep
+"""
 
 
 def source(board: Board) -> str:
@@ -38,6 +41,10 @@ def source(board: Board) -> str:
         links=_links(board),
         service=_text(board.service.strap if board.service else None),
     )
+    if board.sleep is not None:
+        contacts = [role for role in ("forward", "backward") if role in board.sleep.wake]
+        pins = (board.instruments[role].values.get("pin") for role in contacts)
+        head += SLEEP.format(pins=_pins(pins))
     return head + "".join(_function(board, INSTRUMENTS[asset]) for asset in board.about.assets)
 
 
@@ -52,6 +59,11 @@ def _links(board: Board) -> str:
     if len(line) <= WIDTH:
         return line
     return "\n".join([start, *(f"    {entry}," for entry in entries), "}"])
+
+
+def _pins(values: Iterable[object]) -> str:
+    text = ", ".join(map(_text, values))
+    return f"({text},)" if "," not in text else f"({text})"
 
 
 def _tuple(values: tuple[Pin | None, ...]) -> str:

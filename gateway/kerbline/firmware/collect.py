@@ -29,6 +29,8 @@ WIRE_BUNDLES = (
     ("kerbwire.polled", "kerbwire.discovery"),
     ("kerbwire.schema", "kerbwire.handout"),
 )
+# What a wake of a meter loads: the rules of flow, and the chip's sleep.
+SLEEP_BUNDLE = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
 # Its constants are where they are used.
 NEVER_LOADED = frozenset({"kerbwire.limits"})
 NOT_SHIPPED = frozenset({"manifest"})
@@ -65,15 +67,16 @@ def needed(modules: Mapping[str, Module], chip: str) -> dict[str, str]:
     """What main.py reaches on that chip, and boot.py; texts by name.
 
     What only a type checker reads is gone, and so is the other branch of each question for the
-    platform.
+    platform, or for the contacts that end the board's sleep.
     """
     found: dict[str, str] = {}
+    sleeps = "\nSLEEP" in modules[WIRING].text if WIRING in modules else False
     wanted = [START, *({"boot"} & modules.keys())]
     while wanted:
         name = wanted.pop()
         if name in found or name not in modules:
             continue
-        there = _There(chip).visit(ast.parse(modules[name].text))
+        there = _There(chip, sleeps=sleeps).visit(ast.parse(modules[name].text))
         found[name] = ast.unparse(ast.fix_missing_locations(there))
         for imported, _ in imports(there):
             while imported:
@@ -83,10 +86,11 @@ def needed(modules: Mapping[str, Module], chip: str) -> dict[str, str]:
 
 
 class _There(ast.NodeTransformer):
-    """Leaves of each question for the platform, or for a type checker, the branch that runs."""
+    """Leaves of each question that the build knows the answer to the branch that runs."""
 
-    def __init__(self, chip: str):
+    def __init__(self, chip: str, *, sleeps: bool):
         self._esp32 = chip != HOST
+        self._sleeps = sleeps
 
     def visit_If(self, node: ast.If) -> ast.stmt | list[ast.stmt]:
         self.generic_visit(node)
@@ -107,6 +111,7 @@ class _There(ast.NodeTransformer):
             "TYPE_CHECKING": False,
             "sys.platform == 'esp32'": self._esp32,
             "sys.platform != 'esp32'": not self._esp32,
+            "hasattr(wiring, 'SLEEP')": self._sleeps,
         }.get(test)
 
 
@@ -119,7 +124,7 @@ def together(texts: Mapping[str, str]) -> dict[str, str]:
     """
     small = shrunk(texts)
     done: list[str] = []
-    for roots in (*WIRE_BUNDLES, _resident_roots(small)):
+    for roots in (*WIRE_BUNDLES, SLEEP_BUNDLE, _resident_roots(small)):
         there = [root for root in roots if root in small]
         if there:
             held = _values(small) if roots[0] == APP else ()
