@@ -16,7 +16,7 @@ from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
 
-MOST_FILES = 15
+MOST_FILES = 18
 MOUNT = """
 import hashlib, os, sys, vfs
 class Ram:
@@ -100,6 +100,10 @@ def test_a_build_says_which_it_is(meter: build.Firmware) -> None:
     assert (about["board"], about["chip"]) == ("water-meter-esp32", "esp32")
     assert about["wire"] == MESSAGES_VERSION
     assert about["version"] == identity.version()
+    code = b"".join(part.content for part in meter.parts)
+    assert about["board"].encode() in code, "a node could not say it"
+    if about["commit"] != identity.UNKNOWN:
+        assert bytes.fromhex(about["commit"][:8]) in code
     for part in meter.parts:
         assert about["files"][part.path] == sha256(part.content).hexdigest()
 
