@@ -474,10 +474,14 @@ class Pole:
             return self._sky_lux < NIGHT_LUX and self._sky_lux >= 0 and self._settled(1000)
         if known is not None:
             return False  # misled, and blind: no lamp can know
-        if self.has("stuck") and self._frozen is not None and self._frozen >= NIGHT_LUX:
-            return self.now - self._frozen_ms > FROZEN_S * 1000 + STEP_MS
-        if self.has("blinded") or self.has("headlights"):
+        shadowed = self.has("silent_cell") or self.has("covered")  # what `lux` looks at first
+        if self.has("blinded") and not shadowed:
             return False  # somebody lights the place, or seems to
+        if self.has("stuck") and self._frozen is not None and self._frozen >= NIGHT_LUX:
+            since = max(self._frozen_ms, self._changed_ms)
+            return self.now - since > FROZEN_S * 1000 + STEP_MS
+        if self.has("headlights"):
+            return False
         return self._settled(1000)
 
     def _settled(self, ms: int) -> bool:
