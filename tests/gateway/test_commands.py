@@ -120,6 +120,31 @@ def test_an_order_must_fit_its_asset(asset: str, operation: str, reason: str) ->
     assert rejection.reason == reason
 
 
+@pytest.mark.parametrize("asset", ["lamp-1", "meter-1"])
+@pytest.mark.parametrize(
+    ("given", "verdict"),
+    [
+        ({"seconds": 900}, "ok"),
+        ({"seconds": 0}, "ok"),
+        ({"seconds": 3601}, "out_of_range"),
+        ({"seconds": -1}, "out_of_range"),
+        ({"seconds": True}, "wrong_type"),
+        ({}, "missing_argument"),
+    ],
+)
+def test_service_names_how_long_the_console_is_open(
+    asset: str, given: dict[str, object], verdict: str
+) -> None:
+    order = {**ORDER, "operation": "service", "arguments": given}
+    command = told(order, f"kerbline/gw-1/{asset}/command")
+    if verdict == "ok":
+        assert isinstance(command, Command)
+        assert (command.operation, command.arguments) == ("service", given)
+    else:
+        assert isinstance(command, Rejection)
+        assert command.reason == verdict
+
+
 def test_a_retained_order_is_never_run() -> None:
     rejection = told(ORDER, retained=True)
     assert isinstance(rejection, Rejection)
