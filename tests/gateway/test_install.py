@@ -21,7 +21,7 @@ from kerbline.field import install
 from kerbline.field import settings as node_settings
 from kerbline.firmware import build
 from kerbline.sim.repl import StockBoard
-from kerbwire.messages import OP_SET_LEVEL
+from kerbwire.messages import DIAG_BOARD, DIAG_BUILD, OP_SET_LEVEL
 from tests.gateway import boards_at_hand as at_hand
 from tests.gateway.boards_at_hand import KEY, OTHER_KEY, PATIENT_S, installed, small_job
 
@@ -61,6 +61,12 @@ def test_a_node_is_installed_and_talks_to_a_gateway(tmp_path: Path, micropython:
             async with way as gateway:
                 await gateway.connect(PATIENT_S)
                 await gateway.hear("RECORD", PATIENT_S)
+                told = dict((await gateway.hear("DIAG", PATIENT_S))[1])
+                assert told[DIAG_BOARD] == b"streetlight-esp32"
+                commit = str(job.firmware.about["commit"])
+                assert told[DIAG_BUILD] == (
+                    bytes(4) if commit == "unknown" else bytes.fromhex(commit[:8])
+                )
                 assert await gateway.command(OP_SET_LEVEL, 80, 60, 0) == 0
                 await board.happens("pwm", PATIENT_S)
             # Again, while it runs: nothing to write, and the key that it has by now is kept.
