@@ -24,6 +24,13 @@ async def watch(gateway: str, store: Store, group: GroupCommit, records: Records
         await records.found(
             Finding(gateway, "store_lost", True, Severity.CRITICAL, records.now_ms(), evidence)
         )
+    if store.cut_bytes:
+        log.warning(
+            "the store's log ended in a commit that was cut short: %d bytes left out",
+            store.cut_bytes,
+        )
+    for table, rows in store.unsound.items():
+        log.error("the store: %d rows of %s fail their checksum and are left out", rows, table)
     blocked = ""
     thinned = store.thinned
     while True:

@@ -1,13 +1,22 @@
 """The gateway's durable memory: one SQLite file with all that the city has not acknowledged."""
 
-from kerbline.store.database import StoreBlocked, StoreCorrupt, StoreError, StoreTaken, StoreTooNew
+from kerbline.store.database import (
+    FILE_NAME,
+    StoreBlocked,
+    StoreCorrupt,
+    StoreError,
+    StoreTaken,
+    StoreTooNew,
+)
 from kerbline.store.group import GroupCommit, GroupPolicy
+from kerbline.store.history import Point
 from kerbline.store.holdings import Span
 from kerbline.store.ledger import CommandLedger, Submission
 from kerbline.store.retention import RetentionPolicy
 from kerbline.store.store import Anchor, Batch, Committed, Notes, Store
 
 __all__ = [
+    "FILE_NAME",
     "Anchor",
     "Batch",
     "CommandLedger",
@@ -15,6 +24,7 @@ __all__ = [
     "GroupCommit",
     "GroupPolicy",
     "Notes",
+    "Point",
     "RetentionPolicy",
     "Span",
     "Store",

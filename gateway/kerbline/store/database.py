@@ -1,54 +1,26 @@
-"""The database file: its tables, its settings, its one owner, and what its errors mean."""
+"""The database file: its settings, its one owner, and what its errors mean."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kerbline.errors import KerblineError
+from kerbline.store.schema import CHECKED, FORMAT, FORMATS_AHEAD, checksum, make
+from kerbline.store.wal import log_end
 
-FORMAT = 1
-FORMATS_AHEAD = 100  # no kerbline writes a format so far ahead: garbage
+FILE_NAME = "kerbline.db"
 # Bytes written a reading at 33 (100) a commit: 579 (253) with 4 KiB pages, 335 (124) with 1 KiB.
 PAGE_BYTES = 1024
 # A hot page goes to the log at each commit but to the file once a checkpoint: make those rare.
 CHECKPOINT_PAGES = 8000
 LOG_BYTES = 16_000_000
-
-TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
--- One row a commit: `body` is zlib-compressed JSON, an array of entries (see entries.py).
-CREATE TABLE batch (
-    seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, entries INTEGER NOT NULL, body BLOB NOT NULL);
--- Record numbers held, as of batch meta.folded; the rest follows from the batches after it.
-CREATE TABLE held (
-    id INTEGER PRIMARY KEY, source TEXT NOT NULL, epoch INTEGER NOT NULL, spans TEXT NOT NULL,
-    UNIQUE (source, epoch));
-CREATE TABLE latest (
-    asset TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (asset, kind)) WITHOUT ROWID;
-CREATE TABLE cursor (sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE boot_anchor (
-    id INTEGER PRIMARY KEY, node TEXT NOT NULL, boot_id INTEGER NOT NULL,
-    street_ms INTEGER NOT NULL, uncertainty_ms INTEGER NOT NULL, UNIQUE (node, boot_id));
--- What a rule remembers of an asset, JSON as the rule wrote it.
-CREATE TABLE memory (
-    rule TEXT NOT NULL, asset TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (rule, asset)) WITHOUT ROWID;
-CREATE TABLE command (
-    id TEXT PRIMARY KEY, asset TEXT NOT NULL, operation TEXT NOT NULL, arguments TEXT NOT NULL,
-    expires_at_ms INTEGER NOT NULL, source TEXT NOT NULL, state TEXT NOT NULL,
-    reason TEXT NOT NULL, at_ms INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE command_audit (
-    id INTEGER PRIMARY KEY, command TEXT NOT NULL, at_ms INTEGER NOT NULL,
-    state TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE INDEX command_audit_command ON command_audit (command);
-"""
 
 _DAMAGED = (
     sqlite3.SQLITE_CORRUPT,
@@ -117,7 +89,11 @@ def faults(path: Path) -> Iterator[None]:
 
 
 class Database:
-    """One open database file, held by one process; `quarantined` says where a damaged one went."""
+    """One open database file, held by one process; `quarantined` says where a damaged one went.
+
+    `cut_bytes` of a commit that never ended were found at the open; `unsound` counts by table the
+    rows that failed their checksum.
+    """
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, lock: int, quarantined: Path | None
@@ -125,6 +101,8 @@ class Database:
         self.path = path
         self.connection = connection
         self.quarantined = quarantined
+        self.unsound: Counter[str] = Counter()
+        self.cut_bytes = 0
         self._lock = lock
         self._inode = path.stat().st_ino
 
@@ -142,14 +120,28 @@ class Database:
             if set_aside:
                 quarantined = _set_aside(path)
             try:
-                connection = _opened(path)
+                connection, cut_bytes = _opened(path)
             except StoreCorrupt:
                 quarantined = _set_aside(path)
-                connection = _opened(path)
+                connection, cut_bytes = _opened(path)
         except (StoreError, OSError):
             os.close(lock)
             raise
-        return cls(path, connection, lock, quarantined)
+        database = cls(path, connection, lock, quarantined)
+        database.cut_bytes = cut_bytes
+        return database
+
+    @classmethod
+    def own(cls, path: Path) -> Database:
+        """Open one that exists, for a command; a damaged one is left as it is and named."""
+        if not path.is_file():
+            raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
+        lock = _locked(path)
+        try:
+            return cls(path, _opened(path)[0], lock, None)
+        except (StoreError, OSError):
+            os.close(lock)
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -184,13 +176,20 @@ class Database:
                 with suppress(sqlite3.ProgrammingError):  # given up after the close
                     cursor.close()
 
+    def sound_rows(self, table: str, order: str = "1") -> Iterator[tuple[Any, ...]]:
+        """The rows of a table that match their checksum; the others are counted in `unsound`."""
+        for *row, crc in self.rows(
+            f"SELECT {', '.join(CHECKED[table])}, crc FROM {table} ORDER BY {order}"
+        ):
+            if checksum(*row) == crc:
+                yield tuple(row)
+            else:
+                self.unsound[table] += 1
+
     def used_bytes(self) -> int:
         """Bytes of the pages in use; freed pages are used again before the file grows."""
         with faults(self.path):
-            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
-            (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
-            (page_bytes,) = self.connection.execute("PRAGMA page_size").fetchone()
-        return int((pages - free) * page_bytes)
+            return used_bytes(self.connection)
 
     def close(self) -> None:
         """Fold the log into the file and let go of it."""
@@ -198,7 +197,17 @@ class Database:
         os.close(self._lock)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def used_bytes(sql: sqlite3.Connection) -> int:
+    """Bytes of the pages in use."""
+    (pages,) = sql.execute("PRAGMA page_count").fetchone()
+    (free,) = sql.execute("PRAGMA freelist_count").fetchone()
+    (page_bytes,) = sql.execute("PRAGMA page_size").fetchone()
+    return int((pages - free) * page_bytes)
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
+    """A sound database, and how many bytes of its log were a commit that never ended."""
+    cut_bytes = 0
     with faults(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -209,6 +218,7 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA secure_delete=OFF")  # Debian's default rewrites the deleted
             connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
+            cut_bytes = _cut_bytes(path, connection)
             _check(path, connection)
             _make_tables(path, connection)
         except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
@@ -219,7 +229,16 @@ def _opened(path: Path) -> sqlite3.Connection:
                     f"{path} is damaged ({error}): restart to set it aside"
                 ) from error
             raise
-    return connection
+    return connection, cut_bytes
+
+
+def _cut_bytes(path: Path, connection: sqlite3.Connection) -> int:
+    """Look at the log that an earlier run left, which SQLite takes over in silence."""
+    if not _beside(path, "-wal").exists():
+        return 0
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # finds the log's end
+    (_, frames, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return log_end(path, max(0, frames)).cut_bytes
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
@@ -240,8 +259,7 @@ def _make_tables(path: Path, connection: sqlite3.Connection) -> None:
         raise StoreTooNew(
             f"{path} has format {found}, this kerbline knows {FORMAT}: install the newer one again"
         )
-    if found == 0:
-        connection.executescript(f"BEGIN; {TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
+    make(connection, found)
 
 
 def _locked(path: Path) -> int:

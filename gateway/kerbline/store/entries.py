@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from kerbline.model import Alarm, Entry, Gap, Key, Reading, Severity
+from kerbline.store.schema import checksum
 
 # Level 1 brings a reading from 280 bytes to about 40; level 6 saves little more in thrice the time.
 COMPRESSION = 1
@@ -29,6 +30,13 @@ def unpacked(body: bytes) -> tuple[Entry, ...]:
         return tuple([from_json(item) for item in orjson.loads(zlib.decompress(body))])
     except (zlib.error, ValueError, KeyError, TypeError) as error:
         raise Garbled(str(error)) from error
+
+
+def checked(seq: int, at_ms: int, count: int, body: bytes, crc: int | None) -> tuple[Entry, ...]:
+    """The entries of a row of the log; raises Garbled. `crc` is None in rows of format 1."""
+    if crc is not None and crc != checksum(seq, at_ms, count, body):
+        raise Garbled("its checksum differs")
+    return unpacked(body)
 
 
 def to_json(entry: Entry) -> dict[str, Any]:

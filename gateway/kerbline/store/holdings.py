@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from kerbline.model import Entry, Gap
+from kerbline.store.schema import sealed
 from kerbwire.ranges import RangeSet
 
 EPOCHS_KEPT = 4  # log epochs of one source whose numbers are remembered
@@ -99,9 +100,9 @@ class Holdings:
         for source in self._unsaved:
             sql.execute("DELETE FROM held WHERE source = ?", (source,))
             sql.executemany(
-                "INSERT INTO held (source, epoch, spans) VALUES (?, ?, ?)",
+                "INSERT INTO held (source, epoch, spans, crc) VALUES (?, ?, ?, ?)",
                 [
-                    (source, epoch, orjson.dumps(numbers.spans()).decode())
+                    sealed(source, epoch, orjson.dumps(numbers.spans()).decode())
                     for epoch, numbers in self._epochs[source].items()
                 ],
             )

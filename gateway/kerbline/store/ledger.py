@@ -11,6 +11,7 @@ import orjson
 
 from kerbline.model import Command, CommandResult, CommandState
 from kerbline.store.database import Database
+from kerbline.store.schema import sealed
 
 COMMANDS_KEPT = 10_000
 ID_REUSED = "id_reused"  # the id stands in the book for another order
@@ -60,7 +61,7 @@ class CommandLedger:
             known = self._find(sql, result.command_id)
             if known is None or result.state not in NEXT.get(known[1].state, frozenset()):
                 return False
-            self._move(sql, result)
+            self._enter(sql, known[0], result)
         return True
 
     def open(self) -> list[tuple[Command, CommandState]]:
@@ -86,10 +87,8 @@ class CommandLedger:
 
     def log(self, sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
         """Enter a command with its outcome, within the caller's transaction."""
-        if self._find(sql, command.id) is None:
-            self._enter(sql, command, result)
-        else:
-            self._move(sql, result)
+        known = self._find(sql, command.id)
+        self._enter(sql, known[0] if known else command, result)
 
     def trim(self, sql: sqlite3.Connection) -> None:
         """Forget the oldest final commands above COMMANDS_KEPT, within the caller's transaction."""
@@ -108,8 +107,9 @@ class CommandLedger:
     @staticmethod
     def _enter(sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
         sql.execute(
-            f"INSERT INTO command ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
+            f"INSERT OR REPLACE INTO command ({_COLUMNS}, crc)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            sealed(
                 command.id,
                 command.asset,
                 command.operation,
@@ -123,14 +123,6 @@ class CommandLedger:
         )
         _note(sql, result)
 
-    @staticmethod
-    def _move(sql: sqlite3.Connection, result: CommandResult) -> None:
-        sql.execute(
-            "UPDATE command SET state = ?, reason = ?, at_ms = ? WHERE id = ?",
-            (result.state, result.reason, result.at_ms, result.command_id),
-        )
-        _note(sql, result)
-
 
 def _order(command: Command) -> tuple[str, str, dict[str, int]]:
     return command.asset, command.operation, dict(command.arguments)
@@ -138,8 +130,8 @@ def _order(command: Command) -> tuple[str, str, dict[str, int]]:
 
 def _note(sql: sqlite3.Connection, result: CommandResult) -> None:
     sql.execute(
-        "INSERT INTO command_audit (command, at_ms, state, reason) VALUES (?, ?, ?, ?)",
-        (result.command_id, result.at_ms, result.state, result.reason),
+        "INSERT INTO command_audit (command, at_ms, state, reason, crc) VALUES (?, ?, ?, ?, ?)",
+        sealed(result.command_id, result.at_ms, result.state, result.reason),
     )
 
 

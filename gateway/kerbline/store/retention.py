@@ -12,17 +12,19 @@ from dataclasses import dataclass
 
 from kerbline.model import Entry, Gap, Reading
 from kerbline.store.database import Database
-from kerbline.store.entries import Garbled, packed, unpacked
+from kerbline.store.entries import Garbled, checked, packed
 from kerbline.store.holdings import LAST_NUMBER, spans
+from kerbline.store.schema import sealed
 
 CHUNK_BATCHES = 64
 STORE_FULL = "store_full"
+_Row = tuple[int, int, int, bytes, int | None]
 DEAR_KINDS = frozenset(["water_meter", "event"])  # thinned last: they bill, or tell what happened
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """`max_bytes` of pages used, exceeded by 256 commits at most; rows delivered live `keep_s`."""
+    """`max_bytes` of pages used, exceeded by one commit at most; rows delivered live `keep_s`."""
 
     max_bytes: int = 2_000_000_000
     keep_s: int = 90 * 86_400
@@ -33,13 +35,15 @@ class RetentionPolicy:
         return self.max_bytes - self.max_bytes // 16
 
 
-def trim(database: Database, policy: RetentionPolicy, delivered: int, at_ms: int) -> int:
+def trim(
+    database: Database, policy: RetentionPolicy, wanted: int, delivered: int, at_ms: int
+) -> int:
     """Hold the log within `policy`, inside the caller's transaction; how many readings it cost.
 
-    `delivered` is the batch up to which every sink is done.
+    Every sink has batches up to `delivered`; of those up to `wanted` none is to be sent again.
     """
     sql = database.connection
-    _drop_old(sql, delivered, at_ms - policy.keep_s * 1000)
+    _drop_old(sql, wanted, at_ms - policy.keep_s * 1000)
     if database.used_bytes() <= policy.max_bytes:
         return 0
     while database.used_bytes() > policy.target_bytes and _drop_delivered(sql, delivered):
@@ -70,20 +74,18 @@ def _drop_delivered(sql: sqlite3.Connection, delivered: int) -> bool:
     return done.rowcount > 0
 
 
-def _chunk(sql: sqlite3.Connection, after: int) -> list[tuple[int, bytes]]:
-    query = "SELECT seq, body FROM batch WHERE seq > ? ORDER BY seq LIMIT ?"
+def _chunk(sql: sqlite3.Connection, after: int) -> list[_Row]:
+    query = "SELECT seq, at_ms, entries, body, crc FROM batch WHERE seq > ? ORDER BY seq LIMIT ?"
     return sql.execute(query, (after, CHUNK_BATCHES)).fetchall()
 
 
-def _thin(
-    sql: sqlite3.Connection, rows: Sequence[tuple[int, bytes]], spared: frozenset[str], at_ms: int
-) -> int:
+def _thin(sql: sqlite3.Connection, rows: Sequence[_Row], spared: frozenset[str], at_ms: int) -> int:
     """Make one batch, at the place of the last, of what these keep and the gaps of the rest."""
     kept: list[Entry] = []
     dropped: list[Entry] = []
     lost = 0
-    for seq, body in rows:
-        for entry in _entries(seq, body, at_ms):
+    for row in rows:
+        for entry in _entries(row, at_ms):
             if isinstance(entry, Reading) and entry.kind not in spared:
                 dropped.append(entry)
                 lost += 1
@@ -94,19 +96,20 @@ def _thin(
     for one in spans(dropped):
         last = None if one.last == LAST_NUMBER else one.last
         kept.append(Gap(one.source, one.epoch, one.first, last, STORE_FULL, at_ms))
-    place = rows[-1][0]
-    sql.execute("DELETE FROM batch WHERE seq >= ? AND seq < ?", (rows[0][0], place))
+    place, kept_at_ms = rows[-1][:2]
+    sql.execute("DELETE FROM batch WHERE seq >= ? AND seq <= ?", (rows[0][0], place))
     sql.execute(
-        "UPDATE batch SET entries = ?, body = ? WHERE seq = ?", (len(kept), packed(kept), place)
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?)",
+        sealed(place, kept_at_ms, len(kept), packed(kept)),
     )
     return lost
 
 
-def _entries(seq: int, body: bytes, at_ms: int) -> Sequence[Entry]:
+def _entries(row: _Row, at_ms: int) -> Sequence[Entry]:
     try:
-        return unpacked(body)
+        return checked(*row)
     except Garbled:
-        return (garbled(seq, at_ms),)
+        return (garbled(row[0], at_ms),)
 
 
 def garbled(seq: int, at_ms: int) -> Gap:

@@ -6,7 +6,8 @@ Every call blocks on the disk and belongs in one thread, which `group.GroupCommi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -14,11 +15,21 @@ from typing import Self
 import orjson
 
 from kerbline.model import Command, CommandResult, Entry, Reading
-from kerbline.store.database import Database, StoreCorrupt, StoreError
-from kerbline.store.entries import Garbled, from_json, packed, to_json, unpacked
+from kerbline.store.cursors import Cursors
+from kerbline.store.database import (
+    PAGE_BYTES,
+    Database,
+    StoreBlocked,
+    StoreCorrupt,
+    StoreError,
+    faults,
+)
+from kerbline.store.entries import Garbled, checked, from_json, packed, to_json
+from kerbline.store.history import History, Point
 from kerbline.store.holdings import Holdings, Span, spans
 from kerbline.store.ledger import CommandLedger
 from kerbline.store.retention import RetentionPolicy, garbled, trim
+from kerbline.store.schema import sealed
 from kerbwire.errors import WireError
 from kerbwire.ranges import RangeSet
 
@@ -26,6 +37,7 @@ BOOTS_KEPT = 32  # boots of one node whose anchor is remembered
 # Holdings and latest values are written once in so many commits; the batches since then make up
 # for the rest at the next open. Written at each commit they would cost more than the readings.
 FOLD_COMMITS = 256
+_BATCHES = "SELECT seq, at_ms, entries, body, crc FROM batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +99,11 @@ class Store:
         self._newest_at_ms = 0
         self._thinned = 0
         self._holdings = Holdings()
+        self._history = History()
+        self._cursors = Cursors()
+        self._room_bytes = 0  # what may come before the cap is looked at
         self._latest: dict[tuple[str, str], Reading] = {}
         self._anchors: dict[tuple[str, int], Anchor] = {}
-        self._cursors: dict[str, int] = {}
         self._unsaved_latest: set[tuple[str, str]] = set()
 
     @classmethod
@@ -123,6 +137,19 @@ class Store:
         return self._database.quarantined
 
     @property
+    def cut_bytes(self) -> int:
+        """Bytes of a commit that a power cut or kill ended, found at the open and left out.
+
+        On an honest disk nothing of it was acknowledged.
+        """
+        return self._database.cut_bytes
+
+    @property
+    def unsound(self) -> Mapping[str, int]:
+        """Rows by table that failed their checksum at the open and are left out."""
+        return self._database.unsound
+
+    @property
     def head(self) -> int:
         """The sequence of the newest batch, 0 in a new store."""
         return self._seq
@@ -150,7 +177,7 @@ class Store:
         with self._database.transaction() as sql:
             row = sql.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
             epoch = max(utc_s, row[0] + 1 if row else 1)
-            sql.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (epoch,))
+            sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed("epoch", epoch))
         return int(epoch)
 
     def held(self, source: str) -> tuple[int | None, RangeSet]:
@@ -172,33 +199,40 @@ class Store:
         seq = self._seq + 1
         with self._database.transaction() as sql:
             if new:
-                row = (seq, at_ms, len(new), packed(new))
-                sql.execute("INSERT INTO batch VALUES (?, ?, ?, ?)", row)
+                row = sealed(seq, at_ms, len(new), packed(new))
+                sql.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", row)
+                self._room_bytes -= PAGE_BYTES + len(row[3])
             self._save(sql, notes)
-        self._cursors.update(notes.cursors)
+        self._cursors.moved(notes.cursors)
         self._anchors.update(notes.anchors)
         if new:
             self._seq = seq
             self._fold(new)
-            if seq - self._folded >= FOLD_COMMITS:
-                self.keep_within(at_ms)
+            if seq - self._folded >= FOLD_COMMITS or self._room_bytes <= 0:
+                with suppress(StoreBlocked):  # the group is durable; the next one tries again
+                    self.keep_within(at_ms)
         return Committed(seq if new else 0, new, spans(entries))
 
-    def read(self, after: int, limit: int) -> list[Batch]:
+    def read(self, after: int, limit: int, sink: str = "") -> list[Batch]:
         """The batches that follow `after`, until they have `limit` entries or there are no more.
 
+        A sink that names itself gets what it is to deliver again, then what it has not delivered.
         A batch that can't be read comes as a gap of source "store": its loss is declared.
         """
+        first, last = self._cursors.window(sink, after)
         batches: list[Batch] = []
-        query = "SELECT seq, at_ms, body FROM batch WHERE seq > ? ORDER BY seq"
-        for seq, at_ms, body in self._database.rows(query, after):
+        query = f"{_BATCHES} WHERE seq > ? AND seq <= ? ORDER BY seq"
+        for row in self._database.rows(query, first, self._seq if last is None else last):
+            seq, at_ms = row[:2]
             try:
-                batches.append(Batch(seq, unpacked(body)))
+                batches.append(Batch(seq, checked(*row)))
             except Garbled:
                 batches.append(Batch(seq, (garbled(seq, at_ms),)))
             limit -= len(batches[-1].entries)
             if limit <= 0:
                 break
+        if last is not None and not batches:  # nothing is left of what was to go again
+            return self.read(last, limit, sink)
         return batches
 
     def open_cursor(self, sink: str) -> int:
@@ -206,10 +240,22 @@ class Store:
 
         It moves by the notes of `append`.
         """
-        seq = self._cursors.setdefault(sink, 0)
         with self._database.transaction() as sql:
-            sql.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?)", (sink, seq))
-        return seq
+            return self._cursors.open(sql, sink)
+
+    def drop_cursors(self, but: Collection[str]) -> tuple[str, ...]:
+        """Forget sinks not in `but`, which would hold the log for ever; the names of these."""
+        gone = tuple([sink for sink in self._cursors.sinks if sink not in but])
+        if gone:
+            with self._database.transaction() as sql:
+                self._cursors.drop(sql, gone)
+        return gone
+
+    def history(self, asset: str, kind: str, value: str, since_ms: int) -> list[Point]:
+        """One value of an asset by the hour, from the hour of `since_ms` on; ms since 1970."""
+        with faults(self._database.path):
+            sql = self._database.connection
+            return self._history.points(sql, asset, kind, value, since_ms)
 
     def anchors(self) -> Mapping[tuple[str, int], Anchor]:
         """When each known boot (node, boot id) began."""
@@ -217,16 +263,20 @@ class Store:
 
     def memories(self, rule: str) -> dict[str, str]:
         """What a rule remembers, by asset."""
-        return dict(self._database.rows("SELECT asset, body FROM memory WHERE rule = ?", rule))
+        rows = self._database.sound_rows("memory")
+        return {asset: body for name, asset, body in rows if name == rule}
 
     def keep_within(self, at_ms: int) -> None:
         """Write what follows from the batches, then hold them within the retention policy."""
         with self._database.transaction() as sql:
             self._save_folded(sql)
             self.commands.trim(sql)
-            delivered = min(self._cursors.values(), default=self._seq)
-            lost = trim(self._database, self._policy, delivered, at_ms)
+            wanted = self._cursors.kept_from(self._seq)
+            delivered = self._cursors.delivered(self._seq)
+            lost = trim(self._database, self._policy, wanted, delivered, at_ms)
         self._holdings.saved()
+        self._history.saved()
+        self._measure_room()
         self._unsaved_latest.clear()
         self._folded = self._seq
         self._thinned += lost
@@ -237,31 +287,43 @@ class Store:
 
     def _load(self) -> None:
         rows = self._database.rows
-        meta = dict(rows("SELECT name, value FROM meta"))
+        sound = self._database.sound_rows
+        meta = dict(sound("meta"))
         self._folded = meta.get("folded", 0)
         self._last_epoch = meta.get("epoch")
-        self._holdings.load(rows("SELECT source, epoch, spans FROM held ORDER BY id"))
-        for (body,) in rows("SELECT body FROM latest"):
+        self._holdings.load(sound("held", "id"))
+        if self._database.unsound:  # to take it for new would store twice or lose
+            raise ValueError(f"rows of {', '.join(self._database.unsound)} fail their checksum")
+        for _, _, body in sound("latest"):
             self._note_latest(from_json(orjson.loads(body)))
-        self._cursors = dict(rows("SELECT sink, seq FROM cursor"))
-        for node, boot_id, street_ms, uncertainty_ms in rows(
-            "SELECT node, boot_id, street_ms, uncertainty_ms FROM boot_anchor ORDER BY id"
-        ):
+        # A cursor in doubt begins anew: consumers drop doubles, and nothing is skipped.
+        self._cursors.load(sound("cursor"), sound("replay"))
+        for node, boot_id, street_ms, uncertainty_ms in sound("boot_anchor", "id"):
             self._anchors[node, boot_id] = Anchor(street_ms, uncertainty_ms)
+        with faults(self._database.path):
+            self._history.load(self._database.connection)
         # A garbled number here must not make us write over a batch.
         newest = max(rows("SELECT seq, at_ms FROM batch ORDER BY seq DESC LIMIT 1"), default=(0, 0))
         self._seq = max(self._folded, newest[0])
         self._newest_at_ms = newest[1]
-        for (body,) in rows("SELECT body FROM batch WHERE seq > ?", self._folded):
+        for row in rows(f"{_BATCHES} WHERE seq > ? ORDER BY seq", self._folded):
             try:
-                self._fold(unpacked(body))
+                self._fold(checked(*row))
             except Garbled:
                 continue  # read() declares it
+        self._measure_room()
+
+    def _measure_room(self) -> None:
+        most = self._policy.max_bytes
+        # Where alarms and gaps alone fill the log, each commit must not go through all of it.
+        self._room_bytes = max(most - self._database.used_bytes(), most // 64)
 
     def _fold(self, entries: Iterable[Entry]) -> None:
         self._holdings.add(entries)
         for entry in entries:
             self._note_latest(entry)
+            if isinstance(entry, Reading):
+                self._history.add(entry)
 
     def _note_latest(self, entry: Entry) -> None:
         if not isinstance(entry, Reading):
@@ -273,24 +335,26 @@ class Store:
             self._unsaved_latest.add(name)
 
     def _save_folded(self, sql: sqlite3.Connection) -> None:
-        sql.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", (self._seq,))
+        sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed("folded", self._seq))
         self._holdings.save(sql)
+        self._history.save(sql)
         sql.executemany(
-            "INSERT OR REPLACE INTO latest VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?)",
             [
-                (*name, orjson.dumps(to_json(self._latest[name])).decode())
+                sealed(*name, orjson.dumps(to_json(self._latest[name])).decode())
                 for name in self._unsaved_latest
             ],
         )
 
     def _save(self, sql: sqlite3.Connection, notes: Notes) -> None:
-        sql.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?)", notes.cursors.items())
+        self._cursors.save(sql, notes.cursors)
         for (node, boot_id), anchor in notes.anchors.items():
             sql.execute(
-                "INSERT INTO boot_anchor (node, boot_id, street_ms, uncertainty_ms)"
-                " VALUES (?, ?, ?, ?) ON CONFLICT (node, boot_id) DO UPDATE"
-                " SET street_ms = excluded.street_ms, uncertainty_ms = excluded.uncertainty_ms",
-                (node, boot_id, anchor.street_ms, anchor.uncertainty_ms),
+                "INSERT INTO boot_anchor (node, boot_id, street_ms, uncertainty_ms, crc)"
+                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (node, boot_id) DO UPDATE"
+                " SET street_ms = excluded.street_ms, uncertainty_ms = excluded.uncertainty_ms,"
+                " crc = excluded.crc",
+                sealed(node, boot_id, anchor.street_ms, anchor.uncertainty_ms),
             )
             sql.execute(
                 "DELETE FROM boot_anchor WHERE node = ?1 AND id NOT IN"
@@ -298,8 +362,8 @@ class Store:
                 (node, BOOTS_KEPT),
             )
         sql.executemany(
-            "INSERT OR REPLACE INTO memory VALUES (?, ?, ?)",
-            [(*name, body) for name, body in notes.memories.items()],
+            "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)",
+            [sealed(*name, body) for name, body in notes.memories.items()],
         )
         for command, result in notes.outcomes:
             self.commands.log(sql, command, result)

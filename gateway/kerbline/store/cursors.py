@@ -1,0 +1,99 @@
+"""Up to which batch each sink has delivered, and what one of them is to deliver again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from kerbline.store.schema import sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A sink delivers again up to batch `last`, then goes on after batch `resume`."""
+
+    last: int
+    resume: int
+
+
+class Cursors:
+    """The cursors of all sinks; each change is durable with the caller's transaction."""
+
+    def __init__(self) -> None:
+        self._seqs: dict[str, int] = {}
+        self._again: dict[str, Again] = {}
+
+    def load(
+        self, cursors: Iterable[tuple[str, int]], replays: Iterable[tuple[str, int, int]]
+    ) -> None:
+        """Take over saved rows."""
+        self._seqs = dict(cursors)
+        self._again = {sink: Again(last, resume) for sink, last, resume in replays}
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """The names of the sinks, in order."""
+        return tuple(sorted(self._seqs))
+
+    def kept_from(self, head: int) -> int:
+        """The batch up to which nobody wants anything, repeats included."""
+        return min(self._seqs.values(), default=head)
+
+    def delivered(self, head: int) -> int:
+        """The batch up to which every sink has delivered once."""
+        ends = (max(seq, self._resume(sink)) for sink, seq in self._seqs.items())
+        return min(ends, default=head)
+
+    def window(self, sink: str, after: int) -> tuple[int, int | None]:
+        """What `sink` is to read next: the batches above the first, up to the second if given."""
+        again = self._again.get(sink)
+        if again is None or after >= again.resume:
+            return after, None
+        return (after, again.last) if after < again.last else (again.resume, None)
+
+    def open(self, sql: sqlite3.Connection, sink: str) -> int:
+        """The cursor of `sink`, 0 when it is new."""
+        seq = self._seqs.setdefault(sink, 0)
+        self.save(sql, {sink: seq})
+        return seq
+
+    def save(self, sql: sqlite3.Connection, moved: Mapping[str, int]) -> None:
+        """Write cursors that moved; `moved` tells it to us once that is durable."""
+        rows = [sealed(sink, seq) for sink, seq in moved.items()]
+        sql.executemany("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", rows)
+        done = [(sink,) for sink, seq in moved.items() if 0 < self._resume(sink) <= seq]
+        sql.executemany("DELETE FROM replay WHERE sink = ?", done)
+
+    def moved(self, moved: Mapping[str, int]) -> None:
+        """The caller's transaction is durable."""
+        self._seqs.update(moved)
+        for sink, seq in moved.items():
+            if self._resume(sink) <= seq:
+                self._again.pop(sink, None)
+
+    def drop(self, sql: sqlite3.Connection, sinks: Collection[str]) -> None:
+        """Forget sinks."""
+        for sink in sinks:
+            sql.execute("DELETE FROM cursor WHERE sink = ?", (sink,))
+            sql.execute("DELETE FROM replay WHERE sink = ?", (sink,))
+            self._seqs.pop(sink, None)
+            self._again.pop(sink, None)
+
+    def _resume(self, sink: str) -> int:
+        again = self._again.get(sink)
+        return again.resume if again else 0
+
+
+def rewind(sql: sqlite3.Connection, sink: str, first: int, last: int) -> None:
+    """Note that `sink` delivers batches `first`..`last` again, as far as it has delivered them.
+
+    A second one before the first is done makes one of both, with what lies between.
+    """
+    (seq,) = sql.execute("SELECT seq FROM cursor WHERE sink = ?", (sink,)).fetchone()
+    row = sql.execute("SELECT last, resume FROM replay WHERE sink = ?", (sink,)).fetchone()
+    before, resume = row or (0, seq)
+    last = min(max(last, before), resume)
+    sql.execute("INSERT OR REPLACE INTO replay VALUES (?, ?, ?, ?)", sealed(sink, last, resume))
+    at = min(first - 1, seq)
+    sql.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", sealed(sink, at))
