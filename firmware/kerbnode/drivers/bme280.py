@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import I2c
 
 SKIPPED = 0x80000  # what a measurement leaves that was not made
-MEASURE = b"\x25"  # ctrl_meas: once each of temperature and pressure, forced mode
+# Pairs of register and content: ctrl_hum and ctrl_meas, each quantity once, forced mode.
+MEASURE = b"\xf2\x01\xf4\x25"
 
 
 class Bme280:
@@ -40,8 +41,7 @@ class Bme280:
                 self._measuring = False
                 found = self._decode(self._read(0xF7, 8))
             if self._trim:
-                self._i2c.writeto_mem(self._address, 0xF2, b"\x01")  # humidity once
-                self._i2c.writeto_mem(self._address, 0xF4, MEASURE)
+                self._i2c.writeto(self._address, MEASURE)
                 self._measuring = True
         except OSError:
             self.fault = "silent"

@@ -44,28 +44,42 @@ class Sps30:
         self._serial = serial
         self._at = 0  # of ORDER
         self._heard = b""
-        self._waited = -1  # not yet asked
-        self._laser = False
+        self._looks = 0  # since it was asked
+        self._status = 0
 
     def sample(self) -> "tuple[int, ...] | None":
         """(PM1, PM2.5, PM10) in 0.1 ug/m3, () while it is at work, None with `fault`."""
-        self._heard += self._serial.read() or b""
+        heard = self._serial.read() or b""
         command, data = ORDER[self._at]
-        if self._waited < 0:
+        self._looks += 1
+        if self._looks == 1:
             self._heard = b""
-            self._waited = 0
             self._serial.write(framed(bytes((0, command, len(data))) + data))
             return ()
+        self._heard += heard
         answer = self._answer(command)
+        if not answer and self._looks < WAITS:
+            return ()
+        self._looks = 0
+        if answer and command != READ:
+            self._at += 1
+            if len(answer) == 9:
+                self._status = status = int.from_bytes(answer[4:8], "big")
+                self.fan = 1 if status & FAN else 2 if status & SPEED else 0
+            return ()
+        self._at = 0  # from the start, where anything is wrong
         if not answer:
-            self._waited += 1
-            if self._waited < WAITS:
-                return ()
-            return self._fail("checksum" if self._heard else "silent")
-        self._waited = -1
-        if answer[2] & 0x7F and command == READ:
-            return self._fail("refused")  # it does not measure
-        return self._take(command, answer)
+            self.fault = "checksum" if self._heard else "silent"
+        elif answer[2] & 0x7F or len(answer) not in (4, 4 + VALUES):
+            self.fault = "refused"  # it does not measure, or in other numbers
+        else:
+            self._at = ROUND
+            # No value since the last one: it cleans its fan, or has just begun.
+            self.fault = "laser" if self._status & LASER else "late" if len(answer) == 4 else ""
+            if not self.fault:
+                self.raw = answer[12:]
+                return tuple([10 * (answer[at] << 8 | answer[at + 1]) for at in (4, 6, 10)])
+        return None
 
     def _answer(self, command: int) -> bytes:
         """The whole frame that answers, without its checksum; b"" when it is not here."""
@@ -76,33 +90,6 @@ class Sps30:
                 if frame[1] == command and sum(frame) & 0xFF == 0xFF:
                     return frame[:-1]
         return b""
-
-    def _take(self, command: int, answer: bytes) -> "tuple[int, ...] | None":
-        self._at += 1
-        if command == STATUS and len(answer) == 9:
-            status = int.from_bytes(answer[4:8], "big")
-            self.fan = 1 if status & FAN else 2 if status & SPEED else 0
-            self._laser = bool(status & LASER)
-        if command != READ:
-            return ()
-        self._at = ROUND
-        if self._laser:
-            self.fault = "laser"
-            return None
-        if len(answer) == 4:  # none since the last one: it cleans, or has just begun
-            self.fault = "late"
-            return None
-        if len(answer) != 4 + VALUES:
-            return self._fail("refused")  # another number format
-        self.fault = ""
-        self.raw = answer[12:]
-        return tuple([10 * (answer[at] << 8 | answer[at + 1]) for at in (4, 6, 10)])
-
-    def _fail(self, fault: str) -> "tuple[int, ...] | None":
-        self.fault = fault
-        self._at = 0
-        self._waited = -1
-        return None
 
 
 def framed(body: bytes) -> bytes:
