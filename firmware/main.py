@@ -33,7 +33,10 @@ def start() -> None:
             from kerbnode.hal.esp32_sleep import Chip
             from kerbnode.sleep import awake
 
-            awake(Chip())  # a pulse is counted here, and the chip sleeps on
+            try:
+                awake(Chip())  # a pulse is counted here, and the chip sleeps on
+            except Exception as fault:  # noqa: BLE001 - the node starts without
+                sys.print_exception(fault)
     from kerbnode import app
 
     app.main()

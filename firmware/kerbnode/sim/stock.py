@@ -307,11 +307,26 @@ class Memory:
         return self.CAUSES[self._cause]
 
 
+class Rtc:
+    """Memory that no power cut outlives; a process is one power-up."""
+
+    _kept = b""
+
+    def memory(self, blob: "bytes | None" = None) -> "bytes | None":
+        if blob is None:
+            return Rtc._kept
+        if len(blob) > 2048:
+            raise ValueError("buffer too long")
+        Rtc._kept = bytes(blob)
+        return None
+
+
 class Machine:
     """The module machine."""
 
     PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
     Pin, PWM, ADC, I2C, SoftI2C, UART, WDT = Pin, Pwm, Adc, I2c, I2c, Uart, Watchdog
+    RTC = Rtc
 
     def __init__(self, control: Control, cause: int):
         self._control = control
@@ -326,6 +341,9 @@ class Machine:
 
     def soft_reset(self) -> None:
         raise SystemExit
+
+    def wake_reason(self) -> int:
+        return 0
 
     def deepsleep(self, ms: int = 0) -> None:
         self._control.end("sleep", ms)
