@@ -103,13 +103,15 @@ def swept(before: bytes, log: "list[object]", given: "list[int]", again: int = 0
 
 def life_on_nvs(boots: int) -> "tuple[bytearray, list[object]]":
     """(flash before, operations) of so many short boots, after some that fill the pages."""
-    flash = RamFlash()
+    POOL[1][:] = b"\xff" * IMAGE_BYTES
+    flash = RamFlash(POOL[1])
     nvs = Nvs(flash)
     lives.commission(nvs)
     book = lives.Book()
     for number in range(18 + boots):
         if number == 18:
-            before = bytearray(flash.image)
+            POOL[2][:] = flash.image
+            before = POOL[2]
             flash.note = book.page
         lives.live(TornFlash(), Nvs(flash), book, 4)
         book.given = []  # the log is another sweep's
@@ -118,8 +120,8 @@ def life_on_nvs(boots: int) -> "tuple[bytearray, list[object]]":
 
 
 def test_the_power_goes_at_every_operation_of_nvs() -> None:
-    image, log = life_on_nvs(60 if NIGHTLY else 8)
-    left = RamFlash()
+    image, log = life_on_nvs(24 if NIGHTLY else 8)
+    left = RamFlash(POOL[0])
     cuts = 0
     for entry in log:
         page = entry[3]
