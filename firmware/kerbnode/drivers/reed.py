@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 TICKS = 0x3FFF_FFFF  # time.ticks_ms() goes round
 
 
+def _host_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class Reed:
     """Pulses since the last look; one is `litres_per_pulse` / `pulses_per_litre` litres."""
 
@@ -31,7 +35,7 @@ class Reed:
         self.weight = litres_per_pulse, pulses_per_litre
         self._contact = contact
         self._bounce_ms = bounce_ms
-        known: "Any" = ticks or getattr(time, "ticks_ms", None)
+        known: "Any" = ticks or getattr(time, "ticks_ms", _host_ms)
         self._ticks: "Callable[[], int]" = known
         self._edge_ms = self._ticks()
         self._closed = not contact.value()  # to ground
