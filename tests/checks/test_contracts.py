@@ -71,6 +71,11 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import click",
         "kerbline.sim.planted_click -> click",
     ),
+    "pyarrow": (
+        "gateway/kerbline/sim/planted_arrow.py",
+        "import pyarrow",
+        "kerbline.sim.planted_arrow -> pyarrow",
+    ),
     "boardtools": (
         "gateway/kerbline/sim/planted_esptool.py",
         "import esptool",

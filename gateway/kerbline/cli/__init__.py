@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from kerbline.cli import boards, node
+from kerbline.cli import boards, node, store
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -95,6 +95,7 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
 
 app.add_command(boards.group)
 app.add_command(node.group)
+app.add_command(store.group)
 
 
 @app.group()

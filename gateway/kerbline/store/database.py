@@ -69,19 +69,21 @@ class StoreTaken(StoreError):
 
 
 @contextmanager
-def faults(path: Path) -> Iterator[None]:
+def faults(path: Path, *, mark: bool = True) -> Iterator[None]:
     """Turn SQLite's errors into ours; one that tells of damage also marks the file for a check."""
     try:
         yield
     except UnicodeDecodeError as error:  # SQLite quotes the garbage in its message
-        _suspect(path).touch()
+        if mark:
+            _suspect(path).touch()
         raise StoreCorrupt(f"{path} is damaged: restart to set it aside") from error
     except sqlite3.Error as error:
         primary = getattr(error, "sqlite_errorcode", 0) & 0xFF
         # Python gives no code when a text is no UTF-8, and SQLite always gives one.
         undecodable = isinstance(error, sqlite3.OperationalError) and not primary
         if primary in _DAMAGED or undecodable:
-            _suspect(path).touch()
+            if mark:
+                _suspect(path).touch()
             raise StoreCorrupt(f"{path} is damaged ({error}): restart to set it aside") from error
         if primary in _BLOCKED:
             raise StoreBlocked(f"{path}: {error}: free space or mend the disk") from error

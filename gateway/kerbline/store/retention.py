@@ -17,6 +17,7 @@ from kerbline.store.holdings import LAST_NUMBER, spans
 from kerbline.store.schema import sealed
 
 CHUNK_BATCHES = 64
+STORE = "store"  # the source of a gap in the log itself
 STORE_FULL = "store_full"
 _Row = tuple[int, int, int, bytes, int | None]
 DEAR_KINDS = frozenset(["water_meter", "event"])  # thinned last: they bill, or tell what happened
@@ -114,4 +115,4 @@ def _entries(row: _Row, at_ms: int) -> Sequence[Entry]:
 
 def garbled(seq: int, at_ms: int) -> Gap:
     """How the loss of a batch whose body can't be read is declared: source "store", no epoch."""
-    return Gap("store", 0, seq, seq, "garbled", at_ms)
+    return Gap(STORE, 0, seq, seq, "garbled", at_ms)
