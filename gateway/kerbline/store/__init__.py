@@ -8,7 +8,7 @@ from kerbline.store.database import (
     StoreTaken,
     StoreTooNew,
 )
-from kerbline.store.group import GroupCommit, GroupPolicy, SinkJournal
+from kerbline.store.group import GroupCommit, GroupPolicy
 from kerbline.store.history import Point
 from kerbline.store.holdings import Span
 from kerbline.store.ledger import CommandLedger, Submission
@@ -26,7 +26,6 @@ __all__ = [
     "Notes",
     "Point",
     "RetentionPolicy",
-    "SinkJournal",
     "Span",
     "Store",
     "StoreBlocked",

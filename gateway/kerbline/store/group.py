@@ -107,10 +107,6 @@ class GroupCommit:
         """Store.read, in the store's thread."""
         return await self.call(self._store.read, after, limit, sink)
 
-    def journal(self, sink: str) -> SinkJournal:
-        """The log as one sink sees it."""
-        return SinkJournal(self, self._store, sink)
-
     async def run(self) -> None:
         """Commit what is due; after `stop` the rest, then return.
 
@@ -176,20 +172,3 @@ class GroupCommit:
         self._room.set()
         if group:
             await self._done.put(committed)
-
-
-class SinkJournal:
-    """The log as one sink sees it: what it is to deliver again comes first, once."""
-
-    def __init__(self, group: GroupCommit, store: Store, sink: str) -> None:
-        self._group = group
-        self._store = store
-        self._sink = sink
-
-    async def read(self, after: int, limit: int) -> list[Batch]:
-        """Store.read for this sink, in the store's thread."""
-        return await self._group.call(self._store.read, after, limit, self._sink)
-
-    def save_cursor(self, sink: str, seq: int) -> None:
-        """Note that the sink delivered all up to batch `seq`; durable with the next commit."""
-        self._group.save_cursor(sink, seq)
