@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _MAGIC = 0x377F0682  # the lowest bit set: checksums of big-endian words
+_ROUNDS = 1 << 20  # the first salt is one more each round
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
 
@@ -70,8 +71,8 @@ def _walked(
             break
         _, pages, *rest = _FRAME.unpack_from(frame)
         ours = tuple(rest[:2]) == salts
-        if ours:
-            end = log.tell()
+        if ours or not 0 < (salts[0] - rest[0]) & 0xFFFFFFFF < _ROUNDS:
+            end = log.tell()  # no rest of an earlier round
         if not sound:
             after += ours
             continue
