@@ -134,6 +134,7 @@ class PolledGateway(GatewaySession):
         self._polled.idle = False
         if not self.receive(data, now):
             return NOTHING
+        self._doubtful = False
         return LAST if self._polled.idle else FRAME
 
     def doubt(self) -> None:
@@ -146,9 +147,9 @@ class PolledGateway(GatewaySession):
         self._ask_at_ms = None  # here it goes in a turn, or not at all
         self.expected = 1
         welcome = self._handshake.pending_welcome()
-        if welcome is not None and not (self._welcomes and self.channel):
+        if welcome is not None and not (self._welcomes and (self.channel or self._doubtful)):
             self._welcomes = True
-            return [welcome]  # a greeting that was not the node's must not keep it unpolled
+            return [welcome]  # its node may not know of it: it is not all that is ever said
         self._welcomes = False
         if self.channel is None or self._doubtful:
             self._doubtful = False

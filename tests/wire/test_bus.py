@@ -5,6 +5,7 @@ import sys
 from kerbwire import cbor, cobs, frame
 from kerbwire import messages as m
 from kerbwire.discovery import Census
+from kerbwire.handshake import CONFIRMING
 from kerbwire.limits import (
     ANSWER_MS,
     BABBLE_BYTES,
@@ -249,6 +250,38 @@ def test_a_node_that_lost_its_power_is_keyed_again() -> None:
     assert line.run(5000, lambda: line.nodes[1].session.up)
     assert line.nodes[1].key[0] == 2
     _crypto_was_spared(line)
+
+
+def test_a_node_without_power_between_hello_and_info_is_asked_again() -> None:
+    for count, stored in ((1, False), (4, False), (2, True)):
+        line = BusLine(count)
+        node, gateway = line.nodes[0], line.sessions[0]
+        if stored:
+            assert line.run(60_000, lambda: node.session._handshake.state == CONFIRMING)
+        else:
+            assert line.run(60_000, lambda: gateway.welcomed)
+        node.start()  # its nonce is gone, and with it what the gateway waits for
+        node.make()
+        assert line.run(10_000, line.all_up), (count, stored)
+        assert line.run(5000, line.drained)
+        _once(line)
+
+
+def test_a_greeting_said_again_by_another_does_not_keep_its_node_out() -> None:
+    line = BusLine(2)
+    line.said = []
+    assert line.run(60_000, lambda: bool([1 for sender, _ in line.said if sender == 0]))
+    old = [data for sender, data in line.said if sender == 0][0]
+    line.nodes[0].start()
+    line.start_gateway()
+    line.nodes[0].dead = True
+    for _ in range(3):
+        line.run(30)
+        line.talk(0, old)
+        line.run(30)
+    assert line.sessions[0].welcomed and not line.sessions[0].up
+    line.nodes[0].dead = False
+    assert line.run(2 * PROBE_MAX_MS, line.all_up)
 
 
 def test_a_gateway_that_starts_asks_each_node_by_name() -> None:

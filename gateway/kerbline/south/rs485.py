@@ -35,6 +35,7 @@ class SharedLine:
         self._counters = counters
         self._changed = asyncio.Event()
         sessions = [link.session for link in links]
+        # The config names each node's bus: HELLO? by name finds all that a search in slots would.
         places = [Place(s, placed=True) for s in sessions if isinstance(s, PolledGateway)]
         self._bus: Bus = Bus(places, -(-BITS_PER_BYTE * 1_000_000 // self._baud))
         for link in links:
