@@ -85,7 +85,10 @@ class Link:
         node.describe(now)
         if node.session.up and now >= self._diag_ms:
             self._diag_ms = now + DIAG_MS
-            node.session.send_diag(node.diagnose(self._faults, self._silences))
+            from kerbnode.diagnosis import diagnosis
+
+            node.session.send_diag(diagnosis(node, self._faults, self._silences))
+            loaded.forget("kerbnode", ("diagnosis",))
         while True:
             data = node.session.outgoing(now)
             if not data:
@@ -128,6 +131,8 @@ class Link:
                 self._silences += 1
             elif kind == "KEPT":
                 node.journal.release(node.session.kept)
+                if node.session.kept.cumulative + 1 >= node.journal.next:
+                    loaded.forget("kerbwire", ("batch",))  # no backlog to pack
             elif kind == "TIME":
                 node.take_time(event[1], event[2], now)
             elif kind == "COMMAND":
@@ -138,3 +143,4 @@ class Link:
             elif kind == "CONFIG":
                 code = node.configure(event[1], event[2], now)
                 node.session.send_configured(event[1], code)
+                loaded.forget("kerbwire", ("config",))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
 FOLDER = "/journal"
-NVS_BLOB_BYTES = 1024
+NVS_BLOB_BYTES = (128, 1024)  # most are small, and a worn heap has no long piece to spare
 EDGE_LOOK_MS = 20
 SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
 
@@ -58,12 +58,14 @@ class Nvs:
 
     def get(self, name: str) -> "bytes | None":
         """The blob, or None."""
-        buffer = bytearray(NVS_BLOB_BYTES)
-        try:
-            length = self._nvs.get_blob(name, buffer)
-        except OSError:
-            return None
-        return bytes(memoryview(buffer)[:length])
+        for room in NVS_BLOB_BYTES:
+            buffer = bytearray(room)
+            try:
+                length = self._nvs.get_blob(name, buffer)
+            except OSError:
+                continue
+            return bytes(memoryview(buffer)[:length])
+        return None
 
     def set(self, name: str, blob: bytes) -> None:
         """Write it, durable on return."""
