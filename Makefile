@@ -76,6 +76,14 @@ bench: .venv/.all $(filter-out bench-fuzz,$(BENCHES)) ## the benchmarks; bench-f
 bench-wire: .venv/.all build/micropython32 ## each target of the wire beside its measured figure; ARGS="gateway"
 	@$(PY) -m tools.bench_wire $(ARGS)
 
+bench-node: .venv/.all build/micropython32 ## each target of a whole node beside its measured figure
+	@PYTHONPATH=firmware $(PY) -m tools.bench_wire whole
+
+STORE_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard \
+  tests/budgets/bench_store*.py tests/budgets/bench_north*.py))
+bench-store: .venv/.all ## each target of the store and of what goes north beside its figure
+	@$(PY) -m tools.bench_wire $(or $(ARGS),$(STORE_BENCHES))
+
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
 	@$(PY) -m tools.bench_fuzz $(ARGS)
 

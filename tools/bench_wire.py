@@ -1,6 +1,8 @@
-"""Prints each target of the wire beside its measured figure; exits 1 where one is missed.
+"""Prints each target beside its measured figure; exits 1 where one is missed.
 
 .venv/bin/python -m tools.bench_wire [NAME ...]     (names: of tests/budgets/bench_NAME.py)
+
+Without names it is all but APART, which are run by names of their own.
 
 Each tests/budgets/bench_NAME.py has `figures() -> list[Figure]` and a docstring that heads them.
 """
@@ -12,11 +14,14 @@ import time
 from tools.figures import Figure, shown
 from tools.trees import ROOT
 
+APART = ("north", "store", "whole")  # beginnings of names
+
 
 def names() -> list[str]:
-    """Of every bench file."""
+    """Of every bench file but those apart."""
     files = sorted((ROOT / "tests" / "budgets").glob("bench_*.py"))
-    return [file.stem.removeprefix("bench_") for file in files]
+    found = [file.stem.removeprefix("bench_") for file in files]
+    return [name for name in found if not name.startswith(APART)]
 
 
 def measured(name: str) -> list[Figure]:

@@ -1,0 +1,85 @@
+"""A whole node on a 32-bit heap: its built files, from main.py on, against a live gateway."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from kerbline.firmware import build as building
+from tests.budgets import whole
+from tools import runtime32
+from tools.figures import Figure
+
+RETAINED_BYTES = 75 * 1024
+RESIDENT_BYTES = 36 * 1024
+FREE_BYTES = 15 * 1024
+HEAP_KIB = 96
+GARBAGE_BYTES = 1024
+THOUSANDS = 300
+SETTLED = 60  # reports until nothing is loaded for the first time
+METERED = 8
+FEW, MANY = 70, 190
+
+
+def steady(runtime: Path, firmware: building.Firmware, reports: int) -> whole.Told:
+    """So many reports with settings that change, in the chip's heap beside the fakes' share."""
+    with tempfile.TemporaryDirectory() as folder:
+        code = whole.installed(firmware, Path(folder))
+        world = whole.World(firmware.target.name, 1)
+        world.plan((reports, whole.LOOK), (reports, whole.END))
+        return whole.run([str(runtime)], code, world, HEAP_KIB + whole.FAKES_KIB)
+
+
+def metered(runtime: Path, firmware: building.Firmware) -> whole.Told:
+    """A few reports with the collector off."""
+    with tempfile.TemporaryDirectory() as folder:
+        code = whole.installed(firmware, Path(folder))
+        world = whole.World(firmware.target.name, 1)
+        until = SETTLED + METERED
+        world.plan((SETTLED, whole.METER), (until, whole.METER), (until, whole.END))
+        return whole.run([str(runtime)], code, world, 512)
+
+
+def thousands(runtime: Path, firmware: building.Firmware) -> float:
+    """Instructions of a report: two runs of one length that make one a second, and half as many."""
+    counted = []
+    with tempfile.TemporaryDirectory() as folder:
+        code = whole.installed(firmware, Path(folder))
+        for period_s in (1, 2):
+            world = whole.World(firmware.target.name, period_s)
+            spans = [0, 0]
+            for at, seconds in enumerate((FEW, MANY)):
+                world = whole.World(firmware.target.name, period_s)
+                world.plan((seconds // period_s, whole.END))
+                spans[at] = whole.instructions(runtime, code, world)
+            counted.append(spans[1] - spans[0])
+    return (counted[0] - counted[1]) / ((MANY - FEW) / 2) / 1000
+
+
+def figures() -> list[Figure]:
+    if not runtime32.PROGRAM.exists():
+        return [Figure("whole node", "no 32-bit MicroPython", "bytes", f"<= {RETAINED_BYTES}")]
+    found = []
+    for board in whole.BOARDS:
+        firmware = whole.built(board)
+        told = steady(runtime32.PROGRAM, firmware, 2000)
+        found += [
+            Figure(f"{board}: retained", told.retained, "bytes", f"<= {RETAINED_BYTES}"),
+            Figure(
+                f"{board}: .mpy in steady state",
+                whole.resident(firmware, told.modules),
+                "bytes",
+                f"<= {RESIDENT_BYTES}",
+            ),
+            Figure(f"{board}: free at 96K", told.free, "bytes", f">= {FREE_BYTES}"),
+            Figure(
+                f"{board}: garbage of a frame and its answer",
+                metered(runtime32.PROGRAM, firmware).garbage_a_frame,
+                "bytes",
+                f"<= {GARBAGE_BYTES}",
+            ),
+        ]
+    cost: float | str = "no valgrind"
+    if shutil.which("valgrind"):
+        cost = thousands(runtime32.PROGRAM, whole.built(whole.BOARDS[0]))
+    found.append(Figure("telemetry cycle of a streetlight", cost, "thousands", f"<= {THOUSANDS}"))
+    return found

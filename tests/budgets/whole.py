@@ -1,0 +1,303 @@
+"""A board's built .mpy files on the 32-bit runtime, against a live gateway session.
+
+The node is the one that a chip gets, from main.py on; what is faked is below `machine`, in
+tests/wire/whole_probe.py, and tells its own share of the heap apart. The chips on its buses are
+the simulators of kerbnode.sim, in this process.
+"""
+
+import contextlib
+import json
+import os
+import re
+import struct
+import subprocess
+import tempfile
+import tomllib
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from kerbline import boards
+from kerbline.firmware import build as building
+from kerbline.firmware import collect
+from kerbnode.sim import ads1115, bh1750, bl0942, bme280, pms5003, scd41, sht4x
+from kerbnode.sim.i2c import Bus
+from kerbwire import messages as m
+from kerbwire.gateway import GatewaySession
+from kerbwire.limits import STREAM
+from kerbwire.ranges import RangeSet
+from kerbwire.schema import by_name
+from tools.trees import ROOT
+
+PROBE = ROOT / "tests" / "wire" / "whole_probe.py"
+BOARDS = ("streetlight-esp32", "water-meter-esp32", "air-quality-esp32")
+KEY = bytes(range(16))
+UTC_MS = 1_790_000_000_000
+ANSWER_MS = 10
+HEAD = struct.Struct("<BHIB")
+REPLY = struct.Struct("<BHiB")
+GO, END, LOOK, METER, REFUSED = range(5)
+CONFIG_EACH = 50  # frames between two updates of settings
+FAKES_KIB = 18  # of the heap for whole_probe.py and what it keeps; held by a test
+
+
+def built(board: str) -> building.Firmware:
+    """The board's node as its build makes it."""
+    file = boards.find(board)
+    return building.build(building.of_board(boards.load(file), file.name))
+
+
+def installed(firmware: building.Firmware, folder: Path) -> Path:
+    """Its files in a folder, as a place on a node has them."""
+    for path, content in (firmware.files | firmware.starts).items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return folder
+
+
+@dataclass
+class Told:
+    """What a run said of the heap."""
+
+    retained: int = 0
+    free: int = 0
+    fakes: int = 0
+    frames: int = 0
+    modules: tuple[str, ...] = ()
+    garbage: tuple[int, int, int, int] = (0, 0, 0, 0)  # frames, of those; waits, of the others
+    configured: int = 0
+    reports: int = 0
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def garbage_a_frame(self) -> float:
+        """Bytes from a wait to the next in which a frame left or came, for each that left."""
+        frames, busy, _, _ = self.garbage
+        return busy / max(1, frames)
+
+
+class World:
+    """All that is beyond the pins: the gateway, NVS, chips."""
+
+    def __init__(self, board: str, report_s: int):
+        wiring = tomllib.loads(boards.find(board).read_text())
+        asset = wiring["board"]["assets"][0]
+        settings = {"node_id": "sl-0001", "asset": asset, "link": "uart", "report_s": report_s}
+        settings["position"] = [52.37, 4.9]
+        body = json.dumps(settings).encode()
+        self.nvs = {
+            "settings": body + struct.pack("<I", zlib.crc32(body)),
+            "key": bytes(4) + KEY,
+        }
+        schema = by_name(asset)
+        assert schema is not None
+        self._gateway = GatewaySession(
+            b"sl-0001", (0, KEY, None), None, RangeSet(), os.urandom, STREAM, None
+        )
+        self._gateway.set_utc(UTC_MS, 20)
+        self._due: list[tuple[int, bytes]] = []
+        self._report_s = report_s
+        self.told = Told()
+        self._plan: list[tuple[int, int]] = []  # (from that report on, flag)
+        self._version = 0
+        self._now = 0
+        self._address = 0
+        self._blocks = bytearray(b"\xff" * (2 << 20))
+        self.until_ms = 0  # no plan takes longer
+        self._bus = Bus(
+            {
+                0x23: bh1750.Bh1750(lambda: 3.0),
+                0x44: sht4x.Sht4x(lambda: (21.0, 48.0)),
+                0x48: ads1115.Ads1115(lambda number: 250_000 + 20_000 * number),
+                0x62: scd41.Scd41(lambda: (450, 210, 480)),
+                0x76: bme280.Bme280(lambda: (21.0, 48.0, 1013.2)),
+            }
+        )
+        power = bl0942.Bl0942(lambda: (60.0, 230.0, 0.27), 4800)
+        particles = pms5003.Pms5003(lambda: (50, 80, 110))
+        self._chips = {
+            part["uart"]: power if part["driver"] == "bl0942" else particles
+            for part in wiring["instruments"].values()
+            if "uart" in part
+        }
+
+    def plan(self, *steps: tuple[int, int]) -> None:
+        """Flags for the node, each once that many reports have come."""
+        self._plan = list(steps)
+        self.until_ms = 1000 * self._report_s * (steps[-1][0] + 60)
+
+    def answer(self, op: str, a: int, data: bytes, now: int) -> tuple[int, bytes]:
+        """(flag, bytes) for one question of the node."""
+        self._now = now
+        if op == "w":
+            if a == 1:
+                self._heard(data, now)
+                return self._flag(), b""
+            self._chips[a].write(data)
+        elif op == "r":
+            return GO, self._read(a, now)
+        elif op == "g":
+            return (GO, self.nvs[name]) if (name := data.decode()) in self.nvs else (REFUSED, b"")
+        elif op == "s":
+            self.nvs[data[:a].decode()] = data[a:]
+        elif op in "RWAE":
+            return GO, self._flash(op, data)
+        elif op in "ij":
+            try:
+                if op == "i":
+                    self._bus.writeto(a, data)
+                    return GO, b""
+                room = bytearray(data[0])
+                self._bus.readfrom_into(a, room)
+                return GO, bytes(room)
+            except OSError:
+                return REFUSED, b""
+        return GO, b""
+
+    def _flash(self, op: str, data: bytes) -> bytes:
+        """The file system's partition: read, write at an address that was told, erase."""
+        if op == "W":
+            self._blocks[self._address : self._address + len(data)] = data
+            return b""
+        at, length = struct.unpack("<II", data)
+        self._address = at
+        if op == "E":
+            self._blocks[at : at + length] = b"\xff" * length
+        return bytes(self._blocks[at : at + length]) if op == "R" else b""
+
+    @property
+    def due_ms(self) -> int:
+        """When the line may have bytes for the node; -1: nothing is under way."""
+        times = [when for when, _ in self._due[:1]]
+        deadline = self._gateway.deadline()
+        if deadline is not None:
+            times.append(max(deadline, self._now + 1))
+        return min(times, default=-1)
+
+    def _read(self, number: int, now: int) -> bytes:
+        if number != 1:
+            return self._chips[number].read() or b""
+        if self._due and self._due[0][0] <= now:
+            return self._due.pop(0)[1]
+        return self._gateway.outgoing(now)
+
+    def _flag(self) -> int:
+        if self._plan and self.told.reports >= self._plan[0][0]:
+            return self._plan.pop(0)[1]
+        return GO
+
+    def _heard(self, data: bytes, now: int) -> None:
+        gateway, told = self._gateway, self.told
+        told.frames += 1
+        gateway.receive(data, now)
+        while event := gateway.next_event():
+            if event[0] == "KEYS":
+                gateway.key_stored(now)
+            elif event[0] in ("RECORD", "GAP"):
+                told.reports += event[0] == "RECORD" and event[1] == m.REPORT
+                low, high = (event[3], event[3]) if event[0] == "RECORD" else event[2:4]
+                gateway.keep(event[1 if event[0] == "GAP" else 2], low, high)  # type: ignore[arg-type]
+            elif event[0] == "CONFIGURED":
+                assert event[2] == m.OK, event
+                told.configured += 1
+            elif event[0] == "FAULT":
+                told.said.append(str(event))
+        if gateway.up and told.frames % CONFIG_EACH == 0:
+            self._version += 1
+            profile = b"".join(
+                struct.pack(">HB", 720 + start, 20 + self._version % 80)
+                for start in (-700, -90, 300)
+            )
+            values: dict[int, int | bytes] = {m.CONFIG_REPORT_S: self._report_s}
+            values[m.CONFIG_PROFILE] = profile
+            gateway.send_config(self._version, values)
+        answer = gateway.outgoing(now + ANSWER_MS)
+        if answer:
+            self._due.append((now + ANSWER_MS, answer))
+
+
+def _serve(world: World, asked: BinaryIO, answers: BinaryIO) -> None:
+    while len(head := asked.read(HEAD.size)) == HEAD.size:
+        op, length, now, a = HEAD.unpack(head)
+        flag, data = world.answer(chr(op), a, asked.read(length), now)
+        if now > world.until_ms:
+            flag = END
+        answers.write(REPLY.pack(flag, len(data), world.due_ms, 0) + data)
+
+
+def run(
+    command: list[str],
+    code: Path,
+    world: World,
+    heap_kib: int = 256,
+    ballast_kib: int = 0,
+) -> Told:
+    """Runs the node until the world's plan ends it; raises where it said that it failed."""
+    to_node, from_us = os.pipe()
+    to_us, from_node = os.pipe()
+    command = [*command, "-X", f"heapsize={heap_kib}K", str(PROBE), str(ballast_kib)]
+    command += [f"/dev/fd/{to_node}", f"/dev/fd/{from_node}"]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            pass_fds=(to_node, from_node),
+            env={"MICROPYPATH": f".frozen:{code}"},
+        )
+        os.close(to_node)
+        os.close(from_node)
+        with (
+            os.fdopen(to_us, "rb") as asked,
+            os.fdopen(from_us, "wb", buffering=0) as answers,
+            contextlib.suppress(BrokenPipeError),  # what it said tells why
+        ):
+            _serve(world, asked, answers)
+        process.wait()
+        said.seek(0)
+        return _told(world.told, said.read().decode(errors="replace"))
+
+
+def _told(told: Told, text: str) -> Told:
+    for line in text.splitlines():
+        name, _, rest = line.partition(" ")
+        if name in ("retained", "free", "fakes"):
+            setattr(told, name, int(rest))
+        elif name == "modules":
+            told.modules = tuple(rest.split())
+        elif name == "garbage":
+            frames, busy, waits, idle = map(int, rest.split())
+            told.garbage = (frames, busy, waits, idle)
+        else:
+            told.said.append(line)
+    return told
+
+
+def resident(firmware: building.Firmware, modules: tuple[str, ...]) -> int:
+    """Bytes of the .mpy files of those modules."""
+    sizes = {part.path: len(part.content) for part in firmware.parts}
+    tree = collect.tree()
+    paths = [f"{tree[name].path}.mpy" for name in modules if name in tree]
+    return sum(sizes.get(path, 0) for path in paths)
+
+
+def instructions(runtime: Path, code: Path, world: World) -> int:
+    """What callgrind counts of a whole run."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "counted"
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={report}"]
+        told = run([*command, *_without_shell(runtime)], code, world)
+        found = re.search(r"^(?:summary|totals): (\d+)", report.read_text(), re.MULTILINE)
+        assert found, told.said
+        return int(found.group(1))
+
+
+def _without_shell(runtime: Path) -> list[str]:
+    """The 32-bit program's own command: valgrind does not follow the script that starts it."""
+    root = runtime.parent / "root"
+    libraries = root / "usr" / "lib" / "i386-linux-gnu"
+    program = root / "usr" / "bin" / "micropython"
+    return [str(libraries / "ld-linux.so.2"), "--library-path", str(libraries), str(program)]
