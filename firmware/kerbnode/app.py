@@ -1,43 +1,42 @@
-"""The composition root: which board, which asset, which concerns, and how they know each other."""
+"""The node of one boot: what its concerns share, and the decisions that need several of them."""
 
 import asyncio
-import gc
 import sys
 
-from kerbnode import VERSION, build, loaded, settings, store
 from kerbnode import board as wiring
+from kerbnode import loaded, settings
 from kerbnode.clock import Clock
 from kerbnode.commands import Commands
 from kerbnode.flash import Flash
 from kerbnode.journal import Journal
-from kerbnode.link import Link
-from kerbnode.records import Records
-from kerbnode.sense import Sense
-from kerbnode.supervisor import Supervisor
 from kerbnode.wake import Wake
 from kerbwire import messages as m
-from kerbwire.limits import BUS
-from kerbwire.node import NodeSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import Board, Line
     from kerbnode.instruments import Instruments
+    from kerbnode.records import Records
+    from kerbnode.sense import Sense
+    from kerbnode.store import Store
+    from kerbnode.supervisor import Supervisor
+    from kerbwire.node import NodeSession
 
-FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
-FRESH = (1, 4, 6)  # reset causes that are nobody's failure: power-on, deep sleep, brown-out
-BROWN_OUT = 6  # ours: the chip tells it, machine.reset_cause() does not
+BOOT_MODULES = ("assembly", "boots", "uptake")
 SAFE_AFTER = 3  # boots that failed in a row
 GOOD_MS = 120_000  # a boot that all concerns live through so long is a good one
-STRAP_S = 900  # service that the strap pin opens
 PROMPT_S = 120  # a debug build at the prompt, until the watchdog starts the node again
-LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
-SENSE_SILENCE_S = 10
-STORE_SILENCE_S = 30
 
 
 class Node:
     """All parts of one boot, and the few decisions that need several of them."""
+
+    if TYPE_CHECKING:  # what `assemble` adds
+        instruments: Instruments
+        session: NodeSession
+        records: Records
+        sense: Sense
+        store: Store
 
     def __init__(self, board: "Board", wanted: settings.Settings, key: "tuple[int, bytes]"):
         self.board = board
@@ -51,79 +50,16 @@ class Node:
         self._began_ms = board.monotonic_ms()
         self._on_trial = True
         self._service_ms: int | None = None  # when the console closes
-        self._store_wake = Wake()
+        self.store_wake = Wake()
         self._key = key
 
-    def assemble(self) -> Supervisor:
+    def assemble(self) -> "Supervisor":
         """Read what is durable, then make session and concerns; the supervisor runs them."""
-        from kerbnode import boots
+        from kerbnode import assembly
 
-        board = self.board
-        wanted = self.settings
-        cause = board.reset_cause()
-        if cause not in FRESH:
-            self.failed = boots.failed_boots(board.nvs)
-        boot_id = boots.next_boot_id(board.nvs, board.random, self.failed + 1)
-        loaded.forget("kerbnode", ("boots",))
-        self.journal.open()
-        self.commands.load()
-        board.booted(boot_id, self.journal.epoch)
-        self.instruments = self._wired()
-        totals = store.load_totals(board.nvs)
-        pins = getattr(wiring, "SLEEP", ())
-        rest = board.rest(self, pins) if pins and wanted.build == "release" else None
-        if rest is not None:
-            totals = rest.totals(totals)
-        self.instruments.begin(wanted, totals)
-        asset = self.instruments.asset
-        info = m.Info(asset.SCHEMA.hash, boot_id, self.journal.epoch, FIRMWARE)
-        info.schema = asset.SCHEMA
-        info.period_s = wanted.report_s
-        info.config_version = wanted.config_version
-        generation, key = self._key
-        node_id = wanted.node_id.encode()
-        framing = board.framing(wanted.link)
-        if framing == BUS:
-            from kerbwire.polled import PolledNode
-
-            self.session: NodeSession = PolledNode(node_id, generation, key, info, board.random)
-        else:
-            self.session = NodeSession(node_id, generation, key, info, board.random, framing)
-        self.records = Records(board, self.journal, boot_id, wanted.asset)
-        wakes = (self.link_wake, self._store_wake)
-        self.sense = Sense(
-            board, self.clock, self.instruments, self.records, wakes, wanted.report_s
-        )
-        self.store = store.Store(board, self.journal, self.instruments, self._store_wake)
-        self._tell(m.EV_BOOT, cause)
-        if cause == BROWN_OUT:
-            self._tell(m.EV_BROWN_OUT, 0)
-        if wanted.restored:
-            self._tell(m.EV_SETTINGS, 1 if wanted.restored == "settings" else 2)
-        if self.failed >= SAFE_AFTER:
-            self._tell(m.EV_SAFE_MODE, self.failed)
-        if strapped(board):
-            self.serve(STRAP_S)
-        supervisor = Supervisor(board, self.look)
-        supervisor.add(Link(self), LINK_SILENCE_S)
-        supervisor.add(self.sense, SENSE_SILENCE_S)
-        supervisor.add(self.store, STORE_SILENCE_S)
-        if rest is not None:
-            supervisor.add(rest, STORE_SILENCE_S)
+        supervisor = assembly.assemble(self, self._key)
+        loaded.forget("kerbnode", BOOT_MODULES)
         return supervisor
-
-    def _wired(self) -> "Instruments":
-        """What this board has for the asset that the settings name."""
-        asset = self.settings.asset
-        wire = getattr(wiring, asset, None)
-        if wire is None:
-            raise settings.SettingsError("asset")
-        if self.failed >= SAFE_AFTER:
-            from kerbnode import safe
-
-            return safe.wired(self.board, asset, wire)
-        made: Instruments = wire(self.board)
-        return made
 
     async def open_line(self) -> "Line":
         """The way to the gateway that the settings name, on the board's pins or their own."""
@@ -150,7 +86,7 @@ class Node:
         """Open the console for so long, or close it; told either way."""
         self._service_ms = self.board.monotonic_ms() + 1000 * seconds if seconds else None
         self.board.console(is_open=seconds > 0 or self.settings.build == "debug")
-        self._tell(m.EV_SERVICE, seconds)
+        self.tell(m.EV_SERVICE, seconds)
 
     def prompt_s(self) -> int:
         """How long who interrupted the node may have its console."""
@@ -165,9 +101,10 @@ class Node:
         boots.boot_went_well(self.board.nvs)
         if keep:
             boots.keep_good(self.board.nvs, self.settings)
-        loaded.forget("kerbnode", ("boots",))
+        loaded.forget("kerbnode", BOOT_MODULES)
 
-    def _tell(self, code: int, value: int) -> None:
+    def tell(self, code: int, value: int) -> None:
+        """Record an event."""
         self.sense.record(self.board.uptime_ms(), m.EVENT, (code, value))
 
     def describe(self, now: int) -> None:
@@ -179,28 +116,11 @@ class Node:
         info.next_rseq = self.journal.next
         info.command_id = self.commands.highest
 
-    def diagnose(self, frame_faults: int, silences: int) -> "dict[int, int | bytes]":
-        """What DIAG says; a host's Python has no heap to speak of."""
-        free = gc.mem_free() if hasattr(gc, "mem_free") else 0
-        waiting = self.journal.next - 1 - self.session.kept.cumulative
-        return {
-            m.DIAG_FREE_BYTES: free,
-            m.DIAG_FLASH_FAULTS: self.journal.faults,
-            m.DIAG_WAITING: max(0, waiting),
-            m.DIAG_FRAME_FAULTS: frame_faults,
-            m.DIAG_SILENCES: silences,
-            m.DIAG_BUILD: build.COMMIT,
-            m.DIAG_BOARD: build.BOARD.encode(),
-            m.DIAG_WIRE: m.MESSAGES_VERSION,
-            m.DIAG_FAILED_BOOTS: self.failed,
-            m.DIAG_FLASH_ERASES: self.journal.writes,
-        }
-
     def take_time(self, utc_ms: int, uncertainty_ms: int, now: int) -> None:
         """A time offer; a clock that jumps says so."""
         jump_s = self.clock.offer(utc_ms, uncertainty_ms, now)
         if jump_s:
-            self._tell(m.EV_CLOCK_JUMP, jump_s)
+            self.tell(m.EV_CLOCK_JUMP, jump_s)
         uptime_ms = self.board.uptime_ms()
         anchor = self.clock.anchor(uptime_ms, now)
         if anchor is not None:

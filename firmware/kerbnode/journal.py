@@ -57,14 +57,16 @@ class Journal:
 
         With flash that answers nothing at all there is no log, and every record is refused.
         """
-        epoch = int.from_bytes(self._random(4), "big") or 1
+        from kerbnode.uptake import take_up  # here: a boot needs it once
+
+        self.epoch = int.from_bytes(self._random(4), "big") or 1
         try:
-            if not self._scan():
-                self._forget(epoch)
+            found = take_up(self._flash, self._reader)
         except OSError:
-            self.faults += 1
-            self._forget(epoch)  # half of what was read must give no number again
+            self.faults += 1  # half of what was read must give no number again
             return
+        if found is not None:
+            self.epoch, self._reserved_to, self.next, self.gaps, self._segments = found
         if self._reserved_to >= self.next:
             self._declare(self.next, self._reserved_to, m.GAP_POWER)
             self.next = self._reserved_to + 1
@@ -155,47 +157,6 @@ class Journal:
             if gap is None or gap[1] < high:
                 return False
         return True
-
-    def _scan(self) -> bool:
-        """Learn all segments; False, and all are gone, where there is no newest one to read."""
-        names = self._flash.names()
-        for name in [name for name in names if not name.startswith("s")]:
-            self._flash.remove(name)  # a segment that a power cut kept from its name
-        names = [name for name in names if name.startswith("s")]
-        for name in names:
-            self._index(name, newest=name == names[-1])
-        if self._segments and self._segments[-1].name == names[-1]:
-            return True
-        for name in self._flash.names():  # the newest last: a cut must not revive an older one
-            self._flash.remove(name)
-        return False
-
-    def _forget(self, epoch: int) -> None:
-        """An empty log."""
-        self.epoch = epoch
-        self.next = 1
-        self.gaps = []
-        self._reserved_to = 0
-        self._segments = []
-
-    def _index(self, name: str, *, newest: bool) -> None:
-        """Learn a segment's range; of the newest also the log's state, from its last block."""
-        segment = Segment(name, self._flash.size(name), 0)
-        if not self._reader.load(segment):
-            if not newest:
-                self._flash.remove(name)  # what it held is missing and will be declared
-            return
-        segment.first = self._reader.base
-        self._segments.append(segment)
-        if not newest:
-            return
-        self.gaps = self._reader.gaps()
-        while True:
-            self.epoch = self._reader.epoch
-            self._reserved_to = self._reader.reserved_to
-            self.next = self._reader.end
-            if not self._reader.load_next(segment):
-                return
 
     def _declare(self, first: int, last: int, reason: int) -> None:
         """Note a gap; it swallows what it overlaps and grows together with its like beside it."""

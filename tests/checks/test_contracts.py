@@ -182,7 +182,7 @@ def test_siblings_never_import_each_other(tmp_path: Path) -> None:
         ("protocol/kerbwire/seal.py", "import micropython", "wire-import"),
         ("protocol/kerbwire/deep/part.py", "def late():\n    import time", "wire-import"),
         ("firmware/kerbnode/link.py", "from machine import UART", "chip-import"),
-        ("firmware/main.py", "import esp32", "chip-import"),
+        ("firmware/boot.py", "import esp32", "chip-import"),
         ("gateway/kerbline/control/rule.py", "at = datetime.now()", "date-question"),
         ("gateway/kerbline/control/rule.py", "at = datetime.datetime.utcnow()", "date-question"),
         ("firmware/kerbnode/assets/lamp.py", "day = date.today()", "date-question"),

@@ -7,7 +7,7 @@ What must hold is judged against an almanac of our own (`elevation`), not agains
 
 from math import asin, atan2, cos, degrees, pi, radians, sin
 
-from kerbnode.app import SENSE_SILENCE_S
+from kerbnode.assembly import SENSE_SILENCE_S
 from kerbnode.clock import Clock
 from kerbnode.drivers.motion import Motion
 from kerbnode.instruments.lamp_head import LampHead

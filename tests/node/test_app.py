@@ -2,6 +2,7 @@
 
 from kerbnode.app import Node
 from kerbnode.assets.streetlight import Inputs
+from kerbnode.diagnosis import diagnosis
 from kerbnode.settings import Settings
 from kerbwire import messages as m
 from node import scratch
@@ -137,7 +138,7 @@ def test_a_clock_that_is_set_leaves_an_anchor() -> None:
 
 def test_a_node_says_how_it_is() -> None:
     running = Running()
-    told = running.node.diagnose(3, 2)
+    told = diagnosis(running.node, 3, 2)
     assert set(told) == set(m.DIAG_NAMES)
     assert (told[m.DIAG_WAITING], told[m.DIAG_FRAME_FAULTS], told[m.DIAG_SILENCES]) == (1, 3, 2)
     scratch.remove(running.place)

@@ -2,8 +2,9 @@
 
 import asyncio
 
-from kerbnode import app, nvs, safe, settings
+from kerbnode import app, assembly, nvs, safe, settings
 from kerbnode import board as wiring
+from kerbnode.diagnosis import diagnosis
 from kerbnode.hal.sim import Board
 from kerbwire import messages as m
 from node import scratch
@@ -68,7 +69,7 @@ def test_three_failed_boots_in_a_row_are_safe_mode() -> None:
     boot = Boot(board, WATCHDOG)
     assert isinstance(boot.node.instruments, safe.Steady)
     assert boot.told() == [(m.EV_BOOT, WATCHDOG), (m.EV_SAFE_MODE, 3)]
-    assert boot.node.diagnose(0, 0)[m.DIAG_FAILED_BOOTS] == 3
+    assert diagnosis(boot.node, 0, 0)[m.DIAG_FAILED_BOOTS] == 3
     scratch.remove(place)
 
 
@@ -128,7 +129,7 @@ def test_drivers_that_fail_leave_the_link() -> None:
 
 def test_power_cuts_are_nobodys_failure() -> None:
     board, place = powered(NOON_MS, "streetlight")
-    for cause in app.FRESH:
+    for cause in assembly.FRESH:
         assert failing(board, 5, cause).node.failed == 0
     assert failing(board, 2).node.failed == 3  # the last fresh one failed too
     scratch.remove(place)
@@ -148,7 +149,7 @@ def test_restored_settings_and_a_sagging_supply_are_told() -> None:
     board, place = powered(NOON_MS, "streetlight")
     Boot(board).lasts(120)
     board.nvs.set("settings", b"torn")
-    boot = Boot(board, app.BROWN_OUT, given=b"")
+    boot = Boot(board, assembly.BROWN_OUT, given=b"")
     told = [(m.EV_BOOT, 6), (m.EV_BROWN_OUT, 0), (m.EV_SETTINGS, 1)]
     assert boot.told() == told
     boot.lasts(120)

@@ -216,7 +216,7 @@ def test_pins_and_build_are_the_boards_unless_given() -> None:
     assert (loaded.uart, loaded.tx, loaded.rx, loaded.de) == (2, 17, 0, 4)
     assert loaded.build == "debug"
     for bad in ({"tx": -1}, {"rx": "x"}, {"de": 55}, {"build": "fast"}, {"uart": 1.5}):
-        assert refusal(changed(**bad)) == list(bad)[0]
+        assert refusal(changed(**bad)) == next(iter(bad))
 
 
 def test_failed_boots_are_counted_until_one_goes_well() -> None:

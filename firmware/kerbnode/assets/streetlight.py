@@ -6,7 +6,6 @@ Times are milliseconds of the clock since boot; inside, a level is in 1/1000 of 
 from math import log
 
 from kerbwire import messages as m
-from kerbwire.schema import STREETLIGHT
 
 NIGHT = 1  # the bits of `status`
 MOTION = 2
@@ -80,9 +79,10 @@ class Streetlight:
     `lamp_on` is the relay's. At the start both are what the board's reset state is: full light.
     """
 
-    SCHEMA = STREETLIGHT
-
     def __init__(self, totals: "tuple[int, ...]" = (0, 0)):
+        from kerbwire.schema import STREETLIGHT  # here: the table of all is not needed again
+
+        self.SCHEMA = STREETLIGHT
         self.level = MOTION_LEVEL
         self.lamp_on = True
         self.fading = False

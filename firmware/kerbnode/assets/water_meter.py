@@ -4,7 +4,6 @@ Times are milliseconds of the clock since boot.
 """
 
 from kerbwire import messages as m
-from kerbwire.schema import WATER_METER
 
 CONTINUOUS_FLOW = 1  # the bits of `alarms`; kerbnode.assets.flow sets 1, 2 and 16
 BACKFLOW = 2
@@ -32,13 +31,14 @@ class Inputs:
 class WaterMeter:
     """One meter; `totals` is what `totals` gave before a power cut or a sleep."""
 
-    SCHEMA = WATER_METER
     level = 0
     fading = False
 
     def __init__(self, totals: "tuple[int, ...]" = (), weight: "tuple[int, int]" = (1, 1)):
         from kerbnode.assets.flow import Flow  # here: a short wake loads it without this module
+        from kerbwire.schema import WATER_METER  # here: the table of all is not needed again
 
+        self.SCHEMA = WATER_METER
         self.flow = Flow(weight, totals)
         self._battery_mv = 0
         self._alarms = 0

@@ -17,6 +17,7 @@ from kerbline.firmware.sources import imports
 
 START = "main"
 APP = "kerbnode.app"
+ASSEMBLY = "kerbnode.assembly"
 WIRING = "kerbnode.board"
 IDENTITY = "kerbnode.build"
 HAL = "kerbnode.hal.esp32"
@@ -31,6 +32,8 @@ WIRE_BUNDLES = (
 )
 # What a wake of a meter loads: the rules of flow, and the chip's sleep.
 SLEEP_BUNDLE = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
+# What a boot loads, and lets go of again.
+BOOT_BUNDLE = (ASSEMBLY, "kerbnode.boots", "kerbnode.uptake")
 # Its constants are where they are used.
 NEVER_LOADED = frozenset({"kerbwire.limits"})
 NOT_SHIPPED = frozenset({"manifest"})
@@ -119,15 +122,15 @@ def together(texts: Mapping[str, str]) -> dict[str, str]:
     """The needed modules as a node gets them: shrunk, in few files, each name kept once.
 
     The node's own bundle is what is loaded as long as it runs: the app and all that it imports at
-    its top, the chip's hal, and what the wiring puts together. What functions import otherwise is
-    loaded on demand and stays by itself.
+    its top, the chip's hal, and what assembly and wiring put together. What functions import
+    otherwise is loaded on demand and stays by itself.
     """
     small = shrunk(texts)
     done: list[str] = []
-    for roots in (*WIRE_BUNDLES, SLEEP_BUNDLE, _resident_roots(small)):
+    for roots in (*WIRE_BUNDLES, SLEEP_BUNDLE, _resident_roots(small), BOOT_BUNDLE):
         there = [root for root in roots if root in small]
         if there:
-            held = _values(small) if roots[0] == APP else ()
+            held = _values(small) if roots[0] in (APP, ASSEMBLY) else ()
             apart = [*done, *held]
             small = bundled(small, there, apart=apart)
             done.append(there[0])
@@ -141,6 +144,8 @@ def together(texts: Mapping[str, str]) -> dict[str, str]:
 
 def _resident_roots(texts: Mapping[str, str]) -> list[str]:
     roots = [APP, HAL]
+    if ASSEMBLY in texts:  # it goes again, and what it made stays
+        roots += [name for name in _at_top(ast.parse(texts[ASSEMBLY]).body) if name in texts]
     if WIRING in texts:
         roots += [name for name, _ in imports(ast.parse(texts[WIRING])) if name in texts]
     return [root for root in dict.fromkeys(roots) if root.startswith("kerbnode.")]

@@ -1,0 +1,98 @@
+"""The composition root: which asset, which concerns, and how they know each other.
+
+Loaded at a boot alone, and gone again once all is made.
+"""
+
+from kerbnode import VERSION, settings, store
+from kerbnode import board as wiring
+from kerbnode.app import SAFE_AFTER, strapped
+from kerbnode.link import Link
+from kerbnode.records import Records
+from kerbnode.sense import Sense
+from kerbnode.supervisor import Supervisor
+from kerbwire import messages as m
+from kerbwire.limits import BUS
+from kerbwire.node import NodeSession
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.app import Node
+    from kerbnode.instruments import Instruments
+
+FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
+FRESH = (1, 4, 6)  # reset causes that are nobody's failure: power-on, deep sleep, brown-out
+BROWN_OUT = 6  # ours: the chip tells it, machine.reset_cause() does not
+STRAP_S = 900  # service that the strap pin opens
+LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
+SENSE_SILENCE_S = 10
+STORE_SILENCE_S = 30
+
+
+def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
+    """Read what is durable, then give the node its session and its concerns."""
+    from kerbnode import boots
+
+    board = node.board
+    wanted = node.settings
+    cause = board.reset_cause()
+    if cause not in FRESH:
+        node.failed = boots.failed_boots(board.nvs)
+    boot_id = boots.next_boot_id(board.nvs, board.random, node.failed + 1)
+    node.journal.open()
+    node.commands.load()
+    board.booted(boot_id, node.journal.epoch)
+    node.instruments = wired(node)
+    totals = store.load_totals(board.nvs)
+    pins = getattr(wiring, "SLEEP", ())
+    rest = board.rest(node, pins) if pins and wanted.build == "release" else None
+    if rest is not None:
+        totals = rest.totals(totals)
+    node.instruments.begin(wanted, totals)
+    schema = node.instruments.asset.SCHEMA
+    info = m.Info(schema.hash, boot_id, node.journal.epoch, FIRMWARE)
+    info.schema = schema
+    info.period_s = wanted.report_s
+    info.config_version = wanted.config_version
+    generation, key = link_key
+    node_id = wanted.node_id.encode()
+    framing = board.framing(wanted.link)
+    if framing == BUS:
+        from kerbwire.polled import PolledNode
+
+        node.session = PolledNode(node_id, generation, key, info, board.random)
+    else:
+        node.session = NodeSession(node_id, generation, key, info, board.random, framing)
+    node.records = Records(board, node.journal, boot_id, wanted.asset)
+    wakes = (node.link_wake, node.store_wake)
+    node.sense = Sense(board, node.clock, node.instruments, node.records, wakes, wanted.report_s)
+    node.store = store.Store(board, node.journal, node.instruments, node.store_wake)
+    node.tell(m.EV_BOOT, cause)
+    if cause == BROWN_OUT:
+        node.tell(m.EV_BROWN_OUT, 0)
+    if wanted.restored:
+        node.tell(m.EV_SETTINGS, 1 if wanted.restored == "settings" else 2)
+    if node.failed >= SAFE_AFTER:
+        node.tell(m.EV_SAFE_MODE, node.failed)
+    if strapped(board):
+        node.serve(STRAP_S)
+    supervisor = Supervisor(board, node.look)
+    supervisor.add(Link(node), LINK_SILENCE_S)
+    supervisor.add(node.sense, SENSE_SILENCE_S)
+    supervisor.add(node.store, STORE_SILENCE_S)
+    if rest is not None:
+        supervisor.add(rest, STORE_SILENCE_S)
+    return supervisor
+
+
+def wired(node: "Node") -> "Instruments":
+    """What this board has for the asset that the settings name."""
+    asset = node.settings.asset
+    wire = getattr(wiring, asset, None)
+    if wire is None:
+        raise settings.SettingsError("asset")
+    if node.failed >= SAFE_AFTER:
+        from kerbnode import safe
+
+        return safe.wired(node.board, asset, wire)
+    made: Instruments = wire(node.board)
+    return made
