@@ -44,7 +44,7 @@ def schema(name: str) -> Callable[[Any], Any]:
 
 def kind(payload: dict[str, Any]) -> str:
     """Which message an example is, by the field that only it has."""
-    marks = {"readings": "readings", "first": "gap", "rule": "alarm", "operation": "command"}
+    marks = {"ranges": "ack", "readings": "readings", "first": "gap", "rule": "alarm", "operation": "command"}
     found = [name for mark, name in marks.items() if mark in payload]
     return found[0] if found else "result" if "asset" in payload else "status"
 

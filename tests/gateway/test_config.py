@@ -313,7 +313,7 @@ def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> 
 def keys_of(section: object) -> set[str]:
     """Every field of a section and of those in it, by its name in the file."""
     names = {"nodes": "node", "buses": "modbus", "devices": "device", "registers": "register"}
-    names |= {"corridors": "dimming", "leaks": "leak"}
+    names |= {"corridors": "dimming", "leaks": "leak", "files": "file"}
     found: set[str] = set()
     if dataclasses.is_dataclass(section):
         for field in dataclasses.fields(section):

@@ -13,7 +13,7 @@ import pytest
 
 from kerbline.model import CommandResult, CommandState, Entry, Key
 from kerbline.north.backoff import Backoff
-from kerbline.north.mapping import READINGS_PER_MESSAGE, Mapper, Outgoing, rfc3339
+from kerbline.north.mapping import MESSAGE_BYTES, READINGS_PER_MESSAGE, Mapper, Outgoing, rfc3339
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import Message
 from kerbline.north.topics import MAX_LEVELS, Topics
@@ -34,7 +34,7 @@ def body(outgoing: Outgoing) -> dict[str, object]:
 def test_readings_of_one_source_share_a_message_with_their_keys() -> None:
     first, second = MAPPER.outgoing([reading(1), reading(9, "sl-2"), reading(2)])
     assert first.message.topic == "city/kerbline/gw-1/sl-1/readings"
-    assert first.keys == (Key("sl-1", EPOCH, 1), Key("sl-1", EPOCH, 2))
+    assert (first.log, first.marks) == (("sl-1", EPOCH), (1, 2))
     assert second.message.topic == "city/kerbline/gw-1/sl-2/readings"
     payload = body(first)
     readings = payload.pop("readings")
@@ -51,10 +51,22 @@ def test_readings_of_one_source_share_a_message_with_their_keys() -> None:
 
 
 def test_a_message_is_bounded_and_never_mixes_epochs() -> None:
-    many = [reading(n) for n in range(1, 121)]
+    many = [reading(n) for n in range(1, 421)]
     other = replace(many[0], key=Key("sl-1", EPOCH + 1, 1))
-    sizes = [len(outgoing.keys) for outgoing in MAPPER.outgoing([*many, other])]
+    sizes = [len(outgoing.marks) for outgoing in MAPPER.outgoing([*many, other])]
     assert sizes == [READINGS_PER_MESSAGE, READINGS_PER_MESSAGE, 20, 1]
+
+
+def test_long_readings_share_a_message_up_to_its_bytes_and_one_longer_goes_alone() -> None:
+    wide = {f"register_{n}": n for n in range(900)}
+    long = [replace(reading(n), values=wide) for n in range(1, 9)]
+    huge = replace(reading(9), values={f"register_{n}": n for n in range(5_000)})
+    made = MAPPER.outgoing([*long, huge, reading(10)])
+    assert [mark for outgoing in made for mark in outgoing.marks] == list(range(1, 11))
+    assert [outgoing.marks for outgoing in made[-2:]] == [(9,), (10,)]
+    assert all(len(outgoing.marks) > 1 for outgoing in made[:-3])
+    sizes = [len(outgoing.message.payload) for outgoing in made if outgoing.marks != (9,)]
+    assert max(sizes) <= MESSAGE_BYTES + 200 < len(made[-2].message.payload)
 
 
 def test_gaps_alarms_and_results_have_topics_of_their_own() -> None:
@@ -62,7 +74,7 @@ def test_gaps_alarms_and_results_have_topics_of_their_own() -> None:
     assert lost.message.topic == "city/kerbline/gw-1/sl-1/gap"
     assert body(lost)["last"] is None
     assert found.message.topic == "city/kerbline/gw-1/meter-2/alarm"
-    assert (body(found)["rule"], found.keys) == ("continuous_flow", (Key("gw-1", 1, 4),))
+    assert (body(found)["rule"], found.log, found.marks) == ("continuous_flow", ("gw-1", 1), (4,))
     result = MAPPER.result(CommandResult("a1", "lamp-1", CommandState.OK, "", T0_MS))
     assert result.message.topic == "city/kerbline/gw-1/lamp-1/result"
     assert MAPPER.status("offline", None).retained
@@ -108,8 +120,9 @@ class Log:
         for entry in entries:
             self.batches.append(Batch(len(self.batches) + 1, (entry,)))
 
-    async def read(self, after: int, limit: int) -> Sequence[Batch]:
+    async def read(self, after: int, limit: int, sink: str = "") -> Sequence[Batch]:
         """The next batches."""
+        assert sink == "mqtt"
         await asyncio.sleep(0)
         return self.batches[after : after + limit]
 
@@ -235,7 +248,7 @@ def test_an_unacknowledged_batch_is_sent_again_and_the_cursor_waits() -> None:
 
 
 def test_a_dying_broker_costs_repeats_at_most() -> None:
-    log = Log(reading(n) for n in range(1, 3001))
+    log = Log(reading(n) for n in range(1, 12_001))
     limits = replace(QUICK, read_entries=300)
 
     async def story(_outbox: Outbox, port: MemoryPort) -> None:
@@ -243,11 +256,11 @@ def test_a_dying_broker_costs_repeats_at_most() -> None:
             await port.until(count)
             port.die()
             port.up = True
-        await log.until(3000)
+        await log.until(12_000)
 
     counts = arrived(deliver(log, story, limits).published)
-    assert set(counts) == set(range(1, 3001))
-    assert counts.total() - 3000 <= 5 * limits.window * READINGS_PER_MESSAGE
+    assert set(counts) == set(range(1, 12_001))
+    assert counts.total() - 12_000 <= 5 * limits.window * READINGS_PER_MESSAGE
     assert log.cursors == sorted(log.cursors)
 
 

@@ -7,7 +7,7 @@ import contextlib
 import random
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_to(broker: Broker) -> MqttPort:
+def port_to(broker: Broker, subscriptions: Sequence[str] = (TOPICS.commands,)) -> MqttPort:
     address = BrokerAddress("127.0.0.1", broker.port, "gw-1")
-    return MqttPort(address, [TOPICS.commands], MAPPER.status("offline", None))
+    return MqttPort(address, subscriptions, MAPPER.status("offline", None))
 
 
 def with_broker(

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kerbline import health
-from kerbline.agent import upkeep
+from kerbline.agent import sinks, upkeep
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.clock import Clock, StreetTable
-from kerbline.config import Config, ConfigFault, Fault, Mqtt
-from kerbline.config.faults import Complaint
-from kerbline.config.rules import read_secret
+from kerbline.config import Config
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import ANCHOR_KIND, Gap, Reading
-from kerbline.north.mapping import Mapper
-from kerbline.north.outbox import Outbox, OutboxLimits
-from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Anchored, Answered, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
@@ -35,14 +28,6 @@ log = logging.getLogger("kerbline.agent")
 STORE_FILE = "kerbline.db"
 KEY_FOLDER = "keys"
 DAY_S = 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class _Sink:
-    """An outbox and the topics under which its commands come."""
-
-    outbox: Outbox
-    topics: Topics
 
 
 async def run(config: Config) -> None:
@@ -59,24 +44,24 @@ async def run(config: Config) -> None:
     group = GroupCommit(store, group_policy, clock.utc_ms)
     nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
     nodes.prepare(store)
-    sinks = [_mqtt_sink(config.gateway.id, config.mqtt, store, group, clock)] if config.mqtt else []
-    outboxes = [sink.outbox for sink in sinks]
+    north = sinks.made(config, store, group, clock)
     loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
     orders = Orders(kinds, store, group, nodes, loops, clock, counters)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
-    records = Records(config.gateway.id, epoch, group, outboxes, nodes, clock)
+    records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
 
     committing = asyncio.create_task(group.run())
     confirming = asyncio.create_task(records.confirm())
     try:
-        await orders.resume(outboxes)
+        await orders.resume(north.outboxes)
         await records.resume(store.last_epoch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(committing))
-            for sink in sinks:
-                tasks.create_task(sink.outbox.run())
-                tasks.create_task(orders.serve(sink.outbox, sink.topics))
+            for sink in north.sinks:
+                tasks.create_task(sink.run())
+            for outbox, topics in north.masters:
+                tasks.create_task(orders.serve(outbox, topics))
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
             for poller in _pollers(config, clock, counters):
                 tasks.create_task(poller.run())
@@ -93,8 +78,8 @@ async def run(config: Config) -> None:
         if not committing.cancelled() and committing.exception() is not None:
             log.error("stopped with records that are not stored: %s", committing.exception())
         confirming.cancel()
-        for outbox in outboxes:
-            await outbox.close()
+        for sink in north.sinks:
+            await sink.close()
         await group.close()
 
 
@@ -154,46 +139,3 @@ def _pollers(config: Config, clock: Clock, counters: Counters) -> list[Poller]:
     from kerbline.south.modbus.poller import Poller
 
     return [Poller(bus, clock, counters) for bus in config.buses]
-
-
-def _mqtt_sink(gateway: str, config: Mqtt, store: Store, group: GroupCommit, clock: Clock) -> _Sink:
-    from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
-
-    topics = Topics(config.prefix, gateway)
-    mapper = Mapper(topics)
-    port = MqttPort(
-        BrokerAddress(
-            config.host,
-            config.port,
-            client_id=f"kerbline-{gateway}",
-            username=config.username,
-            password=_password(config),
-            tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
-        ),
-        [topics.commands],
-        mapper.status("offline", None),
-    )
-    outbox = Outbox(
-        "mqtt",
-        port,
-        group,
-        mapper,
-        cursor=store.open_cursor("mqtt"),
-        utc_ms=clock.utc_ms,
-        random=random.random,
-        limits=OutboxLimits(
-            backoff_min_s=min(1.0, config.backoff_max_s), backoff_max_s=config.backoff_max_s
-        ),
-    )
-    return _Sink(outbox, topics)
-
-
-def _password(config: Mqtt) -> str:
-    """The broker's password; raises ConfigFault when its file has gone since the check."""
-    if config.password_file is None:
-        return ""
-    secret = read_secret(config.password_file)
-    if isinstance(secret, Complaint):
-        path = str(config.password_file)
-        raise ConfigFault([Fault(path, 0, "mqtt.password_file", secret.problem, secret.remedy)])
-    return secret

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
 from kerbline.model import Entry, Finding, Gap, Key, Reading
-from kerbline.north.outbox import Outbox
+from kerbline.north.sink import Sink
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit
 
@@ -23,7 +23,7 @@ class Records:
         gateway: str,
         epoch: int,
         group: GroupCommit,
-        sinks: Sequence[Outbox],
+        sinks: Sequence[Sink],
         nodes: Nodes,
         clock: Clock,
     ) -> None:

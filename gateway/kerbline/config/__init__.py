@@ -9,6 +9,7 @@ from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.sections import (
     Config,
     Dimming,
+    File,
     Gateway,
     Leak,
     ModbusBus,
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigFault",
     "Dimming",
     "Fault",
+    "File",
     "Gateway",
     "Leak",
     "ModbusBus",

@@ -18,6 +18,8 @@ def check(reader: Reader) -> None:
     lamps = list(reader.select("dimming", "*", "lamps", "*"))
     meters = list(reader.select("leak", "*", "meter"))
     node_lines = _bus(reader)
+    _once(reader, reader.select("file", "*", "name"))
+    _once(reader, reader.select("file", "*", "folder"))
     _once(reader, reader.select("node", "*", "id"))
     _once(reader, [*reader.select("node", "*", "asset"), *reader.select(*devices, "asset")])
     _once(reader, [*node_lines, *reader.select("modbus", "*", "port")])

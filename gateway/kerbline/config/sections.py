@@ -108,6 +108,19 @@ class Mqtt:
     password_file: Annotated[Path, SecretFile()] | None = None
     tls: Tls | None = None
     backoff_max_s: Annotated[float, Between(0.1, 3_600)] = 300.0
+    payload: Annotated[str, OneOf("json", "cbor")] = "json"
+    ack: Annotated[str, OneOf("broker", "application")] = "broker"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Files that get every reading, a JSON object a line."""
+
+    name: Name
+    folder: Annotated[Path, Folder()]
+    max_bytes: Annotated[int, Between(100_000, 1_000_000_000_000)] = 10_000_000
+    max_age_s: Annotated[float, Between(1, 366 * 86_400)] = 86_400.0
+    keep_files: Annotated[int, Between(2, 100_000)] = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +225,7 @@ class Config:
     simulation: Simulation | None = None
     store: Store = field(default_factory=Store)
     mqtt: Mqtt | None = None
+    files: Annotated[tuple[File, ...], Key("file")] = ()
     udp: Udp | None = None
     nodes: Annotated[tuple[Node, ...], Key("node")] = ()
     buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()

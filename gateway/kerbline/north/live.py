@@ -1,12 +1,30 @@
-"""The live lane's memory: what waits, what is underway, and what the broker has acknowledged."""
+"""The live lane's memory: what waits, what is underway, and what the other side has.
+
+Entries go by log, (source, epoch), and mark: a record's number, or a gap's (first, last).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
-from kerbline.model import Alarm, Entry, Gap, Key, Reading
+from kerbline.model import Alarm, Entry, Gap, Reading
+
+Log = tuple[str, int]
+Mark = int | tuple[int, int | None]
+
+
+def log_of(entry: Entry) -> Log:
+    """The source and epoch that number an entry."""
+    name = entry if isinstance(entry, Gap) else entry.key
+    return name.source, name.epoch
+
+
+def mark_of(entry: Entry) -> Mark:
+    """What tells an entry from the others of its log."""
+    return (entry.first, entry.last) if isinstance(entry, Gap) else entry.key.number
 
 
 class Live:
@@ -20,8 +38,9 @@ class Live:
         self._remembered = remembered
         self._open = False
         self._waiting: deque[Reading | Alarm] = deque()
-        self._underway: set[Key] = set()
-        self._acked: dict[Key, None] = {}  # in the order of their acknowledgement
+        self._underway: dict[Log, set[Mark]] = {}
+        self._acked: dict[Log, set[Mark]] = {}
+        self._count = 0  # of the acknowledged
         self._changed = asyncio.Event()
 
     def open(self) -> None:
@@ -39,7 +58,7 @@ class Live:
         """Take an entry if there is room; gaps travel in the durable lane only."""
         if self._open and len(self._waiting) < self._capacity and not isinstance(entry, Gap):
             self._waiting.append(entry)
-            self._underway.add(entry.key)
+            self._underway.setdefault(log_of(entry), set()).add(entry.key.number)
             self._changed.set()
 
     async def take(self) -> list[Entry]:
@@ -50,28 +69,53 @@ class Live:
         self._waiting.clear()
         return entries
 
-    def acknowledge(self, keys: Iterable[Key]) -> None:
-        """The broker has these, through whichever lane; the oldest are forgotten when too many."""
-        for key in keys:
-            self._underway.discard(key)
-            self._acked[key] = None
-        while len(self._acked) > self._remembered:
-            del self._acked[next(iter(self._acked))]
+    def landed(self, log: Log, marks: Iterable[Mark]) -> None:
+        """These are not on their way any more, acknowledged or not."""
+        flying = self._underway.get(log)
+        if flying is not None:
+            flying.difference_update(marks)
+            if not flying:
+                del self._underway[log]
         self._changed.set()
 
-    def acknowledged(self, key: Key) -> bool:
-        """Does the broker have it?"""
-        return key in self._acked
-
-    def forget(self, keys: Iterable[Key]) -> None:
-        """The cursor has passed these."""
-        for key in keys:
-            self._acked.pop(key, None)
-
-    async def settled(self, keys: set[Key]) -> None:
-        """Wait until none of `keys` is on its way through the live lane."""
-        while not keys.isdisjoint(self._underway):
+    async def settled(self, chunk: Mapping[Log, Iterable[Entry]]) -> None:
+        """Wait until none of these entries is on its way through the live lane."""
+        while any(
+            not flying.isdisjoint(map(mark_of, chunk.get(log, ())))
+            for log, flying in self._underway.items()
+        ):
             await self._change()
+
+    def acknowledge(self, log: Log, marks: Collection[Mark]) -> None:
+        """The other side has these, through whichever lane; some are forgotten when too many."""
+        known = self._acked.setdefault(log, set())
+        before = len(known)
+        known.update(marks)
+        self._count += len(known) - before
+        while self._count > self._remembered:
+            name, some = next(iter(self._acked.items()))
+            self.forget(name, tuple(islice(some, self._count - self._remembered)))
+        self.landed(log, marks)
+
+    def acknowledged(self, log: Log) -> Collection[Mark]:
+        """What of a log the other side has, as far as it is remembered."""
+        return self._acked.get(log, ())
+
+    async def delivered(self, chunk: Mapping[Log, Iterable[Entry]]) -> None:
+        """Wait until the other side has acknowledged all of these entries."""
+        for log, entries in chunk.items():
+            while not all(mark_of(entry) in self.acknowledged(log) for entry in entries):
+                await self._change()
+
+    def forget(self, log: Log, marks: Iterable[Mark]) -> None:
+        """The cursor has passed these."""
+        known = self._acked.get(log)
+        if known is not None:
+            before = len(known)
+            known.difference_update(marks)
+            self._count -= before - len(known)
+            if not known:
+                del self._acked[log]
 
     async def _change(self) -> None:
         self._changed.clear()

@@ -8,32 +8,24 @@ results of commands, the gateway's status, and the messages that come in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from kerbline.model import CommandResult, Entry, Gap
+from kerbline.model import CommandResult, Entry
+from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
-from kerbline.north.live import Live
+from kerbline.north.live import Live, Log, log_of, mark_of
 from kerbline.north.mapping import Mapper, Outgoing
 from kerbline.north.port import Message, NotConnected, Port
+from kerbline.north.sink import Journal
 from kerbline.store import Batch, StoreBlocked
 
 MAX_INBOX = 64
 CLOSE_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
-
-
-class Journal(Protocol):
-    """What the outbox needs of the durable log."""
-
-    async def read(self, after: int, limit: int) -> Sequence[Batch]:
-        """The batches after `after`, until they have `limit` entries."""
-
-    def save_cursor(self, sink: str, seq: int) -> None:
-        """Note that `sink` has delivered all up to batch `seq`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +34,14 @@ class OutboxLimits:
 
     window: int = 12  # messages of the durable lane without an acknowledgement
     live_window: int = 6
-    read_entries: int = 2_000  # taken from the log at a time
+    read_entries: int = 6_000  # taken from the log at a time
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
     results: int = 256  # waiting for the broker; the oldest go, their senders may ask again
     backoff_min_s: float = 1.0
     backoff_max_s: float = 300.0
     stable_s: float = 60.0  # a connection that lasted so long resets the back-off
+    ack_timeout_s: float | None = None  # the consumer's; None: the broker's ack is enough
 
 
 class Outbox:
@@ -66,7 +59,7 @@ class Outbox:
         random: Callable[[], float],
         limits: OutboxLimits | None = None,
     ) -> None:
-        self._sink = sink
+        self.name = sink
         self._port = port
         self._journal = journal
         self._mapper = mapper
@@ -75,6 +68,8 @@ class Outbox:
         self._limits = limits = limits or OutboxLimits()
         self._backoff = Backoff(limits.backoff_min_s, limits.backoff_max_s, random)
         self._live = Live(limits.live_entries, limits.acked_keys)
+        self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
+        self._last_refusal = ""
         self._results: deque[Outgoing] = deque(maxlen=limits.results)
         self._results_came = asyncio.Event()
         self._log_grew = asyncio.Event()
@@ -109,7 +104,7 @@ class Outbox:
         while True:
             reason = await self._connection()
             if reason != said:  # an outage of a night is one line, not a thousand
-                _log.warning("%s: %s; trying again", self._sink, reason)
+                _log.warning("%s: %s; trying again", self.name, reason)
                 said = reason
             await asyncio.sleep(self._backoff.next_s())
 
@@ -132,7 +127,7 @@ class Outbox:
             await self._port.close()
             return str(error)
         began = loop.time()
-        _log.info("%s: connected", self._sink)
+        _log.info("%s: connected", self.name)
         reason = await self._lanes()
         if loop.time() - began >= self._limits.stable_s:
             self._backoff.reset()
@@ -154,27 +149,79 @@ class Outbox:
         finally:
             self.connected = False
             self._live.shut()
+            if self._acks is not None:
+                self._acks.again()
         return reason
 
     async def _durable_lane(self) -> None:
-        window = asyncio.Semaphore(self._limits.window)
+        reading = asyncio.ensure_future(self._read(self._cursor))
+        try:
+            while True:
+                self._log_grew.clear()
+                batches = await reading
+                if batches:
+                    reading = asyncio.ensure_future(self._read(batches[-1].seq))
+                    await self._hand_over(batches)
+                else:
+                    await self._log_grew.wait()
+                    reading = asyncio.ensure_future(self._read(self._cursor))
+        finally:
+            reading.cancel()
+
+    async def _hand_over(self, batches: Sequence[Batch]) -> None:
+        """Deliver batches until the other side has all of them, then move the cursor."""
+        chunk: dict[Log, list[Entry]] = {}
+        for batch in batches:
+            for entry in batch.entries:
+                chunk.setdefault(log_of(entry), []).append(entry)
+            await asyncio.sleep(0)  # what is live now does not wait for all of it
+        await self._live.settled(chunk)
+        await self._publish(chunk)
+        if self._acks is not None:
+            await self._acknowledged(chunk, self._acks)
+        self._cursor = batches[-1].seq
+        self._journal.save_cursor(self.name, self._cursor)
+        for log, entries in chunk.items():
+            self._live.forget(log, map(mark_of, entries))
+
+    async def _publish(self, chunk: Mapping[Log, Sequence[Entry]]) -> None:
+        """Publish what of a chunk is neither acknowledged nor waiting for it."""
+        outgoing = self._mapper.packed(self._missing(chunk))
+        turn = asyncio.Lock()
+        async with asyncio.TaskGroup() as publishing:
+            for _ in range(self._limits.window):
+                publishing.create_task(self._publish_on(outgoing, turn))
+
+    async def _publish_on(self, outgoing: Iterator[Outgoing], turn: asyncio.Lock) -> None:
         while True:
-            self._log_grew.clear()
-            batches = await self._read()
-            if not batches:
-                await self._log_grew.wait()
-                continue
-            entries = [entry for batch in batches for entry in batch.entries]
-            keys = {entry.key for entry in entries if not isinstance(entry, Gap)}
-            await self._live.settled(keys)
-            rest = [entry for entry in entries if not self._has(entry)]
-            async with asyncio.TaskGroup() as publishing:
-                for outgoing in self._mapper.outgoing(rest):
-                    await window.acquire()
-                    publishing.create_task(self._deliver(outgoing, window))
-            self._cursor = batches[-1].seq
-            self._journal.save_cursor(self._sink, self._cursor)
-            self._live.forget(keys)
+            async with turn:  # one message a turn of the loop: what is live now goes between
+                following = next(outgoing, None)
+                await asyncio.sleep(0)
+            if following is None:
+                return
+            await self._deliver(following)
+
+    def _missing(self, chunk: Mapping[Log, Sequence[Entry]]) -> Iterator[Entry]:
+        for log, entries in chunk.items():
+            known = self._live.acknowledged(log)
+            sent = self._acks.sent(log) if self._acks else ()
+            if not known and not sent:
+                yield from entries
+            else:
+                rest = [(entry, mark_of(entry)) for entry in entries]
+                yield from [e for e, mark in rest if mark not in known and mark not in sent]
+
+    async def _acknowledged(self, chunk: Mapping[Log, Sequence[Entry]], acks: Acks) -> None:
+        """Wait until the consumer has a chunk; what it leaves open is published again."""
+        wait_s = self._limits.ack_timeout_s or 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    return await self._live.delivered(chunk)
+            _log.warning("%s: no acknowledgement for %g s; publishing again", self.name, wait_s)
+            wait_s = min(2 * wait_s, max(self._limits.backoff_max_s, wait_s))
+            acks.again()
+            await self._publish(chunk)
 
     async def _live_lane(self) -> None:
         window = asyncio.Semaphore(self._limits.live_window)
@@ -182,7 +229,7 @@ class Outbox:
             while True:
                 for outgoing in self._mapper.outgoing(await self._live.take()):
                     await window.acquire()
-                    publishing.create_task(self._deliver(outgoing, window))
+                    publishing.create_task(self._deliver_live(outgoing, window))
 
     async def _result_lane(self) -> None:
         while True:
@@ -196,26 +243,42 @@ class Outbox:
 
     async def _incoming(self) -> None:
         while True:
-            await self._inbox.put(await self._port.receive())
+            message = await self._port.receive()
+            if self._acks is not None and self._mapper.is_ack(message.topic):
+                try:
+                    self._acks.take(message.payload)
+                except Refused as refused:
+                    self._refused(str(refused))
+            else:
+                await self._inbox.put(message)
 
-    async def _deliver(self, outgoing: Outgoing, window: asyncio.Semaphore) -> None:
+    def _refused(self, reason: str) -> None:
+        if reason != self._last_refusal:  # a consumer that errs does so each time
+            self._last_refusal = reason
+            _log.warning("%s: an acknowledgement is refused: %s", self.name, reason)
+
+    async def _deliver_live(self, outgoing: Outgoing, window: asyncio.Semaphore) -> None:
         try:
-            await self._port.publish(outgoing.message)
-            self._live.acknowledge(outgoing.keys)
+            await self._deliver(outgoing)
         finally:
             window.release()
 
-    async def _read(self) -> Sequence[Batch]:
+    async def _deliver(self, outgoing: Outgoing) -> None:
+        if self._acks is not None:  # before: the consumer may be quicker than the broker's ack
+            self._acks.published(outgoing.log, outgoing.marks)
+        await self._port.publish(outgoing.message)
+        if self._acks is not None:
+            self._live.landed(outgoing.log, outgoing.marks)
+        else:
+            self._live.acknowledge(outgoing.log, outgoing.marks)
+
+    async def _read(self, after: int) -> Sequence[Batch]:
         while True:
             try:
-                return await self._journal.read(self._cursor, self._limits.read_entries)
+                return await self._journal.read(after, self._limits.read_entries, self.name)
             except StoreBlocked as error:
-                _log.warning("%s: the log can't be read: %s", self._sink, error)
+                _log.warning("%s: the log can't be read: %s", self.name, error)
                 await asyncio.sleep(self._limits.backoff_min_s)
-
-    def _has(self, entry: Entry) -> bool:
-        """Has the broker acknowledged it already?"""
-        return not isinstance(entry, Gap) and self._live.acknowledged(entry.key)
 
 
 def _first_leaf(error: BaseException) -> BaseException:

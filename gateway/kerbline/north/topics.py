@@ -48,11 +48,25 @@ class Topics:
         """The filter for the commands to all assets."""
         return self._of("+", "command")
 
+    @property
+    def acks(self) -> str:
+        """The filter for the acknowledgements of all sources."""
+        return self._of("+", "ack")
+
+    def acknowledges(self, topic: str) -> bool:
+        """Is it the topic of an acknowledgement?"""
+        return self._last_word(topic)[1] == "ack"
+
     def commanded(self, topic: str) -> str | None:
         """The asset level of a command topic, None for any other topic."""
+        asset, word = self._last_word(topic)
+        return asset if word == "command" else None
+
+    def _last_word(self, topic: str) -> tuple[str, str]:
+        """What follows our root: a name and what is told or asked of it; empty for others'."""
         head, _, rest = topic.rpartition(f"{self._root}/")
-        asset, _, word = rest.partition("/")
-        return asset if not head and rest and word == "command" else None
+        name, _, word = rest.partition("/")
+        return ("", "") if head else (name, word)
 
     @property
     def _root(self) -> str:

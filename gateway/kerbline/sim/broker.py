@@ -93,6 +93,10 @@ class Broker:
         if self._child:
             await self._child.kill()
 
+    def forget(self) -> None:
+        """Lose the disk, while it is not running: it starts as a new one."""
+        shutil.rmtree(self.folder / "data", ignore_errors=True)
+
     async def stop(self) -> None:
         """End in order."""
         if self._child:

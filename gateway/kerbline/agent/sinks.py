@@ -1,0 +1,123 @@
+"""The sinks that a config names, each with its cursor; those it no longer names are forgotten."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass
+
+from kerbline.clock import Clock
+from kerbline.config import Config, ConfigFault, Fault, File, Mqtt
+from kerbline.config.faults import Complaint
+from kerbline.config.rules import read_secret
+from kerbline.north.backoff import Backoff
+from kerbline.north.encoding import JSON, Encoding
+from kerbline.north.mapping import Mapper
+from kerbline.north.outbox import Outbox, OutboxLimits
+from kerbline.north.sink import Sink
+from kerbline.north.topics import Topics
+from kerbline.store import GroupCommit, Store
+
+log = logging.getLogger("kerbline.agent")
+
+MQTT = "mqtt"
+FILE_BACKOFF_S = (1.0, 60.0)
+ACK_TIMEOUT_S = 30.0  # then a consumer gets a reading again, and after twice as long, and so on
+
+
+@dataclass(frozen=True, slots=True)
+class North:
+    """All sinks, and of those the ones that also bring commands, with the topics of these."""
+
+    sinks: tuple[Sink, ...]
+    masters: tuple[tuple[Outbox, Topics], ...]
+
+    @property
+    def outboxes(self) -> list[Outbox]:
+        """The sinks that are told what became of commands."""
+        return [outbox for outbox, _ in self.masters]
+
+
+def made(config: Config, store: Store, group: GroupCommit, clock: Clock) -> North:
+    """The sinks of `config`; a new sink begins with the oldest batch of the store."""
+    masters = []
+    if config.mqtt is not None:
+        masters.append(_mqtt(config.gateway.id, config.mqtt, store, group, clock))
+    files = [_file(file, store, group, clock) for file in config.files]
+    sinks = (*[outbox for outbox, _ in masters], *files)
+    for name in store.drop_cursors([sink.name for sink in sinks]):
+        log.warning("sink %s is not in the config any more: what only it lacked may go", name)
+    return North(sinks, tuple(masters))
+
+
+def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:
+    from kerbline.north.file import Shelf
+    from kerbline.north.follower import Follower
+
+    shelf = Shelf(
+        config.folder,
+        clock.utc_ms,
+        max_bytes=config.max_bytes,
+        max_age_ms=round(config.max_age_s * 1000),
+        keep_files=config.keep_files,
+    )
+    name = f"file:{config.name}"
+    backoff = Backoff(*FILE_BACKOFF_S, random.random)
+    cursor = store.open_cursor(name)
+    return Follower(name, shelf.deliver, group, cursor=cursor, backoff=backoff)
+
+
+def _mqtt(
+    gateway: str, config: Mqtt, store: Store, group: GroupCommit, clock: Clock
+) -> tuple[Outbox, Topics]:
+    from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
+
+    topics = Topics(config.prefix, gateway)
+    mapper = Mapper(topics, _encoding(config))
+    by_application = config.ack == "application"
+    port = MqttPort(
+        BrokerAddress(
+            config.host,
+            config.port,
+            client_id=f"kerbline-{gateway}",
+            username=config.username,
+            password=_password(config),
+            tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
+        ),
+        [topics.commands, topics.acks] if by_application else [topics.commands],
+        mapper.status("offline", None),
+    )
+    outbox = Outbox(
+        MQTT,
+        port,
+        group,
+        mapper,
+        cursor=store.open_cursor(MQTT),
+        utc_ms=clock.utc_ms,
+        random=random.random,
+        limits=OutboxLimits(
+            backoff_min_s=min(1.0, config.backoff_max_s),
+            backoff_max_s=config.backoff_max_s,
+            ack_timeout_s=ACK_TIMEOUT_S if by_application else None,
+        ),
+    )
+    return outbox, topics
+
+
+def _encoding(config: Mqtt) -> Encoding:
+    if config.payload == "json":
+        return JSON
+    from kerbline.north.cbor import Cbor
+
+    return Cbor()
+
+
+def _password(config: Mqtt) -> str:
+    """The broker's password; raises ConfigFault when its file has gone since the check."""
+    if config.password_file is None:
+        return ""
+    secret = read_secret(config.password_file)
+    if isinstance(secret, Complaint):
+        path = str(config.password_file)
+        raise ConfigFault([Fault(path, 0, "mqtt.password_file", secret.problem, secret.remedy)])
+    return secret
