@@ -145,9 +145,12 @@ class Orders:
             return
         if command.expires_at_ms <= self._clock.utc_ms():
             await self._settle(command, CommandState.EXPIRED, "expired")
-        elif self._nodes.send(command):
+        elif self._nodes.reachable(command.asset):
             self._waiting.discard(command.id)
+            # In the book before it goes: a gateway that dies in between must not send it again.
             await self._enter(_result(command, CommandState.DELIVERED, "", self._clock.utc_ms()))
+            if not self._nodes.send(command):  # the node went, or has too many under way
+                self._waiting.add(command.id)
 
     async def _settle(self, command: Command, state: CommandState, reason: str) -> None:
         """Enter a final state and tell whoever gave the command."""

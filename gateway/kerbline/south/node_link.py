@@ -26,7 +26,7 @@ from kerbline.south.records import Records
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
-from kerbwire.limits import BUS
+from kerbwire.limits import BUS, DEFERRED_COMMANDS
 from kerbwire.poller import PolledGateway
 from kerbwire.ranges import RangeSet
 from kerbwire.schema import by_name
@@ -126,6 +126,12 @@ class NodeLink:
         """These records are durable: the node may delete them."""
         self.session.keep(epoch, first, last)
         self.changed.set()
+
+    @property
+    def takes_commands(self) -> bool:
+        """Is there a session, with room for one more command under way?"""
+        room = len(self._commands) < DEFERRED_COMMANDS
+        return room and self._info is not None and self.session.up
 
     def send(self, command: Command) -> bool:
         """Send a command; False while there is no session or too many are under way."""
@@ -237,12 +243,7 @@ class NodeLink:
         log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
         if self.session.schema is None:
             log.info("node %s: reports in a schema that it is asked for", self.node.id)
-        lost, self._epoch = self._epoch, info.epoch
-        if lost is not None and lost != info.epoch:
-            log.warning("node %s: its log was lost and begins anew", self.node.id)
-            # Open-ended; the store leaves out what it holds of it.
-            await self._arrive(Gap(self.node.id, lost, 1, None, "log_lost", self._clock.utc_ms()))
-        await self._mind_the_past(info)
+        await self._mind_the_log(info)
         for anchored in self._records.begin(info):
             await self._arrive(anchored)
         await self._arrive(Joined(self.node.id, self.node.asset))
@@ -261,13 +262,22 @@ class NodeLink:
             log.info("node %s: configured, version %d", self.node.id, version)
             await self._arrive(Noted(CONFIG_RULE, self.node.id, body))
 
-    async def _mind_the_past(self, info: m.Info) -> None:
-        """Declare what the node deleted because a store that is gone had said "kept"."""
+    async def _mind_the_log(self, info: m.Info) -> None:
+        """Declare what went with a log that is another one now, or with a store of ours."""
+        if not info.epoch:
+            log.warning("node %s: its flash does not answer: it keeps no records", self.node.id)
+            return
+        lost, self._epoch = self._epoch, info.epoch
+        now_ms = self._clock.utc_ms()
+        if lost is not None and lost != info.epoch:
+            log.warning("node %s: its log was lost and begins anew", self.node.id)
+            # Open-ended; the store leaves out what it holds of it, and takes what comes after all.
+            await self._arrive(Gap(self.node.id, lost, 1, None, "log_lost", now_ms))
+        # What the node deleted because a store that is gone had said "kept".
         first = self.session.kept.cumulative + 1
         if info.first_rseq > first:
             last = info.first_rseq - 1
             log.warning("node %s: records %d to %d went with a store", self.node.id, first, last)
-            now_ms = self._clock.utc_ms()
             await self._arrive(Gap(self.node.id, info.epoch, first, last, "store_lost", now_ms))
 
     async def _answered(self, number: int, reason: str) -> None:

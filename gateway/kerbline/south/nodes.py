@@ -96,6 +96,11 @@ class Nodes:
             if link is not None:
                 link.keep(span.epoch, span.first, span.last)
 
+    def reachable(self, asset: str) -> bool:
+        """Would the node of an asset take a command now?"""
+        link = self._by_asset.get(asset)
+        return link is not None and link.takes_commands
+
     def send(self, command: Command) -> bool:
         """Send a command; False while its node can't be reached or has too many under way."""
         link = self._by_asset.get(command.asset)

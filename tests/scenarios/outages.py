@@ -1,0 +1,563 @@
+"""A gateway that is killed again and again while its broker comes and goes, and who counts what.
+
+Everything is real but the street: `kerbline run` (see `nursery`), the broker, the consumer of the
+docs, and the wire's engine in each node. All that happens follows from one seed but the machine's
+own timing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sqlite3
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from kerbline.sim import children
+from kerbline.sim.broker import Broker, BrokerKind
+from kerbwire.limits import STREAM
+from kerbwire.node import NodeSession
+from tests.gateway.pocket_node import PocketNode
+from tests.scenarios.nursery import PLACES, Doom, request
+
+ROOT = Path(__file__).parents[2]
+CONSUMER = ROOT / "docs" / "operate" / "consumer.py"
+GATEWAY = "gw-chaos"
+NODES = 5
+LIFE_S = (0.5, 1.3)
+DRAIN_S = 40.0
+STALLED_S = 8.0  # without a reading that is new to the city: what is missing will not come
+SAVED_S = 0.3  # mosquitto writes its sessions after the ack, within one turn of its loop
+TROUBLES = ("cut", "cut", "slow", "stopped", "killed", "frozen")
+MAKE_S = 0.03
+ORDER_S = 0.25
+CONFIG = """\
+[gateway]
+id = "{gateway}"
+state_dir = "state"
+
+[store]
+commit_readings = 12
+commit_interval_s = 0.1
+max_bytes = 1_000_000
+
+[mqtt]
+host = "127.0.0.1"
+port = {port}
+backoff_max_s = 0.2
+"""
+NODE = """
+[[node]]
+id = "{name}"
+asset = "of-{name}"
+kind = "streetlight"
+key_file = "{name}.key"
+port = "socket://127.0.0.1:{port}"
+"""
+
+
+def environment() -> dict[str, str]:
+    """Where our own rooms are found by a child, whatever is installed."""
+    return {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in (".", "gateway", "protocol"))
+    }
+
+
+class LedgerNode(PocketNode):
+    """A lamp that boots whenever its line comes back, and writes down what it made and let go."""
+
+    def __init__(self, name: str, key: bytes) -> None:
+        super().__init__(name, key, framing=STREAM)
+        self.made: dict[int, int] = {}  # energy by number
+        self.acked: set[int] = set()
+        self.done: Counter[int] = Counter()  # commands carried out, by their serial
+        self._seen_commands = 0
+
+    def record(self) -> None:
+        """A report, whose energy tells its number and its node."""
+        number = self.session.info.next_rseq
+        self.made[number] = 100_000 * self.name[-1] + number
+        self.make(30, 245, self.made[number], 10, 12, 0, number % 1000)
+
+    def boot(self) -> None:
+        """Begin a session with the key and the records that are in the flash."""
+        info = self.session.info
+        info.first_rseq = min(self.records, default=info.next_rseq)
+        generation, key = self.key
+        self.session = NodeSession(self._named[0], generation, key, *self._named[3:])
+        self.session.start(time.monotonic_ns() // 1_000_000)
+
+    def pump(self, write: Callable[[bytes], None]) -> float:
+        """As ever, with an eye on what goes."""
+        before = set(self.records)
+        wait_s = super().pump(write)
+        self.acked |= before - set(self.records)
+        for number, _, _, arguments in self.commands[self._seen_commands :]:
+            self.session.info.command_id = max(self.session.info.command_id, number)
+            self.done[arguments[1]] += 1
+        self._seen_commands = len(self.commands)
+        return wait_s
+
+    async def serve(self) -> asyncio.Server:
+        """Its line; a gateway at a time."""
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.boot()
+            pumping = asyncio.create_task(self.run(writer.write))
+            try:
+                while data := await reader.read(256):
+                    self.receive(data)
+            except ConnectionError:
+                pass
+            finally:
+                pumping.cancel()
+                writer.close()
+
+        return await asyncio.start_server(connected, "127.0.0.1", 0)
+
+
+class Wire:
+    """The way from the gateway to the broker: it can be cut, and it can be slow."""
+
+    def __init__(self, broker_port: int) -> None:
+        self.delay_s = 0.0
+        self.shut = False
+        self._broker_port = broker_port
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def serve(self) -> asyncio.Server:
+        """The port that the gateway knows."""
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
+
+    def cut(self) -> None:
+        """All connections break at once, whatever is under way."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    async def _connected(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        try:
+            if self.shut:
+                raise ConnectionError
+            far, out = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        except OSError:
+            back.close()
+            return
+        self._open |= {back, out}
+        copying = [asyncio.create_task(self._copy(*ends)) for ends in ((near, out), (far, back))]
+        await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
+        for task in copying:
+            task.cancel()
+        self._open -= {back, out}
+        back.close()
+        out.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(4096):
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                writer.write(data)
+
+
+class Nursery:
+    """Lives of the gateway, one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._config = folder / "gateway.toml"
+        self._log = folder / "gateway.log"
+        self._process: asyncio.subprocess.Process | None = None
+        self._pid = 0
+
+    async def open(self) -> None:
+        """Import once."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.scenarios.nursery",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **environment()},
+        )
+        assert await self._line() == "ready"
+
+    async def begin(self, doom: Doom) -> None:
+        """A gateway starts."""
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(request(str(self._config), str(self._log), doom))
+        self._pid = int(await self._line())
+
+    async def end(self, number: int, after_s: float) -> int:
+        """Its exit status, when its doom came or at last by our signal `number` after `after_s`."""
+        dying = asyncio.create_task(self._line())
+        if not (await asyncio.wait([dying], timeout=after_s))[0]:
+            with contextlib.suppress(ProcessLookupError):  # it died at that moment
+                os.kill(self._pid, number)
+        return int(await dying)
+
+    async def close(self) -> None:
+        """No more lives."""
+        if self._process is not None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def _line(self) -> str:
+        assert self._process is not None and self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), 30)
+        assert line, "the nursery has ended; it says why above"
+        return line.decode().strip()
+
+
+@dataclass
+class Heard:
+    """What a subscriber with a persistent session saw, message by message."""
+
+    order: dict[tuple[str, int], list[int]] = field(default_factory=lambda: defaultdict(list))
+    raw: Counter[tuple[str, int, int]] = field(default_factory=Counter)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    states: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def take(self, channel: str, told: dict[str, Any]) -> None:
+        """One message."""
+        if channel == "readings":
+            for item in told["readings"]:
+                key = (told["source"], told["epoch"], item["n"])
+                self.raw[key] += 1
+                if self.raw[key] == 1:
+                    self.order[key[:2]].append(item["n"])
+        elif channel == "gap":
+            self.gaps.append(told)
+        elif channel == "result":
+            self.states[told["id"]].add(told["state"])
+
+
+@dataclass
+class Verdict:
+    """The figures of one story; `faults` in words is empty when all is well."""
+
+    made: int = 0
+    acked: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+    repeats: int = 0
+    orders: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+    def blame(self, what: str, shown: Iterable[object]) -> None:
+        """A fault, if anything shows it."""
+        if some := sorted(shown, key=repr):
+            self.faults.append(f"{len(some)} {what}: {some[:5]}")
+
+
+class Scene:
+    """One broker, one gateway, its lamps, and the city that listens."""
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: BrokerKind,
+        seed: int,
+        sin: str = "",
+        troubles: Sequence[str] = TROUBLES,
+    ) -> None:
+        self.folder = folder
+        self.broker = Broker(kind, folder / "broker", free_port())
+        self.heard = Heard()
+        self.verdict = Verdict()
+        self._chance = random.Random(seed)
+        self._sin = sin
+        self._troubles = troubles
+        self._nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
+        self._wire = Wire(self.broker.port)
+        self._nursery = Nursery(folder)
+        self._sent: dict[str, int] = {}  # serial of each command
+        self._listening = threading.Event()
+        self._city = Client(CallbackAPIVersion.VERSION2, "city", clean_session=False)
+        self._operator = Client(CallbackAPIVersion.VERSION2, "operator")
+
+    async def play(self, kills: int) -> Verdict:
+        """So many deaths, then a last life that delivers what is left."""
+        async with self._stage():
+            busy = [asyncio.create_task(act()) for act in (self._make, self._order, self._trouble)]
+            for _ in range(kills):
+                await self._live_and_die()
+                if ended := [task for task in busy if task.done()]:
+                    ended[0].result()
+            for task in busy:
+                task.cancel()
+            await asyncio.wait(busy)
+            for task in busy:
+                if not task.cancelled():
+                    task.result()
+            self._wire.delay_s = 0
+            await self._killed(0)
+            await self._nursery.begin(Doom(sin=self._sin))
+            await self._drained()
+            status = await self._nursery.end(signal.SIGTERM, 0)
+            if status:
+                self.verdict.faults.append(f"the last gateway ended with {status}")
+        self._judge()
+        return self.verdict
+
+    @contextlib.asynccontextmanager
+    async def _stage(self) -> AsyncIterator[None]:
+        """Everything that runs beside the gateway, from its start to its end."""
+        consumer = None
+        wire = await self._wire.serve()
+        lines = [await node.serve() for node in self._nodes]
+        self._write(wire, lines)
+        try:
+            await self._nursery.open()
+            await self.broker.start()
+            where = (sys.executable, CONSUMER, "127.0.0.1", str(self.broker.port), self._database)
+            consumer = await children.start([*map(str, where)], self.folder / "consumer.log")
+            self._subscribe()
+            await self._consumer_is_there()
+            yield
+        finally:
+            for client in (self._city, self._operator):
+                client.disconnect()
+                client.loop_stop()
+            for server in (wire, *lines):
+                server.close()
+            await self._nursery.close()
+            if consumer is not None:
+                await consumer.kill()
+            await self.broker.kill()
+
+    @property
+    def _database(self) -> Path:
+        return self.folder / "city.db"
+
+    def _write(self, wire: asyncio.Server, lines: list[asyncio.Server]) -> None:
+        text = CONFIG.format(gateway=GATEWAY, port=_port(wire))
+        for node, line in zip(self._nodes, lines, strict=True):
+            name = node.name.decode()
+            key = self.folder / f"{name}.key"
+            key.write_text(node.key[1].hex())
+            key.chmod(0o600)
+            text += NODE.format(name=name, port=_port(line))
+        (self.folder / "gateway.toml").write_text(text)
+
+    async def _live_and_die(self) -> None:
+        chance = self._chance
+        place = chance.choice(["", "", *PLACES])
+        nth = 1 if place in ("open", "key") else chance.choice([1, 2, 3, 5, 9, 14])
+        after_us = 0 if chance.random() < 0.3 else int(10 ** chance.uniform(1, 4.3))
+        await self._nursery.begin(Doom(place, nth, after_us, self._sin))
+        status = await self._nursery.end(signal.SIGKILL, chance.uniform(*LIFE_S))
+        by_doom = status == -signal.SIGALRM or (status == -signal.SIGKILL and not after_us)
+        self.verdict.kills[place if place and by_doom else "any time"] += 1
+        if status not in (-signal.SIGKILL, -signal.SIGALRM):
+            self.verdict.faults.append(f"a gateway ended by itself with {status}")
+
+    async def _make(self) -> None:
+        while True:
+            self._chance.choice(self._nodes).record()
+            await asyncio.sleep(MAKE_S * self._chance.choice([0.1, 0.5, 1, 2]))
+
+    async def _order(self) -> None:
+        """An operator who sends each command twice, and retained ones by mistake."""
+        serial = 0
+        while True:
+            await asyncio.sleep(ORDER_S)
+            serial += 1
+            node = self._chance.choice(self._nodes).name.decode()
+            self._sent[f"c{serial}"] = serial
+            order = {
+                "id": f"c{serial}",
+                "operation": "set_level",
+                "arguments": {"level_pct": 50, "hold_s": serial},
+                "expires_at": time.time_ns() // 1_000_000 + 2_000,
+            }
+            topic = f"kerbline/{GATEWAY}/of-{node}/command"
+            for _ in range(2):
+                self._operator.publish(topic, json.dumps(order), qos=1)
+
+    async def _trouble(self) -> None:
+        """What befalls the broker and the way to it."""
+        chance = self._chance
+        while True:
+            await asyncio.sleep(chance.uniform(0.2, 2.0))
+            trouble = chance.choice(self._troubles)
+            self.verdict.troubles[trouble] += 1
+            match trouble:
+                case "cut":
+                    self._wire.cut()
+                case "slow":
+                    self._wire.delay_s = chance.uniform(0.03, 0.3)
+                    await asyncio.sleep(chance.uniform(0.5, 1.5))
+                    self._wire.delay_s = 0
+                case "frozen":
+                    await self._frozen(chance.uniform(0.2, 1.0))
+                case "stopped":
+                    await self.broker.stop()
+                    await asyncio.sleep(chance.uniform(0, 1.5))
+                    await self.broker.start()
+                case "killed":
+                    await self._killed(chance.uniform(0, 1.5))
+
+    async def _killed(self, seconds: float) -> None:
+        """SIGKILL, for a broker that acknowledges before it saves no earlier than it has saved."""
+        self._wire.shut = self.broker.kind is BrokerKind.MOSQUITTO
+        if self._wire.shut:
+            self._wire.cut()
+            await asyncio.sleep(SAVED_S)
+        await self.broker.kill()
+        self._wire.shut = False
+        await asyncio.sleep(seconds)
+        await self.broker.start()
+
+    async def _frozen(self, seconds: float) -> None:
+        child = self.broker._child
+        assert child is not None
+        child.process.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            child.process.send_signal(signal.SIGCONT)
+
+    def _subscribe(self) -> None:
+        """The city's own ears, with a session that outlives what befalls the broker."""
+
+        def arrived(_client: object, _user: object, message: MQTTMessage) -> None:
+            channel = message.topic.rpartition("/")[2]
+            self.heard.take(channel, json.loads(message.payload))
+
+        def connected(client: Client, *_: object) -> None:
+            client.subscribe("kerbline/#", qos=1)
+
+        self._city.on_message, self._city.on_connect = arrived, connected
+        self._city.on_subscribe = lambda *_: self._listening.set()
+        for client in (self._city, self._operator):
+            client.reconnect_delay_set(1, 1)
+            client.connect("127.0.0.1", self.broker.port)
+            client.loop_start()
+
+    async def _consumer_is_there(self) -> None:
+        """Its subscription stands when a gap of nobody comes to it."""
+        gap = {"source": "nobody", "epoch": 0, "first": 1, "last": 1, "reason": "restart"}
+        async with asyncio.timeout(10):
+            while not self._listening.is_set() or not self._rows("SELECT 1 FROM gap"):
+                self._operator.publish("kerbline/x/nobody/gap", json.dumps(gap), qos=1)
+                await asyncio.sleep(0.1)
+
+    async def _drained(self) -> None:
+        """Wait until the city has everything that was made, or nothing new comes any more."""
+        made = {(n.name.decode(), number) for n in self._nodes for number in n.made}
+        missing, since = len(made) + 1, time.monotonic()
+        until = since + DRAIN_S
+        while missing and time.monotonic() < min(until, since + STALLED_S):
+            await asyncio.sleep(0.1)
+            here = set(self._rows("SELECT source, n FROM record"))
+            heard = {(source, n) for source, _, n in self.heard.raw.copy()}
+            held = sum(len(node.records) for node in self._nodes)
+            now_missing = len(made - here) + len(made - heard) + held
+            if now_missing != missing:
+                missing, since = now_missing, time.monotonic()
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(self._database)) as sql:
+            try:
+                return sql.execute(query).fetchall()
+            except sqlite3.OperationalError:  # it has no table yet
+                return []
+
+    def _judge(self) -> None:
+        verdict = self.verdict
+        made = {(n.name.decode(), number): v for n in self._nodes for number, v in n.made.items()}
+        acked = {(n.name.decode(), number) for n in self._nodes for number in n.acked}
+        came = {
+            (source, n): json.loads(body)["values"]["energy_wh"]
+            for source, n, body in self._rows("SELECT source, n, body FROM record")
+        }
+        verdict.made, verdict.acked = len(made), len(acked)
+        verdict.repeats = sum(self.heard.raw.values()) - len(self.heard.raw)
+        verdict.blame("acknowledged and lost", acked - came.keys())
+        verdict.blame("lost", made.keys() - came.keys())
+        heard = {(source, n) for source, _, n in self.heard.raw}
+        verdict.blame("not even heard", made.keys() - heard)
+        verdict.blame("never made", came.keys() - made.keys())
+        verdict.blame("changed", [key for key in came if made.get(key, came[key]) != came[key]])
+        names = {n.name.decode() for n in self._nodes}
+        verdict.blame("untrue gaps", [gap for gap in self.heard.gaps if gap["source"] in names])
+        verdict.blame("out of order", [k for k, v in self.heard.order.items() if lanes(v) > 2])
+        self._judge_orders()
+        verdict.blame("stored twice", [k for k, n in Counter(self._stored()).items() if n > 1])
+        log = (self.folder / "gateway.log").read_text()
+        verdict.blame("tracebacks", [line for line in log.splitlines() if "Traceback" in line])
+
+    def _judge_orders(self) -> None:
+        verdict, done = self.verdict, Counter[int]()
+        for node in self._nodes:
+            done += node.done
+        verdict.blame("commands done twice", [serial for serial, n in done.items() if n > 1])
+        final = {"OK", "ERROR", "EXPIRED", "REJECTED"}
+        for name, states in self.heard.states.items():
+            verdict.orders.update(states)
+            if len(states & final) > 1:
+                verdict.faults.append(f"command {name} ended as {states}")
+            if "OK" in states and not done[self._sent[name]]:
+                verdict.faults.append(f"command {name} is OK and was never done")
+            if states & {"REJECTED"} and done[self._sent[name]]:
+                verdict.faults.append(f"command {name} was rejected and done")
+
+    def _stored(self) -> list[tuple[str, int]]:
+        import zlib
+
+        with contextlib.closing(sqlite3.connect(self.folder / "state" / "kerbline.db")) as sql:
+            bodies = [body for (body,) in sql.execute("SELECT body FROM batch")]
+        entries = [entry for body in bodies for entry in json.loads(zlib.decompress(body))]
+        return [(e["source"], e["number"]) for e in entries if e.get("kind") == "streetlight"]
+
+
+def lanes(numbers: Iterable[int]) -> int:
+    """Into how few rising sequences `numbers` can be parted: each keeps its order."""
+    ends: list[int] = []  # of each lane, falling
+    for number in numbers:
+        for index, end in enumerate(ends):
+            if end < number:
+                ends[index] = number
+                break
+        else:
+            ends.append(number)
+    return len(ends)
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
+def main() -> None:
+    """Play one story and tell its figures: outages.py BROKER SEED KILLS FOLDER [SIN]."""
+    kind, seed, kills, folder, *sin = sys.argv[1:]
+    place = Path(folder)
+    place.mkdir(parents=True)
+    began = time.monotonic()
+    verdict = asyncio.run(Scene(place, BrokerKind(kind), int(seed), *sin).play(int(kills)))
+    print(f"{time.monotonic() - began:.1f} s {verdict}")
+    sys.exit(bool(verdict.faults))
+
+
+if __name__ == "__main__":
+    main()
