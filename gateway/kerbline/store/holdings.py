@@ -13,7 +13,7 @@ from kerbline.store.schema import sealed
 from kerbwire.ranges import RangeSet
 
 EPOCHS_KEPT = 4  # log epochs of one source whose numbers are remembered
-LAST_NUMBER = (1 << 63) - 1  # where an open-ended gap ends
+LAST_NUMBER = (1 << 63) - 1  # an open-ended gap: said, though no record has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,9 @@ class Span:
 def span(entry: Entry) -> Span:
     """The record numbers that an entry stands for."""
     if isinstance(entry, Gap):
-        last = LAST_NUMBER if entry.last is None else entry.last
-        return Span(entry.source, entry.epoch, entry.first, last)
+        if entry.last is None:  # our own word: what comes after all is stored, and counts
+            return Span(entry.source, entry.epoch, LAST_NUMBER, LAST_NUMBER)
+        return Span(entry.source, entry.epoch, entry.first, entry.last)
     return Span(entry.key.source, entry.key.epoch, entry.key.number, entry.key.number)
 
 
@@ -60,7 +61,7 @@ class Holdings:
         if not epochs:
             return None, RangeSet()
         epoch = next(reversed(epochs))
-        return epoch, epochs[epoch].copy()
+        return epoch, RangeSet(tuple([s for s in epochs[epoch].spans() if s[1] < LAST_NUMBER]))
 
     def fresh(self, entries: Sequence[Entry]) -> tuple[Entry, ...]:
         """What of `entries` is not held, each number once; a gap is cut to its missing parts."""
@@ -75,6 +76,8 @@ class Holdings:
             drafts[name] = held.copy() if held else RangeSet()
         for first, last in drafts[name].missing(one.first, one.last):
             if isinstance(entry, Gap):
+                if entry.last is None:
+                    first = drafts[name].missing(entry.first, LAST_NUMBER)[0][0]
                 yield replace(entry, first=first, last=None if last == LAST_NUMBER else last)
             else:
                 yield entry
@@ -84,7 +87,11 @@ class Holdings:
         """Hold the numbers of `entries`, which are durable."""
         for one in spans(entries):
             epochs = self._epochs.setdefault(one.source, {})
-            epochs.setdefault(one.epoch, RangeSet()).add(one.first, one.last)
+            numbers = epochs.get(one.epoch, RangeSet())
+            numbers.add(one.first, one.last)
+            if one.last < LAST_NUMBER:  # a log that was found again is the newest
+                epochs.pop(one.epoch, None)
+            epochs[one.epoch] = numbers
             while len(epochs) > EPOCHS_KEPT:
                 del epochs[next(iter(epochs))]
             self._unsaved.add(one.source)
@@ -92,7 +99,8 @@ class Holdings:
     def load(self, rows: Iterable[tuple[str, int, bytes]]) -> None:
         """Take over saved rows (source, epoch, spans), oldest epoch first."""
         for source, epoch, text in rows:
-            numbers = RangeSet(tuple([(first, last) for first, last in orjson.loads(text)]))
+            said = orjson.loads(text)
+            numbers = RangeSet(tuple([(a if b < LAST_NUMBER else b, b) for a, b in said]))
             self._epochs.setdefault(source, {})[epoch] = numbers
 
     def save(self, sql: sqlite3.Connection) -> None:

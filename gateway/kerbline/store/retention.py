@@ -31,9 +31,14 @@ class RetentionPolicy:
     keep_s: int = 90 * 86_400
 
     @property
+    def full_bytes(self) -> int:
+        """Where the log counts as full: what is folded at that moment has room above it."""
+        return self.max_bytes - self.max_bytes // 16
+
+    @property
     def target_bytes(self) -> int:
         """Down to where a full log is emptied, so that it isn't full again at once."""
-        return self.max_bytes - self.max_bytes // 16
+        return self.max_bytes - self.max_bytes // 8
 
 
 def trim(
@@ -45,7 +50,7 @@ def trim(
     """
     sql = database.connection
     _drop_old(sql, wanted, at_ms - policy.keep_s * 1000)
-    if database.used_bytes() <= policy.max_bytes:
+    if database.used_bytes() <= policy.full_bytes:
         return 0
     while database.used_bytes() > policy.target_bytes and _drop_delivered(sql, delivered):
         pass
