@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from kerbline.store import Store
 from tests.gateway.samples import numbers, stored
@@ -16,12 +20,16 @@ KILLS = 15
 ROOT = Path(__file__).parents[2]
 
 
-def writer(path: Path, limit_bytes: int = 0) -> subprocess.Popen[str]:
+def environment() -> dict[str, str]:
     search = os.pathsep.join(str(ROOT / part) for part in (".", "gateway", "protocol"))
+    return {**os.environ, "PYTHONPATH": search}
+
+
+def writer(path: Path, limit_bytes: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.gateway.store_writer", str(path), str(limit_bytes)],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": search},
+        env=environment(),
         text=True,
     )
 
@@ -57,3 +65,23 @@ def test_a_full_disk_is_named_and_survived(tmp_path: Path) -> None:
     store.close()
     assert found == list(range(1, len(found) + 1))
     assert len(found) >= 2_999
+
+
+def test_a_disk_that_somebody_fills_stops_the_growth_alone(tmp_path: Path) -> None:
+    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec "
+    script = Path(__file__).with_name("full_disk.py")
+    apart = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if (
+        shutil.which("unshare") is None
+        or subprocess.run([*apart, mount + "true"], check=False).returncode
+    ):
+        pytest.skip("no file system of our own can be mounted here")
+    command = f"{mount} {sys.executable} {script} {tmp_path}"
+    done = subprocess.run(
+        [*apart, command], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert "free space" in told["said"]
+    assert told["readable_while_full"] >= 2_000, "sinks go on delivering"
+    assert (told["each_once"], told["quarantined"]) == (True, "None")
