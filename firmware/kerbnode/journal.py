@@ -55,17 +55,19 @@ class Journal:
     def open(self) -> None:
         """Take up the log after a boot, or begin a new epoch where there is none to read.
 
-        With flash that answers nothing at all there is no log, and every record is refused.
+        With flash that answers nothing at all there is no log: its epoch is 0, which names none,
+        and every record is refused. A later boot may find the old log again.
         """
         from kerbnode.uptake import take_up  # here: a boot needs it once
 
-        self.epoch = int.from_bytes(self._random(4), "big") or 1
         try:
             found = take_up(self._flash, self._reader)
         except OSError:
             self.faults += 1  # half of what was read must give no number again
             return
-        if found is not None:
+        if found is None:
+            self.epoch = int.from_bytes(self._random(4), "big") or 1
+        else:
             self.epoch, self._reserved_to, self.next, self.gaps, self._segments = found
         if self._reserved_to >= self.next:
             self._declare(self.next, self._reserved_to, m.GAP_POWER)

@@ -30,6 +30,7 @@ class Intake:
         "_bases",
         "_need_keyframe",
         "_offer_ms",
+        "_past",
         "_poll_ms",
         "_recent",
         "_top_ms",
@@ -57,6 +58,7 @@ class Intake:
         self.epoch = epoch
         self.kept = kept.copy(HELD_SPANS)
         self.seen = kept.copy(HELD_SPANS)
+        self._past = epoch, self.kept  # the log before this one: a node may find it again
         self.info: m.Info | None = None
         self.schema: Schema | None = None
         self.orders = Orders(random)
@@ -70,13 +72,16 @@ class Intake:
         self._utc_uncertainty_ms = 0
 
     def begin(self, info: m.Info, now: int) -> None:
-        """A new session: INFO names the log's epoch; another one than before starts empty."""
+        """A new session: INFO names the log's epoch; one that is not known here starts empty."""
         self.info = info
         self.catalogue.lacking = b""
         self.schema = self.catalogue.find(info.schema_hash)
         if info.epoch != self.epoch:
+            past, kept = self._past
+            if self.epoch:
+                self._past = self.epoch, self.kept
             self.epoch = info.epoch
-            self.kept = RangeSet(limit=HELD_SPANS)
+            self.kept = kept if info.epoch == past else RangeSet(limit=HELD_SPANS)
             self._bases = bases.Bases()
         self.seen = self.kept.copy(HELD_SPANS)
         self._bases.clear()
@@ -104,6 +109,8 @@ class Intake:
     def keep(self, epoch: int, first: int, last: int) -> None:
         """first..last of this log are durable: the node may delete them."""
         if epoch != self.epoch:
+            if epoch == self._past[0]:
+                self._past[1].add(first, last)
             return
         self.kept.add(first, last)
         self.seen.add(first, last)
@@ -238,7 +245,9 @@ class Intake:
         return min(self._poll_ms, self.orders.deadline(taken))
 
     def _answer(self, number: int, now: int) -> None:
-        """A POLL soon, which tells of this number."""
+        """A POLL soon, which tells of this number; RemoteError("value") in a log that is none."""
+        if not self.epoch:
+            raise RemoteError("value")
         self._recent = [n for n in self._recent if n != number][1 - SPANS_IN_POLL :] + [number]
         self._poll_ms = min(self._poll_ms, now + ACK_DELAY_MS)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kerbline.model import Entry, Gap
+from kerbline.model import Entry, Gap, Key
 from kerbline.store import (
     Anchor,
     Notes,
@@ -63,6 +64,30 @@ def test_a_gap_is_cut_down_to_what_is_not_held(path: Path) -> None:
     assert store.append([reading(5)], T0_MS).entries == (), "declared lost stays lost"
     assert store.append([gap(7, None, "log_lost")], T0_MS).entries == (gap(7, None, "log_lost"),)
     assert store.append([gap(7, None, "log_lost")], T0_MS).entries == ()
+    store.close()
+
+
+def test_a_log_that_is_found_again_is_stored_though_it_was_told_as_lost(path: Path) -> None:
+    store = Store.open(path)
+    other = replace(reading(1), key=Key("sl-1", EPOCH + 1, 1))
+    store.append([reading(1), reading(2), gap(5, 6)], T0_MS)
+    lost = store.append([gap(1, None, "log_lost"), other], T0_MS)
+    assert lost.entries == (gap(3, None, "log_lost"), other)
+    assert [(one.epoch, one.first, one.last) for one in lost.kept] == [(EPOCH + 1, 1, 1)]
+    for saved in (False, True):
+        if saved:
+            store.keep_within(T0_MS)
+        store = reopened(store, path)
+        assert store.held("sl-1")[0] == EPOCH + 1
+        assert store.append([gap(1, None, "log_lost")], T0_MS).entries == (), "said once"
+    back = [reading(2), reading(3), reading(5), reading(7)]
+    assert store.append(back, T0_MS).entries == (back[1], back[3])
+    for saved in (False, True):
+        if saved:
+            store.keep_within(T0_MS)
+        store = reopened(store, path)
+        epoch, held = store.held("sl-1")
+        assert (epoch, held.spans()) == (EPOCH, ((1, 3), (5, 7)))
     store.close()
 
 

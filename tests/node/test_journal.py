@@ -101,6 +101,20 @@ def test_dead_flash_refuses_all_and_stops_nobody() -> None:
     journal.close()
 
 
+def test_flash_that_answers_again_has_its_log_again() -> None:
+    flash = TornFlash()
+    journal = opened(flash)
+    fill(journal, 5)
+    journal.flush()
+    flash.dead = True
+    between = opened(flash)
+    assert between.epoch == 0  # it names no log: the gateway forgets nothing of the real one
+    flash.dead = False
+    later = opened(flash)
+    assert later.epoch == journal.epoch and later.next > 5
+    assert [later.read(n)[0] for n in range(1, 6)] == [1, 2, 3, 4, 5]
+
+
 def test_no_space_drops_the_oldest_segment_and_declares_it() -> None:
     flash = TornFlash()
     journal = opened(flash)

@@ -30,6 +30,7 @@ from kerbwire.schema import STREETLIGHT
 from wire.pair import Pair, Random, drained, flipped, frames, up_pair
 
 _VALUES = (30, 245, 1000, 10, 12, 0)
+STREETLIGHT_ROW = _VALUES + (3600,)
 
 
 def _sent(pair: Pair) -> int:
@@ -137,6 +138,46 @@ def test_keep_of_another_log_is_not_told() -> None:
     pair.gateway.keep(pair.epoch + 1, 1, 5)
     pair.run(100)
     assert len(pair.node.kept) == 0
+
+
+def test_a_log_that_comes_back_is_kept_as_far_as_it_was() -> None:
+    for between in (0, 78):  # a boot whose flash did not answer, and another board
+        pair = up_pair()
+        for _ in range(3):
+            pair.make()
+        assert pair.run(1000, pair.drained)
+        epoch, pair.epoch = pair.epoch, between
+        pair.restart_node()
+        pair.settled()
+        assert pair.gateway.info is not None and pair.gateway.info.epoch == between
+        assert not pair.node.kept.spans() and not pair.gateway.kept.spans()
+        pair.gateway.keep(epoch, 4, 4)  # what was on its way to the disk meanwhile
+        pair.epoch = epoch
+        pair.next_rseq = 5
+        pair.restart_node()
+        pair.settled()
+        assert pair.node.kept.spans() == ((1, 4),)
+        pair.make()
+        assert pair.run(1000, pair.drained) and 5 in pair.held
+
+
+def test_a_node_without_a_log_can_claim_nothing() -> None:
+    pair = up_pair()
+    pair.epoch = 0
+    pair.restart_node()
+    pair.settled()
+    for send in (
+        lambda: pair.node.send_report((1, 1, 900, _VALUES), pair.now),
+        lambda: pair.node.send_batch([(1, 1, 900, STREETLIGHT_ROW)], pair.now),
+        lambda: pair.node.send_event((1, 1, 900, (1, 0)), pair.now),
+        lambda: pair.node.send_gap(1, 5, m.GAP_POWER, pair.now),
+    ):
+        pair.faults.clear()
+        send()
+        pair.run(20_000)
+        assert {code for _, code in pair.faults} == {"value"}
+    assert not [event for event in pair.gateway_events if event[0] in ("RECORD", "GAP")]
+    assert not pair.gateway.kept.spans() and not pair.node.kept.spans()
 
 
 def test_a_new_log_starts_with_nothing_kept() -> None:
