@@ -145,9 +145,9 @@ def _serve() -> None:
     import kerbline.cli.service
     import kerbline.north.mqtt
     import kerbline.south.modbus.poller  # noqa: F401
-    from kerbline.store import database, store
+    from kerbline.store import database, folded
 
-    store.FOLD_COMMITS = FOLD_COMMITS
+    folded.FOLD_COMMITS = FOLD_COMMITS
     database.CHECKPOINT_PAGES = CHECKPOINT_PAGES
     for place in PLACES.values():
         getattr(_class(place), place[2])  # a name that is gone would never kill anybody

@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 
 from kerbline.model import Command, CommandResult, Entry, Reading
 from kerbline.store.database import StoreBlocked
-from kerbline.store.store import Anchor, Batch, Committed, Notes, Store
+from kerbline.store.notes import Anchor, Notes
+from kerbline.store.store import Batch, Committed, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

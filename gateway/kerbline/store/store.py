@@ -5,16 +5,13 @@ Every call blocks on the disk and belongs in one thread, which `group.GroupCommi
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import orjson
-
-from kerbline.model import Command, CommandResult, Entry, Reading
+from kerbline.model import Entry, Reading
 from kerbline.store.cursors import Cursors
 from kerbline.store.database import (
     PAGE_BYTES,
@@ -24,21 +21,17 @@ from kerbline.store.database import (
     StoreError,
     faults,
 )
-from kerbline.store.entries import Garbled, checked, from_json, packed, to_json
-from kerbline.store.history import History, Point
-from kerbline.store.holdings import LAST_NUMBER, Holdings, Span, spans
+from kerbline.store.entries import Garbled, checked, packed
+from kerbline.store.folded import Folded
+from kerbline.store.history import Point
+from kerbline.store.holdings import LAST_NUMBER, Span, spans
 from kerbline.store.ledger import CommandLedger
+from kerbline.store.notes import Anchor, Notes
 from kerbline.store.retention import RetentionPolicy, garbled, trim
 from kerbline.store.schema import sealed
 from kerbwire.errors import WireError
 from kerbwire.ranges import RangeSet
 
-BOOTS_KEPT = 32  # boots of one node whose anchor is remembered
-# Holdings, latest values and history are written once in so many commits or entries; the batches
-# since then make up for the rest at the next open, in a tenth of a second for each 10,000 entries.
-# Once in 256 commits they made a tenth of all bytes written by a gateway of 200 nodes.
-FOLD_COMMITS = 1024
-FOLD_ENTRIES = 40_000
 _BATCHES = "SELECT seq, at_ms, entries, body, crc FROM batch"
 
 
@@ -63,31 +56,6 @@ class Batch:
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """The moment a boot began: street UTC (ms since 1970) and the half width of its interval."""
-
-    street_ms: int
-    uncertainty_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """Small things that may wait for the next commit: lost in a crash they cost repeats only.
-
-    `cursors` by sink, `anchors` by (node, boot id), `memories` by (rule, asset), `outcomes` of
-    commands that need no record before they are carried out (those of our own control loops).
-    """
-
-    cursors: dict[str, int] = field(default_factory=dict)
-    anchors: dict[tuple[str, int], Anchor] = field(default_factory=dict)
-    memories: dict[tuple[str, str], str] = field(default_factory=dict)
-    outcomes: list[tuple[Command, CommandResult]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.cursors or self.anchors or self.memories or self.outcomes)
-
-
 class Store:
     """One store file; made by `open`. A call that raises has changed nothing that lasts."""
 
@@ -96,18 +64,13 @@ class Store:
         self._database = database
         self._policy = policy
         self._seq = 0
-        self._folded = 0
-        self._unfolded = 0  # entries since then
         self._last_epoch: int | None = None
         self._newest_at_ms = 0
         self._thinned = 0
-        self._holdings = Holdings()
-        self._history = History()
+        self._folded = Folded()
         self._cursors = Cursors()
         self._room_bytes = 0  # what may come before the cap is looked at
-        self._latest: dict[tuple[str, str], Reading] = {}
         self._anchors: dict[tuple[str, int], Anchor] = {}
-        self._unsaved_latest: set[tuple[str, str]] = set()
 
     @classmethod
     def open(cls, path: Path, policy: RetentionPolicy | None = None) -> Self:
@@ -189,11 +152,11 @@ class Store:
 
     def held(self, source: str) -> tuple[int | None, RangeSet]:
         """The log epoch of a source that appeared last, and a copy of the numbers held of it."""
-        return self._holdings.newest(source)
+        return self._folded.holdings.newest(source)
 
     def latest(self) -> tuple[Reading, ...]:
         """The newest reading of each asset and kind, by `observed_at_ms`."""
-        return tuple(self._latest.values())
+        return self._folded.latest
 
     def append(self, entries: Sequence[Entry], at_ms: int, notes: Notes | None = None) -> Committed:
         """Make `entries` and `notes` durable in one transaction; `at_ms` is real UTC.
@@ -202,7 +165,7 @@ class Store:
         that are not held. Raises StoreBlocked or StoreCorrupt.
         """
         notes = notes or Notes()
-        new = self._holdings.fresh(entries)
+        new = self._folded.holdings.fresh(entries)
         seq = self._seq + 1
         with self._database.transaction() as sql:
             if new:
@@ -210,18 +173,15 @@ class Store:
                 sql.execute("INSERT INTO batch VALUES (?, ?, ?, ?, ?)", row)
                 self._room_bytes -= PAGE_BYTES + len(row[3])
             saved = self._cursors.save(sql, notes.cursors, every=not new)
-            self._save(sql, notes)
+            notes.save(sql)
+            for command, result in notes.outcomes:
+                self.commands.log(sql, command, result)
         self._cursors.saved(saved)
         self._anchors.update(notes.anchors)
         if new:
             self._seq = seq
-            self._fold(new)
-            self._unfolded += len(new)
-            if (
-                seq - self._folded >= FOLD_COMMITS
-                or self._unfolded >= FOLD_ENTRIES
-                or self._room_bytes <= 0
-            ):
+            self._folded.add(new)
+            if self._folded.is_due(seq) or self._room_bytes <= 0:
                 with suppress(StoreBlocked):  # the group is durable; the next one tries again
                     self.keep_within(at_ms)
         kept = tuple([one for one in spans(entries) if one.last < LAST_NUMBER])
@@ -269,7 +229,7 @@ class Store:
         """One value of an asset by the hour, from the hour of `since_ms` on; ms since 1970."""
         with faults(self._database.path):
             sql = self._database.connection
-            return self._history.points(sql, asset, kind, value, since_ms)
+            return self._folded.history.points(sql, asset, kind, value, since_ms)
 
     def anchors(self) -> Mapping[tuple[str, int], Anchor]:
         """When each known boot (node, boot id) began."""
@@ -287,15 +247,11 @@ class Store:
             wanted = self._cursors.kept_from(self._seq)
             delivered = self._cursors.delivered(self._seq)
             lost = trim(self._database, self._policy, wanted, delivered, at_ms)
-            self._save_folded(sql)
+            self._folded.save(sql, self._seq)
             saved = self._cursors.save(sql, {}, every=True)
         self._cursors.saved(saved)
-        self._holdings.saved()
-        self._history.saved()
+        self._folded.saved(self._seq)
         self._measure_room()
-        self._unsaved_latest.clear()
-        self._folded = self._seq
-        self._unfolded = 0
         self._thinned += lost
 
     def close(self) -> None:
@@ -314,27 +270,19 @@ class Store:
         rows = self._database.rows
         sound = self._database.sound_rows
         meta = dict(sound("meta"))
-        self._folded = meta.get("folded", 0)
         self._last_epoch = meta.get("epoch")
-        self._holdings.load(sound("held", "id"))
-        if self._database.unsound:  # to take it for new would store twice or lose
-            raise ValueError(f"rows of {', '.join(self._database.unsound)} fail their checksum")
-        for _, _, body in sound("latest"):
-            self._note_latest(from_json(orjson.loads(body)))
+        self._folded.load(self._database, meta.get("folded", 0))
         # A cursor in doubt begins anew: consumers drop doubles, and nothing is skipped.
         self._cursors.load(sound("cursor"), sound("replay"))
         for node, boot_id, street_ms, uncertainty_ms in sound("boot_anchor", "id"):
             self._anchors[node, boot_id] = Anchor(street_ms, uncertainty_ms)
-        with faults(self._database.path):
-            self._history.load(self._database.connection)
         # A garbled number here must not make us write over a batch.
         newest = max(rows("SELECT seq, at_ms FROM batch ORDER BY seq DESC LIMIT 1"), default=(0, 0))
-        self._seq = max(self._folded, newest[0])
+        self._seq = max(self._folded.seq, newest[0])
         self._newest_at_ms = newest[1]
-        for row in rows(f"{_BATCHES} WHERE seq > ? ORDER BY seq", self._folded):
+        for row in rows(f"{_BATCHES} WHERE seq > ? ORDER BY seq", self._folded.seq):
             try:
-                self._fold(checked(*row))
-                self._unfolded += row[2]
+                self._folded.add(checked(*row))
             except Garbled:
                 continue  # read() declares it
         self._measure_room()
@@ -344,52 +292,3 @@ class Store:
         # Where alarms and gaps alone fill the log, each commit must not go through all of it.
         room = policy.full_bytes - self._database.used_bytes()
         self._room_bytes = max(room, policy.max_bytes // 64)
-
-    def _fold(self, entries: Iterable[Entry]) -> None:
-        self._holdings.add(entries)
-        for entry in entries:
-            self._note_latest(entry)
-            if isinstance(entry, Reading):
-                self._history.add(entry)
-
-    def _note_latest(self, entry: Entry) -> None:
-        if not isinstance(entry, Reading):
-            return
-        name = (entry.asset, entry.kind)
-        known = self._latest.get(name)
-        if known is None or known.observed_at_ms <= entry.observed_at_ms:
-            self._latest[name] = entry
-            self._unsaved_latest.add(name)
-
-    def _save_folded(self, sql: sqlite3.Connection) -> None:
-        sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed("folded", self._seq))
-        self._holdings.save(sql)
-        self._history.save(sql)
-        sql.executemany(
-            "INSERT OR REPLACE INTO latest VALUES (?, ?, ?, ?)",
-            [
-                sealed(*name, orjson.dumps(to_json(self._latest[name])).decode())
-                for name in self._unsaved_latest
-            ],
-        )
-
-    def _save(self, sql: sqlite3.Connection, notes: Notes) -> None:
-        for (node, boot_id), anchor in notes.anchors.items():
-            sql.execute(
-                "INSERT INTO boot_anchor (node, boot_id, street_ms, uncertainty_ms, crc)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT (node, boot_id) DO UPDATE"
-                " SET street_ms = excluded.street_ms, uncertainty_ms = excluded.uncertainty_ms,"
-                " crc = excluded.crc",
-                sealed(node, boot_id, anchor.street_ms, anchor.uncertainty_ms),
-            )
-            sql.execute(
-                "DELETE FROM boot_anchor WHERE node = ?1 AND id NOT IN"
-                " (SELECT id FROM boot_anchor WHERE node = ?1 ORDER BY id DESC LIMIT ?2)",
-                (node, BOOTS_KEPT),
-            )
-        sql.executemany(
-            "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?)",
-            [sealed(*name, body) for name, body in notes.memories.items()],
-        )
-        for command, result in notes.outcomes:
-            self.commands.log(sql, command, result)
