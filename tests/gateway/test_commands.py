@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from kerbline.model import Command, CommandResult, CommandState
-from kerbline.north.commands import MAX_PAYLOAD_BYTES, Rejection, parse
+from kerbline.north.commands import MAX_PAYLOAD_BYTES, Rejection, Rights, parse
 from kerbline.north.mapping import rfc3339
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
@@ -75,7 +75,15 @@ def test_an_expiry_may_be_rfc_3339(expires: str) -> None:
         ({"expires_at": True}, "bad_expiry"),
         ({"expires_at": 1.5}, "bad_expiry"),
         ({"expires_at": NOW_MS + 2 * DAY_MS}, "bad_expiry"),
-        ({"priority": 1}, "unknown_field"),
+        ({"colour": 1}, "unknown_field"),
+        ({"priority": 1}, "bad_priority"),
+        ({"priority": []}, "bad_priority"),
+        ({"priority": "mayor"}, "bad_priority"),
+        ({"priority": "safety"}, "not_permitted"),
+        ({"source": ""}, "bad_source"),
+        ({"source": 7}, "bad_source"),
+        ({"source": "control/dimming"}, "bad_source"),
+        ({"source": "x" * 33}, "bad_source"),
     ],
 )
 def test_a_bad_order_is_rejected_by_name(change: dict[str, object], reason: str) -> None:
@@ -87,6 +95,64 @@ def test_a_bad_order_is_rejected_by_name(change: dict[str, object], reason: str)
     result = rejection.result(NOW_MS)
     assert result.state is CommandState.REJECTED
     assert result.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"arguments": {"level_pct": 101}}, "out_of_range: level_pct: 0 to 100"),
+        ({"arguments": {"level_pct": "1"}}, "wrong_type: level_pct: a whole number is expected"),
+        ({"arguments": {"hold_s": 1}}, "missing_argument: level_pct"),
+        ({"arguments": {"level": 1}}, "unknown_argument: level"),
+        ({"arguments": 7}, "wrong_type: arguments: an object is expected"),
+        ({"expires_at": "2026-09-21T16:13:25"}, "bad_expiry: without a time zone"),
+        ({"expires_at": "tomorrow"}, "bad_expiry: not RFC 3339"),
+        ({"expires_at": NOW_MS + 2 * DAY_MS}, "bad_expiry: more than 24 h ahead"),
+        ({"expires_at": None}, "missing_expiry: expires_at: RFC 3339 or ms since 1970"),
+        ({"expires_at": NOW_MS - 1}, "expired"),
+        ({"priority": "mayor"}, "bad_priority: one of control operator safety"),
+        ({"priority": "safety"}, "not_permitted: priority safety"),
+        ({"source": "a b"}, "bad_source: 1 to 32 of A-Z a-z 0-9 . _ : @ -"),
+        ({"until": 1}, "unknown_field: until"),
+        (
+            {"operation": "explode"},
+            "unknown_operation: one of set_level release identify reboot service",
+        ),
+    ],
+)
+def test_a_rejection_says_what_to_mend(change: dict[str, object], said: str) -> None:
+    rejection = told({**ORDER, **change})
+    assert isinstance(rejection, Rejection)
+    assert rejection.result(NOW_MS).reason == said
+
+
+def test_what_the_config_does_not_permit_is_not_taken() -> None:
+    def asked(**change: object) -> str:
+        body = orjson.dumps({**ORDER, **change})
+        rights = Rights(frozenset(["set_level"]), "control")
+        found = parse(Message(LAMP, body, retained=False), TOPICS, KINDS, NOW_MS, rights)
+        assert found is not None
+        return found.source if isinstance(found, Command) else found.result(NOW_MS).reason
+
+    assert asked() == "not_permitted: priority operator"
+    assert asked(priority="control", source="scada") == "control/scada"
+    assert asked(operation="reboot", arguments={}) == "not_permitted: reboot"
+    assert asked(priority="safety") == "not_permitted: priority safety"
+
+
+def test_who_asks_is_in_the_command() -> None:
+    named = told({**ORDER, "source": "dispatcher-3"})
+    assert isinstance(named, Command)
+    assert named.source == "operator/dispatcher-3"
+    urgent = parse(
+        Message(LAMP, orjson.dumps({**ORDER, "priority": "safety"}), retained=False),
+        TOPICS,
+        KINDS,
+        NOW_MS,
+        Rights(priority="safety"),
+    )
+    assert isinstance(urgent, Command)
+    assert urgent.source == "safety/mqtt"
 
 
 @pytest.mark.parametrize(

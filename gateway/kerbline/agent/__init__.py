@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from kerbline import health
@@ -16,6 +17,7 @@ from kerbline.config import Config
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import ANCHOR_KIND, Gap, Reading
+from kerbline.north.commands import Rights
 from kerbline.south.arrivals import Anchored, Answered, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
@@ -28,6 +30,8 @@ log = logging.getLogger("kerbline.agent")
 STORE_FILE = "kerbline.db"
 KEY_FOLDER = "keys"
 DAY_S = 86_400
+# What is live waits at most so long for the thread that reads a backlog; CPython's own is 5 ms.
+SWITCH_S = 0.0005
 
 
 async def run(config: Config) -> None:
@@ -35,6 +39,7 @@ async def run(config: Config) -> None:
 
     Raises KerblineError for what a person has to mend.
     """
+    sys.setswitchinterval(SWITCH_S)
     clock = Clock(_street(config))
     counters = Counters()
     config.gateway.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,7 +52,7 @@ async def run(config: Config) -> None:
     north = sinks.made(config, store, group, clock)
     loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
-    orders = Orders(kinds, store, group, nodes, loops, clock, counters)
+    orders = Orders(kinds, store, group, nodes, loops, clock, counters, _rights(config))
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
 
@@ -131,6 +136,13 @@ def _street(config: Config) -> StreetTable | None:
     if config.simulation is None:
         return None
     return StreetTable.parse(config.simulation.clock_table.read_bytes())
+
+
+def _rights(config: Config) -> Rights:
+    """What may be asked over the broker."""
+    if config.mqtt is None:
+        return Rights()
+    return Rights(frozenset(config.mqtt.operations), config.mqtt.priority)
 
 
 def _pollers(config: Config, clock: Clock, counters: Counters) -> list[Poller]:

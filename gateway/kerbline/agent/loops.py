@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from kerbline.clock import Clock
 from kerbline.config import Config
-from kerbline.control import dimming, leak, program
+from kerbline.control import arbitration, dimming, leak, program
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Reading
 from kerbline.store import GroupCommit, Store
@@ -54,6 +55,16 @@ class Loops:
         """Why a command from outside may not go now; empty if it may."""
         self.state, refusal = program.operate(self.state, command, self._now())
         return refusal
+
+    def recall(self, orders: Iterable[tuple[Command, int]], asset: str = "") -> None:
+        """Claim what `orders` hold, each accepted at a real UTC; of one asset, or of all."""
+        claims = arbitration.Claims()
+        for command, at_ms in orders:
+            then = Moment(at_ms, self.clock.street_ms(at_ms))
+            claims, _ = arbitration.admit(claims, command, then)
+        others = {a: c for a, c in self.state.claims.by_asset.items() if asset and a != asset}
+        held = arbitration.Claims({**others, **claims.by_asset})
+        self.state = replace(self.state, claims=held)
 
     def _now(self) -> Moment:
         real_ms = self.clock.utc_ms()

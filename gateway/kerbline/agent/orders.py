@@ -8,30 +8,50 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from kerbline.agent.loops import Loops
 from kerbline.clock import Clock
 from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState
-from kerbline.north.commands import Rejection, parse
-from kerbline.north.outbox import Outbox
+from kerbline.north.commands import ALL, Rejection, Rights, parse
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Answered
-from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store, StoreBlocked
+from kerbline.store.ledger import OUTCOME_UNKNOWN
 from kerbwire import messages as m
 
 RETRY_S = 0.5
 MAX_OPEN = 1_000  # commands of the city that wait for a node or its answer
 MAX_OWN = 1_000  # of our loops, under way; the oldest is forgotten, its lamp fades by itself
 NO_TIME = m.RESULT_NAMES[m.NO_TIME]
-OUTCOME_UNKNOWN = "outcome_unknown"  # delivered, then the gateway stopped before the answer
+REPEATABLE = frozenset(["expired", "retained"])  # rejections that a copy of a good order gets, too
 
 log = logging.getLogger("kerbline.orders")
 
 _STATE_OF_REASON = {"": CommandState.OK, "expired": CommandState.EXPIRED}
+
+
+class Street(Protocol):
+    """What orders need of the nodes."""
+
+    def reachable(self, asset: str) -> bool:
+        """Would the node of an asset take a command now?"""
+
+    def send(self, command: Command) -> bool:
+        """Send it; False where it could not go."""
+
+
+class Desk(Protocol):
+    """Where commands come from and results go."""
+
+    async def received(self) -> Message:
+        """The next message."""
+
+    def tell(self, result: CommandResult) -> None:
+        """Tell what became of a command."""
 
 
 class Orders:
@@ -42,12 +62,14 @@ class Orders:
         kinds: Mapping[str, str],
         store: Store,
         group: GroupCommit,
-        nodes: Nodes,
+        nodes: Street,
         loops: Loops,
         clock: Clock,
         counters: Counters,
+        rights: Rights = ALL,
     ) -> None:
         self._kinds = kinds  # of each asset
+        self._rights = rights
         self._store = store
         self._group = group
         self._nodes = nodes
@@ -57,10 +79,13 @@ class Orders:
         self._open: dict[str, Command] = {}  # the city's, by id, until they are final
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._own: dict[str, Command] = {}  # our loops', under way
-        self._sinks: dict[str, Outbox] = {}  # who is to be told of an open command
+        self._sinks: dict[str, Desk] = {}  # who is to be told of an open command
 
-    async def resume(self, sinks: list[Outbox]) -> None:
-        """After a restart: what was not delivered waits again, the rest is settled as unknown."""
+    async def resume(self, sinks: Sequence[Desk]) -> None:
+        """After a restart: what was not delivered waits again, the rest is settled as unknown.
+
+        Who held an asset holds it again.
+        """
         for command, state in await self._group.call(self._store.commands.open):
             self._open[command.id] = command
             if sinks:
@@ -69,8 +94,9 @@ class Orders:
                 self._waiting.add(command.id)
             else:
                 await self._settle(command, CommandState.ERROR, OUTCOME_UNKNOWN)
+        self._loops.recall(await self._group.call(self._store.commands.standing))
 
-    async def serve(self, sink: Outbox, topics: Topics) -> None:
+    async def serve(self, sink: Desk, topics: Topics) -> None:
         """Take the commands that a sink receives; for ever."""
         while True:
             await self._submit(await sink.received(), sink, topics)
@@ -110,14 +136,15 @@ class Orders:
             if command.asset == asset:
                 await self._deliver(command)
 
-    async def _submit(self, message: Message, sink: Outbox, topics: Topics) -> None:
+    async def _submit(self, message: Message, sink: Desk, topics: Topics) -> None:
         now_ms = self._clock.utc_ms()
-        command = parse(message, topics, self._kinds, now_ms)
+        command = parse(message, topics, self._kinds, now_ms, self._rights)
         if command is None:
             return
         if isinstance(command, Rejection):
             self._counters.count(f"commands.{command.reason}")
-            sink.tell(command.result(now_ms))
+            known = command.reason in REPEATABLE and await self._known(command.command_id)
+            sink.tell(known or command.result(now_ms))
             return
         if len(self._open) >= MAX_OPEN:
             sink.tell(_result(command, CommandState.REJECTED, "too_many_open", now_ms))
@@ -140,6 +167,13 @@ class Orders:
             self._waiting.add(command.id)
             await self._deliver(command)
 
+    async def _known(self, command_id: str) -> CommandResult | None:
+        """What became of an order, a copy of which came late or lay at the broker."""
+        try:
+            return await self._group.call(self._store.commands.known, command_id)
+        except StoreBlocked:
+            return None
+
     async def _deliver(self, command: Command) -> None:
         if command.id not in self._waiting:  # delivered or settled while its turn came
             return
@@ -158,9 +192,20 @@ class Orders:
         self._open.pop(command.id, None)
         self._waiting.discard(command.id)
         await self._enter(result)
+        if state is not CommandState.OK and reason != OUTCOME_UNKNOWN:
+            await self._release(command.asset)
         sink = self._sinks.pop(command.id, None)
         if sink is not None:
             sink.tell(result)
+
+    async def _release(self, asset: str) -> None:
+        """An order came to nothing: its asset is whose it was before."""
+        try:
+            orders = await self._group.call(self._store.commands.standing, asset)
+        except StoreBlocked as error:
+            log.error("who holds %s is not known: %s", asset, error)
+        else:
+            self._loops.recall(orders, asset)
 
     async def _enter(self, result: CommandResult) -> None:
         """Into the book; a disk that refuses costs the entry, not the command."""

@@ -23,6 +23,7 @@ from kerbline.config.rules import (
     OneOf,
     SecretFile,
 )
+from kerbline.operations import OPERATIONS
 
 UDP = "udp"
 DEFAULT_BAUD = 115_200
@@ -110,6 +111,8 @@ class Mqtt:
     backoff_max_s: Annotated[float, Between(0.1, 3_600)] = 300.0
     payload: Annotated[str, OneOf("json", "cbor")] = "json"
     ack: Annotated[str, OneOf("broker", "application")] = "broker"
+    operations: tuple[Annotated[str, OneOf(*OPERATIONS)], ...] = tuple(OPERATIONS)
+    priority: Annotated[str, OneOf("control", "operator", "safety")] = "operator"
 
 
 @dataclass(frozen=True, slots=True)

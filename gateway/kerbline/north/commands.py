@@ -1,12 +1,13 @@
 """From a message of the city to a command, or to the reason why it is none. Pure.
 
-Nothing here is authorised: who may publish to a command topic is the broker's to decide.
+Who may publish to a command topic is the broker's to decide; what may be asked there at all, and
+above whom, is the config's: `Rights`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +23,20 @@ from kerbline.operations import OPERATIONS, Argument
 MAX_PAYLOAD_BYTES = 4_096
 MAX_AHEAD_MS = 24 * 3_600_000  # an order for later than tomorrow is a schedule's work
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
-_FIELDS = frozenset(["id", "operation", "arguments", "expires_at"])
+_SOURCE = re.compile(r"[A-Za-z0-9._:@-]{1,32}")
+_FIELDS = frozenset(["id", "operation", "arguments", "expires_at", "priority", "source"])
+PRIORITIES = ("control", "operator", "safety")  # rising; ranks of `control.arbitration`
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What may be asked over this broker: these operations, and no more than that priority."""
+
+    operations: Collection[str] = frozenset(OPERATIONS)
+    priority: str = "operator"
+
+
+ALL = Rights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,11 @@ class _Refused(KerblineError):
 
 
 def parse(
-    message: Message, topics: Topics, kinds: Mapping[str, str], now_ms: int
+    message: Message,
+    topics: Topics,
+    kinds: Mapping[str, str],
+    now_ms: int,
+    rights: Rights = ALL,
 ) -> Command | Rejection | None:
     """The command in `message`, or its rejection; None when the topic is not a command's.
 
@@ -72,10 +90,11 @@ def parse(
             # It lies at the broker for ever and would run again at every reconnect.
             raise _Refused("retained", "publish commands without the retain flag")
         expires_at_ms = _expiry(body, now_ms)
-        operation, arguments = _order(body, asset, kinds)
+        operation, arguments = _order(body, asset, kinds, rights)
+        source = _source(body, rights)
     except _Refused as refused:
         return Rejection(command_id, asset, refused.reason, refused.detail)
-    return Command(command_id, asset, operation, arguments, expires_at_ms, "mqtt")
+    return Command(command_id, asset, operation, arguments, expires_at_ms, source)
 
 
 def _body(message: Message) -> dict[str, Any]:
@@ -121,7 +140,7 @@ def _instant_ms(text: str) -> int:
 
 
 def _order(
-    body: Mapping[str, Any], asset: str, kinds: Mapping[str, str]
+    body: Mapping[str, Any], asset: str, kinds: Mapping[str, str], rights: Rights
 ) -> tuple[str, dict[str, int]]:
     if unknown := sorted(body.keys() - _FIELDS):
         raise _Refused("unknown_field", unknown[0][:40])
@@ -131,6 +150,8 @@ def _order(
     operation = OPERATIONS.get(name) if isinstance(name, str) else None
     if not isinstance(name, str) or operation is None:
         raise _Refused("unknown_operation", "one of " + " ".join(OPERATIONS))
+    if name not in rights.operations:
+        raise _Refused("not_permitted", name)
     if kinds[asset] not in operation.kinds:
         raise _Refused("unsupported", f"{name} on a {kinds[asset]}")
     given = body.get("arguments", {})
@@ -142,6 +163,22 @@ def _order(
         label: _value(label, argument, given.get(label))
         for label, argument in operation.arguments.items()
     }
+
+
+def _source(body: Mapping[str, Any], rights: Rights) -> str:
+    """Who asks, and how much that counts: the first part is a rank of `control.arbitration`."""
+    priority, name = body.get("priority"), body.get("source")
+    if name is not None and (not isinstance(name, str) or not _SOURCE.fullmatch(name)):
+        raise _Refused("bad_source", "1 to 32 of A-Z a-z 0-9 . _ : @ -")
+    if priority is None:
+        priority = "operator"
+    if priority not in PRIORITIES:
+        raise _Refused("bad_priority", "one of " + " ".join(PRIORITIES))
+    if PRIORITIES.index(priority) > PRIORITIES.index(rights.priority):
+        raise _Refused("not_permitted", f"priority {priority}")
+    if priority == "operator" and name is None:
+        return "mqtt"
+    return f"{priority}/{name or 'mqtt'}"
 
 
 def _value(label: str, argument: Argument, given: object) -> int:

@@ -14,6 +14,7 @@ from kerbline.store.database import Database
 from kerbline.store.schema import sealed
 
 COMMANDS_KEPT = 10_000
+OUTCOME_UNKNOWN = "outcome_unknown"  # delivered, then the gateway stopped before the answer
 ID_REUSED = "id_reused"  # the id stands in the book for another order
 
 # What may follow what; a state without a successor is final.
@@ -72,6 +73,32 @@ class CommandLedger:
             CommandState.DELIVERED,
         )
         return [(command, result.state) for command, result in map(_parsed, rows)]
+
+    def known(self, command_id: str) -> CommandResult | None:
+        """What became of a command; None where the book has none with that id."""
+        with self._database.transaction() as sql:
+            known = self._find(sql, command_id)
+        return known[1] if known else None
+
+    def standing(self, asset: str = "") -> list[tuple[Command, int]]:
+        """Commands from outside that may still hold their asset, and when each came, oldest first.
+
+        Of one asset or of all; a command that was refused, failed or came too late holds nothing.
+        """
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS}, (SELECT min(a.at_ms) FROM command_audit a WHERE a.command = c.id)"
+            " AS came_ms FROM command c WHERE operation IN ('set_level', 'release')"
+            " AND (state IN (?, ?, ?) OR reason = ?) AND source NOT LIKE 'control/%'"
+            " AND (asset = ? OR ? = '')"
+            " ORDER BY (SELECT min(a.id) FROM command_audit a WHERE a.command = c.id)",
+            CommandState.PENDING,
+            CommandState.DELIVERED,
+            CommandState.OK,
+            OUTCOME_UNKNOWN,
+            asset,
+            asset,
+        )
+        return [(_parsed(row)[0], came_ms) for *row, came_ms in rows]
 
     def audit(self, command_id: str) -> list[CommandResult]:
         """Every state that the command went through, in order."""

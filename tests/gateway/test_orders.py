@@ -1,0 +1,285 @@
+"""The way of a command through the gateway: once, never late, and always one answer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerbline.agent.loops import Loops
+from kerbline.agent.orders import Orders
+from kerbline.clock import ManualClock
+from kerbline.control import program
+from kerbline.counters import Counters
+from kerbline.model import Command, CommandResult, CommandState
+from kerbline.north.port import Message
+from kerbline.north.topics import Topics
+from kerbline.south.arrivals import Answered
+from kerbline.store import GroupCommit, GroupPolicy, Store
+from tools.trees import ROOT
+
+NOW_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+TOPICS = Topics("kerbline", "gw-1")
+LAMP = "kerbline/gw-1/lamp-1/command"
+
+
+class MemoryStreet:
+    """A lamp that takes whatever is sent; what the book says at that moment is noted."""
+
+    def __init__(self, store: Store) -> None:
+        self.there = True
+        self.room = True
+        self.done: list[Command] = []
+        self.booked: list[CommandState] = []
+        self._store = store
+
+    def reachable(self, asset: str) -> bool:
+        """Whether the node is there."""
+        return self.there
+
+    def send(self, command: Command) -> bool:
+        """Carry it out."""
+        if not self.room:
+            return False
+        self.done.append(command)
+        found = self._store.commands.known(command.id)
+        self.booked += [found.state] if found else []
+        return True
+
+
+class MemoryDesk:
+    """Messages in, results out."""
+
+    def __init__(self) -> None:
+        self.told: list[CommandResult] = []
+        self.inbox: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def received(self) -> Message:
+        """The next message."""
+        return await self.inbox.get()
+
+    def tell(self, result: CommandResult) -> None:
+        """Note it."""
+        self.told.append(result)
+
+
+class Life:
+    """One life of the part of a gateway that a command goes through; ends as a kill does."""
+
+    def __init__(self, path: Path, now_ms: int = NOW_MS) -> None:
+        self.clock = ManualClock(now_ms)
+        self.store = Store.open(path)
+        self.street = MemoryStreet(self.store)
+        self.desk = MemoryDesk()
+        group = GroupCommit(self.store, GroupPolicy(), self.clock.utc_ms)
+        self.loops = Loops(program.Plan(), self.clock, program.State(), group)
+        self.group = group
+        kinds = {"lamp-1": "streetlight"}
+        self.orders = Orders(
+            kinds, self.store, group, self.street, self.loops, self.clock, Counters()
+        )
+
+    async def order(self, payload: bytes, *, retained: bool = False) -> None:
+        """One message comes in."""
+        await self.orders._submit(Message(LAMP, payload, retained), self.desk, TOPICS)
+
+    def states(self) -> list[tuple[str, str, str]]:
+        """What was told."""
+        return [(r.command_id, r.state, r.reason) for r in self.desk.told]
+
+
+def lives(path: Path, *stories: Callable[[Life], Awaitable[None]], later_ms: int = 0) -> None:
+    """One life after the other on the same store, `later_ms` apart."""
+
+    async def live(story: Callable[[Life], Awaitable[None]], now_ms: int) -> None:
+        life = Life(path, now_ms)
+        try:
+            await life.orders.resume([life.desk])
+            await story(life)
+        finally:
+            await life.group.close()
+
+    for index, story in enumerate(stories):
+        asyncio.run(live(story, NOW_MS + index * later_ms))
+
+
+def order(name: str = "a1", **change: object) -> bytes:
+    body: dict[str, Any] = {
+        "id": name,
+        "operation": "set_level",
+        "arguments": {"level_pct": 60, "hold_s": 3600},
+        "expires_at": NOW_MS + 5_000,
+    }
+    return orjson.dumps({**body, **change})
+
+
+def control(level: int = 30) -> Command:
+    return Command(
+        "own", "lamp-1", "set_level", {"level_pct": level}, NOW_MS + HOUR_MS, "control/dimming"
+    )
+
+
+def test_a_command_is_in_the_book_as_delivered_before_it_goes(tmp_path: Path) -> None:
+    """A gateway that dies in between must not send it again: its wire number would be another."""
+
+    async def sent(life: Life) -> None:
+        await life.order(order())
+        assert life.street.booked == [CommandState.DELIVERED]
+
+    async def after(life: Life) -> None:
+        await life.orders.joined("lamp-1")
+        assert life.street.done == []
+        assert life.states() == [("a1", "ERROR", "outcome_unknown")]
+
+    lives(tmp_path / "s.db", sent, after)
+
+
+def test_a_command_waits_for_its_node_across_a_kill_and_goes_once(tmp_path: Path) -> None:
+    async def before(life: Life) -> None:
+        life.street.there = False
+        await life.order(order())
+
+    async def after(life: Life) -> None:
+        await life.orders.joined("lamp-1")
+        await life.orders.joined("lamp-1")
+        assert [command.id for command in life.street.done] == ["a1"]
+        await life.orders.answered(Answered("a1", "lamp-1", ""))
+        assert life.states() == [("a1", "OK", "")]
+
+    lives(tmp_path / "s.db", before, after, later_ms=1_000)
+
+
+def test_after_an_outage_nothing_stale_is_written(tmp_path: Path) -> None:
+    async def before(life: Life) -> None:
+        life.street.there = False
+        await life.order(order())
+
+    async def after(life: Life) -> None:
+        await life.orders.joined("lamp-1")
+        assert life.street.done == []
+        assert life.states() == [("a1", "EXPIRED", "expired")]
+
+    lives(tmp_path / "s.db", before, after, later_ms=5_000)
+
+
+def test_a_node_with_no_room_gets_it_later(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        life.street.room = False
+        await life.order(order())
+        assert life.street.done == []
+        life.street.room = True
+        await life.orders.joined("lamp-1")
+        assert len(life.street.done) == 1
+
+    lives(tmp_path / "s.db", story)
+
+
+def test_a_copy_that_comes_late_or_is_retained_is_told_what_became_of_it(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        await life.order(order())
+        await life.orders.answered(Answered("a1", "lamp-1", ""))
+        life.clock.advance(6_000)
+        await life.order(order())
+        await life.order(order(), retained=True)
+        await life.order(order("a2"))
+        await life.order(order("a3"), retained=True)
+        assert life.states() == [
+            *[("a1", "OK", "")] * 3,
+            ("a2", "REJECTED", "expired"),
+            ("a3", "REJECTED", "retained: publish commands without the retain flag"),
+        ]
+        assert len(life.street.done) == 1
+
+    lives(tmp_path / "s.db", story)
+
+
+def test_an_operator_holds_a_lamp_across_a_restart(tmp_path: Path) -> None:
+    async def before(life: Life) -> None:
+        await life.order(order(source="dispatcher-3"))
+        await life.orders.answered(Answered("a1", "lamp-1", ""))
+
+    async def within(life: Life) -> None:
+        assert life.loops.operate(control()) == "held by operator/dispatcher-3"
+
+    async def later(life: Life) -> None:
+        assert life.loops.operate(control()) == "", "its hour is over"
+
+    lives(tmp_path / "s.db", before, within, within, later, later_ms=HOUR_MS * 2 // 5)
+
+
+def test_a_release_frees_a_lamp_across_a_restart(tmp_path: Path) -> None:
+    async def before(life: Life) -> None:
+        for name, operation, arguments in (
+            ("a1", "set_level", {"level_pct": 60}),
+            ("a2", "release", {}),
+        ):
+            await life.order(order(name, operation=operation, arguments=arguments))
+            await life.orders.answered(Answered(name, "lamp-1", ""))
+
+    async def after(life: Life) -> None:
+        assert life.loops.operate(control()) == ""
+
+    lives(tmp_path / "s.db", before, after)
+
+
+def test_a_command_that_came_to_nothing_holds_nothing(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        await life.order(order("first", source="first"))
+        await life.orders.answered(Answered("first", "lamp-1", ""))
+        life.street.there = False
+        await life.order(order("second", source="second"))
+        assert life.loops.operate(control()) == "held by operator/second"
+        await life.orders.answered(Answered("second", "lamp-1", "failed"))
+        assert life.loops.operate(control()) == "held by operator/first"
+
+    lives(tmp_path / "s.db", story)
+
+
+REASONS = set(
+    re.findall(r"`([a-z_]+)[:`]", (ROOT / "docs" / "operate" / "commands.md").read_text())
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+FIELDS = ["id", "operation", "arguments", "expires_at", "priority", "source", "level_pct"]
+NAMES = st.sampled_from(FIELDS) | st.text(max_size=8)
+WORDS = st.sampled_from(["set_level", "release", "reboot", "safety", "a1", "2026-09-21T14:13:25Z"])
+NUMBERS = st.integers(NOW_MS - 10, NOW_MS + 10_000)
+ORDERS = st.dictionaries(NAMES, JSON | WORDS | NUMBERS, max_size=4)
+
+
+@given(st.lists(st.tuples(ORDERS, st.booleans(), st.binary(max_size=30)), min_size=1, max_size=8))
+def test_whatever_comes_gets_one_answer(messages: list[tuple[dict[str, Any], bool, bytes]]) -> None:
+    async def story(life: Life) -> None:
+        for number, (change, retained, junk) in enumerate(messages):
+            body = {**orjson.loads(order(f"m{number}")), **change}
+            try:
+                payload = orjson.dumps(body)
+            except TypeError:  # an integer that JSON has, and orjson does not write
+                payload = repr(body).encode()
+            for sent in (payload, junk):
+                life.desk.told.clear()
+                before = len(life.street.done)
+                await life.order(sent, retained=retained)
+                for command in life.street.done[before:]:
+                    assert not life.desk.told
+                    assert command.expires_at_ms > NOW_MS
+                    await life.orders.answered(Answered(command.id, command.asset, ""))
+                (result,) = life.desk.told
+                if result.state is CommandState.REJECTED:
+                    assert result.reason.partition(":")[0].partition(" ")[0] in REASONS
+                if isinstance(body["id"], str) and sent is payload and result.command_id:
+                    assert result.command_id == body["id"]
+
+    with tempfile.TemporaryDirectory() as folder:
+        lives(Path(folder) / "s.db", story)
