@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 from kerbline.model import Alarm, Entry, Gap, Reading
 
 Log = tuple[str, int]
 Mark = int | tuple[int, int | None]
+_NONE: frozenset[Mark] = frozenset()
 
 
 def log_of(entry: Entry) -> Log:
@@ -78,13 +79,11 @@ class Live:
                 del self._underway[log]
         self._changed.set()
 
-    async def settled(self, chunk: Mapping[Log, Iterable[Entry]]) -> None:
-        """Wait until none of these entries is on its way through the live lane."""
-        while any(
-            not flying.isdisjoint(map(mark_of, chunk.get(log, ())))
-            for log, flying in self._underway.items()
-        ):
-            await self._change()
+    async def settled(self, marks: Iterable[tuple[Log, Iterable[Mark]]]) -> None:
+        """Wait until none of these is on its way through the live lane."""
+        for log, some in marks:
+            while not self._underway.get(log, _NONE).isdisjoint(some):
+                await self._change()
 
     def acknowledge(self, log: Log, marks: Collection[Mark]) -> None:
         """The other side has these, through whichever lane; some are forgotten when too many."""
@@ -101,10 +100,10 @@ class Live:
         """What of a log the other side has, as far as it is remembered."""
         return self._acked.get(log, ())
 
-    async def delivered(self, chunk: Mapping[Log, Iterable[Entry]]) -> None:
-        """Wait until the other side has acknowledged all of these entries."""
-        for log, entries in chunk.items():
-            while not all(mark_of(entry) in self.acknowledged(log) for entry in entries):
+    async def delivered(self, marks: Iterable[tuple[Log, Collection[Mark]]]) -> None:
+        """Wait until the other side has acknowledged all of these."""
+        for log, some in marks:
+            while not all(mark in self.acknowledged(log) for mark in some):
                 await self._change()
 
     def forget(self, log: Log, marks: Iterable[Mark]) -> None:

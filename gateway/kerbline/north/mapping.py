@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -35,38 +35,28 @@ class Mapper:
         self._encoding = encoding
 
     def outgoing(self, entries: Iterable[Entry]) -> list[Outgoing]:
-        """All entries as messages: gaps and alarms, then readings by source, epoch and asset."""
-        return list(self.packed(entries))
-
-    def packed(self, entries: Iterable[Entry]) -> Iterator[Outgoing]:
-        """The same, each message made when it is asked for.
-
-        Readings share one up to READINGS_PER_MESSAGE and MESSAGE_BYTES; a longer one goes alone.
-        """
-        groups: dict[tuple[str, int, str], list[Reading]] = {}
+        """Entries as messages: gaps and alarms, then readings by source, epoch and asset."""
+        chunk = self.chunk()
         for entry in entries:
-            if isinstance(entry, Reading):
-                if entry.kind == ANCHOR_KIND:
-                    continue  # what dates a node's records is nobody's but ours
-                name = (entry.key.source, entry.key.epoch, entry.asset)
-                groups.setdefault(name, []).append(entry)
-            elif isinstance(entry, Gap):
-                yield self._gap(entry)
-            else:
-                yield self._alarm(entry)
-        for readings in groups.values():
-            start = 0
-            while start < len(readings):
-                items: list[bytes] = []
-                room = MESSAGE_BYTES
-                for reading in readings[start : start + READINGS_PER_MESSAGE]:
-                    item = self._encoding.one(_item(reading))
-                    room -= len(item) + 1
-                    if room < 0 and items:
-                        break
-                    items.append(item)
-                yield self._readings(readings[start : start + len(items)], items)
-                start += len(items)
+            chunk.add(entry)
+        return list(chunk.outgoing())
+
+    def chunk(self) -> Chunk:
+        """Room for entries that share messages."""
+        return Chunk(self)
+
+    def item(self, reading: Reading) -> bytes:
+        """A reading in its place in a message."""
+        return self._encoding.one(
+            {
+                "n": reading.key.number,
+                "kind": reading.kind,
+                "observed_at": rfc3339(reading.observed_at_ms),
+                "uncertainty_ms": reading.uncertainty_ms,
+                "values": reading.values,
+                "quality": reading.quality,
+            }
+        )
 
     def result(self, result: CommandResult) -> Outgoing:
         """What became of a command."""
@@ -88,23 +78,24 @@ class Mapper:
         """Does a consumer acknowledge here?"""
         return self._topics.acknowledges(topic)
 
-    def _readings(self, readings: Sequence[Reading], items: Sequence[bytes]) -> Outgoing:
-        key = readings[0].key
-        marks = tuple([reading.key.number for reading in readings])
-        head = {
-            "source": key.source,
-            "asset": readings[0].asset,
-            "epoch": key.epoch,
+    def readings(
+        self, log: Log, asset: str, marks: tuple[int, ...], items: Sequence[bytes]
+    ) -> Outgoing:
+        """Readings of one log and asset, each written by `item`."""
+        source, epoch = log
+        head: dict[str, object] = {
+            "source": source,
+            "asset": asset,
+            "epoch": epoch,
             "first": min(marks),
             "last": max(marks),
             "readings": [],
         }
         payload = self._encoding.joined(head, items)
-        return Outgoing(
-            Message(self._topics.readings(key.source), payload), (key.source, key.epoch), marks
-        )
+        return Outgoing(Message(self._topics.readings(source), payload), log, marks)
 
-    def _gap(self, gap: Gap) -> Outgoing:
+    def gap(self, gap: Gap) -> Outgoing:
+        """Numbers that will never come."""
         payload = {
             "source": gap.source,
             "epoch": gap.epoch,
@@ -116,7 +107,8 @@ class Mapper:
         message = Message(self._topics.gap(gap.source), self._encoding.one(payload))
         return Outgoing(message, log_of(gap), (mark_of(gap),))
 
-    def _alarm(self, alarm: Alarm) -> Outgoing:
+    def alarm(self, alarm: Alarm) -> Outgoing:
+        """A rule's finding."""
         payload = {
             "source": alarm.key.source,
             "epoch": alarm.key.epoch,
@@ -132,15 +124,68 @@ class Mapper:
         return Outgoing(message, log_of(alarm), (mark_of(alarm),))
 
 
-def _item(reading: Reading) -> dict[str, object]:
-    return {
-        "n": reading.key.number,
-        "kind": reading.kind,
-        "observed_at": rfc3339(reading.observed_at_ms),
-        "uncertainty_ms": reading.uncertainty_ms,
-        "values": reading.values,
-        "quality": reading.quality,
-    }
+class Chunk:
+    """Entries on their way, written as they come: a fifth of the memory of what they were."""
+
+    def __init__(self, mapper: Mapper) -> None:
+        self._mapper = mapper
+        self._alone: list[Outgoing] = []
+        self._groups: dict[tuple[str, int, str], tuple[list[int], list[bytes]]] = {}
+        self.size = 0
+
+    def add(self, entry: Entry) -> None:
+        """Take an entry; what dates a node's records is nobody's but ours, and left out."""
+        if isinstance(entry, Reading):
+            if entry.kind == ANCHOR_KIND:
+                return
+            name = (entry.key.source, entry.key.epoch, entry.asset)
+            group = self._groups.get(name)
+            if group is None:
+                group = self._groups[name] = ([], [])
+            group[0].append(entry.key.number)
+            group[1].append(bytes(memoryview(self._mapper.item(entry))))  # orjson's has 4 KiB
+        elif isinstance(entry, Gap):
+            self._alone.append(self._mapper.gap(entry))
+        else:
+            self._alone.append(self._mapper.alarm(entry))
+        self.size += 1
+
+    def marks(self) -> Iterator[tuple[Log, Collection[Mark]]]:
+        """All that is in it."""
+        for outgoing in self._alone:
+            yield outgoing.log, outgoing.marks
+        for (source, epoch, _), (marks, _) in self._groups.items():
+            yield (source, epoch), marks
+
+    def outgoing(
+        self, done: Callable[[Log], Collection[Mark]] = lambda _: ()
+    ) -> Iterator[Outgoing]:
+        """Messages with all but what is `done`, each made when it is asked for.
+
+        Readings share one up to READINGS_PER_MESSAGE and MESSAGE_BYTES; a longer one goes alone.
+        """
+        for outgoing in self._alone:
+            if outgoing.marks[0] not in done(outgoing.log):
+                yield outgoing
+        for (source, epoch, asset), (marks, items) in self._groups.items():
+            log = (source, epoch)
+            without = done(log)
+            places = [i for i, mark in enumerate(marks) if mark not in without]
+            for some in _portions(places, items):
+                chosen = tuple([marks[i] for i in some])
+                yield self._mapper.readings(log, asset, chosen, [items[i] for i in some])
+
+
+def _portions(places: Sequence[int], items: Sequence[bytes]) -> Iterator[Sequence[int]]:
+    """Places of items, parted so that those of each part fit a message."""
+    start = size = 0
+    for end, place in enumerate(places):
+        size += len(items[place]) + 1
+        if end > start and (size > MESSAGE_BYTES or end - start == READINGS_PER_MESSAGE):
+            yield places[start:end]
+            start, size = end, len(items[place]) + 1
+    if places[start:]:
+        yield places[start:]
 
 
 def rfc3339(utc_ms: int) -> str:

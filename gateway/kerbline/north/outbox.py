@@ -11,20 +11,21 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from kerbline.model import CommandResult, Entry
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
-from kerbline.north.live import Live, Log, log_of, mark_of
-from kerbline.north.mapping import Mapper, Outgoing
+from kerbline.north.live import Live, Log, Mark
+from kerbline.north.mapping import Chunk, Mapper, Outgoing
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
 from kerbline.store import Batch, StoreBlocked
 
 MAX_INBOX = 64
 CLOSE_TIMEOUT_S = 2.0
+SLICE = 100  # entries of a backlog that are written without a look at what is live
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +35,8 @@ class OutboxLimits:
 
     window: int = 12  # messages of the durable lane without an acknowledgement
     live_window: int = 6
-    read_entries: int = 6_000  # taken from the log at a time
+    read_entries: int = 1_000  # taken from the log at a time
+    chunk_entries: int = 20_000  # on their way, until all are acknowledged and the cursor moves
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
     results: int = 256  # waiting for the broker; the oldest go, their senders may ask again
@@ -154,39 +156,40 @@ class Outbox:
         return reason
 
     async def _durable_lane(self) -> None:
-        reading = asyncio.ensure_future(self._read(self._cursor))
-        try:
-            while True:
-                self._log_grew.clear()
-                batches = await reading
-                if batches:
-                    reading = asyncio.ensure_future(self._read(batches[-1].seq))
-                    await self._hand_over(batches)
-                else:
-                    await self._log_grew.wait()
-                    reading = asyncio.ensure_future(self._read(self._cursor))
-        finally:
-            reading.cancel()
+        while True:
+            self._log_grew.clear()
+            chunk, last = await self._chunk()
+            if last == self._cursor:
+                await self._log_grew.wait()
+                continue
+            await self._live.settled(chunk.marks())
+            await self._publish(chunk)
+            if self._acks is not None:
+                await self._acknowledged(chunk, self._acks)
+            self._cursor = last
+            self._journal.save_cursor(self.name, last)
+            for log, marks in chunk.marks():
+                self._live.forget(log, marks)
 
-    async def _hand_over(self, batches: Sequence[Batch]) -> None:
-        """Deliver batches until the other side has all of them, then move the cursor."""
-        chunk: dict[Log, list[Entry]] = {}
-        for batch in batches:
-            for entry in batch.entries:
-                chunk.setdefault(log_of(entry), []).append(entry)
-            await asyncio.sleep(0)  # what is live now does not wait for all of it
-        await self._live.settled(chunk)
-        await self._publish(chunk)
-        if self._acks is not None:
-            await self._acknowledged(chunk, self._acks)
-        self._cursor = batches[-1].seq
-        self._journal.save_cursor(self.name, self._cursor)
-        for log, entries in chunk.items():
-            self._live.forget(log, map(mark_of, entries))
+    async def _chunk(self) -> tuple[Chunk, int]:
+        """What comes next in the log, and the batch up to which it is that."""
+        chunk = self._mapper.chunk()
+        last = self._cursor
+        while chunk.size < self._limits.chunk_entries:
+            batches = await self._read(last)
+            for batch in batches:
+                for start in range(0, len(batch.entries), SLICE):
+                    for entry in batch.entries[start : start + SLICE]:
+                        chunk.add(entry)
+                    await asyncio.sleep(0)  # what is live now does not wait for all of it
+                last = batch.seq
+            if not batches:
+                break
+        return chunk, last
 
-    async def _publish(self, chunk: Mapping[Log, Sequence[Entry]]) -> None:
+    async def _publish(self, chunk: Chunk) -> None:
         """Publish what of a chunk is neither acknowledged nor waiting for it."""
-        outgoing = self._mapper.packed(self._missing(chunk))
+        outgoing = chunk.outgoing(self._done)
         turn = asyncio.Lock()
         async with asyncio.TaskGroup() as publishing:
             for _ in range(self._limits.window):
@@ -201,23 +204,18 @@ class Outbox:
                 return
             await self._deliver(following)
 
-    def _missing(self, chunk: Mapping[Log, Sequence[Entry]]) -> Iterator[Entry]:
-        for log, entries in chunk.items():
-            known = self._live.acknowledged(log)
-            sent = self._acks.sent(log) if self._acks else ()
-            if not known and not sent:
-                yield from entries
-            else:
-                rest = [(entry, mark_of(entry)) for entry in entries]
-                yield from [e for e, mark in rest if mark not in known and mark not in sent]
+    def _done(self, log: Log) -> Collection[Mark]:
+        known = self._live.acknowledged(log)
+        sent = self._acks.sent(log) if self._acks else ()
+        return {*known, *sent} if known and sent else known or sent
 
-    async def _acknowledged(self, chunk: Mapping[Log, Sequence[Entry]], acks: Acks) -> None:
+    async def _acknowledged(self, chunk: Chunk, acks: Acks) -> None:
         """Wait until the consumer has a chunk; what it leaves open is published again."""
         wait_s = self._limits.ack_timeout_s or 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
-                    return await self._live.delivered(chunk)
+                    return await self._live.delivered(chunk.marks())
             _log.warning("%s: no acknowledgement for %g s; publishing again", self.name, wait_s)
             wait_s = min(2 * wait_s, max(self._limits.backoff_max_s, wait_s))
             acks.again()

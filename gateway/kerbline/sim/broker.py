@@ -21,7 +21,7 @@ _NATS = """\
 server_name: kerbline
 listen: "127.0.0.1:-1"
 # Without it the broker acknowledges what a power cut may still take.
-jetstream {{ store_dir: "{folder}", sync_interval: always }}
+jetstream {{ store_dir: "{folder}"{nats} }}
 mqtt {{ listen: "127.0.0.1:{port}" }}
 """
 _MOSQUITTO = """\
@@ -31,10 +31,15 @@ allow_anonymous true
 user root
 persistence true
 persistence_location {folder}/
-# Sessions and queued messages outlive SIGKILL: saved after each change, not every 30 minutes.
-autosave_on_changes true
-autosave_interval 1
+{mosquitto}
 """
+
+
+_SYNCED = {
+    "nats": ", sync_interval: always",
+    # Sessions and queued messages outlive SIGKILL: saved after each change, not every 30 minutes.
+    "mosquitto": "autosave_on_changes true\nautosave_interval 1",
+}
 
 
 class BrokerFailed(KerblineError):
@@ -61,12 +66,18 @@ def program(kind: BrokerKind) -> Path | None:
 
 
 class Broker:
-    """One broker with its data in `folder`, on `port` of 127.0.0.1; data outlives a restart."""
+    """One broker with its data in `folder`, on `port` of 127.0.0.1.
 
-    def __init__(self, kind: BrokerKind, folder: Path, port: int) -> None:
+    `synced`: what it acknowledged outlives its kill; else it is as fast as its makers ship it.
+    """
+
+    def __init__(
+        self, kind: BrokerKind, folder: Path, port: int, *, synced: bool = True
+    ) -> None:
         self.kind = kind
         self.folder = folder
         self.port = port
+        self._tuning = _SYNCED if synced else dict.fromkeys(_SYNCED, "")
         self._child: children.Child | None = None
 
     async def start(self) -> None:
@@ -78,7 +89,7 @@ class Broker:
         data.mkdir(parents=True, exist_ok=True)
         config = self.folder / "broker.conf"
         template = _NATS if self.kind is BrokerKind.NATS else _MOSQUITTO
-        config.write_text(template.format(folder=data, port=self.port))
+        config.write_text(template.format(folder=data, port=self.port, **self._tuning))
         self._child = await children.start([path, "-c", config], self.folder / "broker.log")
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
