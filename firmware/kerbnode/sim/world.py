@@ -39,9 +39,9 @@ def lux(street_ms: int, latitude: float, longitude: float) -> int:
     """Light on the ground."""
     declination, hour = sun.place(street_ms // 1000)
     north = radians(latitude)
-    high = sin(north) * sin(declination)
-    high += cos(north) * cos(declination) * cos(radians(hour + longitude))
-    elevation = degrees(asin(max(-1.0, min(1.0, high))))
+    height = sin(north) * sin(declination)
+    height += cos(north) * cos(declination) * cos(radians(hour + longitude))
+    elevation = degrees(asin(max(-1.0, min(1.0, height))))
     if elevation <= SKY[0][0]:
         return 0
     low = SKY[0]
