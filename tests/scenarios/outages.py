@@ -40,7 +40,7 @@ GATEWAY = "gw-chaos"
 NODES = 5
 LIFE_S = (0.5, 1.3)
 DRAIN_S = 40.0
-STALLED_S = 8.0  # without a reading that is new to the city: what is missing will not come
+STALLED_S = 6.0  # without a reading that is new to the city: what is missing will not come
 SAVED_S = 0.3  # mosquitto writes its sessions after the ack, within one turn of its loop
 TROUBLES = ("cut", "cut", "slow", "stopped", "killed", "frozen")
 MAKE_S = 0.03
@@ -279,7 +279,8 @@ class Scene:
         self.broker = Broker(kind, folder / "broker", free_port())
         self.heard = Heard()
         self.verdict = Verdict()
-        self._chance = random.Random(seed)
+        self._seed = seed
+        self._chance = random.Random(f"{seed} lives")  # each actor has dice of its own
         self._sin = sin
         self._troubles = troubles
         self._ack = ack or ("application" if seed % 2 else "broker")
@@ -294,21 +295,18 @@ class Scene:
     async def play(self, kills: int) -> Verdict:
         """So many deaths, then a last life that delivers what is left."""
         async with self._stage():
-            busy = [asyncio.create_task(act()) for act in (self._make, self._order, self._trouble)]
+            ordering = asyncio.create_task(self._order())
+            busy = [asyncio.create_task(act()) for act in (self._make, self._trouble)]
             for _ in range(kills):
                 await self._live_and_die()
                 if ended := [task for task in busy if task.done()]:
                     ended[0].result()
-            for task in busy:
-                task.cancel()
-            await asyncio.wait(busy)
-            for task in busy:
-                if not task.cancelled():
-                    task.result()
+            await _ended(*busy)
             self._wire.delay_s = 0
             await self._killed(0)
             await self._nursery.begin(Doom(sin=self._sin))
             await self._drained()
+            await _ended(ordering)
             status = await self._nursery.end(signal.SIGTERM, 0)
             if status:
                 self.verdict.faults.append(f"the last gateway ended with {status}")
@@ -368,17 +366,18 @@ class Scene:
             self.verdict.faults.append(f"a gateway ended by itself with {status}")
 
     async def _make(self) -> None:
+        chance = random.Random(f"{self._seed} records")
         while True:
-            self._chance.choice(self._nodes).record()
-            await asyncio.sleep(MAKE_S * self._chance.choice([0.1, 0.5, 1, 2]))
+            chance.choice(self._nodes).record()
+            await asyncio.sleep(MAKE_S * chance.choice([0.1, 0.5, 1, 2]))
 
     async def _order(self) -> None:
-        """An operator who sends each command twice, and retained ones by mistake."""
-        serial = 0
+        """An operator who sends each command twice."""
+        chance, serial = random.Random(f"{self._seed} orders"), 0
         while True:
             await asyncio.sleep(ORDER_S)
             serial += 1
-            node = self._chance.choice(self._nodes).name.decode()
+            node = chance.choice(self._nodes).name.decode()
             self._sent[f"c{serial}"] = serial
             order = {
                 "id": f"c{serial}",
@@ -392,7 +391,7 @@ class Scene:
 
     async def _trouble(self) -> None:
         """What befalls the broker and the way to it."""
-        chance = self._chance
+        chance = random.Random(f"{self._seed} troubles")
         while True:
             await asyncio.sleep(chance.uniform(0.2, 2.0))
             trouble = chance.choice(self._troubles)
@@ -468,7 +467,8 @@ class Scene:
             await asyncio.sleep(0.1)
             here = set(self._rows("SELECT source, n FROM record"))
             held = sum(len(node.records) for node in self._nodes)
-            now_missing = len(made - here) + held
+            obeyed = any("OK" in states for states in self.heard.states.copy().values())
+            now_missing = len(made - here) + held + (not obeyed)
             if now_missing != missing:
                 missing, since = now_missing, time.monotonic()
 
@@ -536,6 +536,16 @@ def lanes(numbers: Iterable[int]) -> int:
         else:
             ends.append(number)
     return len(ends)
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    """Cancel them; what ended one before is raised."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def free_port() -> int:
