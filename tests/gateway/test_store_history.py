@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from kerbline.model import Key, Reading
+from kerbline.model import Key, Reading, Value
 from kerbline.store import Point, Store
 from tests.gateway.samples import reading
 
@@ -58,7 +58,12 @@ def test_hours_are_kept_a_week_and_no_more(tmp_path: Path) -> None:
 
 def test_what_is_no_finite_number_has_no_history(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "s.db")
-    values = {"power_w": float("nan"), "serial": "A1", "on": True, "level_pct": 30}
+    values: dict[str, Value] = {
+        "power_w": float("nan"),
+        "serial": "A1",
+        "on": True,
+        "level_pct": 30,
+    }
     key = Key("sl-1", 7, 1)
     store.append([Reading(key, "of-sl-1", "streetlight", T0_MS, 0, values)], T0_MS)
     store.keep_within(T0_MS)
