@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import cbor2
 import fastjsonschema
 import pytest
 
@@ -18,7 +19,9 @@ from kerbline.model import (
     Key,
     Reading,
     Severity,
+    Value,
 )
+from kerbline.north.cbor import Cbor
 from kerbline.north.commands import parse
 from kerbline.north.mapping import Mapper
 from kerbline.north.port import Message
@@ -44,7 +47,13 @@ def schema(name: str) -> Callable[[Any], Any]:
 
 def kind(payload: dict[str, Any]) -> str:
     """Which message an example is, by the field that only it has."""
-    marks = {"ranges": "ack", "readings": "readings", "first": "gap", "rule": "alarm", "operation": "command"}
+    marks = {
+        "ranges": "ack",
+        "readings": "readings",
+        "first": "gap",
+        "rule": "alarm",
+        "operation": "command",
+    }
     found = [name for mark, name in marks.items() if mark in payload]
     return found[0] if found else "result" if "asset" in payload else "status"
 
@@ -82,6 +91,25 @@ def test_what_the_mapper_makes_fits(entry: Entry) -> None:
     word = outgoing.message.topic.rpartition("/")[2]
     assert word in WORDS
     schema(word)(json.loads(outgoing.message.payload))
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 200, 300])
+def test_cbor_carries_the_same_trees(count: int) -> None:
+    values: dict[str, Value] = {"power_w": 18.4, "level_pct": 30, "hourly_l": (1, 2, 3), "on": True}
+    entries: list[Entry] = [
+        Reading(Key("sl-1", 7, n), "lamp-1", "event", AT_MS, 600, values, ("undated",))
+        for n in range(1, count + 1)
+    ]
+    entries += [
+        Gap("sl-1", 7, 301, None, "log_lost", AT_MS),
+        Alarm(KEY, "meter-2", "leak", True, Severity.WARNING, AT_MS, {"limit_h": 6.0}),
+    ]
+    as_json, as_cbor = Mapper(TOPICS).outgoing(entries), Mapper(TOPICS, Cbor()).outgoing(entries)
+    assert [each.message.topic for each in as_cbor] == [each.message.topic for each in as_json]
+    for one, other in zip(as_json, as_cbor, strict=True):
+        assert cbor2.loads(other.message.payload) == json.loads(one.message.payload)
+        assert len(other.message.payload) < len(one.message.payload)
+    assert cbor2.loads(Mapper(TOPICS, Cbor()).status("online", AT_MS).payload)["state"] == "online"
 
 
 def test_results_and_status_fit() -> None:

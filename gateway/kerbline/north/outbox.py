@@ -36,7 +36,7 @@ class OutboxLimits:
     window: int = 12  # messages of the durable lane without an acknowledgement
     live_window: int = 6
     read_entries: int = 1_000  # taken from the log at a time
-    chunk_entries: int = 20_000  # on their way, until all are acknowledged and the cursor moves
+    chunk_entries: int = 10_000  # on their way, until all are acknowledged and the cursor moves
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
     results: int = 256  # waiting for the broker; the oldest go, their senders may ask again

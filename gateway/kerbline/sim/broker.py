@@ -71,9 +71,7 @@ class Broker:
     `synced`: what it acknowledged outlives its kill; else it is as fast as its makers ship it.
     """
 
-    def __init__(
-        self, kind: BrokerKind, folder: Path, port: int, *, synced: bool = True
-    ) -> None:
+    def __init__(self, kind: BrokerKind, folder: Path, port: int, *, synced: bool = True) -> None:
         self.kind = kind
         self.folder = folder
         self.port = port
