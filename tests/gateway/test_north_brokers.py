@@ -232,3 +232,37 @@ def test_the_will_speaks_when_the_gateway_cannot(kind: BrokerKind, tmp_path: Pat
 
 async def _state(city: aiomqtt.Client) -> str:
     return str(orjson.loads((await anext(city.messages)).payload)["state"])
+
+
+@pytest.mark.parametrize("kind", [here(BrokerKind.MOSQUITTO)])
+def test_what_a_broker_refuses_to_take_is_not_delivered(kind: BrokerKind, tmp_path: Path) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite kerbline/gw-1/status\ntopic read #\n")
+
+    async def scene() -> None:
+        broker = Broker(kind, tmp_path / "broker", free_port(), more=f"acl_file {rules}\n")
+        await broker.start()
+        port = port_to(broker)
+        try:
+            await port.connect()
+            await port.publish(MAPPER.status("online", T0_MS))
+            with pytest.raises(NotConnected, match="sl-1/readings is refused: Not authorized"):
+                await port.publish(MAPPER.outgoing([reading(1)])[0].message)
+        finally:
+            await port.close()
+            await broker.kill()
+
+    asyncio.run(scene())
+
+
+@each_broker
+def test_the_newest_version_that_a_broker_has_is_spoken(kind: BrokerKind, tmp_path: Path) -> None:
+    async def story(broker: Broker) -> None:
+        port = port_to(broker)
+        await port.connect()
+        newest = aiomqtt.ProtocolVersion.V5
+        older = aiomqtt.ProtocolVersion.V311
+        assert port._version is (newest if kind is BrokerKind.MOSQUITTO else older)
+        await port.close()
+
+    assert with_broker(kind, tmp_path, story) == []

@@ -26,6 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
 ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes its time
 KEEPALIVE_S = 15
+_UNSPECIFIED = 128  # paho's word for a connection that ended without one
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
 T = TypeVar("T")
@@ -181,7 +182,8 @@ class MqttPort:
                 if isinstance(error, aiomqtt.MqttCodeError) and _code(error) in _VERSION_REFUSED:
                     self._version = None
         else:
-            raise NotConnected(f"{self._address.host}:{self._address.port}: {refusal}")
+            address = self._address
+            raise NotConnected(f"{address.host}:{address.port}: {_plainly(refusal, address.tls)}")
         for topic in self._subscriptions:
             await self._race(self._live().subscribe(topic, AT_LEAST_ONCE))
 
@@ -298,6 +300,18 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
         certfile=str(files.cert) if files.cert else None,
         keyfile=str(files.key) if files.key else None,
     )
+
+
+def _plainly(error: aiomqtt.MqttError, tls: TlsFiles | None) -> str:
+    """Why there is no connection, for who has to mend it."""
+    if not isinstance(error, aiomqtt.MqttCodeError) or _code(error) != _UNSPECIFIED:
+        return str(error)
+    if tls is None:
+        return "the broker closed the connection at once; does it want TLS?"
+    # TLS 1.3 tells a client that its certificate is refused when all seems done.
+    if tls.cert is None:
+        return "the broker closed the connection; does it want a certificate of us?"
+    return "the broker closed the connection; does it know who signed our certificate?"
 
 
 def _noticed(outcome: asyncio.Future[T]) -> None:

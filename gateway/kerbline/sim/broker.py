@@ -69,13 +69,17 @@ class Broker:
     """One broker with its data in `folder`, on `port` of 127.0.0.1.
 
     `synced`: what it acknowledged outlives its kill; else it is as fast as its makers ship it.
+    `more` goes behind its config, in its own words.
     """
 
-    def __init__(self, kind: BrokerKind, folder: Path, port: int, *, synced: bool = True) -> None:
+    def __init__(
+        self, kind: BrokerKind, folder: Path, port: int, *, synced: bool = True, more: str = ""
+    ) -> None:
         self.kind = kind
         self.folder = folder
         self.port = port
         self._tuning = _SYNCED if synced else dict.fromkeys(_SYNCED, "")
+        self._more = more
         self._child: children.Child | None = None
 
     async def start(self) -> None:
@@ -87,7 +91,8 @@ class Broker:
         data.mkdir(parents=True, exist_ok=True)
         config = self.folder / "broker.conf"
         template = _NATS if self.kind is BrokerKind.NATS else _MOSQUITTO
-        config.write_text(template.format(folder=data, port=self.port, **self._tuning))
+        told = template.format(folder=data, port=self.port, **self._tuning)
+        config.write_text(told + self._more)
         self._child = await children.start([path, "-c", config], self.folder / "broker.log")
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):

@@ -1,0 +1,133 @@
+"""TLS to a real broker: one clear line for each way in which certificates do not fit."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import ipaddress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
+from kerbline.north.port import NotConnected
+from kerbline.sim.broker import Broker, BrokerKind
+from tests.gateway.test_north_brokers import MAPPER, TOPICS, free_port, here
+
+NOW = dt.datetime.now(dt.UTC)
+DAY = dt.timedelta(days=1)
+CONFIG = """\
+listener {port} 127.0.0.1
+cafile {folder}/ca.pem
+certfile {folder}/broker.pem
+keyfile {folder}/broker.key
+require_certificate {client}
+"""
+
+
+class Office:
+    """Signs certificates into a folder."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.ca = folder / f"{name}.pem"
+        self._write(name, self.name, self.key, NOW + DAY, ca=True)
+
+    def issue(self, name: str, address: str = "127.0.0.1", ends: dt.timedelta = DAY) -> None:
+        """`name`.pem and `name`.key, good for `address`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._write(name, subject, key, NOW + ends, address=address)
+
+    def _write(
+        self,
+        file: str,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        ends: dt.datetime,
+        address: str = "",
+        *,
+        ca: bool = False,
+    ) -> None:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - 9 * DAY)
+            .not_valid_after(ends)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        )
+        if address:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            builder = builder.add_extension(names, critical=False)
+        certificate = builder.sign(self.key, hashes.SHA256())
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        (self.folder / f"{file}.pem").write_bytes(pem)
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        (self.folder / f"{file}.key").write_bytes(private)
+
+
+@pytest.mark.parametrize(
+    ("ca", "broker", "client", "expected"),
+    [
+        ("ca", {}, "gateway", ""),
+        ("ca", {}, "none needed", ""),
+        ("other", {}, "gateway", "certificate verify failed"),
+        ("ca", {"ends": -DAY}, "gateway", "certificate has expired"),
+        ("ca", {"address": "127.0.0.2"}, "gateway", "IP address mismatch"),
+        ("ca", {}, "missing", "does it want a certificate of us?"),
+        ("ca", {}, "foreign", "does it know who signed our certificate?"),
+    ],
+)
+@pytest.mark.parametrize("kind", [here(BrokerKind.MOSQUITTO)])
+def test_each_certificate_that_does_not_fit_is_one_clear_line(
+    kind: BrokerKind, ca: str, broker: dict[str, object], client: str, expected: str, tmp_path: Path
+) -> None:
+    ours, others = Office(tmp_path, "ca"), Office(tmp_path, "other")
+    ours.issue("broker", **broker)  # type: ignore[arg-type]
+    ours.issue("gateway")
+    others.issue("foreign")
+    asks = "false" if client == "none needed" else "true"
+    tls_port = free_port()
+    config = CONFIG.format(folder=tmp_path, client=asks, port=tls_port)
+    signed = client in ("gateway", "foreign")
+    files = TlsFiles(
+        tmp_path / f"{ca}.pem",
+        tmp_path / f"{client}.pem" if signed else None,
+        tmp_path / f"{client}.key" if signed else None,
+    )
+
+    async def scene() -> str:
+        complaints: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
+        running = Broker(kind, tmp_path / "run", free_port(), more=config)
+        await running.start()
+        address = BrokerAddress("127.0.0.1", tls_port, "gw-1", tls=files)
+        port = MqttPort(address, [TOPICS.commands], MAPPER.status("offline", None))
+        try:
+            async with asyncio.timeout(15):
+                await port.connect()
+                await port.publish(MAPPER.status("online", 1_790_000_000_000))
+            return ""
+        except NotConnected as error:
+            return str(error)
+        finally:
+            await port.close()
+            await running.kill()
+            assert complaints == []
+
+    told = asyncio.run(scene())
+    assert "\n" not in told
+    assert (expected in told) if expected else not told, told
