@@ -138,6 +138,16 @@ def test_no_operation_and_no_field_is_forgotten() -> None:
     assert schema_file["properties"]["operation"]["enum"] == list(OPERATIONS)
 
 
+def test_every_value_has_a_unit_code_or_is_told_to_have_none() -> None:
+    readings = json.loads((FOLDER / "readings.schema.json").read_text(encoding="utf-8"))
+    values = readings["properties"]["readings"]["items"]["properties"]["values"]
+    codes = values["x-unitCodes"]
+    fields = {field.name for each in SCHEMAS for field in each.fields}
+    bare = {name for name in fields if "_" + name.rpartition("_")[2] not in codes}
+    assert bare == {"status", "alarms"}
+    assert all(re.fullmatch("[A-Z0-9]{2,3}", code) for code in codes.values())
+
+
 def test_every_rejection_is_explained() -> None:
     source = (ROOT / "gateway/kerbline/north/commands.py").read_text(encoding="utf-8")
     reasons = set(re.findall(r'_Refused\("(\w+)"', source))
