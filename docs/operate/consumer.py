@@ -20,15 +20,14 @@ def store(database: sqlite3.Connection, channel: str, told: dict) -> dict:
     """Writes one message, without what came before by its name; what an ack says of it."""
     of, first, last = (told["source"], told["epoch"]), told.get("first"), told.get("last")
     if channel == "gap":  # without an end it lasts for ever
-        wider = "ON CONFLICT DO UPDATE SET last = max(last, excluded.last)"
         row = (*of, first, last or 2**63 - 1, told["reason"])
-        database.execute(f"INSERT INTO gap VALUES (?, ?, ?, ?, ?) {wider}", row)
+        database.execute("INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?, ?)", row)
         return {"source": of[0], "epoch": of[1], "gaps": [[first, last]]}
     records = told["readings"] if channel == "readings" else [told]
     for it in records:
         row = (*of, it["n"], told["asset"], it.get("kind", channel), it["observed_at"])
-        insert = "INSERT OR IGNORE INTO record VALUES (?, ?, ?, ?, ?, ?, ?)"
-        database.execute(insert, (*row, json.dumps(it)))
+        write = "INSERT OR IGNORE INTO record VALUES (?,?,?,?,?,?,?)"
+        database.execute(write, (*row, json.dumps(it)))
     return {"source": of[0], "epoch": of[1], "ranges": [[it["n"], it["n"]] for it in records]}
 
 
@@ -52,6 +51,7 @@ def main(host: str, port: str, file: str, prefix: str = "kerbline") -> None:
         client.ack(message.mid, message.qos)
 
     client.on_connect, client.on_message = connected, arrived
+    client.reconnect_delay_set(1, 10)
     client.connect_async(host, int(port), keepalive=30)
     client.loop_forever(retry_first_connection=True)
 

@@ -39,8 +39,9 @@ CONSUMER = ROOT / "docs" / "operate" / "consumer.py"
 GATEWAY = "gw-chaos"
 NODES = 5
 LIFE_S = (0.5, 1.3)
-DRAIN_S = 40.0
-STALLED_S = 6.0  # without a reading that is new to the city: what is missing will not come
+# Without a reading that is new to the city: what is missing will not come. The gateway publishes
+# again what a consumer did not acknowledge in 30 s, and NATS what a client did not.
+STALLED_S = 60.0
 SAVED_S = 0.3  # mosquitto writes its sessions after the ack, within one turn of its loop
 TROUBLES = ("cut", "cut", "slow", "stopped", "killed", "frozen")
 MAKE_S = 0.03
@@ -274,6 +275,7 @@ class Scene:
         sin: str = "",
         troubles: Sequence[str] = TROUBLES,
         ack: str = "",
+        stalled_s: float = STALLED_S,
     ) -> None:
         self.folder = folder
         self.broker = Broker(kind, folder / "broker", free_port())
@@ -283,6 +285,7 @@ class Scene:
         self._chance = random.Random(f"{seed} lives")  # each actor has dice of its own
         self._sin = sin
         self._troubles = troubles
+        self._stalled_s = stalled_s
         self._ack = ack or ("application" if seed % 2 else "broker")
         self._nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
         self._wire = Wire(self.broker.port)
@@ -462,8 +465,7 @@ class Scene:
         """Wait until the city has everything that was made, or nothing new comes any more."""
         made = {(n.name.decode(), number) for n in self._nodes for number in n.made}
         missing, since = len(made) + 1, time.monotonic()
-        until = since + DRAIN_S
-        while missing and time.monotonic() < min(until, since + STALLED_S):
+        while missing and time.monotonic() < since + self._stalled_s:
             await asyncio.sleep(0.1)
             here = set(self._rows("SELECT source, n FROM record"))
             held = sum(len(node.records) for node in self._nodes)

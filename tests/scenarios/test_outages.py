@@ -62,7 +62,8 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
 @here(BrokerKind.NATS)
 @pytest.mark.parametrize("sin", ["kept_before_the_commit", "cursor_before_the_ack"])
 def test_a_gateway_that_is_sure_too_early_is_caught(sin: str, tmp_path: Path) -> None:
-    verdict = asyncio.run(Scene(tmp_path, BrokerKind.NATS, 5, sin, ("slow",)).play(10))
+    scene = Scene(tmp_path, BrokerKind.NATS, 5, sin, ("slow",), stalled_s=5)
+    verdict = asyncio.run(scene.play(10))
     assert any("acknowledged and lost" in fault for fault in verdict.faults), verdict
 
 

@@ -51,6 +51,10 @@ class Loops:
             self.group.save_memory(LEAK, reading.asset, json.dumps(flow[reading.asset]))
         return decided
 
+    def refuses(self, command: Command) -> str:
+        """Why a command from outside may not go now, before it is taken; empty if it may."""
+        return program.operate(self.state, command, self._now())[1]
+
     def operate(self, command: Command) -> str:
         """Why a command from outside may not go now; empty if it may."""
         self.state, refusal = program.operate(self.state, command, self._now())

@@ -149,8 +149,10 @@ class Orders:
         if len(self._open) >= MAX_OPEN:
             sink.tell(_result(command, CommandState.REJECTED, "too_many_open", now_ms))
             return
+        goes = self._nodes.reachable(command.asset) and not self._loops.refuses(command)
+        submit = self._store.commands.submit
         try:
-            submission = await self._group.call(self._store.commands.submit, command, now_ms)
+            submission = await self._group.call(submit, command, now_ms, goes=goes)
         except StoreBlocked as error:
             log.error("command %s rejected: %s", command.id, error)
             sink.tell(_result(command, CommandState.REJECTED, "store_blocked", now_ms))
@@ -163,7 +165,7 @@ class Orders:
         refusal = self._loops.operate(command)
         if refusal:
             await self._settle(command, CommandState.REJECTED, refusal)
-        else:
+        elif not (goes and self._nodes.send(command)):
             self._waiting.add(command.id)
             await self._deliver(command)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -42,13 +42,19 @@ class CommandLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, command: Command, at_ms: int) -> Submission:
-        """Enter a command as PENDING, or say what became of the one with its id."""
+    def submit(self, command: Command, at_ms: int, *, goes: bool = False) -> Submission:
+        """Enter a command as PENDING, or say what became of the one with its id.
+
+        One that `goes` at once is DELIVERED with the same write: it has waited for one already.
+        """
         with self._database.transaction() as sql:
             known = self._find(sql, command.id)
             if known is None:
                 result = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
                 self._enter(sql, command, result)
+                if goes:
+                    result = replace(result, state=CommandState.DELIVERED)
+                    self._enter(sql, command, result)
                 return Submission(new=True, result=result)
         stored, result = known
         if _order(stored) != _order(command):

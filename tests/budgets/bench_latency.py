@@ -1,0 +1,167 @@
+"""Through the whole gateway: a record of a node to its message, and a command to its node.
+
+The clocks start and stop in this process, which plays node and city: so the figures are above
+what the gateway alone takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from kerbline.sim import children
+from kerbline.sim.broker import Broker, BrokerKind, program
+from kerbwire.limits import STREAM
+from tests.gateway.pocket_node import PocketNode, serve_tcp
+from tools.figures import Figure
+from tools.trees import ROOT
+
+READINGS, COMMANDS = 600, 300
+PERIOD_S = 0.03
+READY_S = 20.0
+KEY = bytes(range(16))
+CONFIG = """\
+[gateway]
+id = "gw-bench"
+state_dir = "state"
+
+[mqtt]
+host = "127.0.0.1"
+port = {broker}
+
+[[node]]
+id = "sl-1"
+asset = "lamp-1"
+kind = "streetlight"
+key_file = "sl-1.key"
+port = "socket://127.0.0.1:{node}"
+"""
+
+
+class TimedNode(PocketNode):
+    """Notes when a command comes."""
+
+    def __init__(self) -> None:
+        super().__init__("sl-1", KEY, framing=STREAM)
+        self.came_s: dict[int, float] = {}  # by serial
+
+    def pump(self, write: Callable[[bytes], None]) -> float:
+        """As ever."""
+        before = len(self.commands)
+        wait_s = super().pump(write)
+        for *_, arguments in self.commands[before:]:
+            self.came_s[arguments[1]] = time.perf_counter()
+        return wait_s
+
+
+class City:
+    """A subscriber that notes when each reading comes, and the sender of commands."""
+
+    def __init__(self, port: int) -> None:
+        self.came_s: dict[int, float] = {}  # by number
+        self.ready = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, "city")
+        self._client.on_message = self._arrived
+        self._client.on_subscribe = lambda *_: self.ready.set()
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        self._client.subscribe("kerbline/+/+/readings", 1)
+
+    def _arrived(self, _client: object, _user: object, message: MQTTMessage) -> None:
+        now_s = time.perf_counter()
+        for reading in json.loads(message.payload)["readings"]:
+            self.came_s.setdefault(reading["n"], now_s)
+
+    def order(self, serial: int) -> None:
+        """A command whose `hold_s` is its serial."""
+        order = {
+            "id": f"c{serial}",
+            "operation": "set_level",
+            "arguments": {"level_pct": 50, "hold_s": serial},
+            "expires_at": time.time_ns() // 1_000_000 + 10_000,
+        }
+        self._client.publish("kerbline/gw-bench/lamp-1/command", json.dumps(order), qos=1)
+
+    def close(self) -> None:
+        """No more."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+async def _measured(kind: BrokerKind, folder: Path) -> tuple[list[float], list[float]]:
+    """Seconds of each reading and of each command."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        broker = Broker(kind, folder / "broker", probe.getsockname()[1], synced=False)
+    node = TimedNode()
+    line = await serve_tcp(node)
+    (folder / "sl-1.key").write_text(KEY.hex())
+    (folder / "sl-1.key").chmod(0o600)
+    config = folder / "gateway.toml"
+    config.write_text(CONFIG.format(broker=broker.port, node=line.sockets[0].getsockname()[1]))
+    await broker.start()
+    city = City(broker.port)
+    search = os.pathsep.join(str(ROOT / part) for part in (".", "gateway", "protocol"))
+    run: list[str | Path] = [sys.executable, "-m", "kerbline", "run", config]
+    gateway = await children.start(run, folder / "gateway.log", {"PYTHONPATH": search})
+    made_s: dict[int, float] = {}
+    sent_s: dict[int, float] = {}
+    try:
+        async with asyncio.timeout(READY_S):
+            while not (city.came_s and city.ready.is_set()):
+                node.make(30, 245, 0, 0, 0, 0, 0)
+                await asyncio.sleep(0.1)
+        for _ in range(READINGS):
+            made_s[node.session.info.next_rseq] = time.perf_counter()
+            node.make(30, 245, 0, 0, 0, 0, 0)
+            await asyncio.sleep(PERIOD_S)
+        for serial in range(1, COMMANDS + 1):
+            sent_s[serial] = time.perf_counter()
+            city.order(serial)
+            await asyncio.sleep(PERIOD_S)
+        async with asyncio.timeout(READY_S):
+            while made_s.keys() - city.came_s.keys() or sent_s.keys() - node.came_s.keys():
+                await asyncio.sleep(0.1)
+    finally:
+        city.close()
+        await gateway.end()
+        await broker.kill()
+        line.close()
+    readings = [city.came_s[number] - at_s for number, at_s in made_s.items()]
+    return readings, [node.came_s[serial] - at_s for serial, at_s in sent_s.items()]
+
+
+def _percentile_ms(spans_s: list[float], share: float) -> float:
+    return 1000 * sorted(spans_s)[math.ceil(share * len(spans_s)) - 1]
+
+
+def figures() -> list[Figure]:
+    """For each broker that is here."""
+    found = []
+    for kind in BrokerKind:
+        if program(kind) is None:
+            found.append(Figure(f"{kind}: record to message", f"there is no {kind} here", ""))
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            readings, commands = asyncio.run(_measured(kind, Path(folder)))
+        for name, spans, most in (
+            ("record made to message at the city", readings, 25),
+            ("command sent to command at the node", commands, 15),
+        ):
+            found += [
+                Figure(f"{kind}: {name}, p50", _percentile_ms(spans, 0.5), "ms"),
+                Figure(f"{kind}: {name}, p99", _percentile_ms(spans, 0.99), "ms", f"<= {most}"),
+            ]
+    return found
