@@ -71,6 +71,11 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import click",
         "kerbline.sim.planted_click -> click",
     ),
+    "cbor2": (
+        "gateway/kerbline/sim/planted_cbor.py",
+        "import cbor2",
+        "kerbline.sim.planted_cbor -> cbor2",
+    ),
     "pyarrow": (
         "gateway/kerbline/sim/planted_arrow.py",
         "import pyarrow",
