@@ -85,3 +85,14 @@ def test_what_handlers_and_imports_bind_is_no_parameter_s_name() -> None:
     main = space["main"]
     assert callable(main)
     assert main((1,), 2) == ((1,), 2, "tuple index out of range")
+
+
+def test_a_short_name_is_no_other_thing_s_own() -> None:
+    """Not that of an attribute which keeps its name, nor twice over where code is shrunk twice."""
+    box = "class Box:\n    def __init__(self):\n        self._left = 1\n        self._right = 2\n"
+    use = "    def _a(self):\n        return self._left, self._right, self._left\n"
+    main = "from wire.box import Box\ndef main():\n    return Box()._a()\n"
+    small = shrunk(shrunk({"wire.box": box + use, "main": main}))
+    space: dict[str, Any] = {}
+    exec(small["wire.box"], space)
+    assert space["Box"]()._a() == (1, 2, 1)

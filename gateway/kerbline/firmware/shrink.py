@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 
 # What C code calls on Python objects: block devices and streams.
 CALLED_BY_C = frozenset(
@@ -255,12 +256,14 @@ class _Shorten(ast.NodeTransformer):
         plain = set(_outside_functions(nodes))
         private = {name for name in _stored(trees.values()) if name[:1] == "_"}
         internal = _stored(pure) - _attributes(others) - _texts(trees.values()) - plain - BUILT_IN
-        count = Counter(node.attr for node in nodes if isinstance(node, ast.Attribute))
+        uses = Counter(node.attr for node in nodes if isinstance(node, ast.Attribute))
         tops = {_assigned(statement) for tree in trees.values() for statement in tree.body}
         private |= {name for name in tops if name[:1] == "_"} - _texts(trees.values())
         ours = {name for name in private | internal if name[:2] != "__"} - defined
-        often = sorted(ours, key=lambda name: (-count[name], name))
-        self._short = {name: f"_{_digits(i)}" for i, name in enumerate(often)}
+        often = sorted(ours, key=lambda name: (-uses[name], name))
+        stays = (_attributes(trees.values()) | _loaded(trees.values()) | defined | plain) - ours
+        fresh = (short for i in count() if (short := f"_{_digits(i)}") not in stays)
+        self._short = dict(zip(often, fresh, strict=False))
         self._tops = {name: self._short[name] for name in tops & ours}
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
