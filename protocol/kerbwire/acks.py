@@ -37,9 +37,9 @@ def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
 
 
 def decode_spans(
-    items: "list[int | bytes]", at: int, cumulative: int
+    items: "list[int | bytes]", at: int, cumulative: int, end: int
 ) -> "tuple[list[tuple[int, int]], int]":
-    """The (first, last) spans that start at items[at], and the place after them."""
+    """The (first, last) spans below `end` that start at items[at], and the place after them."""
     count = integers(items[at : at + 1], 1)[0]
     at += 1
     if not 0 <= count <= SPANS_IN_POLL:
@@ -51,7 +51,7 @@ def decode_spans(
         at += 2
         last = cumulative + gap if below is None else below - gap
         first = last - length + 1
-        if gap < 1 or length < 1 or first <= cumulative or last >= 1 << 40:
+        if gap < 1 or length < 1 or first <= cumulative or last >= end:
             raise RemoteError("value")
         spans.append((first, last))
         below = first

@@ -39,8 +39,11 @@ class Bases:
         return found
 
     def add_last(self, record: "Record") -> None:
-        """Keep the last record of a batch; the first one that came goes when there are too many."""
-        self._lasts.append(record)
+        """Keep the last record of a batch; the first one that came goes when there are too many.
+
+        One number stands for the record that came last under it, as it does at the node.
+        """
+        self._lasts = [known for known in self._lasts if known[0] != record[0]] + [record]
         if len(self._lasts) > BATCH_BASES:
             self._lasts.pop(0)
 

@@ -83,6 +83,12 @@ class Intake:
             self.epoch = info.epoch
             self.kept = kept if info.epoch == past else RangeSet(limit=HELD_SPANS)
             self._bases = bases.Bases()
+        elif info.next_rseq <= self.seen.highest:
+            self._bases = bases.Bases()  # its log was set back: numbers may mean other records
+        if info.next_rseq <= self.kept.highest:  # a node refuses what it can't have made
+            spans = [span for span in self.kept.spans() if span[0] < info.next_rseq]
+            below = tuple([(first, min(last, info.next_rseq - 1)) for first, last in spans])
+            self.kept = RangeSet(below, HELD_SPANS)
         self.seen = self.kept.copy(HELD_SPANS)
         self._bases.clear()
         self._recent = []

@@ -269,10 +269,11 @@ class Uplink:
         if not channel.heard_newest:  # overtaken on the way: a newer one has said more
             return []
         _, seen, behind, _ = report.integers(items[:4], 4)
-        if not 0 <= behind <= seen < 1 << 40:
+        end = max(self._info.next_rseq, self._highest_sent + 1)  # nobody holds what is not made
+        if not 0 <= behind <= seen < end:
             raise RemoteError("value")
-        seen_spans, at = acks.decode_spans(items, 4, seen)
-        kept_spans, at = acks.decode_spans(items, at, seen - behind)
+        seen_spans, at = acks.decode_spans(items, 4, seen, end)
+        kept_spans, at = acks.decode_spans(items, at, seen - behind, end)
         offer = _offer(items[at : at + 4], channel, now)
         if seen < self.seen.cumulative:  # the gateway knows less than it did: believe it
             self.seen = RangeSet(limit=ACK_SPANS)

@@ -67,6 +67,7 @@ class Node:
         self.busy_us = 0
         info = m.Info(STREETLIGHT.hash, self.boot_id, 77, 1)
         info.period_s = 900
+        info.next_rseq = self.next_rseq
         generation, key = self.key
         self.session = PolledNode(self.node_id, generation, key, info, self.line.random.bytes)
         self.session.start(self.line.now // 1000)
@@ -75,6 +76,7 @@ class Node:
         """A new record; its number."""
         rseq = self.next_rseq
         self.next_rseq += 1
+        self.session.info.next_rseq = self.next_rseq
         self.records[rseq] = (self.boot_id, VALUES)
         return rseq
 

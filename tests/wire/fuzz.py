@@ -213,6 +213,7 @@ def _use(pair: Pair, session: "Engine", random: Random) -> None:
         if pair.node.wants(rseq):
             pair.node.send_report((rseq, 1, rseq, (1, 2, 3, 4, 5, 6)), pair.now)
         pair.next_rseq += 1
+        pair.node.info.next_rseq = pair.next_rseq
     due = (pair.node if session is pair.node else pair.gateway).deadline()
     assert due is None or isinstance(due, int)
 

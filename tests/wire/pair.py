@@ -133,6 +133,7 @@ class Pair:
         """Power on."""
         info = m.Info(STREETLIGHT.hash, self.boot_id, self.epoch, 1)
         info.period_s = 900
+        info.next_rseq = self.next_rseq
         generation, key = self.node_key
         self.node = NodeSession(
             self.NODE_ID, generation, key, info, self.random.bytes, self.framing
@@ -164,6 +165,7 @@ class Pair:
         values = values or (30, 245, 1000, 10, 12, 0, self.now // 1000)
         rseq = self.next_rseq
         self.next_rseq += 1
+        self.node.info.next_rseq = self.next_rseq
         self.records[rseq] = (kind, self.boot_id, self.now // 1000, tuple(values))
         return rseq
 
@@ -171,6 +173,7 @@ class Pair:
         """So many numbers are skipped, as after a power cut, and declared."""
         self.gaps.append((self.next_rseq, self.next_rseq + count - 1, reason))
         self.next_rseq += count
+        self.node.info.next_rseq = self.next_rseq
 
     def send_waiting(self) -> None:
         """What a node's link does: gaps, then the newest record first."""

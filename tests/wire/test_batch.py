@@ -206,6 +206,7 @@ def test_the_next_batch_has_the_one_before_as_its_base() -> None:
 def _greeted_anew(pair: Pair) -> Pair:
     """The same two ends, in another session."""
     pair.faults.clear()
+    pair.node.info.next_rseq = 1 + pair.node._uplink._highest_sent
     pair.node.start(pair.now)
     assert not pair.node.up
     return pair.settled()
@@ -240,6 +241,28 @@ def test_a_gateway_that_lost_the_base_of_a_batch_says_so_once() -> None:
         pair.node.send_batch([_light(3)], pair.now)
         pair.run(100)
         assert 3 in pair.held and pair.faults == [("gateway", "base")]
+
+
+def test_a_number_that_is_given_twice_stands_for_the_later_record() -> None:
+    """A log that was set back: what follows is decoded against what the node has, or not at all."""
+    found = bases.Bases()
+    for level in (10, 60):
+        found.add_last((10, 1, 900, (level, 245, 1000, 10, 12, 0, 9)))
+    base = found.get(10)
+    assert base is not None and base[3][0] == 60
+    pair = up_pair()
+    pair.node.send_batch([_light(first) for first in range(1, 11)], pair.now)
+    pair.run(1000)
+    assert pair.gateway._intake._bases.get(10) is not None
+    pair.node.info.next_rseq = 3
+    pair.faults.clear()
+    pair.node.start(pair.now)
+    pair.settled()
+    assert pair.gateway._intake._bases.get(10) is None
+    pair.node._uplink._lasts = [(pair.node._uplink._batches, _light(10))]
+    pair.node.send_batch([_light(11), _light(12)], pair.now)
+    pair.run(100)
+    assert ("gateway", "base") in pair.faults and 11 not in pair.held
 
 
 def test_a_base_is_named_only_while_the_gateway_surely_holds_it() -> None:

@@ -403,6 +403,7 @@ def test_a_node_takes_and_says_what_the_vectors_have() -> None:
     assert node.up and node.outgoing(100) == b""
     node.receive(want["POLL short"], 200)
     assert node.outgoing(204) == want["IDLE"]
+    info.next_rseq = 4  # it has made one meanwhile
     node.receive(want["POLL for four"], 300)
     assert 3 in node._uplink.seen and _frames(node.outgoing(304)) == 1
     assert [event[0] for event in drained(node) if event[0] == "FAULT"] == []

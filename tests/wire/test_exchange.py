@@ -1,6 +1,6 @@
 """Records, their two acknowledgements, deltas, gaps and pacing."""
 
-from kerbwire import acks, bases, report
+from kerbwire import acks, bases, cbor, cobs, report
 from kerbwire import messages as m
 from kerbwire.bases import Bases
 from kerbwire.errors import LocalError, RemoteError
@@ -57,7 +57,7 @@ def test_spans_in_poll() -> None:
             numbers.add(first, first + random.below(9))
         recent = [number for number in range(1, 310, 41) if number in numbers][:SPANS_IN_POLL]
         items = acks.encode_spans(numbers, recent)
-        spans, at = acks.decode_spans(items, 0, numbers.cumulative)
+        spans, at = acks.decode_spans(items, 0, numbers.cumulative, 1 << 40)
         assert at == len(items) and len(spans) <= SPANS_IN_POLL
         assert len(spans) == min(SPANS_IN_POLL, len(numbers.above()))
         assert all([span in numbers.above() for span in spans])
@@ -70,13 +70,13 @@ def test_spans_in_poll() -> None:
 def test_the_example_of_the_specification() -> None:
     numbers = RangeSet(((1, 10), (15, 16), (20, 24)))
     assert acks.encode_spans(numbers, []) == [2, 14, 5, 4, 2]
-    assert acks.decode_spans([2, 14, 5, 4, 2], 0, 10)[0] == [(20, 24), (15, 16)]
+    assert acks.decode_spans([2, 14, 5, 4, 2], 0, 10, 25)[0] == [(20, 24), (15, 16)]
 
 
 def test_spans_that_cannot_be_are_refused() -> None:
     for numbers in ([5], [1, 1], [1, 0, 1], [1, 2, 0], [1, -1, 1], [2, 5, 1, 9, 1], [-1], []):
         try:
-            acks.decode_spans(numbers, 0, 0)
+            acks.decode_spans(numbers, 0, 0, 1 << 40)
         except RemoteError as fault:
             assert fault.code == "value"
         else:
@@ -580,3 +580,42 @@ def test_a_base_too_far_below_what_was_seen_is_none() -> None:
         raise AssertionError("taken")
     except RemoteError as fault:
         assert fault.code == "base"
+
+
+def test_what_was_never_made_is_neither_seen_nor_kept() -> None:
+    pair = up_pair()
+    for _ in range(3):
+        pair.make()
+    assert pair.run(1000, pair.drained)
+    channel = pair.gateway.channel
+    assert channel
+    polls: tuple[list[int | bytes], ...] = (
+        [m.POLL, 4, 1, 1, 0, 0],
+        [m.POLL, 3, 0, 1, 1, 1, 1, 0],
+        [m.POLL, 3, 0, 1, 0, 1, 1, 1],
+        [m.POLL, 0, 0, 1, 0, 1, 1 << 39, 1 << 38],
+    )
+    for items in polls:
+        pair.faults.clear()
+        pair.down_line.put(
+            cobs.encode(channel.seal(m.CLASS_CONTROL, cbor.encode(items), pair.now)), pair.now
+        )
+        pair.run(50)
+        assert pair.faults == [("node", "value")], items
+    assert pair.node.kept.spans() == ((1, 3),) and pair.node.wants(4)
+    pair.make()
+    assert pair.run(5000, pair.drained) and 4 in pair.held
+
+
+def test_a_log_that_was_set_back_is_not_told_of_what_it_has_not_made() -> None:
+    pair = up_pair()
+    for _ in range(9):
+        pair.make()
+    assert pair.run(1000, pair.drained)
+    pair.faults.clear()
+    pair.next_rseq = 5  # its flash is an image of some days ago
+    pair.restart_node()
+    pair.settled()
+    assert pair.gateway.kept.spans() == pair.node.kept.spans() == ((1, 4),)
+    pair.make()
+    assert pair.run(1000, pair.drained) and not pair.faults

@@ -89,9 +89,11 @@ def test_trailing_items_of_later_versions_are_ignored() -> None:
     )
     for item in LATER:
         pair = up_pair()
+        pair.node.info.next_rseq = 12
         for class_, items in up:
             _told(pair, pair.gateway, cbor.encode(items + [item]), class_)
             pair.run(30)
+        pair.node.info.next_rseq = 12
         for items in down:
             _told(pair, pair.node, cbor.encode(items + [item, b"more"]))
             pair.run(30)

@@ -254,9 +254,13 @@ class Uart:
 
     def read(self, count: int = 0) -> "bytes | None":
         data = chip.ask(ord("r"), self._number)
-        if self._number == 1 and len(data):
-            chip.frame()
         return bytes(data) if len(data) else None
+
+    def readinto(self, buffer: bytearray) -> "int | None":
+        data = chip.ask(ord("r"), self._number)
+        chip.frame()
+        buffer[: len(data)] = data
+        return len(data) or None
 
     def write(self, data: bytes) -> int:
         chip.ask(ord("w"), self._number, data)
