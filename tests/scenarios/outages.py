@@ -563,11 +563,11 @@ def _port(server: asyncio.Server) -> int:
 
 def main() -> None:
     """Play one story and tell its figures: outages.py BROKER SEED KILLS FOLDER [SIN]."""
-    kind, seed, kills, folder, *sin = sys.argv[1:]
+    kind, seed, kills, folder, sin = [*sys.argv[1:], ""][:5]
     place = Path(folder)
     place.mkdir(parents=True)
     began = time.monotonic()
-    verdict = asyncio.run(Scene(place, BrokerKind(kind), int(seed), *sin).play(int(kills)))
+    verdict = asyncio.run(Scene(place, BrokerKind(kind), int(seed), sin).play(int(kills)))
     print(f"{time.monotonic() - began:.1f} s {verdict}")
     sys.exit(bool(verdict.faults))
 
