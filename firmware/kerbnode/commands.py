@@ -1,7 +1,5 @@
 """Which commands are carried out: each once, in time, never an old one again."""
 
-from struct import pack, unpack
-
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -9,6 +7,7 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import Nvs
 
 REMEMBERED = 16  # results kept for repeats
+ID_BYTES = 5  # a CMD's id has 40 bits
 
 
 class Commands:
@@ -24,8 +23,8 @@ class Commands:
     def load(self) -> None:
         """Take up the highest id of the commands that must never run twice."""
         blob = self._nvs.get("command")
-        if blob is not None and len(blob) == 4:
-            self.highest = unpack(">I", blob)[0]
+        if blob is not None and len(blob) in (4, ID_BYTES):  # older firmware wrote four
+            self.highest = int.from_bytes(blob, "big")
 
     def known(self, command_id: int) -> "tuple[int, int] | None":
         """The first result (code, value) of a repeated command, REPLAYED for a lower unknown id."""
@@ -44,7 +43,7 @@ class Commands:
         """The command is about to run; from here on it never runs again."""
         self.highest = max(self.highest, command_id)
         if op not in m.IDEMPOTENT_OPS:
-            self._nvs.set("command", pack(">I", self.highest))
+            self._nvs.set("command", self.highest.to_bytes(ID_BYTES, "big"))
 
     def finish(self, command_id: int, code: int, value: int) -> None:
         """Remember the result; NO_TIME is none, since the same command may come again later."""

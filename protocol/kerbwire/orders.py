@@ -2,7 +2,7 @@
 
 from kerbwire import cbor, report
 from kerbwire import messages as m
-from kerbwire.errors import LocalError
+from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import COMMAND_ARGS, CONFIG_KEYS, DEFERRED_COMMANDS, TRIES, UNACKED_FRAMES
 from kerbwire.retry import Backoff, RoundTrip
 
@@ -55,7 +55,7 @@ class Orders:
         """Take a command; LocalError("window") when too many are under way."""
         if len(self._commands) == DEFERRED_COMMANDS:
             raise LocalError("window")
-        if len(args) > COMMAND_ARGS:
+        if len(args) > COMMAND_ARGS or not 0 < command_id < 1 << 40 or min(expires_utc_s, op) < 0:
             raise LocalError("arguments")
         body = cbor.encode([m.COMMAND, command_id, expires_utc_s, op] + list(args))
         self._commands.append(_Order(command_id, expires_utc_s, body, Backoff(self._random)))
@@ -72,6 +72,8 @@ class Orders:
     def result(self, items: "list[int | bytes]", now: int) -> "list[Event]":
         """The events of a RESULT; RemoteError("value") where it is none."""
         _, command_id, code, value = report.integers(items[:4], 4)
+        if not 0 <= command_id < 1 << 40 or not 0 <= code < 256:
+            raise RemoteError("value")
         if command_id == 0:
             return self._message_result(code, value, items[4:5])
         for order in self._commands:

@@ -251,7 +251,8 @@ class Uplink:
             return self._poll(items, channel, now)
         if type_ == m.COMMAND:
             numbers = report.integers(items, 4)
-            if len(numbers) > 4 + COMMAND_ARGS or numbers[1] < 1 or numbers[2] < 0:
+            wrong = not 0 < numbers[1] < 1 << 40 or min(numbers[2:4]) < 0
+            if wrong or len(numbers) > 4 + COMMAND_ARGS:
                 raise RemoteError("value")
             return [("COMMAND", numbers[1], numbers[2], numbers[3], tuple(numbers[4:]))]
         if type_ == m.CONFIG:

@@ -1,6 +1,7 @@
 """Shrunk device code does what it did, in fewer bytes."""
 
 import ast
+from typing import Any
 
 from kerbline.firmware.shrink import shrunk
 

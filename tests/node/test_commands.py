@@ -55,3 +55,23 @@ def test_what_must_not_run_twice_is_remembered_over_a_restart() -> None:
     later.load()
     assert obey(later, 9, op=m.OP_REBOOT) == m.REPLAYED
     assert obey(later, 10) == m.OK
+
+
+def test_an_id_of_40_bits_is_not_cut() -> None:
+    store = Blobs()
+    top = (1 << 40) - 1
+    commands = Commands(store)
+    for command_id in ((1 << 32) + 5, top):
+        commands.begin(command_id, m.OP_REBOOT)
+        later = Commands(store)
+        later.load()
+        assert later.highest == command_id
+        assert later.known(5) == (m.REPLAYED, 0)
+
+
+def test_the_four_bytes_of_older_firmware_are_read() -> None:
+    store = Blobs()
+    store.set("command", bytes((0, 0, 1, 2)))
+    commands = Commands(store)
+    commands.load()
+    assert commands.highest == 258

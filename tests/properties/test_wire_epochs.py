@@ -178,6 +178,6 @@ async def away(folder: Path, *, swapped: bool, restarted: bool) -> None:
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_log_that_comes_back_loses_nothing(
-    tmp_path: Path, swapped: bool, restarted: bool
+    tmp_path: Path, *, swapped: bool, restarted: bool
 ) -> None:
     asyncio.run(away(tmp_path, swapped=swapped, restarted=restarted))

@@ -271,7 +271,7 @@ def test_a_greeting_said_again_by_another_does_not_keep_its_node_out() -> None:
     line = BusLine(2)
     line.said = []
     assert line.run(60_000, lambda: bool([1 for sender, _ in line.said if sender == 0]))
-    old = [data for sender, data in line.said if sender == 0][0]
+    old = next((data for sender, data in line.said if sender == 0))
     line.nodes[0].start()
     line.start_gateway()
     line.nodes[0].dead = True

@@ -1,5 +1,6 @@
 """Commands down, their results up, and the time that both need."""
 
+from kerbwire import cbor, cobs
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
 from kerbwire.limits import (
@@ -197,3 +198,34 @@ def test_a_full_exchange_is_short() -> None:
     pair.run(100)
     sent = frames(pair.up_line.written) + frames(pair.down_line.written)
     assert sum([len(data) for data in sent]) < 100
+
+
+def test_ids_operations_and_codes_have_their_bounds() -> None:
+    pair = up_pair()
+    for command_id, op in ((0, 1), (1 << 40, 1), (1, -1)):
+        try:
+            pair.gateway.send_command(command_id, _LATER_S, op, ())
+            raise AssertionError(command_id)
+        except LocalError as fault:
+            assert fault.code == "arguments"
+    channel = pair.gateway.channel
+    assert channel
+    for command_id, expires_s, op in ((1 << 40, 1, 3), (0, 1, 3), (1, -1, 3), (1, 1, -7)):
+        pair.faults.clear()
+        body = cbor.encode([m.COMMAND, command_id, expires_s, op, 5])
+        pair.down_line.put(cobs.encode(channel.seal(m.CLASS_CONTROL, body, pair.now)), pair.now)
+        pair.run(30)
+        assert pair.faults == [("node", "value")], command_id
+    top = (1 << 40) - 1
+    pair.gateway.send_command(top, _LATER_S, m.OP_RELEASE, ())
+    pair.run(20)
+    assert _commands(pair) == [("COMMAND", top, _LATER_S, m.OP_RELEASE, ())]
+    for number, code in ((top, 256), (top, -1), (1 << 40, 0), (-1, 0), (0, 256)):
+        pair.faults.clear()
+        pair.node.send_result(number, code, 0)
+        pair.run(30)
+        assert pair.faults == [("gateway", "value")], number
+    assert _results(pair) == []
+    pair.node.send_result(top, 255, 0)
+    pair.run(30)
+    assert _results(pair) == [("RESULT", top, 255, 0)]
