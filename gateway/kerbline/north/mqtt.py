@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
 ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes its time
 KEEPALIVE_S = 15
+# A small live message never waits for the TCP ack of a backlog's large ones (Nagle: 40 ms).
+NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 _UNSPECIFIED = 128  # paho's word for a connection that ended without one
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
@@ -263,6 +266,7 @@ class MqttPort:
             timeout=CONNECT_TIMEOUT_S,
             max_queued_incoming_messages=MAX_WAITING,
             logger=_library_log,
+            socket_options=NO_DELAY,
             will=_will(self._will) if self._will else None,
             tls_params=_tls(address.tls) if address.tls else None,
         )
