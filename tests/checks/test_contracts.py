@@ -46,11 +46,6 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import pymodbus",
         "kerbline.north.planted_modbus -> pymodbus",
     ),
-    "cbor2": (
-        "gateway/kerbline/south/planted_cbor.py",
-        "import cbor2",
-        "kerbline.south.planted_cbor -> cbor2",
-    ),
     "aiomqtt": (
         "gateway/kerbline/south/planted_mqtt.py",
         "import aiomqtt",
