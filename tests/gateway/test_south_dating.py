@@ -2,7 +2,7 @@
 
 from kerbline.clock import ManualClock, StreetRow, StreetTable
 from kerbline.south.dating import BootClock
-from kerbline.store import Anchor
+from kerbline.store import BOOTS_KEPT, Anchor
 
 START_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
@@ -153,3 +153,14 @@ def test_the_stated_interval_holds_the_truth() -> None:
             for made in range(0, 5_000, 130):
                 at_ms, half_ms, _ = boots.date(5, made // 1_000)
                 assert abs(at_ms - (START_MS + made)) <= half_ms
+
+
+def test_boots_that_a_node_makes_up_take_no_memory() -> None:
+    clock = ManualClock(START_MS)
+    boots = BootClock(clock, {})
+    assert boots.hear(5, 10) is not None
+    for boot_id in range(100, 1100):
+        assert boots.tie(boot_id, 1000, START_MS - boot_id, 5) is not None
+    assert len(boots._anchors) == BOOTS_KEPT and len(boots._fresh) <= BOOTS_KEPT
+    assert boots.date(5, 20)[2] == (), "the running boot keeps its date"
+    assert boots.date(1099, 20)[2] == () and boots.date(100, 20)[2] == ("undated",)

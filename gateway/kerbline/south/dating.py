@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kerbline.clock import Clock
-from kerbline.store import Anchor
+from kerbline.store import BOOTS_KEPT, Anchor
 
 RESOLUTION_MS = 1_000  # of the uptime in a record
 LINK_DELAY_MS = 100  # real time that a live frame may have been under way
@@ -62,7 +62,7 @@ class BootClock:
         anchor = Anchor(latest_ms, RESOLUTION_MS + delay_ms)
         if known is not None and not stepped and _surer(known, anchor):
             return None
-        self._anchors[boot_id] = anchor
+        self._remember(boot_id, anchor)
         self._fresh.add(boot_id)
         self._renewed_ms = now_ms
         return anchor
@@ -86,10 +86,18 @@ class BootClock:
             Anchor(known.street_ms, known.uncertainty_ms + drift_ms), anchor
         ):
             return None
-        self._anchors[boot_id] = anchor
+        self._remember(boot_id, anchor)
         self._fresh.discard(boot_id)  # its date is not of our clock of now
         self._renewed_ms = now_ms
         return anchor
+
+    def _remember(self, boot_id: int, anchor: Anchor) -> None:
+        """Anchor a boot; as in the store, of the other ones the newest are remembered."""
+        self._anchors[boot_id] = anchor
+        while len(self._anchors) > BOOTS_KEPT:
+            oldest = next(known for known in self._anchors if known not in (self._current, boot_id))
+            del self._anchors[oldest]
+            self._fresh.discard(oldest)
 
     def _mind_steps(self, utc_ms: int) -> bool:
         """When UTC was set, what this run had dated by the old clock moves along."""

@@ -12,11 +12,12 @@ from kerbline.store.group import GroupCommit, GroupPolicy
 from kerbline.store.history import Point
 from kerbline.store.holdings import Span
 from kerbline.store.ledger import CommandLedger, Submission
-from kerbline.store.notes import Anchor, Notes
+from kerbline.store.notes import BOOTS_KEPT, Anchor, Notes
 from kerbline.store.retention import RetentionPolicy
 from kerbline.store.store import Batch, Committed, Store
 
 __all__ = [
+    "BOOTS_KEPT",
     "FILE_NAME",
     "Anchor",
     "Batch",

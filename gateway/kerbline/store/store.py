@@ -70,7 +70,6 @@ class Store:
         self._folded = Folded()
         self._cursors = Cursors()
         self._room_bytes = 0  # what may come before the cap is looked at
-        self._anchors: dict[tuple[str, int], Anchor] = {}
 
     @classmethod
     def open(cls, path: Path, policy: RetentionPolicy | None = None) -> Self:
@@ -177,7 +176,6 @@ class Store:
             for command, result in notes.outcomes:
                 self.commands.log(sql, command, result)
         self._cursors.saved(saved)
-        self._anchors.update(notes.anchors)
         if new:
             self._seq = seq
             self._folded.add(new)
@@ -233,7 +231,8 @@ class Store:
 
     def anchors(self) -> Mapping[tuple[str, int], Anchor]:
         """When each known boot (node, boot id) began."""
-        return dict(self._anchors)
+        rows = self._database.sound_rows("boot_anchor", "id")
+        return {(node, boot_id): Anchor(*about) for node, boot_id, *about in rows}
 
     def memories(self, rule: str) -> dict[str, str]:
         """What a rule remembers, by asset."""
@@ -274,8 +273,6 @@ class Store:
         self._folded.load(self._database, meta.get("folded", 0))
         # A cursor in doubt begins anew: consumers drop doubles, and nothing is skipped.
         self._cursors.load(sound("cursor"), sound("replay"))
-        for node, boot_id, street_ms, uncertainty_ms in sound("boot_anchor", "id"):
-            self._anchors[node, boot_id] = Anchor(street_ms, uncertainty_ms)
         # A garbled number here must not make us write over a batch.
         newest = max(rows("SELECT seq, at_ms FROM batch ORDER BY seq DESC LIMIT 1"), default=(0, 0))
         self._seq = max(self._folded.seq, newest[0])
