@@ -18,6 +18,7 @@ import sqlite3
 import sys
 import threading
 import time
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ LIFE_S = (0.5, 1.3)
 # again what a consumer did not acknowledge in 30 s, and NATS what a client did not.
 STALLED_S = 60.0
 SAVED_S = 0.3  # mosquitto writes its sessions after the ack, within one turn of its loop
-TROUBLES = ("cut", "cut", "slow", "stopped", "killed", "frozen")
+TROUBLES = ("cut", "cut", "slow", "held", "stopped", "killed", "frozen")
 MAKE_S = 0.03
 ORDER_S = 0.25
 CONFIG = """\
@@ -138,6 +139,8 @@ class Wire:
     def __init__(self, broker_port: int) -> None:
         self.delay_s = 0.0
         self.shut = False
+        self.clear = asyncio.Event()  # while it is not set what comes is taken, and goes no further
+        self.clear.set()
         self._broker_port = broker_port
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -172,6 +175,7 @@ class Wire:
             while data := await reader.read(4096):
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
+                await self.clear.wait()
                 writer.write(data)
 
 
@@ -287,10 +291,10 @@ class Scene:
         self._troubles = troubles
         self._stalled_s = stalled_s
         self._ack = ack or ("application" if seed % 2 else "broker")
-        self._nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
+        self.nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
         self._wire = Wire(self.broker.port)
         self._nursery = Nursery(folder)
-        self._sent: dict[str, int] = {}  # serial of each command
+        self.sent: dict[str, int] = {}  # serial of each command
         self._listening = threading.Event()
         self._city = Client(CallbackAPIVersion.VERSION2, "listener", clean_session=False)
         self._operator = Client(CallbackAPIVersion.VERSION2, "operator")
@@ -306,6 +310,7 @@ class Scene:
                     ended[0].result()
             await _ended(*busy)
             self._wire.delay_s = 0
+            self._wire.clear.set()
             await self._killed(0)
             await self._nursery.begin(Doom(sin=self._sin))
             await self._drained()
@@ -313,7 +318,7 @@ class Scene:
             status = await self._nursery.end(signal.SIGTERM, 0)
             if status:
                 self.verdict.faults.append(f"the last gateway ended with {status}")
-        self._judge()
+        judge(self)
         return self.verdict
 
     @contextlib.asynccontextmanager
@@ -321,7 +326,7 @@ class Scene:
         """Everything that runs beside the gateway, from its start to its end."""
         consumer = None
         wire = await self._wire.serve()
-        lines = [await node.serve() for node in self._nodes]
+        lines = [await node.serve() for node in self.nodes]
         self._write(wire, lines)
         try:
             await self._nursery.open()
@@ -348,7 +353,7 @@ class Scene:
 
     def _write(self, wire: asyncio.Server, lines: list[asyncio.Server]) -> None:
         text = CONFIG.format(gateway=GATEWAY, port=_port(wire), ack=self._ack)
-        for node, line in zip(self._nodes, lines, strict=True):
+        for node, line in zip(self.nodes, lines, strict=True):
             name = node.name.decode()
             key = self.folder / f"{name}.key"
             key.write_text(node.key[1].hex())
@@ -363,6 +368,10 @@ class Scene:
         after_us = 0 if chance.random() < 0.3 else int(10 ** chance.uniform(1, 4.3))
         await self._nursery.begin(Doom(place, nth, after_us, self._sin))
         status = await self._nursery.end(signal.SIGKILL, chance.uniform(*LIFE_S))
+        if (
+            self._sin or chance.random() < 0.5
+        ):  # the power of the whole cabinet: what is under way goes with it
+            self._wire.cut()
         by_doom = status == -signal.SIGALRM or (status == -signal.SIGKILL and not after_us)
         self.verdict.kills[place if place and by_doom else "any time"] += 1
         if status not in (-signal.SIGKILL, -signal.SIGALRM):
@@ -371,7 +380,7 @@ class Scene:
     async def _make(self) -> None:
         chance = random.Random(f"{self._seed} records")
         while True:
-            chance.choice(self._nodes).record()
+            chance.choice(self.nodes).record()
             await asyncio.sleep(MAKE_S * chance.choice([0.1, 0.5, 1, 2]))
 
     async def _order(self) -> None:
@@ -380,8 +389,8 @@ class Scene:
         while True:
             await asyncio.sleep(ORDER_S)
             serial += 1
-            node = chance.choice(self._nodes).name.decode()
-            self._sent[f"c{serial}"] = serial
+            node = chance.choice(self.nodes).name.decode()
+            self.sent[f"c{serial}"] = serial
             order = {
                 "id": f"c{serial}",
                 "operation": "set_level",
@@ -396,7 +405,7 @@ class Scene:
         """What befalls the broker and the way to it."""
         chance = random.Random(f"{self._seed} troubles")
         while True:
-            await asyncio.sleep(chance.uniform(0.2, 2.0))
+            await asyncio.sleep(chance.uniform(0.2, 1.0))
             trouble = chance.choice(self._troubles)
             self.verdict.troubles[trouble] += 1
             match trouble:
@@ -406,6 +415,10 @@ class Scene:
                     self._wire.delay_s = chance.uniform(0.03, 0.3)
                     await asyncio.sleep(chance.uniform(0.5, 1.5))
                     self._wire.delay_s = 0
+                case "held":
+                    self._wire.clear.clear()
+                    await asyncio.sleep(chance.uniform(0.5, 2.0))
+                    self._wire.clear.set()
                 case "frozen":
                     await self._frozen(chance.uniform(0.2, 1.0))
                 case "stopped":
@@ -457,74 +470,79 @@ class Scene:
         """Its subscription stands when a gap of nobody comes to it."""
         gap = {"source": "nobody", "epoch": 0, "first": 1, "last": 1, "reason": "restart"}
         async with asyncio.timeout(10):
-            while not self._listening.is_set() or not self._rows("SELECT 1 FROM gap"):
+            while not self._listening.is_set() or not self.rows("SELECT 1 FROM gap"):
                 self._operator.publish("kerbline/x/nobody/gap", json.dumps(gap), qos=1)
                 await asyncio.sleep(0.1)
 
     async def _drained(self) -> None:
         """Wait until the city has everything that was made, or nothing new comes any more."""
-        made = {(n.name.decode(), number) for n in self._nodes for number in n.made}
+        made = {(n.name.decode(), number) for n in self.nodes for number in n.made}
         missing, since = len(made) + 1, time.monotonic()
         while missing and time.monotonic() < since + self._stalled_s:
             await asyncio.sleep(0.1)
-            here = set(self._rows("SELECT source, n FROM record"))
-            held = sum(len(node.records) for node in self._nodes)
+            here = set(self.rows("SELECT source, n FROM record"))
+            held = sum(len(node.records) for node in self.nodes)
             obeyed = any("OK" in states for states in self.heard.states.copy().values())
             now_missing = len(made - here) + held + (not obeyed)
             if now_missing != missing:
                 missing, since = now_missing, time.monotonic()
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What the consumer has."""
         with contextlib.closing(sqlite3.connect(self._database)) as sql:
             try:
                 return sql.execute(query).fetchall()
             except sqlite3.OperationalError:  # it has no table yet
                 return []
 
-    def _judge(self) -> None:
-        verdict = self.verdict
-        made = {(n.name.decode(), number): v for n in self._nodes for number, v in n.made.items()}
-        acked = {(n.name.decode(), number) for n in self._nodes for number in n.acked}
-        came = {
-            (source, n): json.loads(body)["values"]["energy_wh"]
-            for source, n, body in self._rows("SELECT source, n, body FROM record")
-        }
-        verdict.made, verdict.acked = len(made), len(acked)
-        verdict.repeats = sum(self.heard.raw.values()) - len(self.heard.raw)
-        verdict.blame("acknowledged and lost", acked - came.keys())
-        verdict.blame("lost", made.keys() - came.keys())
-        verdict.blame("never made", came.keys() - made.keys())
-        verdict.blame("changed", [key for key in came if made.get(key, came[key]) != came[key]])
-        names = {n.name.decode() for n in self._nodes}
-        verdict.blame("untrue gaps", [gap for gap in self.heard.gaps if gap["source"] in names])
-        verdict.blame("out of order", [k for k, v in self.heard.order.items() if lanes(v) > 2])
-        self._judge_orders()
-        verdict.blame("stored twice", [k for k, n in Counter(self._stored()).items() if n > 1])
-        log = (self.folder / "gateway.log").read_text()
-        verdict.blame("tracebacks", [line for line in log.splitlines() if "Traceback" in line])
 
-    def _judge_orders(self) -> None:
-        verdict, done = self.verdict, Counter[int]()
-        for node in self._nodes:
-            done += node.done
-        verdict.blame("commands done twice", [serial for serial, n in done.items() if n > 1])
-        final = {"OK", "ERROR", "EXPIRED", "REJECTED"}
-        for name, states in self.heard.states.items():
-            verdict.orders.update(states)
-            if len(states & final) > 1:
-                verdict.faults.append(f"command {name} ended as {states}")
-            if "OK" in states and not done[self._sent[name]]:
-                verdict.faults.append(f"command {name} is OK and was never done")
-            if states & {"REJECTED"} and done[self._sent[name]]:
-                verdict.faults.append(f"command {name} was rejected and done")
+def judge(scene: Scene) -> None:
+    """Hold what the nodes made and let go of against what the city has."""
+    verdict, nodes, heard = scene.verdict, scene.nodes, scene.heard
+    made = {(n.name.decode(), number): v for n in nodes for number, v in n.made.items()}
+    acked = {(n.name.decode(), number) for n in nodes for number in n.acked}
+    came = {
+        (source, n): json.loads(body)["values"]["energy_wh"]
+        for source, n, body in scene.rows("SELECT source, n, body FROM record")
+    }
+    verdict.made, verdict.acked = len(made), len(acked)
+    verdict.repeats = sum(heard.raw.values()) - len(heard.raw)
+    verdict.blame("acknowledged and lost", acked - came.keys())
+    verdict.blame("lost", made.keys() - came.keys())
+    verdict.blame("never made", came.keys() - made.keys())
+    verdict.blame("changed", [key for key in came if made.get(key, came[key]) != came[key]])
+    names = {n.name.decode() for n in nodes}
+    verdict.blame("untrue gaps", [gap for gap in heard.gaps if gap["source"] in names])
+    verdict.blame("out of order", [k for k, v in heard.order.items() if lanes(v) > 2])
+    judge_orders(scene)
+    verdict.blame("stored twice", [k for k, n in Counter(stored(scene.folder)).items() if n > 1])
+    log = (scene.folder / "gateway.log").read_text()
+    verdict.blame("tracebacks", [line for line in log.splitlines() if "Traceback" in line])
 
-    def _stored(self) -> list[tuple[str, int]]:
-        import zlib
 
-        with contextlib.closing(sqlite3.connect(self.folder / "state" / "kerbline.db")) as sql:
-            bodies = [body for (body,) in sql.execute("SELECT body FROM batch")]
-        entries = [entry for body in bodies for entry in json.loads(zlib.decompress(body))]
-        return [(e["source"], e["number"]) for e in entries if e.get("kind") == "streetlight"]
+def judge_orders(scene: Scene) -> None:
+    """Each command was done once at most, and ended in one state that is true."""
+    verdict, done = scene.verdict, Counter[int]()
+    for node in scene.nodes:
+        done += node.done
+    verdict.blame("commands done twice", [serial for serial, n in done.items() if n > 1])
+    final = {"OK", "ERROR", "EXPIRED", "REJECTED"}
+    for name, states in scene.heard.states.items():
+        verdict.orders.update(states)
+        if len(states & final) > 1:
+            verdict.faults.append(f"command {name} ended as {states}")
+        if "OK" in states and not done[scene.sent[name]]:
+            verdict.faults.append(f"command {name} is OK and was never done")
+        if states & {"REJECTED"} and done[scene.sent[name]]:
+            verdict.faults.append(f"command {name} was rejected and done")
+
+
+def stored(folder: Path) -> list[tuple[str, int]]:
+    """(source, number) of each reading in the gateway's own store."""
+    with contextlib.closing(sqlite3.connect(folder / "state" / "kerbline.db")) as sql:
+        bodies = [body for (body,) in sql.execute("SELECT body FROM batch")]
+    entries = [entry for body in bodies for entry in json.loads(zlib.decompress(body))]
+    return [(e["source"], e["number"]) for e in entries if e.get("kind") == "streetlight"]
 
 
 def lanes(numbers: Iterable[int]) -> int:

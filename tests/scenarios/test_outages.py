@@ -44,8 +44,8 @@ def assert_well(verdict: Verdict, kills: int) -> None:
 def test_kills_and_outages_lose_nothing_and_double_nothing(
     kind: BrokerKind, tmp_path: Path
 ) -> None:
-    verdict = played(tmp_path, kind, 1, 14)
-    assert_well(verdict, 14)
+    verdict = played(tmp_path, kind, 1, 12)
+    assert_well(verdict, 12)
     assert verdict.orders["OK"]
 
 
@@ -62,8 +62,8 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
 @here(BrokerKind.NATS)
 @pytest.mark.parametrize("sin", ["kept_before_the_commit", "cursor_before_the_ack"])
 def test_a_gateway_that_is_sure_too_early_is_caught(sin: str, tmp_path: Path) -> None:
-    scene = Scene(tmp_path, BrokerKind.NATS, 5, sin, ("slow",), stalled_s=5)
-    verdict = asyncio.run(scene.play(10))
+    scene = Scene(tmp_path, BrokerKind.NATS, 5, sin, ("held",), "broker", stalled_s=5)
+    verdict = asyncio.run(scene.play(14))
     assert any("acknowledged and lost" in fault for fault in verdict.faults), verdict
 
 
