@@ -19,6 +19,7 @@ from typing import Any, cast
 from kerbline.errors import KerblineError
 from kerbwire import cobs
 from kerbwire import messages as m
+from kerbwire.errors import WireError
 from kerbwire.gateway import GatewaySession
 from kerbwire.limits import DATAGRAM
 from kerbwire.node import NodeSession
@@ -30,6 +31,10 @@ BATCHES = {"water_meter": (4, 7)}  # reports in a batch
 USUAL_BATCHES = (4, 24)
 EPOCH = 1
 ACK_MS = 50  # from a report to the POLL that answers it
+LINE_BYTES = 65_536
+UPTIME_S = 1 << 32  # bounds of what a record can say: protocol/wire.md, section 4
+VALUE = 1 << 62
+WANTED = 'want {"asset": class, "t": UTC in ms, "values": {field: number}}'
 
 Record = tuple[int, int, int, tuple[int, ...]]  # rseq, boot id, uptime in s, values
 
@@ -69,26 +74,38 @@ def read(path: Path) -> Stream:
     """The stream in a file; StreamFault says in which line it is none."""
     rows: list[tuple[int, dict[str, Any]]] = []
     schema: Schema | None = None
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
+    with path.open("rb") as lines:
+        for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES + 1), b""), 1):
             try:
-                item = json.loads(line)
+                if len(line) > LINE_BYTES:
+                    raise ValueError(f"more than {LINE_BYTES} bytes in a line")
+                item = json.loads(line.decode("utf-8"))
                 schema = schema or by_name(item["asset"])
                 if schema is None or item["asset"] != schema.name:
                     raise ValueError(f"asset {item['asset']!r}")
+                if not 0 <= item["t"] < 1 << 53:
+                    raise ValueError("t is no UTC in milliseconds")
                 rows.append((round(item["t"] / 1000), item["values"]))
                 if len(_numbers(schema, item["values"])) != schema.width:
                     raise ValueError("numbers of a field")
-            except (ValueError, KeyError, TypeError, OverflowError) as fault:
+            except KeyError as fault:
+                raise StreamFault(f"{path}:{number}: no reading: lacks {fault}") from None
+            except TypeError:
+                raise StreamFault(f"{path}:{number}: no reading: {WANTED}") from None
+            except (ValueError, OverflowError) as fault:
                 raise StreamFault(f"{path}:{number}: no reading: {fault}") from None
+            except RecursionError:
+                raise StreamFault(f"{path}:{number}: no reading: nested too deep") from None
     if schema is None or len(rows) < 2:
         raise StreamFault(f"{path}: fewer than two readings")
-    return _stream(schema, rows)
+    return _stream(path, schema, rows)
 
 
-def _stream(schema: Schema, rows: Sequence[tuple[int, dict[str, Any]]]) -> Stream:
-    """Records with numbers; an uptime that falls back is a new boot."""
+def _stream(path: Path, schema: Schema, rows: Sequence[tuple[int, dict[str, Any]]]) -> Stream:
+    """Records with numbers, each that of its line; an uptime that falls back is a new boot."""
     period_s = median_low([after[0] - before[0] for before, after in pairwise(rows)])
+    if not 0 <= period_s < UPTIME_S:
+        raise StreamFault(f"{path}: {period_s} s from one reading to the next")
     origins: dict[int, int] = {}
     records: list[Record] = []
     boot, last_s = 0, 0
@@ -98,6 +115,9 @@ def _stream(schema: Schema, rows: Sequence[tuple[int, dict[str, Any]]]) -> Strea
             boot += 1
             origins[boot] = seconds - uptime_s
         last_s = uptime_s
+        if not 0 <= seconds - origins[boot] < UPTIME_S:
+            told = f"{seconds - origins[boot]} s since its boot"
+            raise StreamFault(f"{path}:{number}: no reading: {told}: want 0 to 2^32 - 1")
         record = (number, boot, seconds - origins[boot], _numbers(schema, values))
         records.append(record)
     return Stream(schema, period_s, tuple(records), origins)
@@ -110,6 +130,8 @@ def _numbers(schema: Schema, values: dict[str, Any]) -> tuple[int, ...]:
         value = values[field.name]
         several = value if isinstance(value, list) else [value]
         numbers += [round(each * 10**field.scale) for each in several]
+    if any(abs(number) >= VALUE for number in numbers):
+        raise ValueError("a value of more than 62 bits")
     if set(values) != {field.name for field in schema.fields}:
         raise ValueError(f"fields {sorted(values)}")
     return tuple(numbers)
@@ -251,10 +273,13 @@ def _figures(stream: Stream, sizes: Sequence[tuple[int, int]]) -> Figures:
 def measure(path: Path) -> dict[str, Any]:
     """All figures of a stream: live, each batch size, a handshake and the mean POLL on a UART."""
     stream = read(path)
-    figures, pair = live(stream)
-    report: dict[str, Any] = {"live": figures.as_json()}
-    for count in BATCHES.get(stream.schema.name, USUAL_BATCHES):
-        report[f"batch{count}"] = batched(stream, count).as_json()
+    try:
+        figures, pair = live(stream)
+        report: dict[str, Any] = {"live": figures.as_json()}
+        for count in BATCHES.get(stream.schema.name, USUAL_BATCHES):
+            report[f"batch{count}"] = batched(stream, count).as_json()
+    except (StreamFault, WireError) as fault:
+        raise StreamFault(f"{path}: {fault}") from None
     report["handshake_bytes"] = pair.handshake_bytes
     report["poll_bytes"] = round(sum(pair.poll_bytes) / len(pair.poll_bytes), 3)
     return report

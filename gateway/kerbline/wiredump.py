@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kerbline.errors import KerblineError
-from kerbwire import cbor, cobs, handshake, keyschedule, seal
+from kerbwire import cbor, cobs, handshake, keyschedule
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
@@ -21,6 +22,8 @@ from kerbwire.limits import FRAME_BYTES, KEY_BYTES, MAC_BYTES
 CLASS_NAMES = ("report", "control", "object", "plain")
 DIRECTION_NAMES = ("up", "down")
 GENERATIONS = 100_000  # how far a key of long ago is followed
+LADDER = 256  # of so many generations one key is remembered
+SHOWN_BYTES = 32  # of what is no frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Reader:
     keys: Mapping[bytes, bytes]  # node id -> K_0
     _greetings: list[tuple[bytes, int, bytes]] = field(default_factory=list)
     _sessions: list[_Session] = field(default_factory=list)
+    _ladders: dict[bytes, list[bytes]] = field(default_factory=dict)  # keys, LADDER apart
 
     def line(self, data: bytes) -> str:
         """What one frame says."""
@@ -109,9 +113,12 @@ class Reader:
                 return f"{where} {self._plain(data, header)}"
             return f"{where} {self._sealed(data, header)}"
         except RemoteError as fault:
-            return f"bad  {fault.code}: {data.hex()}"
+            more = f"... ({len(data)} bytes)" if len(data) > FRAME_BYTES else ""
+            return f"bad  {fault.code}: {data[: SHOWN_BYTES if more else None].hex()}{more}"
 
     def _plain(self, data: bytes, header: Header) -> str:
+        if len(data) == header.size:
+            raise RemoteError("short")
         type_ = data[header.size]
         has_mac = type_ in (m.HELLO, m.WELCOME)
         body = data[header.size : len(data) - (MAC_BYTES if has_mac else 0)]
@@ -153,7 +160,7 @@ class Reader:
             except RemoteError as error:
                 fault = error.code if error.code == "replay" else fault
                 continue
-            name = f"{session.node_id.decode(errors='replace')}/{session.generation}"
+            name = f"{_id_text(session.node_id)}/{session.generation}"
             if body[:1] == bytes((m.BATCH,)):
                 return f"{number} {name} BATCH packed={body[1:].hex()}"
             items = cbor.decode(body)
@@ -166,16 +173,23 @@ class Reader:
         key = self.keys.get(node_id)
         if key is None or generation > GENERATIONS:
             return None
-        for _ in range(generation):
-            key = keyschedule.ratchet(key)
-        return key
+        ladder = self._ladders.setdefault(node_id, [key])
+        while len(ladder) <= generation // LADDER:
+            ladder.append(_ratcheted(ladder[-1], LADDER))
+        return _ratcheted(ladder[generation // LADDER], generation % LADDER)
+
+
+def _ratcheted(key: bytes, steps: int) -> bytes:
+    for _ in range(steps):
+        key = keyschedule.ratchet(key)
+    return key
 
 
 def _verdict(key: bytes | None, data: bytes, nonce: bytes) -> str:
     if key is None:
         return "unknown"
     cut = len(data) - MAC_BYTES
-    right = seal.equal(keyschedule.hello_mac(key, data[:cut] + nonce), data[cut:])
+    right = keyschedule.equal(keyschedule.hello_mac(key, data[:cut] + nonce), data[cut:])
     return "right" if right else "wrong"
 
 
@@ -206,31 +220,40 @@ def _told(items: list[int | bytes]) -> str:
 def _text(name: str, value: int | bytes) -> str:
     if isinstance(value, int):
         return str(value)
-    return value.decode(errors="replace") if name == "node-id" else value.hex() or "h''"
+    return _id_text(value) if name == "node-id" else value.hex() or "h''"
 
 
-def read_keys(text: str) -> dict[bytes, bytes]:
+def _id_text(node_id: bytes) -> str:
+    """A node id as it is, but what a terminal might obey as \\xNN."""
+    return "".join([chr(c) if 0x20 < c < 0x7F and c != 0x5C else f"\\x{c:02x}" for c in node_id])
+
+
+def read_keys(path: Path) -> dict[bytes, bytes]:
     """Node ids and their first keys: a line `ID 32-hex-digits` each; # begins a comment."""
     keys = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#")[0].split()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        words = line.split(b"#")[0].split()
         if not words:
             continue
-        if len(words) != 2 or not re.fullmatch(rf"[0-9a-fA-F]{{{2 * KEY_BYTES}}}", words[1]):
-            raise KeysFault(f"line {number} of the keys: want a node id and 32 hex digits")
-        keys[words[0].encode()] = bytes.fromhex(words[1])
+        if len(words) != 2 or not re.fullmatch(rb"[0-9a-fA-F]{%d}" % (2 * KEY_BYTES), words[1]):
+            raise KeysFault(f"{path}:{number}: want a node id and {2 * KEY_BYTES} hex digits")
+        keys[words[0]] = bytes.fromhex(words[1].decode("ascii"))
     return keys
 
 
 def frames_of(capture: bytes) -> Iterator[bytes | str]:
     """The frames of a capture, or what is wrong with one: lines of hex, or a stream as it was."""
-    try:
-        lines = [line.split("#")[0] for line in capture.decode("ascii").splitlines()]
-        frames = [bytes.fromhex(line) for line in lines]
-    except ValueError:
+    if b"\0" in capture or not capture.isascii():
         yield from _deframed(capture)
         return
-    yield from [frame for frame in frames if frame]
+    for number, line in enumerate(capture.decode("ascii").splitlines(), 1):
+        try:
+            frame = bytes.fromhex(line.split("#")[0])
+        except ValueError:
+            yield f"bad  hex: line {number}"
+            continue
+        if frame:
+            yield frame
 
 
 def _deframed(stream: bytes) -> Iterator[bytes | str]:

@@ -56,14 +56,22 @@ def changed(line: str, **values: object) -> str:
         (lambda line: line.replace('"t": 1', '"t": "x'), "no reading"),
         (lambda line: changed(line, hourly_l=[1, 2]), "numbers of a field"),
         (lambda line: changed(line, colour=3), "fields"),
-        (lambda line: changed(line, volume_l=None), "no reading"),
+        (lambda line: changed(line, volume_l=None), "want {"),
+        (lambda line: changed(line, volume_l=1 << 62), "more than 62 bits"),
+        (lambda line: changed(line, volume_l=float("nan")), "no reading"),
+        (lambda line: line.replace('"t": 1', '"t": 1000000000000000'), "t is no UTC"),
+        (lambda line: line.replace('"t": 17', '"t": 97'), "since its boot"),
+        (lambda line: line.replace('"t"', '"at"'), "lacks 't'"),
+        (lambda _: "[" * 10_000, "nested too deep"),
+        (lambda _: " " * 70_000, "65536 bytes"),
+        (lambda _: chr(0xDC80), "codec"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, spoil: Callable[[str], str], told: str) -> None:
     file = streams.write(tmp_path / "s.jsonl", "water_meter", 3, 9)
     lines = file.read_text().splitlines()
     lines[4] = spoil(lines[4])
-    file.write_text("\n".join(lines))
+    file.write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
     with pytest.raises(wirebench.StreamFault, match=r"s\.jsonl:5: ") as fault:
         wirebench.measure(file)
     assert told in str(fault.value)

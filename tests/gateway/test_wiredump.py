@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kerbline import wiredump
+from kerbwire import keyschedule
 from kerbwire import messages as m
 from kerbwire.limits import STREAM
 from tests.wire.pair import Pair, flipped, frames
@@ -98,10 +99,34 @@ def test_every_prefix_of_a_capture_is_told() -> None:
         assert all(isinstance(line, str) for line in wiredump.told(stream[:end], KEYS))
 
 
-@pytest.mark.parametrize("text", ["sl-0001", "sl-0001 00", "sl-0001 " + "g" * 32])
-def test_a_keys_file_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(wiredump.KeysFault, match="line 1"):
-        wiredump.read_keys(text)
+@pytest.mark.parametrize(
+    "text", [b"sl-0001", b"sl-0001 00", b"sl-0001 " + b"g" * 32, b"sl-0001 \xff", bytes(range(256))]
+)
+def test_a_keys_file_that_is_none_is_refused(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "s.keys"
+    file.write_bytes(b"# first keys\n" + text)
+    with pytest.raises(wiredump.KeysFault, match=r"s\.keys:2: "):
+        wiredump.read_keys(file)
+
+
+def test_hostile_captures_are_told_in_short_plain_lines() -> None:
+    hello = b"43 00 50 1b5b33316d0a5a5a5a5a5a5a5a5a5a5a 00 48 0000000000000000 0000000000000000"
+    assert "node-id=\\x1b[31m\\x0aZZZZZZZZZZ " in next(iter(wiredump.told(hello, {})))
+    assert list(wiredump.told(b"63\n5301", {})) == ["bad  short: 63", "bad  short: 5301"]
+    assert list(wiredump.told(b"# two\n6x\n", {})) == ["bad  hex: line 2"]
+    (line,) = wiredump.told(b"00" * 3_000_000, {})
+    assert line.endswith("... (3000000 bytes)") and len(line) < 120
+
+
+def test_a_key_is_followed_far_ahead_once() -> None:
+    reader = wiredump.Reader(KEYS)
+    keys = [Pair.PSK]
+    for _ in range(3 * wiredump.LADDER):
+        keys.append(keyschedule.ratchet(keys[-1]))
+    for generation in (700, 3, 255, 256, 257, 512, 0, 700):
+        assert reader._key(Pair.NODE_ID, generation) == keys[generation]
+    assert len(reader._ladders[Pair.NODE_ID]) == 1 + 700 // wiredump.LADDER
+    assert reader._key(Pair.NODE_ID, wiredump.GENERATIONS + 1) is None
 
 
 def test_the_names_are_those_of_the_cddl() -> None:

@@ -124,7 +124,7 @@ def decode(capture: BinaryIO, *, keys: Path | None) -> int:
     """Tell a captured stream, or frames as lines of hex, as a readable line for each frame."""
     from kerbline import wiredump
 
-    known = wiredump.read_keys(keys.read_text()) if keys else {}
+    known = wiredump.read_keys(keys) if keys else {}
     for line in wiredump.told(capture.read(), known):
         click.echo(line)
     return 0
