@@ -32,7 +32,7 @@ Content = tuple[object, ...]  # kind, then the values as the node's whole number
 CUT_NUMBERS = 64  # what one power cut may cost in record numbers
 BRIGHT_PCT = 90
 FOLLOW_MS = 1000
-AHEAD_MS = 600  # no car that keeps to the limits is seen, and its lamp raised, so early
+AHEAD_MS = 200  # seen 10 m off, at 50 km/h and more, no lamp that rises in 0.9 s is bright so early
 FIELDS = {  # in the order in which a node gives its values
     "streetlight": "level_pct power_w energy_wh lamp_hours temperature_c status uptime_s",
     "water_meter": "volume_l flow_lph backflow_l battery_mv alarms hourly_l",
