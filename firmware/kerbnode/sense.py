@@ -1,5 +1,6 @@
 """The sense concern: reads the drivers, steps the asset, drives the lamp, makes the records."""
 
+from kerbnode.store import keep_totals
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -65,6 +66,8 @@ class Sense:
         """Make a record and tell the link and the store."""
         if self._board.quiet():
             return
+        if kind == m.REPORT:  # no totals after a power cut are less than what is reported here
+            keep_totals(self._board.nvs, self._instruments.asset.totals())
         self._records.make(uptime_ms, kind, values)
         for wake in self._wakes:
             wake.set()

@@ -32,7 +32,6 @@ class Store:
         self._instruments = instruments
         self._wake = wake
         self._oldest_ms: int | None = None
-        self._totals: tuple[int, ...] = ()
         self._saved_ms = 0
 
     async def run(self) -> None:
@@ -53,13 +52,8 @@ class Store:
     def save(self) -> None:
         """Bring records and totals to flash now."""
         self._journal.flush()
-        totals = self._instruments.asset.totals()
-        if totals != self._totals:
-            try:
-                nvs.set_checked(self._board.nvs, "totals", json.dumps(totals).encode())
-                self._totals = totals
-            except OSError:
-                self._journal.faults += 1  # tried again with the next
+        if not keep_totals(self._board.nvs, self._instruments.asset.totals()):
+            self._journal.faults += 1  # tried again with the next
 
     def _due(self, now: int) -> bool:
         pending = self._journal.pending
@@ -68,6 +62,17 @@ class Store:
         if pending and pending[-1][1] == m.EVENT:
             return True
         return self._oldest_ms is not None and now - self._oldest_ms >= WAIT_MS
+
+
+def keep_totals(store: "Nvs", totals: "tuple[int, ...]") -> bool:
+    """Make them durable where they are others; False when NVS can't be written."""
+    body = json.dumps(totals).encode()
+    try:
+        if totals and nvs.get_checked(store, "totals") != body:
+            nvs.set_checked(store, "totals", body)
+    except OSError:
+        return False
+    return True
 
 
 def load_totals(store: "Nvs") -> "tuple[int, ...] | None":
