@@ -64,8 +64,11 @@ class Clock:
     def offer(self, utc_ms: int, uncertainty_ms: int, now: int) -> int:
         """Take an offer that is surer than our own idea, or contradicts it; the jump in seconds.
 
-        The jump is 0 unless the clock moved by more than JUMP_MS.
+        The jump is 0 unless the clock moved by more than JUMP_MS. What lies outside 2000..2068,
+        31 bits of seconds, is no time: an RTC's slot could not hold it (kerbnode.sleep).
         """
+        if (utc_ms // 1000 - ANCHOR_ZERO_S) >> 31:
+            return 0
         self.trusted = True
         self._learn(utc_ms, uncertainty_ms, now)
         ours = self.utc_ms(now)

@@ -17,6 +17,17 @@ def test_no_time_before_the_first_offer() -> None:
     assert not clock.trusted
 
 
+def test_no_time_is_taken_that_no_record_can_say() -> None:
+    first_ms = 1000 * ANCHOR_ZERO_S
+    for utc_ms in (-1, 0, first_ms - 1, first_ms + 1000 * (1 << 31), 1 << 48, 1 << 63):
+        clock = Clock()
+        assert clock.offer(utc_ms, 20, 1000) == 0
+        assert clock.utc_ms(1000) is None and not clock.trusted
+    clock = Clock()
+    clock.offer(first_ms + 1000 * (1 << 31) - 1, 20, 1000)
+    assert clock.trusted
+
+
 def test_doubt_grows_with_drift_until_the_clock_is_lost() -> None:
     clock = Clock()
     assert clock.offer(UTC_MS, 20, 1000) == 0
