@@ -37,7 +37,7 @@ class Run:
             self.add("wm-1", number, "water_meter", [number, 20, 0, 3600, 0, *range(24)])
         self.add("sl-1", 11, "event", [2, 1])
         self.level(-9000, 30)
-        self.level(2500, 95)  # the car is there at 3000
+        self.level(2900, 95)  # the car is there at 3000
         self.level(4000, 50)
         self.made.append({"t": "boot", "node": "sl-1"})
         self.say("lamp-1/command", {"id": "c1", "arguments": {"level_pct": 50}}, 3900)
