@@ -1,6 +1,8 @@
 """The streetlight's steps: light that follows; and what no asset obeys."""
 
 from kerbnode.assets import air_quality, streetlight, water_meter
+from kerbnode.instruments.lamp_head import LampHead
+from kerbnode.settings import Settings
 from kerbwire import messages as m
 
 HOUR_MS = 3_600_000
@@ -247,3 +249,29 @@ def test_a_broken_sensor_is_told_when_it_lasts() -> None:
     lamp.inputs.faults = 0
     lamp.run(100_000)
     assert lamp.events == [(m.EV_SENSOR_FAULT, 3), (m.EV_SENSOR_FAULT, 0)]
+
+
+class Shown:
+    """A dimmer that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.outputs: list[int] = []
+
+    def show(self, level: int) -> None:
+        self.outputs.append(level)
+
+
+def test_constant_light_output_has_no_visible_step() -> None:
+    for clo in (((0, 60), (1000, 100)), ((0, 100), (1000, 40))):
+        shown = Shown()
+        head = LampHead(dimmer=shown)
+        wanted = Settings({"node_id": "n", "profile": [[-720, 100]], "clo": clo})
+        head.begin(wanted, (0, 1000 * HOUR_MS - 200_000))
+        for now in range(0, 400_000, 100):
+            head.tick(now, None)
+            if now == 150_000:
+                assert shown.outputs[-1] == 10 * clo[0][1]
+        assert shown.outputs[0] >= 999  # as the board's reset state left it
+        assert shown.outputs[-1] == 10 * clo[1][1]
+        for before, after in zip(shown.outputs, shown.outputs[1:]):
+            assert max(before, after) <= 1.028 * min(before, after)

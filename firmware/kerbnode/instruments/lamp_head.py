@@ -3,7 +3,7 @@
 from binascii import crc32
 
 from kerbnode.assets import streetlight
-from kerbnode.schedule import FULL_PCT, Schedule, level
+from kerbnode.schedule import Schedule, level
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LampHead:
         self._motion = motion
         self._inputs = streetlight.Inputs()
         self._looked = -1
-        self._clo_pct = FULL_PCT
+        self._drive = FULL  # 1/1000 of the level that is driven: constant light output
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """Make the asset and its schedule."""
@@ -84,7 +84,10 @@ class LampHead:
             inputs.utc_known = utc_known
             self._look(uptime_ms // 1000, None if street_ms is None else street_ms // 1000)
         events = self.asset.step(uptime_ms, inputs)
-        self._show(self.asset.level * self._clo_pct // FULL_PCT, on=self.asset.lamp_on)
+        if self._clo and not self.asset.fading:  # one step at a time is none that shows
+            drive = 10 * level(self._clo, self.asset.hours())
+            self._drive += (drive > self._drive) - (drive < self._drive)
+        self._show(self.asset.level * self._drive // FULL, on=self.asset.lamp_on)
         return events
 
     def _look(self, uptime_s: int, utc_s: "int | None") -> None:
@@ -105,8 +108,6 @@ class LampHead:
         if self._motion is not None and self._motion.fault:
             faults |= streetlight.MOTION_FAULT
         inputs.faults = faults
-        if self._clo:
-            self._clo_pct = level(self._clo, self.asset.hours())
 
     def _show(self, output: int, *, on: bool) -> None:
         if self._relay is not None:
