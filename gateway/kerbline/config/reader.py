@@ -2,7 +2,7 @@
 
 A field is `name: type`, `name: Annotated[type, Rule...]` or, where the key of the file has another
 name, `name: Annotated[type, Key("node")]`. Types: str, int, float, bool, Path (made absolute from
-the file's folder), a section, `X | None`, tuples of these and `dict[str, X]` (a table whose keys are
+the file's folder), a section, `X | None`, tuples of these, `dict[str, X]` (a table whose keys are
 names). `object` takes any value as it is: its rules judge the type as well. A field without default
 must stand in the file.
 """
