@@ -62,7 +62,7 @@ def decode(encoding: bytes) -> s.Schema:
             raise RemoteError("schema")
     names = [schema.name for schema in known.SCHEMAS if schema.class_id == class_id]
     schema = s.Schema(class_id, names[0] if names else "class_%d" % class_id, version, fields)
-    if schema.width > VALUES:
+    if schema.width > VALUES or len(set([field.name for field in fields])) < len(fields):
         raise RemoteError("schema")
     return schema
 

@@ -8,6 +8,7 @@ from kerbwire.errors import RemoteError
 from kerbwire.handshake import CONFIRMING, GREETED, HEARD, KEEPING, REST, STORED
 from kerbwire.intake import Intake
 from kerbwire.limits import (
+    FAILED_TAGS,
     HELLO_REQUEST_GAP_MS,
     MAC_BYTES,
     NONCE_BYTES,
@@ -121,6 +122,11 @@ class GatewayHandshake:
         generation, key, following = self.keys
         self.keys = (generation + 1, following or keyschedule.ratchet(key), None)
         return self.keys
+
+    def forget(self) -> None:
+        """The session that waits for its INFO has had too many failed tags."""
+        self.state = REST
+        self._pending = None
 
     def outgoing(self) -> "bytes | None":
         """The WELCOME that is due, once."""
@@ -256,6 +262,10 @@ class GatewaySession(Engine):
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)
         self._events += self._intake.expired(now)
+        pending = self._handshake.channel
+        if pending is not None and pending.failed_tags >= FAILED_TAGS:
+            self._handshake.forget()
+            self._ask_at_ms = now
         if self._worn(now):
             self._down()
             self.channel = None

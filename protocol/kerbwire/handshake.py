@@ -58,6 +58,8 @@ def node_id_of(data: bytes, header: frame.Header) -> bytes:
     items = items_of(data, header)
     if items[0] != m.HELLO or len(items) != 4 or not isinstance(items[1], bytes):
         raise RemoteError("type")
+    if not 0 < len(items[1]) <= NODE_ID_BYTES:
+        raise RemoteError("value")
     return items[1]
 
 

@@ -131,7 +131,9 @@ def _schema(bits: Bits, schema: "Schema", find: "Callable[[bytes], Schema | None
     """The schema that the records are of: the session's, or the one that is named."""
     if bits.take(1):
         other = find(bits.take(8 * SCHEMA_HASH_BYTES).to_bytes(SCHEMA_HASH_BYTES, "big"))
-        if other is None or other.class_id != schema.class_id or other.version > schema.version:
+        if other is None or other.class_id != schema.class_id:
+            raise RemoteError("schema")
+        if other.version >= schema.version and other.hash != schema.hash:
             raise RemoteError("schema")
         schema = other
     if schema.version < 2:

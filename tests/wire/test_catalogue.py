@@ -135,14 +135,18 @@ def test_what_is_no_schema_is_refused() -> None:
     slope = good[:5] + [8, 1, 31, 1] + plain
     bodies += [b"", b"\x09", b"\x09\x02", b"\xff", cbor.encode(good[:8]), cbor.encode(slope)]
     bodies.append(cbor.encode([9, 2] + wide + plain))
-    bodies.append(cbor.encode([9, 2] + plain * (VALUES + 1)))
+    many: list[int | bytes] = []
+    for number in range(VALUES + 1):
+        many += [b"flow_%d" % number] + plain[1:]
+    bodies.append(cbor.encode([9, 2] + many))
+    bodies.append(cbor.encode([9, 2] + plain + many[:7] + plain))  # two fields of one name
     for body in bodies:
         try:
             decode(body)
             raise AssertionError(body)
         except RemoteError as fault:
             assert fault.code == "schema"
-    for fields in (wide, plain * VALUES):
+    for fields in (wide, many[: 7 * VALUES]):
         assert decode(cbor.encode([9, 2] + fields)).width == VALUES
 
 
@@ -151,7 +155,7 @@ def test_what_foretells_itself_or_from_what_is_foretold_later_is_refused() -> No
     plain: list[int | bytes] = [b"power_w", 1, b"WTT", LAST, 0, 0, 1]
 
     def referring(predictor: int, reference: int) -> "list[int | bytes]":
-        return [b"energy_wh", 0, b"WHR", predictor, reference, 1, 1]
+        return [b"energy_%d" % reference, 0, b"WHR", predictor, reference, 1, 1]
 
     for predictor in range(SLOPE + 1):
         one = referring(predictor, 1)

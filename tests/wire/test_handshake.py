@@ -2,6 +2,8 @@
 
 from kerbwire import cbor, cobs, handshake, keyschedule
 from kerbwire import messages as m
+from kerbwire.errors import RemoteError
+from kerbwire.frame import Header
 from kerbwire.handshake import CONFIRMING, GATEWAY, GREETING, KEEPING, NODE, REST
 from kerbwire.limits import (
     DATAGRAM,
@@ -9,6 +11,7 @@ from kerbwire.limits import (
     HELLO_REQUEST_GAP_MS,
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
+    NODE_ID_BYTES,
     RATCHET_FREE_STEPS,
     RATCHET_GAP_MS,
     RATCHET_STEPS,
@@ -415,6 +418,35 @@ def test_failed_tags() -> None:
         assert channel
         channel.failed_tags = FAILED_TAGS
         _worn(pair)
+
+
+def test_failed_tags_of_a_session_that_waits_for_its_info() -> None:
+    pair = Pair()
+    assert pair.run(3000, lambda: pair.gateway._handshake.channel is not None)
+    pair.up_line.cut = True
+    pair.run(100)  # what was under way is over
+    forged = _stream(bytes((0x45, 0, 0)) + b"\x11" * 20)
+    channel = pair.gateway._handshake.channel
+    assert channel
+    channel.failed_tags = FAILED_TAGS - 1
+    pair.gateway.receive(forged, pair.now)
+    pair.down_line.written.clear()
+    pair.run(10)
+    assert pair.gateway._handshake.channel is None
+    assert [data[1] for data in frames(pair.down_line.written)] == [m.HELLO_REQUEST]
+    pair.up_line.cut = False
+    pair.settled()
+    assert pair.gateway.up
+
+
+def test_a_hello_names_a_node() -> None:
+    for node_id in (b"", b"n" * (NODE_ID_BYTES + 1)):
+        data = handshake.encode_hello(bytes(16), node_id, 0, bytes(8), 0)
+        try:
+            handshake.node_id_of(data, Header(data))
+            raise AssertionError(node_id)
+        except RemoteError as fault:
+            assert fault.code == "value"
 
 
 def test_a_worn_session_is_told_as_down() -> None:
