@@ -439,8 +439,7 @@ class Interrupts:
         self._console = console
 
     def kbd_intr(self, char: int) -> None:
-        self._console.allowed = char == 3
-        self._console.interrupts(self._console.allowed)
+        self._console.interrupts(char == 3)  # no jump before: the chip's is C
 
     def __getattr__(self, name: str) -> object:
         return getattr(micropython, name)
@@ -450,15 +449,17 @@ class Console:
     """UART0: bytes in and out; Ctrl-C interrupts while a program runs."""
 
     def __init__(self) -> None:
-        self.allowed = True
+        self.failed = False  # did the last file end in an exception?
+        micropython.kbd_intr(3)
+        closed = termios.tcgetattr(0)
+        closed[LFLAG] = (closed[LFLAG] | NOFLSH) & ~(ISIG | ICANON | ECHO)
+        self._modes = {False: closed, True: list(closed)}
+        self._modes[True][LFLAG] |= ISIG
         self.interrupts(False)
 
     def interrupts(self, on: bool) -> None:  # noqa: FBT001
         """May Ctrl-C raise KeyboardInterrupt?"""
-        attributes = termios.tcgetattr(0)
-        flags = (attributes[LFLAG] | NOFLSH) & ~(ISIG | ICANON | ECHO)
-        attributes[LFLAG] = flags | ISIG if on and self.allowed else flags
-        termios.tcsetattr(0, termios.TCSANOW, attributes)
+        termios.tcsetattr(0, termios.TCSANOW, self._modes[on])
 
     def byte(self) -> int:
         """The next byte; whoever holds the board hung up: ends."""
@@ -472,12 +473,16 @@ class Console:
         sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode())
 
     def run(self, code: str, names: "dict[str, object]", raw: bool) -> bool:  # noqa: FBT001
-        """Execute; False where the code left by SystemExit. In raw mode 0x04 ends each output."""
+        """Execute; False where the code left by SystemExit. In raw mode 0x04 ends each output.
+
+        As shared/runtime/pyexec.c does: compiled first, Ctrl-C comes through while the code runs.
+        """
+        self.failed = False
         try:
+            made = compile(code, "<stdin>", "exec")
             try:
-                self.allowed = True  # whatever ran before asked for
                 self.interrupts(True)
-                exec(code, names)
+                exec(made, names)
             finally:
                 self.interrupts(False)
             if raw:
@@ -485,6 +490,7 @@ class Console:
         except SystemExit:
             return False
         except BaseException as error:  # noqa: BLE001 - as the image does
+            self.failed = True
             if raw:
                 self.say(b"\x04")
             sys.print_exception(error)  # type: ignore[attr-defined]
@@ -612,7 +618,9 @@ def main() -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     left = False
     for name in ("boot.py", "main.py"):
-        if (name == "main.py" and mode == "raw") or left or name not in os.listdir("/"):
+        # ports/esp32/main.c, 1.24: no main.py in raw mode, nor behind a boot.py that failed
+        skipped = name == "main.py" and (mode == "raw" or console.failed)
+        if skipped or left or name not in os.listdir("/"):
             continue
         with open(name) as file:
             left = not console.run(file.read(), names, False)
