@@ -10,15 +10,18 @@ DAY_S = 86_400
 NIGHT_LUX = 35  # EN 13201 practice: on at 35 lx ...
 DAY_LUX = 70  # ... and off at twice that, so that the lamp's own light never toggles it ...
 DAY_AFTER_S = 120  # ... for so long: no headlight and no lightning is day
-NIGHT_ELEVATION = -2.5  # degrees, about 35 lx under a clear sky
 FULL_PCT = 100
 SHORT_NIGHT_S = 3 * 3600  # a shorter darkness was a storm or a covered sensor
 FRESH_NIGHTS_S = 3 * DAY_S  # dusk and dawn learnt before that say nothing any more
 FROZEN_S = 600  # daylight changes: a cell without a clock that does not is no witness of day
-DEEP_S = 3600  # a cell that sees day so far inside the sun's night is broken
+LAMPS_LUX = 1000  # lamps of all kinds give less; daylight below it comes and goes at dusk and dawn
+LONG_DAY_S = 20 * 3600  # the longest at 60 degrees; beyond them a summer's lamp needs a position
+DEEP_S = 3600  # a cell that sees day so far inside the night, the sun's or a learnt one, is broken
 SILENT = 1
 COVERED = 2  # dark from one day to the next, and the sun is up
-BLINDED = 4  # bright deep in the sun's night
+BLINDED = 4  # bright deep in the night
+ASTRAY = 8  # not the cell: position or UTC are against it, by day and by night
+ODD_DAYS = 2  # in a row, and the sun is not relied on
 OVERLAP_S = 60  # a solar midnight is at most half of that more or less than a day after the last
 
 
@@ -40,12 +43,13 @@ def level(steps: "tuple[tuple[int, int], ...]", at: "int | None") -> int:
 class VirtualMidnight:
     """The middle of the night, learnt from dusk and dawn on the clock since boot."""
 
-    __slots__ = ("_dusk_s", "_middle_s", "_night")
+    __slots__ = ("_dusk_s", "_middle_s", "_night", "half_s")
 
     def __init__(self) -> None:
         self._night: bool | None = None
         self._dusk_s: int | None = None
         self._middle_s: int | None = None
+        self.half_s = 0  # from there to dawn
 
     def see(self, uptime_s: int, *, night: bool) -> None:
         """What the light sensor says now."""
@@ -53,7 +57,8 @@ class VirtualMidnight:
             self._dusk_s = uptime_s
         if self._night and not night and self._dusk_s is not None:
             if uptime_s - self._dusk_s >= SHORT_NIGHT_S:
-                self._middle_s = (self._dusk_s + uptime_s) // 2
+                self.half_s = (uptime_s - self._dusk_s) // 2
+                self._middle_s = uptime_s - self.half_s
             self._dusk_s = None
         self._night = night
 
@@ -65,31 +70,50 @@ class VirtualMidnight:
 
 
 class Photocell:
-    """What a light sensor may be believed: `dark` is None while it says nothing sound."""
+    """What a light sensor may be believed: `dark` is None while it says nothing sound.
 
-    __slots__ = ("_bright_s", "_changed_s", "_lux", "_since_s", "dark", "fault")
+    Where no sun contradicts it, its day must live: what stays nearly the same is a lamp's light or
+    a broken cell, and is doubted until there is a dark reading, or movement that no lamp makes.
+    """
+
+    __slots__ = ("_bright_s", "_dark_s", "_doubted", "_lux", "_moved_s", "_since_s", "dark", "fault")
 
     def __init__(self) -> None:
         self.dark: bool | None = None
         self.fault = 0  # SILENT, COVERED or BLINDED, and so until it has shown the contrary
-        self._lux: int | None = None
-        self._changed_s = -FROZEN_S  # when the reading was another the last time
+        self._lux = -1
+        self._moved_s = -FROZEN_S  # when the reading was no more like `_lux` the last time
+        self._doubted = True
+        self._dark_s = 0  # when it was dark the last time
         self._since_s: int | None = None  # bright since then, while it still counts as dark
         self._bright_s = 0  # when it was bright the last time
 
-    def look(self, uptime_s: int, lux: "int | None", sun_s: "int | None") -> None:
-        """One reading; `sun_s` is how long the sun's night lasts or will last, negative by day."""
+    def look(
+        self,
+        uptime_s: int,
+        lux: "int | None",
+        sun_s: "int | None",
+        is_deep: bool,  # noqa: FBT001 - by keyword it is 30 bytes more
+    ) -> None:
+        """One reading; `sun_s` is how long the sun's night lasts or will last, negative by day.
+
+        `is_deep`: sun, or learnt night, are so far from dusk and dawn that it can't be day.
+        """
         if lux is None:
             self.dark = None
             self.fault = SILENT
             return
-        if lux != self._lux:
-            if self._lux is not None:
-                self._changed_s = uptime_s
+        is_sky = lux >= LAMPS_LUX
+        if abs(lux - self._lux) > lux >> (9 if is_sky else 5):
+            if self._lux >= 0:
+                self._moved_s = uptime_s
+                self._doubted &= not is_sky
             self._lux = lux
         if lux < (NIGHT_LUX if self.dark is False else DAY_LUX):
             self.dark = True
             self._since_s = None
+            self._doubted = False
+            self._dark_s = uptime_s
             self.fault &= COVERED
             if sun_s is not None and sun_s < 0 and uptime_s - self._bright_s > DAY_S:
                 self.fault = COVERED
@@ -103,9 +127,11 @@ class Photocell:
             if uptime_s - self._since_s >= DAY_AFTER_S:
                 self.dark = False
         self.fault &= BLINDED
-        if sun_s is not None and sun_s > DEEP_S:
+        if is_deep or (sun_s is None and uptime_s - self._dark_s > LONG_DAY_S):
             self.fault = BLINDED
-        if sun_s is None and uptime_s - self._changed_s >= FROZEN_S:
+        if self.fault or uptime_s - self._moved_s >= FROZEN_S:
+            self._doubted = True
+        if sun_s is None and self._doubted:
             self.dark = None
 
 
@@ -119,9 +145,12 @@ class Schedule:
         "_lead_s",
         "_learnt",
         "_midnight_s",
+        "_odd_days",
         "_position",
-        "_profile",
+        "_seen",
+        "cell_fault",
         "night",
+        "profile",
     )
 
     def __init__(
@@ -130,51 +159,46 @@ class Schedule:
         position: "tuple[float, float] | None",
         lead_s: int = 0,
     ):
-        self._profile = profile
+        self.profile = profile  # may be another from now on
         self._position = position
         self._lead_s = lead_s  # so much sooner than others, lest a street's inrush add up
         self._learnt = VirtualMidnight()
         self._cell = Photocell()
         self._dusk_s = self._midnight_s = self._dawn_s = 0  # of the night nearest to now
+        self._seen = 0  # since then: bits of (sun's day, night) x (bright, dark)
+        self._odd_days = 0  # in a row
         self.night = True
-
-    def dim(self, profile: "tuple[tuple[int, int], ...]") -> None:
-        """Another profile from now on."""
-        self._profile = profile
-
-    @property
-    def cell_fault(self) -> int:
-        """SILENT, COVERED or BLINDED: what the light sensor is against; else 0."""
-        return self._cell.fault
+        self.cell_fault = 0  # SILENT, COVERED or BLINDED; ASTRAY beside it
 
     def step(self, uptime_s: int, utc_s: "int | None", lux: "int | None") -> int:
         """The level in percent now; None for what is not known (UTC) or broken (lux)."""
         cell = self._cell
-        sun_s = minutes = None
+        sun_s = None
+        minutes = self._learnt.minutes(uptime_s)
+        is_deep = minutes is not None and self._learnt.half_s - abs(minutes) * 60 > DEEP_S
         if utc_s is not None and self._position is not None:
             if abs(utc_s - self._midnight_s) > DAY_S // 2 + OVERLAP_S:
-                self._find(utc_s, self._position[0], self._position[1])
-            sun_s = min(utc_s - self._dusk_s, self._dawn_s - 1 - utc_s)
+                from kerbnode import sun  # once a day, and not in memory in between
+
+                self._midnight_s, self._dusk_s, self._dawn_s = sun.night(utc_s, self._position)
+                self._odd_days = sun.odd_days(self._odd_days, self._seen)
+                self._seen = 0
+                loaded.forget("kerbnode", ("sun",))
+            sun_s = min(utc_s - self._dusk_s + self._lead_s, self._dawn_s - 1 - utc_s)
+            is_deep = sun_s > DEEP_S
             minutes = (utc_s - self._midnight_s) // 60
-        cell.look(uptime_s, lux, sun_s)
-        if cell.dark is not None:
-            self._learnt.see(uptime_s, night=cell.dark)
-        self.night = cell.dark is not False if sun_s is None else sun_s >= 0 or cell.dark is True
+        cell.look(uptime_s, lux, sun_s, is_deep)
+        astray = self._odd_days >= ODD_DAYS
+        self.cell_fault = cell.fault + ASTRAY * astray
+        dark = cell.dark
+        if dark is None:
+            dark = sun_s is None or astray
+        else:
+            self._learnt.see(uptime_s, night=dark)
+            if sun_s is not None and abs(sun_s) > DEEP_S:
+                self._seen |= 1 << (2 * (sun_s > 0) + dark)
+        self.night = dark or (sun_s is not None and sun_s >= 0)
         if not self.night:
             return 0
-        if minutes is None:
-            minutes = self._learnt.minutes(uptime_s)
-        return level(self._profile, minutes)
+        return level(self.profile, minutes)
 
-    def _find(self, utc_s: int, latitude: float, longitude: float) -> None:
-        """The night nearest to a time: once a day, and not in memory in between."""
-        from kerbnode import sun
-
-        midnight_s = self._midnight_s = sun.midnight(utc_s, longitude)
-        dusk_s, dawn_s = [
-            sun.crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense)
-            for sense in (-1, 1)
-        ]
-        self._dusk_s = dusk_s - self._lead_s
-        self._dawn_s = dawn_s
-        loaded.forget("kerbnode", ("sun",))

@@ -13,6 +13,9 @@ TT_S = 72  # Terrestrial Time is ahead of UTC; 9 s more are 0.0001 degrees
 TILT_S = 242_673  # the ecliptic's tilt falls by a microdegree in that time
 ROUNDS = 4  # each leaves a hundredth of a time's error, at 65 degrees a tenth
 HALF_S = 43_260  # no gap between the dark of a polar day and the next
+NIGHT_ELEVATION = -2.5  # degrees, about 35 lx under a clear sky
+SOUND = 9  # what a cell saw in a sun's day: bright by day (1), dark by night (8) ...
+ODD = 6  # ... and the contrary
 POLE = 89.9  # where every direction is one, and a cosine zero
 # Amplitude in microdegrees, argument at J2000, and what 100 days add to it.
 PULLS = (
@@ -45,6 +48,23 @@ def place(utc_s: int) -> "tuple[float, float]":
 
 def _angle(start: int, per_100_days: int, since: int) -> float:
     return radians((start + per_100_days * since // 8_640_000) % TURN / 1_000_000)
+
+
+def night(utc_s: int, position: "tuple[float, float]") -> "tuple[int, int, int]":
+    """(midnight, dusk, dawn) of the night nearest to a time."""
+    latitude, longitude = position
+    midnight_s = midnight(utc_s, longitude)
+    dusk_s, dawn_s = [
+        crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense) for sense in (-1, 1)
+    ]
+    return midnight_s, dusk_s, dawn_s
+
+
+def odd_days(days: int, seen: int) -> int:
+    """For how many days in a row a cell was against the sun by day and by night."""
+    if seen & ODD == ODD:
+        return days + 1
+    return 0 if seen == SOUND else days
 
 
 def midnight(utc_s: int, longitude: float) -> int:

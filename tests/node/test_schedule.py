@@ -1,7 +1,18 @@
 """Sun, profile and the night's middle against almanac values and by hand."""
 
 from kerbnode import sun
-from kerbnode.schedule import BLINDED, COVERED, SILENT, Schedule, VirtualMidnight, level
+from kerbnode.schedule import (
+    ASTRAY,
+    BLINDED,
+    COVERED,
+    DEEP_S,
+    FROZEN_S,
+    LONG_DAY_S,
+    SILENT,
+    Schedule,
+    VirtualMidnight,
+    level,
+)
 
 AMSTERDAM = (52.37, 4.9)
 SYDNEY = (-33.87, 151.21)
@@ -152,9 +163,10 @@ def test_a_frozen_cell_without_a_clock_lights_the_street() -> None:
     schedule = Schedule(((-720, 100),), None)
     for second in range(3600):
         assert schedule.step(second, None, 800) == 100  # has never changed: nothing is proven
-    assert run(schedule, 800, 3600, 130) == 0
+    assert run(schedule, 800, 3600, 130) == 100  # nor is it by noise
+    assert run(schedule, 1800, 3730, 10) == 0
     for second in range(4000, 5000):
-        pct = schedule.step(second, None, 800)
+        pct = schedule.step(second, None, 1800)
     assert pct == 100
 
 
@@ -182,3 +194,94 @@ def test_without_a_clock_the_light_alone_teaches_the_dimming() -> None:
             assert pct == 30
         if hour == 12:
             assert pct == 0
+
+
+def evening(
+    position: "tuple[float, float] | None", lux: "list[int | None]", *, utc: bool, learnt: bool
+) -> int:
+    """Seconds of darkness in 10 h of night in which the cell says `lux` over and over.
+
+    Before it come days of 5000 lx and more from 7 to 21 h: one and a half, or one afternoon.
+    """
+    schedule = Schedule(((-720, 100),), position)
+    begin_s = 0 if learnt else 42 * 3600
+    dark = 0
+    for second in range(begin_s, 55 * 3600):
+        utc_s = MIDWINTER_S + 3 * 3600 + second - 21 * 3600 if utc else None  # night at 18 h UTC
+        told: int | None = 0
+        if second >= 45 * 3600:
+            told = lux[second % len(lux)]
+        elif 7 * 3600 <= second % 86_400 < 21 * 3600:
+            told = 5000 + second % 3600 * 2
+        pct = schedule.step(second - begin_s, utc_s, told)
+        dark += second >= 45 * 3600 and not pct
+    return dark
+
+
+def test_a_blinded_cell_that_no_sun_contradicts_keeps_the_street_dark_ten_minutes() -> None:
+    for readings in ([150], [150, 151], [150] * 540 + [151] * 540, [400, 406, 403], [5000, 5003]):
+        for position, utc in ((None, True), (None, False), (AMSTERDAM, False)):
+            for learnt in (False, True):
+                assert evening(position, readings, utc=utc, learnt=learnt) <= FROZEN_S
+
+
+def test_a_night_that_was_seen_contradicts_even_a_lively_cell() -> None:
+    lively = [150] * 300 + [900] * 300
+    assert evening(None, lively, utc=True, learnt=True) <= DEEP_S + 60
+    assert evening(None, lively, utc=False, learnt=True) <= DEEP_S + 60
+    assert evening(None, lively, utc=False, learnt=False) == 36_000  # the documented worst case
+
+
+def test_no_day_without_a_sun_is_longer_than_twenty_hours() -> None:
+    schedule = Schedule(((-720, 100),), None)
+    run(schedule, 0, 0, 60)
+    for second in range(60, 40 * 3600):
+        pct = schedule.step(second, None, 1500 + second % 1000)
+        assert pct or 180 <= second <= LONG_DAY_S + 60
+    assert schedule.cell_fault == BLINDED
+    schedule.step(40 * 3600, None, 0)
+    assert schedule.cell_fault == 0
+
+
+def test_a_real_day_is_believed_again_after_a_gloomy_one() -> None:
+    schedule = Schedule(((-720, 100),), None)
+    assert run(schedule, 0, 0, 60) == 100
+    for second in range(60, 36_000):
+        pct = schedule.step(second, None, min(second, 300) + 2000 * (second >= 18_000) + second % 4)
+        if second in (170, 17_000):
+            assert pct == 100  # flat and dim: it may be somebody's light
+        if second == 18_060:
+            assert pct == 0
+        if second > 18_060 + FROZEN_S:
+            assert pct == 100
+
+
+def test_a_position_or_a_time_that_is_wrong_is_told_and_not_relied_on() -> None:
+    for shift_s in (-10 * 3600, -3 * 3600, 4 * 3600, 12 * 3600):
+        schedule = Schedule(((-720, 100),), AMSTERDAM)
+        told = dark = 0
+        for minute in range(0, 6 * 1440):
+            second = 60 * minute
+            noon = abs((minute + 20) % 1440 - 720)  # minutes from it
+            lux: int | None = 3 if noon > 270 else 9000 - 30 * noon + second % 50
+            if minute > 4 * 1440:
+                lux = None
+            pct = schedule.step(second, MIDWINTER_S + second + shift_s, lux)
+            dark += pct == 0 and noon > 270
+            if minute == 4 * 1440:
+                told = schedule.cell_fault & ASTRAY
+        assert told == ASTRAY
+        assert not dark
+
+
+def test_a_position_that_is_right_stays_so_with_storms_and_lights() -> None:
+    schedule = Schedule(((-720, 100),), AMSTERDAM)
+    for minute in range(0, 6 * 1440):
+        noon = abs((minute + 20) % 1440 - 720)
+        lux = 3 if noon > 270 else 9000 - 30 * noon + minute % 50
+        if minute // 1440 == 1 and noon < 100:
+            lux = 3  # a storm at noon, and the night after it a floodlight
+        if minute // 1440 == 2 and noon > 500:
+            lux = 300
+        schedule.step(60 * minute, MIDWINTER_S + 60 * minute, lux)
+        assert not schedule.cell_fault & ASTRAY

@@ -116,5 +116,5 @@ class LampHead:
 
     def configure(self, wanted: "Settings") -> None:
         """Take what a CONFIG changed."""
-        self._schedule.dim(wanted.profile)
+        self._schedule.profile = wanted.profile
         self._looked = -1
