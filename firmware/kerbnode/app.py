@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kerbnode.supervisor import Supervisor
     from kerbwire.node import NodeSession
 
-BOOT_MODULES = ("assembly", "boots", "uptake")
+BOOT_MODULES = ("assembly", "boots", "identity", "uptake")
 SAFE_AFTER = 3  # boots that failed in a row
 GOOD_MS = 120_000  # a boot that all concerns live through so long is a good one
 PROMPT_S = 120  # a debug build at the prompt, until the watchdog starts the node again

@@ -30,7 +30,7 @@ STORE_SILENCE_S = 30
 
 def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     """Read what is durable, then give the node its session and its concerns."""
-    from kerbnode import boots
+    from kerbnode import boots, identity
 
     board = node.board
     wanted = node.settings
@@ -38,7 +38,13 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     if cause not in FRESH:
         node.failed = boots.failed_boots(board.nvs)
     boot_id = boots.next_boot_id(board.nvs, board.random, node.failed + 1)
-    node.journal.open()
+    known = identity.known(board.nvs, wanted)
+    try:
+        if not known:
+            identity.settle(board.nvs, wanted, board.flash_path)
+        node.journal.open()
+    except OSError:
+        node.journal.faults += 1  # another node's log that can't go is not this one's
     node.commands.load()
     board.booted(boot_id, node.journal.epoch)
     node.instruments = wired(node)
@@ -46,7 +52,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     pins = getattr(wiring, "SLEEP", ())
     rest = board.rest(node, pins) if pins and wanted.build == "release" else None
     if rest is not None:
-        totals = rest.totals(totals)
+        totals = rest.totals(totals, known)
     node.instruments.begin(wanted, totals)
     schema = node.instruments.asset.SCHEMA
     info = m.Info(schema.hash, boot_id, node.journal.epoch, FIRMWARE)

@@ -84,12 +84,20 @@ def load(store: "Nvs") -> Settings:
         except SettingsError:
             raise error
         wanted.restored = "settings"
+    from kerbnode import identity
+
+    if not identity.known(store, wanted):
+        try:
+            identity.leave(store, wanted)
+        except OSError:
+            pass  # worn out: the street is lit
+        return wanted
     for name in ("config", "config_was"):
         config = _kept_config(store, name)
         if config is not None:
             _overlay(wanted, config)
             break
-        if not wanted.restored and store.get(name) is not None:
+        if not wanted.restored and store.get(name) not in (None, identity.NOTHING):
             wanted.restored = "config"
     return wanted
 

@@ -35,11 +35,18 @@ class Rest:
         self._woken = False
         self._counted: tuple[int, ...] = ()
 
-    def totals(self, saved: "tuple[int, ...] | None") -> "tuple[int, ...] | None":
+    def totals(
+        self,
+        saved: "tuple[int, ...] | None",
+        ours: bool = True,  # noqa: FBT001, FBT002
+    ) -> "tuple[int, ...] | None":
         """What the meter goes on from: the RTC's count, or the one saved in flash if that is newer.
 
-        Both are of one row of counts that never falls, so the larger one is the newer.
+        Both are of one row of counts that never falls, so the larger one is the newer. What is
+        there is not `ours` when the board was another node before.
         """
+        if not ours:
+            self._chip.memory(b"")
         kept = sleep.load(self._chip.memory())
         if kept is None:
             return saved

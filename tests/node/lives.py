@@ -6,7 +6,7 @@ The life keeps book of what it was told is done; `check` holds a restarted node 
 
 import json
 
-from kerbnode import boots, checking, settings, store
+from kerbnode import boots, checking, identity, settings, store
 from kerbnode.commands import Commands
 from kerbnode.journal import RESERVE, Journal
 from kerbnode.nvs import set_checked
@@ -102,6 +102,7 @@ def commission(nvs: "Nvs") -> None:
     """What the installer writes."""
     set_checked(nvs, "settings", json.dumps(GOOD).encode())
     settings.store_key(nvs, 0, bytes(16))
+    nvs.set(identity.MARK, b"wm-0001\0water_meter")  # as its first boot leaves it
 
 
 def boot(nvs: "Nvs", book: Book) -> None:

@@ -97,6 +97,7 @@ def test_safe_mode_touches_no_pin_makes_no_report_and_obeys() -> None:
 
 def test_totals_outlive_safe_mode() -> None:
     board, place = powered(NOON_MS, "streetlight")
+    failing(board, 0).node.stop()
     nvs.set_checked(board.nvs, "totals", b"[360000000000, 7200000]")
     failing(board, 2)
     boot = Boot(board, WATCHDOG)

@@ -2,7 +2,7 @@
 
 import json
 
-from kerbnode import boots, checking, nvs, settings
+from kerbnode import boots, checking, identity, nvs, settings
 from kerbwire import messages as m
 
 GOOD = {"node_id": "sl-0001", "asset": "streetlight", "link": "uart", "uart": "/dev/pts/3"}
@@ -24,6 +24,7 @@ class Blobs:
 def stored(given: "dict[str, object] | Blobs") -> Blobs:
     store = Blobs()
     nvs.set_checked(store, "settings", json.dumps(given).encode())
+    store.set(identity.MARK, b"sl-0001\0streetlight")  # as a first boot leaves it
     return store
 
 
