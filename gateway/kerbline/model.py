@@ -98,6 +98,20 @@ class Finding:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """Is a node there, and what runs on it; texts are empty until it told."""
+
+    node: str
+    asset: str
+    kind: str
+    online: bool
+    since_ms: int | None  # real UTC; None: not heard since the gateway began
+    firmware: str = ""  # "1.2.3"
+    board: str = ""
+    build: str = ""  # the first 4 bytes of its commit, in hex
+
+
 Entry = Reading | Gap | Alarm  # whatever the durable log keeps
 
 

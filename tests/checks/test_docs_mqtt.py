@@ -17,6 +17,7 @@ from kerbline.model import (
     Entry,
     Gap,
     Key,
+    NodeState,
     Reading,
     Severity,
     Value,
@@ -53,6 +54,7 @@ def kind(payload: dict[str, Any]) -> str:
         "first": "gap",
         "rule": "alarm",
         "operation": "command",
+        "firmware": "state",
     }
     found = [name for mark, name in marks.items() if mark in payload]
     return found[0] if found else "result" if "asset" in payload else "status"
@@ -119,6 +121,14 @@ def test_results_and_status_fit() -> None:
         schema("result")(json.loads(result.message.payload))
     for at_ms in (AT_MS, None):
         schema("status")(json.loads(mapper.status("offline", at_ms).payload))
+
+
+@pytest.mark.parametrize("what", [each.name for each in SCHEMAS])
+def test_states_fit(what: str) -> None:
+    before = NodeState("sl-1", "lamp-1", what, online=False, since_ms=None)
+    after = NodeState("sl-1", "lamp-1", what, True, AT_MS, "0.1.0", "lamp-esp32", "1f0c9a27")
+    for state in (before, after):
+        schema("state")(json.loads(Mapper(TOPICS).state(state).payload))
 
 
 def test_the_example_command_is_taken() -> None:

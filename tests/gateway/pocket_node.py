@@ -49,6 +49,7 @@ class PocketNode:
         self.answer = m.OK
         self.changed = asyncio.Event()
         self.drained = asyncio.Event()  # all records are kept
+        self.line: asyncio.StreamWriter | None = None  # where it is served over TCP
         self.session.start(now_ms())
 
     def begin_again(self) -> None:
@@ -138,6 +139,7 @@ async def serve_tcp(node: PocketNode, port: int = 0) -> asyncio.Server:
     """The node behind `socket://127.0.0.1:port`, for whoever connects."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        node.line = writer
         pumping = asyncio.create_task(node.run(writer.write))
         try:
             while data := await reader.read(256):

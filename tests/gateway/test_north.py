@@ -11,7 +11,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from kerbline.model import CommandResult, CommandState, Entry, Key
+from kerbline.model import CommandResult, CommandState, Entry, Key, NodeState
 from kerbline.north.backoff import Backoff
 from kerbline.north.mapping import MESSAGE_BYTES, READINGS_PER_MESSAGE, Mapper, Outgoing, rfc3339
 from kerbline.north.outbox import Outbox, OutboxLimits
@@ -280,6 +280,40 @@ def test_results_wait_for_the_broker_in_order_and_commands_come_in() -> None:
     port = deliver(log, story)
     results = [m for m in port.published if m.topic == TOPICS.result("lamp-1")]
     assert [orjson.loads(result.payload)["id"] for result in results] == ["a", "b", "c"]
+
+
+def test_the_newest_state_of_a_node_is_retained_and_told_to_each_connection() -> None:
+    log = Log()
+    away = NodeState("sl-1", "lamp-1", "streetlight", online=False, since_ms=None)
+    there = replace(away, online=True, since_ms=T0_MS, firmware="1.2.3", board="a", build="00ff")
+
+    async def story(outbox: Outbox, port: MemoryPort) -> None:
+        outbox.show(away)
+        await port.until(2)
+        outbox.show(there)
+        outbox.show(there)  # no news
+        outbox.tell(CommandResult("a", "lamp-1", CommandState.OK, "", T0_MS))
+        await port.until(4)
+        port.die()
+        port.up = True
+        await port.until(6)
+
+    shown = [m for m in deliver(log, story).published if m.topic == TOPICS.state("sl-1")]
+    assert all(message.retained for message in shown)
+    told = [orjson.loads(message.payload) for message in shown]
+    assert [each["state"] for each in told] == ["offline", "online", "online"]
+    assert told[0]["since"] is told[0]["firmware"] is told[0]["board"] is told[0]["build"] is None
+    assert told[2] == told[1]
+    assert told[1] == {
+        "source": "sl-1",
+        "asset": "lamp-1",
+        "kind": "streetlight",
+        "state": "online",
+        "since": rfc3339(T0_MS),
+        "firmware": "1.2.3",
+        "board": "a",
+        "build": "00ff",
+    }
 
 
 def test_a_flood_of_live_entries_is_bounded_and_the_log_has_the_rest() -> None:

@@ -15,7 +15,7 @@ from kerbline.clock import Clock
 from kerbline.config import Config, Gateway, Node, Udp
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing
-from kerbline.model import Command, Gap, Reading
+from kerbline.model import Command, Gap, NodeState, Reading
 from kerbline.north.mapping import Mapper
 from kerbline.north.topics import Topics
 from kerbline.south import schemas
@@ -23,7 +23,7 @@ from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
 from kerbwire.limits import SCHEMAS
-from kerbwire.messages import OBJECT_LOG, OUT_OF_RANGE
+from kerbwire.messages import DIAG_BOARD, DIAG_BUILD, DIAG_WIRE, OBJECT_LOG, OUT_OF_RANGE
 from kerbwire.polled import PolledNode
 from kerbwire.schema import Field, Schema
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, now_ms, serve_tcp
@@ -113,6 +113,43 @@ async def over_tcp(folder: Path) -> None:
 
 def test_records_arrive_once_and_go_when_they_are_kept(tmp_path: Path) -> None:
     asyncio.run(over_tcp(tmp_path))
+
+
+async def state(nodes: Nodes, fits: Callable[[NodeState], bool]) -> NodeState:
+    async with asyncio.timeout(LONG_S):
+        while not fits(nodes.states()[0]):  # noqa: ASYNC110 - it is looked at, as the agent does
+            await asyncio.sleep(0.01)
+    return nodes.states()[0]
+
+
+async def present(folder: Path) -> None:
+    node = PocketNode("sl-1", KEY)
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    async with server, serving(folder, config_for(folder, f"socket://127.0.0.1:{port}")) as made:
+        nodes, _ = made
+        (before,) = nodes.states()
+        assert (before.online, before.since_ms, before.board) == (False, None, "")
+        began_ms = Clock().utc_ms()
+        node.make(*VALUES)
+        await arrivals(nodes, of_kind(Reading))  # so both ends have their session
+        node.session.send_diag({DIAG_BOARD: b"esp32", DIAG_BUILD: b"\x00\xffab", DIAG_WIRE: 1})
+        node.changed.set()
+        there = await state(nodes, lambda state: bool(state.build))
+        info = node.session.info.firmware
+        assert there.online and there.since_ms is not None and there.since_ms >= began_ms
+        assert there.firmware == f"{info >> 16}.{info >> 8 & 255}.{info & 255}"
+        assert (there.node, there.asset, there.kind) == ("sl-1", "lamp-1", "streetlight")
+        assert (there.board, there.build) == ("esp32", "00ff6162")
+        server.close()
+        assert node.line is not None
+        node.line.close()
+        gone = await state(nodes, lambda state: not state.online)
+        assert (gone.board, gone.firmware) == (there.board, there.firmware)
+
+
+def test_a_node_is_online_while_its_session_is_heard_and_its_line_is_open(tmp_path: Path) -> None:
+    asyncio.run(present(tmp_path))
 
 
 async def commanded(folder: Path) -> None:

@@ -72,6 +72,7 @@ async def run(config: Config) -> None:
                 tasks.create_task(poller.run())
                 tasks.create_task(_take_polls(poller, records, orders, loops))
             tasks.create_task(nodes.run())
+            tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))

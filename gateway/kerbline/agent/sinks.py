@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kerbline.clock import Clock
@@ -16,11 +18,13 @@ from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.sink import Sink
 from kerbline.north.topics import Topics
+from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 log = logging.getLogger("kerbline.agent")
 
 MQTT = "mqtt"
+LOOK_S = 1.0  # between two looks at the nodes: a flap within it is no news
 FILE_BACKOFF_S = (1.0, 60.0)
 ACK_TIMEOUT_S = 30.0  # then a consumer gets a reading again, and after twice as long, and so on
 
@@ -48,6 +52,15 @@ def made(config: Config, store: Store, group: GroupCommit, clock: Clock) -> Nort
     for name in store.drop_cursors([sink.name for sink in sinks]):
         log.warning("sink %s is not in the config any more: what only it lacked may go", name)
     return North(sinks, tuple(masters))
+
+
+async def show_nodes(nodes: Nodes, outboxes: Sequence[Outbox]) -> None:
+    """Show the brokers which nodes came, went or told of themselves; for ever."""
+    while True:
+        for state in nodes.states():
+            for outbox in outboxes:
+                outbox.show(state)
+        await asyncio.sleep(LOOK_S)
 
 
 def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, Reading
+from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState, Reading
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.live import Log, Mark, log_of, mark_of
 from kerbline.north.port import Message
@@ -73,6 +73,21 @@ class Mapper:
         """Whether the gateway is there: "online" or "offline"; a will can't know when."""
         payload = {"state": state, "at": None if at_ms is None else rfc3339(at_ms)}
         return Message(self._topics.status, self._encoding.one(payload), retained=True)
+
+    def state(self, state: NodeState) -> Message:
+        """Whether a node is there, and what runs on it."""
+        payload = {
+            "source": state.node,
+            "asset": state.asset,
+            "kind": state.kind,
+            "state": "online" if state.online else "offline",
+            "since": None if state.since_ms is None else rfc3339(state.since_ms),
+            "firmware": state.firmware or None,
+            "board": state.board or None,
+            "build": state.build or None,
+        }
+        topic = self._topics.state(state.node)
+        return Message(topic, self._encoding.one(payload), retained=True)
 
     def is_ack(self, topic: str) -> bool:
         """Does a consumer acknowledge here?"""

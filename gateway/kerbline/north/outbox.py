@@ -1,8 +1,8 @@
 """Delivers the durable log to one broker, at least once, beside what is live now.
 
 Two lanes: the live lane publishes an entry the moment it came; the durable lane follows the log
-from its cursor and leaves out what the broker acknowledged already. What else goes by: the
-results of commands, the gateway's status, and the messages that come in.
+from its cursor and leaves out what the broker acknowledged already. What else goes by:
+notices, the gateway's status, and the messages that come in.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from kerbline.model import CommandResult, Entry
+from kerbline.model import CommandResult, Entry, NodeState
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
 from kerbline.north.live import Live, Log, Mark
 from kerbline.north.mapping import Chunk, Mapper, Outgoing
+from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
 from kerbline.store import Batch, StoreBlocked
@@ -72,8 +72,7 @@ class Outbox:
         self._live = Live(limits.live_entries, limits.acked_keys)
         self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
         self._last_refusal = ""
-        self._results: deque[Outgoing] = deque(maxlen=limits.results)
-        self._results_came = asyncio.Event()
+        self._notices = Notices(mapper, limits.results)
         self._log_grew = asyncio.Event()
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MAX_INBOX)
         self.connected = False
@@ -93,8 +92,11 @@ class Outbox:
 
     def tell(self, result: CommandResult) -> None:
         """Publish what became of a command, when there is a connection."""
-        self._results.append(self._mapper.result(result))
-        self._results_came.set()
+        self._notices.tell(result)
+
+    def show(self, state: NodeState) -> None:
+        """Publish how a node is, if that is news, and with each new connection."""
+        self._notices.show(state)
 
     async def received(self) -> Message:
         """The next message from the broker."""
@@ -144,7 +146,7 @@ class Outbox:
             async with asyncio.TaskGroup() as lanes:
                 lanes.create_task(self._durable_lane())
                 lanes.create_task(self._live_lane())
-                lanes.create_task(self._result_lane())
+                lanes.create_task(self._notices.run(self._port))
                 lanes.create_task(self._incoming())
         except* NotConnected as lost:
             reason = str(_first_leaf(lost))
@@ -228,16 +230,6 @@ class Outbox:
                 for outgoing in self._mapper.outgoing(await self._live.take()):
                     await window.acquire()
                     publishing.create_task(self._deliver_live(outgoing, window))
-
-    async def _result_lane(self) -> None:
-        while True:
-            self._results_came.clear()
-            while self._results:
-                result = self._results[0]
-                await self._port.publish(result.message)
-                if self._results and self._results[0] is result:  # else it was pushed out meanwhile
-                    self._results.popleft()
-            await self._results_came.wait()
 
     async def _incoming(self) -> None:
         while True:

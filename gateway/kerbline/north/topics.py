@@ -30,6 +30,10 @@ class Topics:
         """Where the gaps of a source are declared."""
         return self._of(source, "gap")
 
+    def state(self, source: str) -> str:
+        """Where it is told whether a node is there (retained)."""
+        return self._of(source, "state")
+
     def alarm(self, asset: str) -> str:
         """Where the alarms of an asset go."""
         return self._of(asset, "alarm")

@@ -22,6 +22,7 @@ from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import RULE as CONFIG_RULE
 from kerbline.south.node_config import NodeConfig
+from kerbline.south.presence import Presence, diag_text
 from kerbline.south.records import Records
 from kerbwire import messages as m
 from kerbwire.errors import LocalError
@@ -66,6 +67,7 @@ class NodeLink:
     ) -> None:
         self.node = node
         self.changed = asyncio.Event()  # there may be something to send
+        self.presence = Presence(node, clock.utc_ms)
         self._records = Records(node, boots, clock, dict(known))
         self._config = config
         self._clock = clock
@@ -115,6 +117,7 @@ class NodeLink:
     def lost(self) -> None:
         """The line broke."""
         self.session.failed(self._clock.monotonic_ms())
+        self.presence.line(there=False)
 
     def wait_s(self) -> float | None:
         """Seconds until the engine has something to do by itself."""
@@ -155,6 +158,7 @@ class NodeLink:
 
         A key that the disk refuses holds up nothing but its own greeting.
         """
+        self.presence.line(there=True)
         while True:
             while (event := self.session.next_event()) is not None:
                 await self._take(event)
@@ -180,6 +184,7 @@ class NodeLink:
             case ("UP", info):
                 await self._up(info)
             case ("DOWN",):
+                self.presence.silent()
                 log.warning("node %s: silent", self.node.id)
             case ("RESULT", number, code, _):
                 reason = "" if code == m.OK else m.RESULT_NAMES.get(code, f"code_{code}")
@@ -201,8 +206,9 @@ class NodeLink:
             case ("OFFER", handle, *_):
                 self.session.objects.refuse(handle)  # this gateway has a use for none yet
             case ("DIAG", values):
+                self.presence.told(values)
                 told = [
-                    f"{m.DIAG_NAMES.get(key, key)} {_diag_text(key, value)}"
+                    f"{m.DIAG_NAMES.get(key, key)} {diag_text(key, value)}"
                     for key, value in values.items()
                 ]
                 log.info("node %s: says of itself: %s", self.node.id, ", ".join(told))
@@ -240,6 +246,7 @@ class NodeLink:
         renewed = self._info is not None and self._info.boot_id == info.boot_id
         self._info = info
         self._misfit = ""
+        self.presence.joined(info.firmware)
         log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
         if self.session.schema is None:
             log.info("node %s: reports in a schema that it is asked for", self.node.id)
@@ -289,11 +296,3 @@ class NodeLink:
         """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
-
-
-def _diag_text(key: int, value: int | bytes) -> str:
-    """A value of DIAG for people: names as text, other bytes as hex."""
-    if isinstance(value, int):
-        return str(value)
-    named = key == m.DIAG_BOARD and value.isascii() and value.decode("ascii").isprintable()
-    return value.decode("ascii") if named else value.hex()

@@ -12,7 +12,7 @@ from kerbline.config import Config, Node
 from kerbline.config.sections import UDP
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing, NodeKeys
-from kerbline.model import Command
+from kerbline.model import Command, NodeState
 from kerbline.south import node_config, schemas, serial_line
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
@@ -100,6 +100,10 @@ class Nodes:
         """Would the node of an asset take a command now?"""
         link = self._by_asset.get(asset)
         return link is not None and link.takes_commands
+
+    def states(self) -> list[NodeState]:
+        """How each node is now."""
+        return [link.presence.state for link in self._links.values()]
 
     def send(self, command: Command) -> bool:
         """Send a command; False while its node can't be reached or has too many under way."""
