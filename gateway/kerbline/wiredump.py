@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerbline.errors import KerblineError
-from kerbwire import cbor, cobs, handshake, keyschedule
+from kerbwire import cbor, cobs, handshake, keyschedule, seal
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
@@ -189,7 +189,7 @@ def _verdict(key: bytes | None, data: bytes, nonce: bytes) -> str:
     if key is None:
         return "unknown"
     cut = len(data) - MAC_BYTES
-    right = keyschedule.equal(keyschedule.hello_mac(key, data[:cut] + nonce), data[cut:])
+    right = seal.equal(keyschedule.hello_mac(key, data[:cut] + nonce), data[cut:])
     return "right" if right else "wrong"
 
 

@@ -16,31 +16,33 @@ _NEGATIVE = 0x20
 _BYTES = 0x40
 
 
-def _head(major: int, number: int) -> bytes:
+def _head(out: bytearray, major: int, number: int) -> None:
     """Major type and argument in the shortest form."""
     if number < 24:
-        return bytes((major | number,))
-    if number < 0x100:
-        return bytes((major | 24, number))
-    if number < 0x10000:
-        return bytes((major | 25,)) + number.to_bytes(2, "big")
-    if number < 0x100000000:
-        return bytes((major | 26,)) + number.to_bytes(4, "big")
-    if number >> 64:
+        out.append(major | number)
+        return
+    size = 1
+    while number >> 8 * size:
+        size *= 2
+        major += 1
+    if size > 8:
         raise LocalError("integer")
-    return bytes((major | 27,)) + number.to_bytes(8, "big")
+    out.append(major + 24)
+    out.extend(number.to_bytes(size, "big"))
 
 
 def encode(items: "Sequence[int | bytes]") -> bytes:
     """The items, one after the other; integers from -2^64 to 2^64 - 1."""
-    parts = []
+    out = bytearray()
     for item in items:
-        if isinstance(item, int):
-            parts.append(_head(_UINT, item) if item >= 0 else _head(_NEGATIVE, -1 - item))
+        if not isinstance(item, int):
+            _head(out, _BYTES, len(item))
+            out.extend(item)
+        elif item >= 0:
+            _head(out, _UINT, item)
         else:
-            parts.append(_head(_BYTES, len(item)))
-            parts.append(item)
-    return b"".join(parts)
+            _head(out, _NEGATIVE, -1 - item)
+    return bytes(out)
 
 
 def decode(body: bytes, most: int = CBOR_ITEMS) -> "list[int | bytes]":

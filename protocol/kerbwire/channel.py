@@ -1,6 +1,6 @@
 """One session's sealed channel: seals what goes out, opens what comes in, refuses replays."""
 
-from kerbwire import fast, frame
+from kerbwire import frame
 from kerbwire.errors import RemoteError
 from kerbwire.limits import REPLAY_WINDOW
 from kerbwire.messages import CLASS_REPORT
@@ -32,10 +32,18 @@ class Keys:
         self.down = down
         self._iv = iv
 
-    def nonce(self, sender_id: bytes, fseq: int) -> bytes:
+    def nonce(self, sender_id: bytes, fseq: int) -> "bytes | bytearray":
         """RFC 8613 section 5.2: id's length, id to 7 bytes, 40-bit number, xor the common IV."""
-        plain = bytes((len(sender_id),)) + bytes(7 - len(sender_id)) + sender_id
-        return fast.xor(plain + fseq.to_bytes(5, "big"), self._iv)
+        nonce = bytearray(self._iv)
+        nonce[0] ^= len(sender_id)
+        if sender_id:  # ours have one byte at most
+            nonce[7] ^= sender_id[0]
+        at = 12
+        while fseq:
+            nonce[at] ^= fseq & 0xFF
+            fseq >>= 8
+            at -= 1
+        return nonce
 
 
 class Channel:

@@ -48,10 +48,3 @@ def cobs_decode(buffer: bytearray, length: int, code: int) -> int:
         buffer[at] = 0
         at += code
     return length if at == length else -1
-
-
-def xor(left: bytes, right: bytes) -> bytes:
-    """left xor right[:len(left)]."""
-    length = len(left)
-    number = int.from_bytes(left, "big") ^ int.from_bytes(right[:length], "big")
-    return number.to_bytes(length, "big")

@@ -69,17 +69,3 @@ def cobs_decode(buffer: ptr8, length: int, code: int) -> int:
         buffer[at] = 0
         at += code
     return length if at == length else -1
-
-
-@micropython.viper
-def _xor(left: ptr8, right: ptr8, out: ptr8, length: int) -> int:
-    for i in range(length):
-        out[i] = left[i] ^ right[i]
-    return length
-
-
-def xor(left: bytes, right: bytes) -> bytes:
-    """left xor right[:len(left)]."""
-    out = bytearray(len(left))
-    _xor(left, right, out, min(len(left), len(right)))
-    return bytes(out)

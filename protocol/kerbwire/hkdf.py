@@ -2,17 +2,15 @@
 
 from hashlib import sha256
 
-from kerbwire import fast
-
 
 def hmac(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA-256 (RFC 2104)."""
     if len(key) > 64:
         key = sha256(key).digest()
     key = key + bytes(64 - len(key))
-    inner = sha256(fast.xor(key, b"\x36" * 64) + message).digest()
-    mac: bytes = sha256(fast.xor(key, b"\x5c" * 64) + inner).digest()
-    return mac
+    for pad in (0x36, 0x5C):
+        message = sha256(bytes([byte ^ pad for byte in key]) + message).digest()
+    return message
 
 
 def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:

@@ -1,10 +1,9 @@
 """The crypto shim: AES-CCM-16-64-128 (COSE algorithm 10).
 
-On MicroPython CCM is made from the cipher modes that every image has: the CBC-MAC is the last
-block of one CBC call, the key stream one ECB call over the counter blocks (RFC 3610).
+On MicroPython CCM is made from the cipher mode that every image has, ECB, a block at a time and in
+place (RFC 3610).
 """
 
-from kerbwire import fast
 from kerbwire.limits import TAG_BYTES
 
 try:
@@ -17,53 +16,75 @@ except ImportError:
 
 NONCE_BYTES = 13  # of the cipher; RFC 3610 with L = 2
 _ECB = 1
-_CBC = 2
 _FLAGS_MAC = 0x40 | ((TAG_BYTES - 2) // 2) << 3 | 1  # Adata, M' and L' (RFC 3610 section 2.2)
 _FLAGS_COUNTER = 1
-_ZERO_BLOCK = bytes(16)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 16)
+# The blocks that all ciphers work in, one after the other: a frame leaves little garbage.
+_MAC = bytearray(16)
+_COUNTER = bytearray((_FLAGS_COUNTER,)) + bytes(15)
+_STREAM = bytearray(16)
 
 
 class Cipher:
     """One AES-CCM-16-64-128 key: `seal` appends an 8-byte tag, `open` gives None on a wrong one.
 
-    The additional data is never empty. This is CCM over ECB and CBC; `cipher` makes the right one.
+    The additional data is never empty. This is CCM over ECB, for less than 256 bytes of each;
+    `cipher` makes the right one.
     """
 
-    __slots__ = ("_ecb", "_key")
+    __slots__ = ("_encrypt",)
 
     def __init__(self, key: bytes):
-        self._key = key
-        self._ecb = _aes(key, _ECB)
+        self._encrypt = _aes(key, _ECB).encrypt
 
-    def _mac(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
-        first = bytes((_FLAGS_MAC,)) + nonce + len(plain).to_bytes(2, "big")
-        blocks = first + _padded(len(aad).to_bytes(2, "big") + aad) + _padded(plain)
-        return _aes(self._key, _CBC, _ZERO_BLOCK).encrypt(blocks)[-16:]
+    def _cross(
+        self, nonce: "bytes | bytearray", aad: bytes, text: bytes, length: int, opening: int
+    ) -> bytearray:
+        """text[:length] xor the key stream, then the tag; `opening` 255: of what comes out."""
+        encrypt = self._encrypt
+        _COUNTER[1:14] = nonce
+        _MAC[:] = _COUNTER
+        _MAC[0] = _FLAGS_MAC
+        _MAC[15] = length
+        encrypt(_MAC, _MAC)
+        _MAC[1] ^= len(aad)
+        at = 2
+        for byte in aad:
+            if at == 16:
+                encrypt(_MAC, _MAC)
+                at = 0
+            _MAC[at] ^= byte
+            at += 1
+        out = bytearray(length + TAG_BYTES)
+        at = 16
+        for place in range(length):
+            if at == 16:
+                encrypt(_MAC, _MAC)
+                _COUNTER[15] += 1
+                encrypt(_COUNTER, _STREAM)
+                at = 0
+            byte = text[place]
+            key = _STREAM[at]
+            _MAC[at] ^= byte ^ key & opening
+            out[place] = byte ^ key
+            at += 1
+        encrypt(_MAC, _MAC)
+        _COUNTER[15] = 0
+        encrypt(_COUNTER, _STREAM)
+        for at in range(TAG_BYTES):
+            out[length + at] = _MAC[at] ^ _STREAM[at]
+        return out
 
-    def _stream(self, nonce: bytes, length: int) -> bytes:
-        start = bytes((_FLAGS_COUNTER,)) + nonce
-        blocks = [start + i.to_bytes(2, "big") for i in range(1 + (length + 15) // 16)]
-        return self._ecb.encrypt(b"".join(blocks))
-
-    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+    def seal(self, nonce: "bytes | bytearray", aad: bytes, plain: bytes) -> bytes:
         """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
-        stream = self._stream(nonce, len(plain))
-        tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
-        return fast.xor(plain, stream[16:]) + tag
+        return bytes(self._cross(nonce, aad, plain, len(plain), 0))
 
-    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+    def open(self, nonce: "bytes | bytearray", aad: bytes, sealed: bytes) -> "bytes | None":
         """The plain text, or None where the tag is wrong."""
         length = len(sealed) - TAG_BYTES
         if length < 0:
             return None
-        stream = self._stream(nonce, length)
-        plain = fast.xor(sealed[:length], stream[16:])
-        tag = fast.xor(self._mac(nonce, aad, plain)[:TAG_BYTES], stream)
-        return plain if equal(tag, sealed[length:]) else None
+        out = self._cross(nonce, aad, sealed, length, 255)
+        return bytes(out[:length]) if equal(out[length:], sealed[length:]) else None
 
 
 class _Library(Cipher):
@@ -74,10 +95,10 @@ class _Library(Cipher):
     def __init__(self, key: bytes):
         self._ccm = _AESCCM(key, tag_length=TAG_BYTES)
 
-    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+    def seal(self, nonce: "bytes | bytearray", aad: bytes, plain: bytes) -> bytes:
         return self._ccm.encrypt(nonce, plain, aad)
 
-    def open(self, nonce: bytes, aad: bytes, sealed: bytes) -> "bytes | None":
+    def open(self, nonce: "bytes | bytearray", aad: bytes, sealed: bytes) -> "bytes | None":
         try:
             return self._ccm.decrypt(nonce, sealed, aad)
         except _InvalidTag:
@@ -89,7 +110,7 @@ def cipher(key: bytes) -> Cipher:
     return _Library(key) if _aes is None else Cipher(key)
 
 
-def equal(left: bytes, right: bytes) -> bool:
+def equal(left: "bytes | bytearray", right: bytes) -> bool:
     """Are two tags of one length equal? In a time that does not depend on where they differ."""
     if len(left) != len(right):
         return False

@@ -32,9 +32,7 @@ def main() -> None:
         stream = b"\x03" + random.bytes(random.below(300)) + b"\0"
         assert _encoded(fast_viper, frame) == _encoded(fast, frame), frame
         assert _decoded(fast_viper, stream) == _decoded(fast, stream), stream
-        other = random.bytes(len(frame))
-        assert fast_viper.xor(frame, other) == fast.xor(frame, other), frame
-        count += 3
+        count += 2
     print(count)
 
 
