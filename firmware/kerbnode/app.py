@@ -73,6 +73,7 @@ class Node:
         """Now and then while all concerns live: is the boot a good one, is service over?"""
         now = self.board.monotonic_ms()
         if self._on_trial and now - self._began_ms >= GOOD_MS:
+            self._began_ms = now  # what fails now is tried again after as long
             self._went_well(keep=self.failed < SAFE_AFTER)
         if self._service_ms is not None and now >= self._service_ms:
             self.serve(0)
@@ -97,10 +98,10 @@ class Node:
     def _went_well(self, *, keep: bool) -> None:
         from kerbnode import boots
 
-        self._on_trial = False
         boots.boot_went_well(self.board.nvs)
         if keep:
             boots.keep_good(self.board.nvs, self.settings)
+        self._on_trial = False
         loaded.forget("kerbnode", BOOT_MODULES)
 
     def tell(self, code: int, value: int) -> None:

@@ -3,7 +3,10 @@
 Loaded at a boot alone, and gone again once all is made.
 """
 
-from kerbnode import VERSION, settings, store
+import gc
+import sys
+
+from kerbnode import VERSION, loaded, settings, store
 from kerbnode import board as wiring
 from kerbnode.app import SAFE_AFTER, strapped
 from kerbnode.link import Link
@@ -12,7 +15,7 @@ from kerbnode.sense import Sense
 from kerbnode.supervisor import Supervisor
 from kerbwire import messages as m
 from kerbwire.limits import BUS
-from kerbwire.node import NodeSession
+from kerbwire.node import GREETING_MODULES, NodeSession
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +29,19 @@ STRAP_S = 900  # service that the strap pin opens
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
 SENSE_SILENCE_S = 10
 STORE_SILENCE_S = 30
+COLLECT_BYTES = 8192  # made since the last collection: what stays lies together, and low
+# What a session loads when it needs it, by package.
+ON_DEMAND = (
+    ("kerbwire", ("batch", "config") + GREETING_MODULES),
+    ("kerbnode", ("checking", "diagnosis")),
+)
 
 
 def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     """Read what is durable, then give the node its session and its concerns."""
     from kerbnode import boots, identity
 
+    meet_names()
     board = node.board
     wanted = node.settings
     cause = board.reset_cause()
@@ -88,6 +98,27 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     if rest is not None:
         supervisor.add(rest, STORE_SILENCE_S)
     return supervisor
+
+
+def meet_names() -> None:
+    """Load what a session loads now and then, once and before it: its names stay.
+
+    Names are kept in pools of growing size that are never given back. Made in a running session,
+    such a pool takes the last long piece of the heap; made here, it stands behind nothing.
+    """
+    if sys.implementation.name != "micropython":
+        return  # a host's memory has no pools
+    for package, modules in ON_DEMAND:
+        fresh = [name for name in modules if package + "." + name not in sys.modules]
+        for name in fresh:
+            try:
+                __import__(package + "." + name)
+            except ImportError:
+                pass  # this board has none
+            loaded.forget(package, (name,))
+        loaded.forget(package, fresh)
+    if hasattr(gc, "threshold"):
+        gc.threshold(COLLECT_BYTES)
 
 
 def wired(node: "Node") -> "Instruments":

@@ -35,7 +35,7 @@ def boot_went_well(store: "Nvs") -> None:
     """The boots counted as failed are none."""
     blob = store.get("boot")
     if blob and len(blob) == 5 and blob[4]:
-        store.set("boot", blob[:4] + b"\x00")
+        _set(store, "boot", blob[:4] + b"\x00")
 
 
 def keep_good(store: "Nvs", wanted: "Settings") -> None:
@@ -45,4 +45,11 @@ def keep_good(store: "Nvs", wanted: "Settings") -> None:
         new, old = old, new
     blob = store.get(new)
     if blob is not None and blob != store.get(old):
-        store.set(old, blob)
+        _set(store, old, blob)
+
+
+def _set(store: "Nvs", name: str, blob: bytes) -> None:
+    try:
+        store.set(name, blob)
+    except OSError:
+        pass  # worn out: the boot is a good one all the same

@@ -46,10 +46,13 @@ class Supervisor:
         tasks = [asyncio.create_task(self._keep(concern)) for concern in self._concerns]
         try:
             while True:
-                if self.all_live(self._board.monotonic_ms()):
-                    self._board.feed()
-                    if self._look is not None:
-                        self._look()
+                try:
+                    if self.all_live(self._board.monotonic_ms()):
+                        self._board.feed()
+                        if self._look is not None:
+                            self._look()
+                except Exception as error:  # noqa: BLE001 - a look that failed is no end of the node
+                    report(error)
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in tasks:

@@ -23,7 +23,6 @@ def _assert_lives(firmware: building.Firmware, told: whole.Told, reports: int) -
     assert not {"kerbwire.handshake", "kerbwire.config", "kerbnode.checking"} & set(told.modules)
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("board", whole.BOARDS[::2])
 def test_a_node_lives_in_a_chips_heap_while_its_settings_change(
     micropython32: Path, board: str

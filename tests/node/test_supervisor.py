@@ -122,3 +122,24 @@ def test_a_concern_that_hangs_starves_the_watchdog_and_nobody_else_is_asked() ->
         return kennel.meals, len(looks)
 
     assert asyncio.run(live()) == (1, 1)
+
+
+def test_a_look_that_fails_ends_nothing() -> None:
+    async def live() -> "tuple[int, int, int]":
+        kennel, looks = Kennel(), []
+
+        def look() -> None:
+            looks.append(kennel.now)
+            raise MemoryError("no piece so long")
+
+        worker = Worker()
+        supervisor = Supervisor(kennel, look)
+        supervisor.add(worker, 10)
+        task = asyncio.create_task(supervisor.run())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        alive = not task.done()
+        task.cancel()
+        return len(looks), kennel.meals, int(alive)
+
+    assert asyncio.run(live()) == (1, 1, 1)

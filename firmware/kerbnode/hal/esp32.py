@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
+READ_BYTES = 64  # taken at once, again and again into one place
 FOLDER = "/journal"
-NVS_BLOB_BYTES = (128, 1024)  # most are small, and a worn heap has no long piece to spare
+NVS_BLOB_BYTES = (128, 256, 512, 1024)  # most are small, and a worn heap has no long piece to spare
 EDGE_LOOK_MS = 20
 SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
 
@@ -290,15 +291,16 @@ class UartLine:
             timeout=0,
         )
         self._stream = asyncio.StreamReader(self._uart)
+        self._room = bytearray(READ_BYTES)
         self._talking = None if de is None else machine.Pin(de, machine.Pin.OUT, value=0)
         self._baud = baud
 
-    async def read(self) -> bytes:
-        """At least one byte."""
+    async def read(self) -> memoryview:
+        """At least one byte; what was given before is gone."""
         while True:
-            data = await self._stream.read(UART_BYTES)
-            if data:
-                return data
+            count = await self._stream.readinto(self._room)
+            if count:
+                return memoryview(self._room)[:count]
 
     async def write(self, data: bytes) -> None:
         """All of it; on a shared line this returns when that is free for others."""

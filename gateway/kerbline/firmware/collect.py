@@ -33,7 +33,7 @@ WIRE_BUNDLES = (
 # What a wake of a meter loads: the rules of flow, and the chip's sleep.
 SLEEP_BUNDLE = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
 # What a boot loads, and lets go of again.
-BOOT_BUNDLE = (ASSEMBLY, "kerbnode.boots", "kerbnode.uptake")
+BOOT_BUNDLE = (ASSEMBLY, "kerbnode.uptake")
 # Its constants are where they are used.
 NEVER_LOADED = frozenset({"kerbwire.limits"})
 NOT_SHIPPED = frozenset({"manifest"})
@@ -70,7 +70,7 @@ def needed(modules: Mapping[str, Module], chip: str) -> dict[str, str]:
     """What main.py reaches on that chip, and boot.py; texts by name.
 
     What only a type checker reads is gone, and so is the other branch of each question for the
-    platform, or for the contacts that end the board's sleep.
+    platform, for what every MicroPython has, or for the contacts that end the board's sleep.
     """
     found: dict[str, str] = {}
     sleeps = "\nSLEEP" in modules[WIRING].text if WIRING in modules else False
@@ -115,6 +115,10 @@ class _There(ast.NodeTransformer):
             "sys.platform == 'esp32'": self._esp32,
             "sys.platform != 'esp32'": not self._esp32,
             "hasattr(wiring, 'SLEEP')": self._sleeps,
+            "sys.implementation.name != 'micropython'": False,
+            "hasattr(sys, 'print_exception')": True,
+            "hasattr(gc, 'mem_free')": True,
+            "hasattr(gc, 'threshold')": True,
         }.get(test)
 
 
