@@ -20,7 +20,7 @@ DEEP_S = 3600  # a cell that sees day so far inside the night, the sun's or a le
 SILENT = 1
 COVERED = 2  # dark from one day to the next, and the sun is up
 BLINDED = 4  # bright deep in the night
-ASTRAY = 8  # not the cell: position or UTC are against it, by day and by night
+ASTRAY = 16  # not the cell: position or UTC are against it, by day and by night
 ODD_DAYS = 2  # in a row, and the sun is not relied on
 OVERLAP_S = 60  # a solar midnight is at most half of that more or less than a day after the last
 
@@ -76,7 +76,16 @@ class Photocell:
     a broken cell, and is doubted until there is a dark reading, or movement that no lamp makes.
     """
 
-    __slots__ = ("_bright_s", "_dark_s", "_doubted", "_lux", "_moved_s", "_since_s", "dark", "fault")
+    __slots__ = (
+        "_bright_s",
+        "_dark_s",
+        "_doubted",
+        "_lux",
+        "_moved_s",
+        "_since_s",
+        "dark",
+        "fault",
+    )
 
     def __init__(self) -> None:
         self.dark: bool | None = None
@@ -201,4 +210,3 @@ class Schedule:
         if not self.night:
             return 0
         return level(self.profile, minutes)
-

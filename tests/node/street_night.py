@@ -38,11 +38,12 @@ BOOT_MS = 3000
 OFFER_MS = 600_000
 KINDS = (
     "link", "link", "power", "power", "no_cell", "silent_cell", "covered", "stuck", "blinded",
-    "lie", "small_lie", "meter", "nvs", "safe", "raises", "headlights",
+    "lie", "small_lie", "meter", "nvs", "safe", "raises", "headlights", "noisy", "no_position",
+    "astray",
 )  # fmt: skip
 
 
-CELL_KINDS = ("silent_cell", "covered", "stuck", "blinded", "headlights", "raises")
+CELL_KINDS = ("silent_cell", "covered", "stuck", "noisy", "blinded", "headlights", "raises")
 
 
 class Dice:
@@ -78,7 +79,7 @@ class Sky:
     """Nights of a place, by bisection; and the light on the ground under clouds."""
 
     def __init__(self, dice: Dice, start_ms: int, span_ms: int):
-        self.place = (dice.between(-6000, 6400) / 100, dice.between(-18_000, 18_000) / 100)
+        self.place = self.choose(dice)
         self.turns: list[int] = []  # ms at which it gets night or day
         self._clouds = [dice.between(25, 100) for _ in range(24)]
         step_ms = 600_000
@@ -97,6 +98,10 @@ class Sky:
                 self.turns.append(high)
             before = after
         self.at = 0
+
+    def choose(self, dice: Dice) -> "tuple[float, float]":
+        """(latitude, longitude) in degrees."""
+        return dice.between(-6000, 6400) / 100, dice.between(-18_000, 18_000) / 100
 
     def is_night(self, at_ms: int) -> bool:
         return elevation(at_ms / 1000, self.place[0], self.place[1]) < SWITCHING
@@ -176,6 +181,8 @@ class NoRecords:
 class Pole:
     """The board and what hangs on it. `now` is true UTC in ms; `output` what the lamp shows."""
 
+    sky_of = Sky
+
     def __init__(self, seed: int, span_ms: int, head: type = LampHead):
         dice = self._dice = Dice(seed)
         self._head = head
@@ -184,7 +191,7 @@ class Pole:
         )
         self.end = self.start + span_ms
         self.now = self.start
-        self.sky = Sky(dice, self.start, span_ms)
+        self.sky = self.sky_of(dice, self.start, span_ms)
         self.nvs = RamNvs()
         self.records = NoRecords()
         self.crystal = Crystal(dice)
@@ -285,11 +292,12 @@ class Pole:
             return 0
         if self.has("blinded"):
             return 400 + self.now // 1000 % 7
-        if self.has("stuck"):
+        if self.has("stuck") or self.has("noisy"):
             if self._frozen is None:
                 self._frozen = lux
                 self._frozen_ms = self.now
-            return self._frozen
+            noise = self.now // 1000 % 2 if self.has("noisy") else 0
+            return self._frozen + noise
         self._frozen = None
         if self.has("headlights") and self.now // 1000 % 120 < 40:
             return lux + 300
@@ -327,8 +335,13 @@ class Pole:
                 self.nvs.blobs[name] = bytes([byte ^ 0x55 for byte in self.nvs.blobs[name]])
         self.clock = Clock(self.nvs)
         self.safe = self.has("safe")
+        self.place: tuple[float, float] | None = self.sky.place
+        if self.has("no_position"):
+            self.place = None
+        elif self.has("astray"):
+            self.place = (self.sky.place[0], -self.sky.place[1])
         given = {
-            "node_id": "n", "asset": "streetlight", "position": self.sky.place, "profile": PROFILE,
+            "node_id": "n", "asset": "streetlight", "position": self.place, "profile": PROFILE,
         }  # fmt: skip
         wanted = Settings(given)
         head = Steady(STREETLIGHT)
@@ -468,16 +481,15 @@ class Pole:
             return True
         known = self.clock.known_ms(self.monotonic_ms())
         off_ms = DAY_MS if known is None else abs(known - self.now)
-        if off_ms <= SLACK_MS:
+        if off_ms <= SLACK_MS and self.place == self.sky.place:
             return self.sky.night(self.now) and self.sky.from_turn(self.now) > off_ms + 5000
         if self._cell_is_sound():
             return self._sky_lux < NIGHT_LUX and self._sky_lux >= 0 and self._settled(1000)
-        if known is not None:
+        if known is not None and self.place is not None:
             return False  # misled, and blind: no lamp can know
         shadowed = self.has("silent_cell") or self.has("covered")  # what `lux` looks at first
-        if self.has("blinded") and not shadowed:
-            return False  # somebody lights the place, or seems to
-        if self.has("stuck") and self._frozen is not None and self._frozen >= NIGHT_LUX:
+        frozen = self._frozen is not None and self._frozen >= NIGHT_LUX
+        if not shadowed and (self.has("blinded") or frozen):
             since = max(self._frozen_ms, self._changed_ms)
             return self.now - since > FROZEN_S * 1000 + STEP_MS
         if self.has("headlights"):
@@ -501,6 +513,8 @@ class Pole:
         if error_ms > SLACK_MS and self.clock.rate_is_known:
             self._fail("the clock is {} ms off".format(error_ms))
         asset = self.head.asset
+        if self.place != self.sky.place:
+            return
         if known is None or error_ms > SLACK_MS or asset.fading or not self._cell_is_sound():
             return
         if self.now - self._moved_ms < 60_000 or not self._settled(200_000):

@@ -8,8 +8,13 @@ import os
 import sys
 
 from kerbnode.instruments.lamp_head import LampHead
-from kerbnode.schedule import DAY_LUX
-from node.street_night import DAY_MS, HOUR_MS, Pole
+from kerbnode.schedule import ASTRAY, DAY_LUX
+from kerbwire import messages as m
+from node.street_night import DAY_MS, HOUR_MS, Dice, Pole, Sky
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from node.street_night import Fault
 
 NIGHTLY = bool(os.getenv("KERBLINE_NIGHTLY"))
 CPYTHON = sys.implementation.name == "cpython"
@@ -54,6 +59,37 @@ def test_odd_months() -> None:
 
 def test_even_months() -> None:
     months(0)
+
+
+class MovedSky(Sky):
+    """A sky far from Greenwich, so that a longitude's sign matters."""
+
+    def choose(self, dice: Dice) -> "tuple[float, float]":
+        return dice.between(-4500, 4500) / 100, dice.between(3000, 15_000) / 100
+
+
+class Astray(Pole):
+    """A longitude with the wrong sign; for so many days the cell is sound, then it is silent."""
+
+    SOUND_DAYS = 4
+    sky_of = MovedSky
+
+    def _plan(self, span_ms: int) -> "list[Fault]":
+        return [("astray", -1, span_ms + 1), ("silent_cell", self.SOUND_DAYS * DAY_MS, span_ms + 1)]
+
+    def _must_be_lit(self) -> bool:
+        if self._cell_is_sound():
+            return Pole._must_be_lit(self)
+        return self._settled(1000)
+
+
+def test_a_wrong_longitude_is_found_out_before_the_cell_fails() -> None:
+    for seed in range(4):
+        pole = Astray(seed, 7 * DAY_MS)
+        pole.run()
+        assert not pole.broken, "seed {}: {}".format(seed, pole.broken[0])
+        told = [value for code, value in pole.records.events if code == m.EV_SENSOR_FAULT]
+        assert told[-1] & ASTRAY
 
 
 class ClockBound(LampHead):

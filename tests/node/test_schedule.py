@@ -260,7 +260,7 @@ def test_a_position_or_a_time_that_is_wrong_is_told_and_not_relied_on() -> None:
     for shift_s in (-10 * 3600, -3 * 3600, 4 * 3600, 12 * 3600):
         schedule = Schedule(((-720, 100),), AMSTERDAM)
         told = dark = 0
-        for minute in range(0, 6 * 1440):
+        for minute in range(6 * 1440):
             second = 60 * minute
             noon = abs((minute + 20) % 1440 - 720)  # minutes from it
             lux: int | None = 3 if noon > 270 else 9000 - 30 * noon + second % 50
@@ -276,7 +276,7 @@ def test_a_position_or_a_time_that_is_wrong_is_told_and_not_relied_on() -> None:
 
 def test_a_position_that_is_right_stays_so_with_storms_and_lights() -> None:
     schedule = Schedule(((-720, 100),), AMSTERDAM)
-    for minute in range(0, 6 * 1440):
+    for minute in range(6 * 1440):
         noon = abs((minute + 20) % 1440 - 720)
         lux = 3 if noon > 270 else 9000 - 30 * noon + minute % 50
         if minute // 1440 == 1 and noon < 100:

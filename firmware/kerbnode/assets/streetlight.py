@@ -18,7 +18,7 @@ CYCLING = 128
 LIGHT_FAULT = 1  # the bits of the event sensor_fault
 POWER_FAULT = 2
 THERMOMETER_FAULT = 4
-MOTION_FAULT = 8
+MOTION_FAULT = 8  # 16 is kerbnode.schedule.ASTRAY
 
 MOTION_LEVEL = 1000
 MOTION_HOLD_MS = 20_000

@@ -3,7 +3,7 @@
 from binascii import crc32
 
 from kerbnode.assets import streetlight
-from kerbnode.schedule import Schedule, level
+from kerbnode.schedule import ASTRAY, Schedule, level
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class LampHead:
         lux = None if self._light is None else self._light.lux()
         inputs.scheduled_pct = self._schedule.step(uptime_s, utc_s, lux)
         inputs.night = self._schedule.night
-        faults = 0
-        if self._light is not None and self._schedule.cell_fault:
-            faults = streetlight.LIGHT_FAULT
+        faults = self._schedule.cell_fault & ASTRAY
+        if self._light is not None and self._schedule.cell_fault != faults:
+            faults |= streetlight.LIGHT_FAULT
         if self._power is not None and inputs.power_dw is None:
             faults |= streetlight.POWER_FAULT
         if self._thermometer is not None:
