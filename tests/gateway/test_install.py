@@ -353,7 +353,7 @@ def test_a_key_file_of_another_node_stays(tmp_path: Path) -> None:
         ("rs485", "", ['port = ""', "baud = 115200", "bus = true"]),
         (
             "udp",
-            'gateway = "10.0.0.1:5683"\nwifi = {ssid = "w", password = "p"}\n',
+            'gateway = "10.0.0.1:5683"\nwifi = {ssid = "w", password = "rain rain"}\n',
             ['port = "udp"'],
         ),
     ],
@@ -363,4 +363,4 @@ def test_the_table_is_of_the_link(tmp_path: Path, link: str, more: str, lines: l
     job = install.prepare("streetlight-esp32", at_hand.settings_file(tmp_path, text), None)
     assert install.table(job).splitlines()[-len(lines) :] == lines
     assert "wifi" not in job.kept and "key_hex" not in job.kept
-    assert job.wifi == (b"w\0p" if link == "udp" else b"")
+    assert job.wifi == (b"w\0rain rain" if link == "udp" else b"")

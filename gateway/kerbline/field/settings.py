@@ -17,9 +17,9 @@ from kerbline.config.rules import (
     KEY_BYTES,
     Between,
     DimmingProfile,
-    Matching,
     OneOf,
     read_secret,
+    shown,
 )
 from kerbline.config.sections import DEFAULT_BAUD, NodeId
 
@@ -50,26 +50,74 @@ class LightOutput:
 
     __slots__ = ()
     STEPS, HOURS = 16, 500_000
+    LEAST = 30  # percent, as the node's checking.py has it
 
     def judge(self, value: object) -> Complaint | None:
         """Judge a tuple of tuples."""
         assert isinstance(value, tuple)
-        hours = [step[0] for step in value if len(step) == 2 and 0 <= step[1] <= 100]
+        hours = [step[0] for step in value if len(step) == 2 and self.LEAST <= step[1] <= 100]
         rising = all(a < b for a, b in itertools.pairwise([-1, *hours, self.HOURS + 1]))
         if 1 <= len(value) <= self.STEPS and len(hours) == len(value) and rising:
             return None
-        form = f"write 1 to {self.STEPS} steps [0 to {self.HOURS}, 0 to 100] in rising order"
+        form = f"write 1 to {self.STEPS} steps [0 to {self.HOURS}, {self.LEAST} to 100] in rising order"
         return Complaint("are no steps of constant light output", form)
+
+
+class Address:
+    """The gateway's "host:port"."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a text."""
+        assert isinstance(value, str)
+        found = re.fullmatch(r"[A-Za-z0-9._-]{1,253}:([0-9]{1,5})", value)
+        if found and 1 <= int(found[1]) <= 65_535:
+            return None
+        return Complaint(f"{shown(value)} is no address", 'write "host:port", port 1 to 65535')
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """A text of so many bytes in UTF-8, none of them zero; no complaint tells what stands there.
+
+    The lengths are those of IEEE 802.11: an SSID (9.4.2.2) and a WPA passphrase (J.4.1).
+    """
+
+    low: int
+    high: int
+    or_empty: bool = False
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge a text."""
+        assert isinstance(value, str)
+        length = len(value.encode())
+        if "\0" not in value and (
+            self.low <= length <= self.high or (self.or_empty and not length)
+        ):
+            return None
+        form = f"write {self.low} to {self.high} bytes"
+        open_too = ', or "" for an open network' if self.or_empty else ""
+        return Complaint(f"has {length} bytes or a zero byte", form + open_too)
 
 
 @dataclass(frozen=True, slots=True)
 class Wifi:
     """The network of a node on UDP."""
 
-    ssid: Annotated[str, Matching(r"[^\x00]{1,32}", "1 to 32 characters")]
-    password: Annotated[str, Matching(r"[^\x00]{0,63}", "up to 63 characters")] = field(
-        default="", repr=False
-    )
+    ssid: Annotated[str, Octets(1, 32)]
+    password: Annotated[str, Octets(8, 63, or_empty=True)] = field(default="", repr=False)
+
+
+# Which links a key is for, where it is not for all.
+LINKS_OF = {
+    "uart": ("uart", "rs485"),
+    "tx": ("uart", "rs485"),
+    "rx": ("uart", "rs485"),
+    "de": ("rs485",),
+    "gateway": ("udp",),
+    "wifi": ("udp",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +135,7 @@ class NodeSettings:
     baud: Annotated[int, OneOf(9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)] = (
         DEFAULT_BAUD
     )
-    gateway: Annotated[str, Matching(r"[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", '"host:port"')] = ""
+    gateway: Annotated[str, Address()] | None = None
     wifi: Wifi | None = None
     build: Annotated[str, OneOf("release", "debug")] = "release"
     report_s: Annotated[int, Between(1, 86_400)] | None = None
@@ -113,6 +161,11 @@ def load(path: Path, board: Board) -> tuple[NodeSettings, Board]:
     made = reader.section(NodeSettings, table)
     if not reader.faults:
         assert isinstance(made, NodeSettings)
+        for name, links in LINKS_OF.items():
+            if getattr(made, name) is not None and made.link not in links:
+                problem = f"is nothing for link {made.link!r}"
+                remedy = f"remove it, or write link = {' or '.join(map(repr, links))}"
+                reader.complain((name,), problem, remedy)
         if made.link == "udp":
             if not made.gateway:
                 reader.complain(("gateway",), "is missing", 'write gateway = "host:port"')
