@@ -196,6 +196,9 @@ def test_without_a_clock_the_light_alone_teaches_the_dimming() -> None:
             assert pct == 0
 
 
+STEP_S = 10
+
+
 def evening(
     position: "tuple[float, float] | None", lux: "list[int | None]", *, utc: bool, learnt: bool
 ) -> int:
@@ -206,27 +209,27 @@ def evening(
     schedule = Schedule(((-720, 100),), position)
     begin_s = 0 if learnt else 42 * 3600
     dark = 0
-    for second in range(begin_s, 55 * 3600):
+    for second in range(begin_s, 55 * 3600, STEP_S):
         utc_s = MIDWINTER_S + 3 * 3600 + second - 21 * 3600 if utc else None  # night at 18 h UTC
         told: int | None = 0
         if second >= 45 * 3600:
-            told = lux[second % len(lux)]
+            told = lux[second // STEP_S % len(lux)]
         elif 7 * 3600 <= second % 86_400 < 21 * 3600:
             told = 5000 + second % 3600 * 2
         pct = schedule.step(second - begin_s, utc_s, told)
         dark += second >= 45 * 3600 and not pct
-    return dark
+    return dark * STEP_S
 
 
 def test_a_blinded_cell_that_no_sun_contradicts_keeps_the_street_dark_ten_minutes() -> None:
-    for readings in ([150], [150, 151], [150] * 540 + [151] * 540, [400, 406, 403], [5000, 5003]):
+    for readings in ([150], [150, 151], [150] * 54 + [151] * 54, [400, 406, 403], [5000, 5003]):
         for position, utc in ((None, True), (None, False), (AMSTERDAM, False)):
             for learnt in (False, True):
                 assert evening(position, readings, utc=utc, learnt=learnt) <= FROZEN_S
 
 
 def test_a_night_that_was_seen_contradicts_even_a_lively_cell() -> None:
-    lively = [150] * 300 + [900] * 300
+    lively = [150] * 30 + [900] * 30
     assert evening(None, lively, utc=True, learnt=True) <= DEEP_S + 60
     assert evening(None, lively, utc=False, learnt=True) <= DEEP_S + 60
     assert evening(None, lively, utc=False, learnt=False) == 36_000  # the documented worst case
@@ -235,11 +238,11 @@ def test_a_night_that_was_seen_contradicts_even_a_lively_cell() -> None:
 def test_no_day_without_a_sun_is_longer_than_twenty_hours() -> None:
     schedule = Schedule(((-720, 100),), None)
     run(schedule, 0, 0, 60)
-    for second in range(60, 40 * 3600):
+    for second in range(60, 30 * 3600, STEP_S):
         pct = schedule.step(second, None, 1500 + second % 1000)
         assert pct or 180 <= second <= LONG_DAY_S + 60
     assert schedule.cell_fault == BLINDED
-    schedule.step(40 * 3600, None, 0)
+    schedule.step(30 * 3600, None, 0)
     assert schedule.cell_fault == 0
 
 
