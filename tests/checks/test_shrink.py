@@ -1,6 +1,7 @@
 """Shrunk device code does what it did, in fewer bytes."""
 
 import ast
+import re
 from typing import Any
 
 from kerbline.firmware.shrink import shrunk
@@ -97,3 +98,23 @@ def test_a_short_name_is_no_other_thing_s_own() -> None:
     space: dict[str, Any] = {}
     exec(small["wire.box"], space)
     assert space["Box"]()._a() == (1, 2, 1)
+
+
+def test_classes_that_never_meet_share_short_names() -> None:
+    """A line of descent shares none among its own, nor with what others reach into."""
+    lines = [
+        "class Left:\n    def __init__(self):\n        self._one = 1\n        self._two = 2\n",
+        "    def left(self):\n        return self._one, self._two\n",
+        "class Heir(Left):\n    def heir(self):\n        self._three = 3\n",
+        "        return self._three, self.left()\n",
+        "class Right:\n    def __init__(self):\n        self._four = 4\n        self._open = 5\n",
+        "    def right(self):\n        return self._four\n",
+        "def main():\n    right = Right()\n    heir = Heir()\n",
+        "    return heir.heir(), right.right(), right._open\n",
+    ]
+    source = "".join(lines)
+    for small in (shrunk({"main": source}), shrunk(shrunk({"main": source}))):
+        space: dict[str, Any] = {}
+        exec(small["main"], space)
+        assert space["main"]() == ((3, (1, 2)), 4, 5)
+        assert len(set(re.findall(r"\._\w+", small["main"]))) == 4  # for five attributes

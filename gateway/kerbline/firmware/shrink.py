@@ -1,9 +1,10 @@
 """Makes device source smaller before mpy-cross: same behaviour, without what only people read.
 
-Integer constants are put where they are used, also across modules; `__slots__`, docstrings and
-what only a type checker sees go, as does every function, class and constant that no device file
-names. Parameters, and the attributes and constants that only their own code names, get short
-names; functions keep theirs, so a traceback still tells. A caller outside passes by position.
+Integer constants are put where they are used, also across modules; `__slots__`, `__repr__`,
+docstrings and what only a type checker sees go, as does every function, class and constant that
+no device file names. Parameters, and the attributes and constants that only their own code names,
+get short names; functions keep theirs, so a traceback still tells. A caller outside passes by
+position.
 """
 
 import ast
@@ -13,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import count
 
 # What C code calls on Python objects: block devices and streams.
 CALLED_BY_C = frozenset(
@@ -167,8 +167,8 @@ class _Strip(ast.NodeTransformer):
         self.generic_visit(node)
         return ast.copy_location(ast.Assign([node.target], node.value), node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt:
-        return self._function(node)
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.stmt | None:
+        return None if node.name == "__repr__" else self._function(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.stmt:
         return self._function(node)
@@ -260,10 +260,17 @@ class _Shorten(ast.NodeTransformer):
         tops = {_assigned(statement) for tree in trees.values() for statement in tree.body}
         private |= {name for name in tops if name[:1] == "_"} - _texts(trees.values())
         ours = {name for name in private | internal if name[:2] != "__"} - defined
-        often = sorted(ours, key=lambda name: (-uses[name], name))
+        families = _Families(trees.values())
+        alone = ours & set(families.of) - plain - tops
+        often = sorted(ours - alone, key=lambda name: (-uses[name], name))
         stays = (_attributes(trees.values()) | _loaded(trees.values()) | defined | plain) - ours
-        fresh = (short for i in count() if (short := f"_{_digits(i)}") not in stays)
-        self._short = dict(zip(often, fresh, strict=False))
+        fresh = [short for i in range(len(ours) + len(stays)) if (short := f"_{_digits(i)}")]
+        fresh = [short for short in fresh if short not in stays]
+        shared = max(map(len, families.grouped(alone).values()), default=0)
+        # The shared names come first: most attributes have one of them.
+        self._short = dict(zip(often, fresh[shared:], strict=False))
+        for names in families.grouped(alone).values():
+            self._short.update(zip(sorted(names, key=lambda n: (-uses[n], n)), fresh, strict=False))
         self._tops = {name: self._short[name] for name in tops & ours}
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -287,6 +294,57 @@ class _Shorten(ast.NodeTransformer):
         node.attr = self._short.get(node.attr, node.attr)
         self.generic_visit(node)
         return node
+
+
+class _Families:
+    """Attributes that only `self` reaches, and only in classes of one line of descent.
+
+    Two such lines never meet in one object, so the same short name serves both: on a device each
+    name costs memory once.
+    """
+
+    def __init__(self, trees: Iterable[ast.Module]):
+        classes = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
+        self._elder: dict[str, str] = {}
+        for each in classes:
+            for base in each.bases:
+                self._join(each.name, ast.unparse(base).rpartition(".")[2])
+        met: dict[str, set[str]] = {}
+        for each in classes:
+            for attribute in _of_self(each):
+                met.setdefault(attribute.attr, set()).add(self._root(each.name))
+        inside = Counter(a.attr for each in classes for a in _of_self(each))
+        nodes = (n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Attribute))
+        everywhere = Counter(node.attr for node in nodes)
+        self.of = {
+            name: next(iter(roots))
+            for name, roots in met.items()
+            if len(roots) == 1 and inside[name] == everywhere[name]
+        }
+
+    def grouped(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Names by their family."""
+        found: dict[str, list[str]] = {}
+        for name in sorted(names):
+            found.setdefault(self.of[name], []).append(name)
+        return found
+
+    def _root(self, name: str) -> str:
+        while name in self._elder:
+            name = self._elder[name]
+        return name
+
+    def _join(self, one: str, other: str) -> None:
+        one, other = self._root(one), self._root(other)
+        if one != other:
+            self._elder[one] = other
+
+
+def _of_self(each: ast.ClassDef) -> Iterator[ast.Attribute]:
+    for node in ast.walk(each):
+        owner = node.value if isinstance(node, ast.Attribute) else None
+        if isinstance(node, ast.Attribute) and isinstance(owner, ast.Name) and owner.id == "self":
+            yield node
 
 
 def _attributes(trees: Iterable[ast.AST]) -> set[str]:
