@@ -169,6 +169,7 @@ def test_an_exceeded_budget_fails_the_build(board_file: Path) -> None:
     assert f"{board_file.name}:{stays + 1}: budget.resident_mpy_bytes: " in done.stderr
     stamp = board_file.parent / "out" / board_file.stem / every.STAMP
     assert not stamp.exists(), "a build that failed would be taken for a good one"
+    assert not stamp.with_name(build.IMAGE_FILE).exists(), "nobody shall flash it"
 
 
 def test_a_build_is_kept_until_something_changes(board_file: Path, tmp_path: Path) -> None:

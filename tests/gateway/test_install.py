@@ -364,3 +364,65 @@ def test_the_table_is_of_the_link(tmp_path: Path, link: str, more: str, lines: l
     assert install.table(job).splitlines()[-len(lines) :] == lines
     assert "wifi" not in job.kept and "key_hex" not in job.kept
     assert job.wifi == (b"w\0rain rain" if link == "udp" else b"")
+
+
+@pytest.mark.parametrize(
+    ("port", "warned"),
+    [
+        ("/dev/ttyUSB0", False),
+        ("socket://127.0.0.1:4000", False),
+        ("socket://[::1]:4000", False),
+        ("socket://localhost:4000", False),
+        ("socket://10.0.0.7:4000", True),
+        ("socket://poles.example:4000", True),
+        ("rfc2217://10.0.0.7:4000", True),
+    ],
+)
+def test_a_way_that_others_may_read_is_known(port: str, *, warned: bool) -> None:
+    assert install.readable_between(port) == warned
+
+
+def test_an_open_way_is_warned_of_before_anything_goes_out() -> None:
+    said: list[str] = []
+    port = "socket://192.0.2.1.invalid:1"
+    with pytest.raises(BoardFault):
+        install.install(small_job("node"), port, dry_run=False, say=said.append)
+    (warning,) = said
+    assert warning.startswith(f"warning: {port}: key and Wi-Fi password go there in clear")
+
+
+def test_a_build_over_budget_is_not_installed() -> None:
+    job = small_job("node")
+    limit = build.Limit(1, "boards/b.toml", 63)
+    target = replace(job.firmware.target, budget={"flash_bytes": limit})
+    job = replace(job, firmware=replace(job.firmware, target=target))
+    nowhere = "socket://127.0.0.1:1"
+    with pytest.raises(install.InstallFault, match=r"boards/b.toml:63: .*\n.*--over-budget"):
+        install.install(job, nowhere, dry_run=False, say=str)
+    said: list[str] = []
+    with pytest.raises(BoardFault):
+        install.install(job, nowhere, dry_run=False, say=said.append, over_budget=True)
+    assert said[0].startswith("warning: boards/b.toml:63")
+
+
+def test_a_key_file_that_can_not_be_written_stops_the_install(tmp_path: Path) -> None:
+    settings = at_hand.settings_file(tmp_path)
+    (tmp_path / "k.new").mkdir()
+    with pytest.raises(install.InstallFault, match=r"k: can't be written: .*--key-file"):
+        install.prepare("streetlight-esp32", settings, tmp_path / "k")
+
+
+def test_an_installed_node_has_its_table_whatever_becomes_of_its_key_file(
+    tmp_path: Path, micropython: Path
+) -> None:
+    job = replace(small_job("node"), key_file=tmp_path / "gone" / "k")
+    said: list[str] = []
+
+    async def scenario() -> bool:
+        async with StockBoard(tmp_path, micropython) as board:
+            return await asyncio.to_thread(
+                install.install, job, board.url, dry_run=False, say=said.append
+            )
+
+    assert not asyncio.run(scenario())
+    assert "k: can't be written: No such file or directory" in said[-1]

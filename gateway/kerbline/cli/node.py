@@ -36,11 +36,26 @@ def build(boards: tuple[str, ...], *, out: Path) -> int:
 @click.option("--settings", required=True, type=_FILE, help="The node's settings, a TOML file.")
 @click.option("--key-file", type=_FILE, help="Write the node's key there, for the gateway.")
 @click.option("--dry-run", is_flag=True, help="Check and compare; change nothing.")
-def install(port: str, board: str, settings: Path, *, key_file: Path | None, dry_run: bool) -> int:
+@click.option("--over-budget", is_flag=True, help="Install a build that exceeds a budget.")
+def install(
+    port: str,
+    board: str,
+    settings: Path,
+    *,
+    key_file: Path | None,
+    dry_run: bool,
+    over_budget: bool,
+) -> int:
     """Put a built node on a board with a REPL; prints its [[node]] for the gateway's config."""
     from kerbline.field import install as installer
 
     job = installer.prepare(board, settings, key_file)
-    installer.install(job, port, dry_run=dry_run, say=lambda text: click.echo(text, err=True))
+    done = installer.install(
+        job,
+        port,
+        dry_run=dry_run,
+        say=lambda text: click.echo(text, err=True),
+        over_budget=over_budget,
+    )
     click.echo(installer.table(job), nl=False)
-    return 0
+    return 0 if done else 1

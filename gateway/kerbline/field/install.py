@@ -16,7 +16,9 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kerbline import boards
 from kerbline.boardtools import BoardFault, Repl, chunks, connected, literal
@@ -168,10 +170,26 @@ def prepare(board_name: str, settings_file: Path, key_file: Path | None) -> Job:
     return job
 
 
-def install(job: Job, port: str, *, dry_run: bool, say: Callable[[str], None]) -> None:
-    """Install over the board's REPL; `say` gets a line for each step. Raises KerblineError."""
-    for fault in build.exceeded(job.firmware):  # for who builds to mend: the node may still run
+def install(
+    job: Job,
+    port: str,
+    *,
+    dry_run: bool,
+    say: Callable[[str], None],
+    over_budget: bool = False,
+) -> bool:
+    """Install over the board's REPL; `say` gets a line for each step. Raises KerblineError.
+
+    False: the node is installed, and its key file could not be written.
+    """
+    faults = build.exceeded(job.firmware)
+    if faults and not over_budget:
+        told = "; try --over-budget, and watch the node"
+        raise InstallFault("\n".join([*faults, f"nothing was installed: over budget{told}"]))
+    for fault in faults:
         say(f"warning: {fault}")
+    if readable_between(port):
+        say(f"warning: {port}: key and Wi-Fi password go there in clear; use a cable, or a tunnel")
     with connected(port, HELPERS) as repl:
         chip = job.firmware.target.chip
         say(f"{port}: the REPL answers")
@@ -184,7 +202,7 @@ def install(job: Job, port: str, *, dry_run: bool, say: Callable[[str], None]) -
                 say(f"would write {path}, {len(plan.write[path])} bytes")
             say("nothing was changed; the board restarts")
             repl.leave("machine.reset()")
-            return
+            return True
         _remove(repl, plan.before)
         for path, content in plan.write.items():
             say(f"writing {path}, {len(content)} bytes")
@@ -195,9 +213,18 @@ def install(job: Job, port: str, *, dry_run: bool, say: Callable[[str], None]) -
         say(f"{job.settings.node_id}: settings written, the node starts from /{plan.place}")
         _remove(repl, plan.after)
         repl.leave("machine.reset()")
-    if job.key_file is not None:
-        _write_key_file(job.key_file, job.settings.key_hex)
-        say(f"{job.key_file}: written, mode 0600")
+    return job.key_file is None or _key_written(job.key_file, job.settings.key_hex, say)
+
+
+def readable_between(port: str) -> bool:
+    """Does the way to the board lead through a network, where others may read along?"""
+    if "://" not in port:
+        return False
+    host = urlsplit(port).hostname or ""
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
 
 
 def table(job: Job) -> str:
@@ -334,15 +361,36 @@ def _check_key_file(path: Path, key_hex: str) -> None:
     except FileNotFoundError:
         if not path.absolute().parent.is_dir():
             raise InstallFault(f"{path.parent}: is no folder; make it first") from None
-        return
+        there = key_hex
     except (OSError, UnicodeDecodeError):
         raise InstallFault(f"{path}: can't be read; name another --key-file") from None
     if there.strip().lower() != key_hex.lower():
         raise InstallFault(f"{path}: holds another key; name another --key-file")
+    try:  # before the board is touched
+        os.close(os.open(_draft(path), os.O_WRONLY | os.O_CREAT, 0o600))
+        _draft(path).unlink()
+    except OSError as fault:
+        raise InstallFault(
+            f"{path}: can't be written: {fault.strerror}; name another --key-file"
+        ) from None
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _key_written(path: Path, key_hex: str, say: Callable[[str], None]) -> bool:
+    try:
+        _write_key_file(path, key_hex)
+    except OSError as fault:
+        say(f"{path}: can't be written: {fault.strerror}; the node has its key: write it there")
+        return False
+    say(f"{path}: written, mode 0600")
+    return True
 
 
 def _write_key_file(path: Path, key_hex: str) -> None:
-    draft = path.with_name(path.name + ".new")
+    draft = _draft(path)
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -12,14 +12,13 @@ from typing import Annotated
 from kerbline.boards import Board, LinkSettings, check_settings
 from kerbline.boards.chips import Pin
 from kerbline.config import document
-from kerbline.config.faults import Complaint, ConfigFault
+from kerbline.config.faults import Complaint, ConfigFault, shown
 from kerbline.config.rules import (
     KEY_BYTES,
     Between,
     DimmingProfile,
     OneOf,
     read_secret,
-    shown,
 )
 from kerbline.config.sections import DEFAULT_BAUD, NodeId
 
@@ -59,7 +58,8 @@ class LightOutput:
         rising = all(a < b for a, b in itertools.pairwise([-1, *hours, self.HOURS + 1]))
         if 1 <= len(value) <= self.STEPS and len(hours) == len(value) and rising:
             return None
-        form = f"write 1 to {self.STEPS} steps [0 to {self.HOURS}, {self.LEAST} to 100] in rising order"
+        step = f"[0 to {self.HOURS}, {self.LEAST} to 100]"
+        form = f"write 1 to {self.STEPS} steps {step} in rising order"
         return Complaint("are no steps of constant light output", form)
 
 

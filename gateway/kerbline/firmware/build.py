@@ -190,10 +190,13 @@ def exceeded(firmware: Firmware) -> list[str]:
     ]
 
 
-def write(firmware: Firmware, folder: Path) -> None:
-    """The files, the image and the size report into a folder that holds nothing else after it."""
+def write(firmware: Firmware, folder: Path, *, to_flash: bool = True) -> None:
+    """The files, the image and the size report into a folder that holds nothing else after it.
+
+    A build that is not `to_flash` has no image; an older one goes too.
+    """
     content = {**firmware.starts, **firmware.files, SIZES_FILE: told(firmware).encode()}
-    whole = firmware.image()
+    whole = firmware.image() if to_flash else None
     if whole is not None:
         content[IMAGE_FILE] = whole
     for path, data in content.items():

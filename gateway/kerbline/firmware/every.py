@@ -50,7 +50,7 @@ def _build_one(target: building.Target, folder: Path) -> Told:
         return Told(target.name, f"{known}  (as it was)\n", ())
     firmware = building.build(target)
     faults = tuple(building.exceeded(firmware))
-    building.write(firmware, folder)
+    building.write(firmware, folder, to_flash=not faults)
     if not faults:  # a build that failed is tried again
         stamp = {"inputs": inputs, "files": _sums(folder)}
         (folder / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
