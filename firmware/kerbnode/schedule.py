@@ -48,7 +48,7 @@ class VirtualMidnight:
     def __init__(self) -> None:
         self._night: bool | None = None
         self._dusk_s: int | None = None
-        self._middle_s: int | None = None
+        self._middle_s = -FRESH_NIGHTS_S
         self.half_s = 0  # from there to dawn
 
     def see(self, uptime_s: int, *, night: bool) -> None:
@@ -64,7 +64,7 @@ class VirtualMidnight:
 
     def minutes(self, uptime_s: int) -> "int | None":
         """Minutes from the nearest night's middle, or None when no recent night was seen whole."""
-        if self._middle_s is None or uptime_s - self._middle_s > FRESH_NIGHTS_S:
+        if uptime_s - self._middle_s >= FRESH_NIGHTS_S:
             return None
         return (uptime_s - self._middle_s + DAY_S // 2) % DAY_S // 60 - 720
 
@@ -79,7 +79,6 @@ class Photocell:
     __slots__ = (
         "_bright_s",
         "_dark_s",
-        "_doubted",
         "_lux",
         "_moved_s",
         "_since_s",
@@ -91,8 +90,8 @@ class Photocell:
         self.dark: bool | None = None
         self.fault = 0  # SILENT, COVERED or BLINDED, and so until it has shown the contrary
         self._lux = -1
-        self._moved_s = -FROZEN_S  # when the reading was no more like `_lux` the last time
-        self._doubted = True
+        # When it moved away from `_lux` the last time, doubted where that is FROZEN_S ago.
+        self._moved_s = -FROZEN_S
         self._dark_s = 0  # when it was dark the last time
         self._since_s: int | None = None  # bright since then, while it still counts as dark
         self._bright_s = 0  # when it was bright the last time
@@ -114,15 +113,13 @@ class Photocell:
             return
         is_sky = lux >= LAMPS_LUX
         if abs(lux - self._lux) > lux >> (9 if is_sky else 5):
-            if self._lux >= 0:
+            if self._lux >= 0 and (is_sky or uptime_s - self._moved_s < FROZEN_S):
                 self._moved_s = uptime_s
-                self._doubted &= not is_sky
             self._lux = lux
         if lux < (NIGHT_LUX if self.dark is False else DAY_LUX):
             self.dark = True
             self._since_s = None
-            self._doubted = False
-            self._dark_s = uptime_s
+            self._moved_s = self._dark_s = uptime_s
             self.fault &= COVERED
             if sun_s is not None and sun_s < 0 and uptime_s - self._bright_s > DAY_S:
                 self.fault = COVERED
@@ -138,9 +135,9 @@ class Photocell:
         self.fault &= BLINDED
         if is_deep or (sun_s is None and uptime_s - self._dark_s > LONG_DAY_S):
             self.fault = BLINDED
-        if self.fault or uptime_s - self._moved_s >= FROZEN_S:
-            self._doubted = True
-        if sun_s is None and self._doubted:
+        if self.fault:
+            self._moved_s = -FROZEN_S
+        if sun_s is None and uptime_s - self._moved_s >= FROZEN_S:
             self.dark = None
 
 

@@ -51,9 +51,9 @@ class Store:
 
     def save(self) -> None:
         """Bring records and totals to flash now."""
-        self._journal.flush()
         if not keep_totals(self._board.nvs, self._instruments.asset.totals()):
             self._journal.faults += 1  # tried again with the next
+        self._journal.flush()  # after them: no record says more than they do
 
     def _due(self, now: int) -> bool:
         pending = self._journal.pending

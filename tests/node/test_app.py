@@ -119,7 +119,7 @@ def test_a_config_works_at_once_and_after_a_restart() -> None:
     node.take_time(NOON_MS + 12 * 3_600_000, 20, 0)
     node.sense.tick()
     assert node.sense._period_ms == 60_000
-    assert node.instruments._schedule._profile == ((-720, 55),)
+    assert node.instruments._schedule.profile == ((-720, 55),)
     scratch.remove(running.place)
 
 
