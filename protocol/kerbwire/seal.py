@@ -37,10 +37,11 @@ class Cipher:
         self._encrypt = _aes(key, _ECB).encrypt
 
     def _cross(
-        self, nonce: "bytes | bytearray", aad: bytes, text: bytes, length: int, opening: int
+        self, nonce: "bytes | bytearray", aad: bytes, text: bytes, opening: int
     ) -> bytearray:
-        """text[:length] xor the key stream, then the tag; `opening` 255: of what comes out."""
+        """The text xor the key stream, then the tag; `opening` 255: of what comes out."""
         encrypt = self._encrypt
+        length = len(text)
         _COUNTER[1:14] = nonce
         _MAC[:] = _COUNTER
         _MAC[0] = _FLAGS_MAC
@@ -76,15 +77,13 @@ class Cipher:
 
     def seal(self, nonce: "bytes | bytearray", aad: bytes, plain: bytes) -> bytes:
         """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
-        return bytes(self._cross(nonce, aad, plain, len(plain), 0))
+        return bytes(self._cross(nonce, aad, plain, 0))
 
     def open(self, nonce: "bytes | bytearray", aad: bytes, sealed: bytes) -> "bytes | None":
         """The plain text, or None where the tag is wrong."""
-        length = len(sealed) - TAG_BYTES
-        if length < 0:
-            return None
-        out = self._cross(nonce, aad, sealed, length, 255)
-        return bytes(out[:length]) if equal(out[length:], sealed[length:]) else None
+        out = self._cross(nonce, aad, sealed[:-TAG_BYTES], 255)
+        right = equal(out[-TAG_BYTES:], sealed[-TAG_BYTES:])
+        return bytes(out[:-TAG_BYTES]) if right else None
 
 
 class _Library(Cipher):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kerbline.firmware import build as building
 from tests.budgets import whole
+from tests.budgets.bench_instructions import MICROPYTHON
 from tools import runtime32
 from tools.figures import Figure
 
@@ -17,7 +18,7 @@ GARBAGE_BYTES = 1024
 THOUSANDS = 300
 SETTLED = 60  # reports until nothing is loaded for the first time
 METERED = 8
-FEW, MANY = 70, 190
+FEW, MANY = 20, 60
 
 
 def steady(runtime: Path, firmware: building.Firmware, reports: int) -> whole.Told:
@@ -79,7 +80,7 @@ def figures() -> list[Figure]:
             ),
         ]
     cost: float | str = "no valgrind"
-    if shutil.which("valgrind"):
-        cost = thousands(runtime32.PROGRAM, whole.built(whole.BOARDS[0]))
+    if shutil.which("valgrind") and MICROPYTHON.exists():
+        cost = thousands(MICROPYTHON, whole.built(whole.BOARDS[0]))
     found.append(Figure("telemetry cycle of a streetlight", cost, "thousands", f"<= {THOUSANDS}"))
     return found

@@ -6,6 +6,7 @@ import pytest
 
 from kerbline.firmware import build as building
 from tests.budgets import bench_whole, whole
+from tools.trees import ROOT
 
 REPORTS = 150  # past the boot's trial, which loads code of its own
 CYCLES = 100_000
@@ -23,13 +24,24 @@ def _assert_lives(firmware: building.Firmware, told: whole.Told, reports: int) -
     assert not {"kerbwire.handshake", "kerbwire.config", "kerbnode.checking"} & set(told.modules)
 
 
-@pytest.mark.parametrize("board", whole.BOARDS[::2])
+def _stated(board: str) -> list[int]:
+    """What the text says of that board: retained, resident, free."""
+    text = (ROOT / "docs" / "understand" / "node-life.md").read_text()
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {board} |")]
+    return [int(cell.replace(",", "")) for cell in row.split("|")[2:5]]
+
+
+@pytest.mark.parametrize("board", whole.BOARDS)
 def test_a_node_lives_in_a_chips_heap_while_its_settings_change(
     micropython32: Path, board: str
 ) -> None:
     firmware = whole.built(board)
     told = bench_whole.steady(micropython32, firmware, REPORTS)
     _assert_lives(firmware, told, REPORTS)
+    retained, resident, free = _stated(board)
+    assert 0.95 * retained <= told.retained <= retained
+    assert 0.95 * resident <= whole.resident(firmware, told.modules) <= resident
+    assert free <= told.free <= 1.1 * free
 
 
 @pytest.mark.nightly
