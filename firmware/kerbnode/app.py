@@ -205,6 +205,7 @@ def main() -> None:
         except Restart:
             pass
         except KeyboardInterrupt:
-            node.stop()
-            board.leave(node.prompt_s())
+            from kerbnode import safe
+
+            safe.leave(node)
             return

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kerbnode.app import Node
     from kerbnode.hal.board import Board
     from kerbnode.instruments import Events, Instruments
     from kerbnode.settings import Settings
@@ -65,6 +66,15 @@ def wired(board: "Board", asset: str, wire: "Callable[[Board], Instruments]") ->
     schema = by_name(asset)
     assert schema is not None  # the settings are checked
     return Steady(schema)
+
+
+def leave(node: "Node") -> None:
+    """Somebody wants the prompt: a lamp is lit, for nothing dims or lights it from here on."""
+    lit = getattr(node.instruments, "lit", None)
+    if lit is not None:
+        lit()
+    node.stop()
+    node.board.leave(node.prompt_s())
 
 
 def stay_lit(board: "Board", code: str, *, asked: bool) -> None:

@@ -217,6 +217,29 @@ def test_the_board_and_the_settings_name_the_pins() -> None:
     scratch.remove(place)
 
 
+def test_who_takes_the_prompt_leaves_the_lamp_lit() -> None:
+    """At noon it is off; with the node stopped no dusk would light it."""
+    board, place = powered(NOON_MS, "streetlight")
+    boot = Boot(board)
+    did: list[object] = []
+    board.leave = lambda prompt_s: did.append(prompt_s)
+    boot.node.instruments._dimmer.show = did.append
+    boot.node.serve(600)
+    safe.leave(boot.node)
+    assert did == [1000, 600]
+    scratch.remove(place)
+
+
+def test_a_meter_at_the_prompt_has_no_lamp() -> None:
+    board, place = powered(NOON_MS, "water_meter")
+    boot = Boot(board, given=GOOD.replace(b"streetlight", b"water_meter"))
+    did: list[object] = []
+    board.leave = lambda prompt_s: did.append(prompt_s)
+    safe.leave(boot.node)
+    assert did == [app.PROMPT_S]
+    scratch.remove(place)
+
+
 class Dark:
     """A board without settings; Ctrl-C comes at its third meal."""
 

@@ -109,6 +109,10 @@ class LampHead:
             faults |= streetlight.MOTION_FAULT
         inputs.faults = faults
 
+    def lit(self) -> None:
+        """Full light, until the next tick."""
+        self._show(FULL, on=True)
+
     def _show(self, output: int, *, on: bool) -> None:
         if self._relay is not None:
             self._relay.switch(on=on)
