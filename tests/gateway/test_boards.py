@@ -606,3 +606,13 @@ def test_a_chips_facts_agree_with_each_other(chip: boards.Chip) -> None:
         assert chip.console <= pins
     assert {*chip.adc1, *chip.adc2, *chip.wake, *chip.input_only, *chip.pulls} <= chip.gpios
     assert not chip.adc1.keys() & chip.adc2.keys()
+
+
+def test_what_a_board_is_moves_no_cursor(tmp_path: Path) -> None:
+    file = tmp_path / "streetlight-esp32.toml"
+    text = (ROOT / "boards" / "streetlight-esp32.toml").read_text()
+    (line,) = [each for each in text.splitlines() if each.startswith("about = ")]
+    file.write_text(text.replace(line, 'about = "a lamp\\u001b[2J\\nX \u00e9"'))
+    status, shown, error = kerbline("show", str(file))
+    assert status == 0, error
+    assert "a lamp\\x1b[2J\\nX \u00e9" in shown and "\x1b" not in shown

@@ -23,7 +23,7 @@ def list_() -> int:
     for name in boards.names():
         board = boards.load(boards.find(name))
         links = "/".join(_links(board))
-        click.echo(f"{name:22} {board.chip.name:8} {links:14} {board.about.about}")
+        click.echo(f"{name:22} {board.chip.name:8} {links:14} {_plain(board.about.about)}")
     return 0
 
 
@@ -64,11 +64,16 @@ def show(board: str, *, python: bool) -> int:
     return 0
 
 
+def _plain(text: str) -> str:
+    """The text of a file on one line, with nothing in it that moves a terminal's cursor."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+
+
 def told(board: Board) -> list[str]:
     """A board in lines for a person who wires one."""
     about, chip = board.about, board.chip
     lines = [
-        f"{board.name}: {about.about}",
+        f"{board.name}: {_plain(about.about)}",
         f"chip      {chip.name} {about.module}".rstrip(),
     ]
     if chip.real:
