@@ -205,8 +205,9 @@ def _portions(places: Sequence[int], items: Sequence[bytes]) -> Iterator[Sequenc
 
 def rfc3339(utc_ms: int) -> str:
     """UTC in milliseconds since 1970 as `2026-01-31T12:00:00.000Z`; clipped to 1970..9999."""
-    seconds, ms = divmod(min(max(utc_ms, 0), LATEST_MS), 1000)
-    return f"{_second(seconds)}.{ms:03d}Z"
+    if not 0 <= utc_ms <= LATEST_MS:
+        utc_ms = min(max(utc_ms, 0), LATEST_MS)
+    return f"{_second(utc_ms // 1000)}.{utc_ms % 1000:03d}Z"
 
 
 @lru_cache(4096)

@@ -93,13 +93,16 @@ def from_json(item: dict[str, Any]) -> Entry:
         )
     key = Key(item["source"], item["epoch"], item["number"])
     if kind == "reading":
+        values = item["values"]
+        if list in map(type, values.values()):
+            values = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return Reading(
             key,
             item["asset"],
             item["kind"],
             item["observed_at_ms"],
             item["uncertainty_ms"],
-            {name: tuple(v) if isinstance(v, list) else v for name, v in item["values"].items()},
+            values,
             tuple(item["quality"]),
             item["received_at_ms"],
         )
