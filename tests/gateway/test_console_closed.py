@@ -122,7 +122,7 @@ def ran(folder: Path, micropython: Path, texts: list[str], blobs: str = "") -> l
     """What each text told, and the exception that left it."""
     script = folder / "chip.py"
     script.write_text(f"{CHIP}{blobs}\nTEXTS = {texts!r}\n{RUN}")
-    command = [micropython, "-X", "heapsize=16M", script]
+    command = [str(micropython), "-X", "heapsize=16M", str(script)]
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]

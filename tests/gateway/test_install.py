@@ -397,9 +397,10 @@ def test_a_build_over_budget_is_not_installed() -> None:
     target = replace(job.firmware.target, budget={"flash_bytes": limit})
     job = replace(job, firmware=replace(job.firmware, target=target))
     nowhere = "socket://127.0.0.1:1"
-    with pytest.raises(install.InstallFault, match=r"boards/b.toml:63: .*\n.*--over-budget"):
-        install.install(job, nowhere, dry_run=False, say=str)
     said: list[str] = []
+    with pytest.raises(install.InstallFault, match=r"boards/b.toml:63: .*\n.*--over-budget"):
+        install.install(job, nowhere, dry_run=False, say=said.append)
+    assert said == []
     with pytest.raises(BoardFault):
         install.install(job, nowhere, dry_run=False, say=said.append, over_budget=True)
     assert said[0].startswith("warning: boards/b.toml:63")
