@@ -29,6 +29,7 @@ ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes it
 KEEPALIVE_S = 15
 # A small live message never waits for the TCP ack of a backlog's large ones (Nagle: 40 ms).
 NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
+QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _UNSPECIFIED = 128  # paho's word for a connection that ended without one
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
@@ -115,6 +116,11 @@ class _Client(aiomqtt.Client):
         ack = self.acks.get(mid)
         if ack is not None and not ack.done():
             ack.set_result(str(reason_code) if reason_code.is_failure else "")
+        sock = client.socket()
+        if QUICK_ACK is not None and isinstance(sock, socket.socket):
+            # A broker that has Nagle on holds its next ack for TCP's of this one: 40 ms, else.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def lose(self, reason: str) -> None:
         """End every publish that waits: the connection is lost."""
