@@ -199,6 +199,7 @@ def test_no_frame_costs_more_than_the_dearest_valid_one_of_its_length(*, upward:
     pair.settled()
     pair.make()
     pair.run(1000)
+    pair.node.info.next_rseq = 100  # above what the frames here tell of
     victim = Victim(pair, gateway=upward)
     assert len(pair.held) == 1
     greetings = _greetings(pair) if upward else []
