@@ -78,6 +78,7 @@ class Pair:
             self.now += 10
             self._take_node_events()
             self.records.offer(self.node, self.now)
+            self.node.info.next_rseq = self.journal.next  # as kerbnode.app tells it
             up = self.node.outgoing(self.now)
             if self.plugged:
                 self.gateway.receive(up, self.now)
