@@ -88,7 +88,7 @@ class Street:
     def boot(self, flash: TornFlash) -> None:
         """Power on, with that board's flash."""
         self.boots += 1
-        self.journal = Journal(flash, self.random.randbytes)
+        self.journal = Journal(flash, self.random.randbytes)  # type: ignore[arg-type]
         self.journal.open()
         self.records = Records(self.witness, self.journal, self.boots, "streetlight")  # type: ignore[arg-type]
         info = m.Info(STREETLIGHT.hash, self.boots, self.journal.epoch, 1)
