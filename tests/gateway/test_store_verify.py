@@ -215,7 +215,7 @@ def test_damage_in_the_log_beside_the_file_is_named(tmp_path: Path) -> None:
     raw[len(raw) // 2] ^= 1
     log.write_bytes(raw)
     (fault,) = verify(copy).faults
-    assert "the log beside the file breaks at byte" in fault.what
+    assert "the log beside the file is damaged, it breaks at byte" in fault.what
     ((source, last),) = {(a.source, a.last) for a in fault.affected}
     assert (source, last) == ("sl-1", None)
     opened = Store.open(copy)

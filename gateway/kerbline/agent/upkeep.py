@@ -1,4 +1,4 @@
-"""Says aloud how the store is: set aside at the start, refused by the disk, thinned by its cap."""
+"""Says aloud how the store is: damaged at the start, refused by the disk, thinned by its cap."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ log = logging.getLogger("kerbline.store")
 
 
 async def watch(gateway: str, store: Store, group: GroupCommit, records: Records) -> None:
-    """Log every change; a store that was set aside is an alarm of the gateway itself; for ever."""
+    """Log every change; a store that was damaged is an alarm of the gateway itself; for ever."""
     if store.quarantined is not None:
         log.error(
             "the store was damaged and is set aside as %s; a new one begins", store.quarantined
         )
-        evidence = {"set_aside": store.quarantined.name}
+    if store.broken_log:
+        log.error(
+            "the log beside the store is damaged: %d bytes of it are lost; a copy: %s",
+            store.cut_bytes,
+            store.broken_log_copy or "none, the disk refuses",
+        )
+    if store.quarantined or store.broken_log:
+        copy = store.quarantined or store.broken_log_copy
+        evidence = {"set_aside": copy.name if copy else ""}
         await records.found(
             Finding(gateway, "store_lost", True, Severity.CRITICAL, records.now_ms(), evidence)
         )
-    if store.cut_bytes:
+    elif store.cut_bytes:
         log.warning(
             "the store's log ended in a commit that was cut short: %d bytes left out",
             store.cut_bytes,

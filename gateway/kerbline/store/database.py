@@ -8,10 +8,13 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kerbline.errors import KerblineError
+from kerbline.store import aside
+from kerbline.store.aside import beside
 from kerbline.store.schema import CHECKED, FORMAT, FORMATS_AHEAD, checksum, make
 from kerbline.store.wal import log_end
 
@@ -90,11 +93,24 @@ def faults(path: Path, *, mark: bool = True) -> Iterator[None]:
         raise
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an earlier run left of its log: bytes that are of no use.
+
+    They are a commit that never ended; or, of a `damaged` log, durable ones that the damage hides,
+    with a copy if there was room for it.
+    """
+
+    cut_bytes: int = 0
+    damaged: bool = False
+    copy: Path | None = None
+
+
 class Database:
     """One open database file, held by one process; `quarantined` says where a damaged one went.
 
-    `cut_bytes` of a commit that never ended were found at the open; `unsound` counts by table the
-    rows that failed their checksum.
+    `left` is what was found of the log at the open; `unsound` counts by table the rows that
+    failed their checksum.
     """
 
     def __init__(
@@ -104,7 +120,7 @@ class Database:
         self.connection = connection
         self.quarantined = quarantined
         self.unsound: Counter[str] = Counter()
-        self.cut_bytes = 0
+        self.left = Left()
         self._lock = lock
         self._inode = path.stat().st_ino
 
@@ -122,15 +138,15 @@ class Database:
             if set_aside:
                 quarantined = _set_aside(path)
             try:
-                connection, cut_bytes = _opened(path)
+                connection, left = _opened(path)
             except StoreCorrupt:
                 quarantined = _set_aside(path)
-                connection, cut_bytes = _opened(path)
+                connection, left = _opened(path)
         except (StoreError, OSError):
             os.close(lock)
             raise
         database = cls(path, connection, lock, quarantined)
-        database.cut_bytes = cut_bytes
+        database.left = left
         return database
 
     @classmethod
@@ -140,6 +156,10 @@ class Database:
             raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
         lock = _locked(path)
         try:
+            if log_end(path).damaged:
+                raise StoreCorrupt(
+                    f"{path}: the log beside it is damaged: start the gateway, it keeps a copy"
+                )
             return cls(path, _opened(path)[0], lock, None)
         except (StoreError, OSError):
             os.close(lock)
@@ -207,9 +227,9 @@ def used_bytes(sql: sqlite3.Connection) -> int:
     return int((pages - free) * page_bytes)
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
-    """A sound database, and how many bytes of its log were a commit that never ended."""
-    cut_bytes = 0
+def _opened(path: Path) -> tuple[sqlite3.Connection, Left]:
+    """A sound database, and what an earlier run left of its log."""
+    left = Left()
     with faults(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
@@ -220,7 +240,7 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
             connection.execute("PRAGMA secure_delete=OFF")  # Debian's default rewrites the deleted
             connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
-            cut_bytes = _cut_bytes(path, connection)
+            left = _left(path, connection)
             _check(path, connection)
             _make_tables(path, connection)
         except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
@@ -231,16 +251,25 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
                     f"{path} is damaged ({error}): restart to set it aside"
                 ) from error
             raise
-    return connection, cut_bytes
+    return connection, left
 
 
-def _cut_bytes(path: Path, connection: sqlite3.Connection) -> int:
+def _left(path: Path, connection: sqlite3.Connection) -> Left:
     """Look at the log that an earlier run left, which SQLite takes over in silence."""
-    if not _beside(path, "-wal").exists():
-        return 0
+    if not beside(path, "-wal").exists():
+        return Left()
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # finds the log's end
     (_, frames, _) = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return log_end(path, max(0, frames)).cut_bytes
+    end = log_end(path, max(0, frames))
+    if not end.cut_bytes:
+        return Left()
+    copy = None
+    if end.damaged:
+        with suppress(OSError):
+            copy = aside.copy_log(path)
+    # Else the rest lies behind what is written next, and is found again.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Left(end.cut_bytes, end.damaged, copy)
 
 
 def _check(path: Path, connection: sqlite3.Connection) -> None:
@@ -266,7 +295,7 @@ def _make_tables(path: Path, connection: sqlite3.Connection) -> None:
 
 def _locked(path: Path) -> int:
     """A file descriptor with the lock that makes this process the one owner; freed by its death."""
-    lock = os.open(_beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -276,20 +305,10 @@ def _locked(path: Path) -> int:
 
 
 def _set_aside(path: Path) -> Path:
-    number = 1
-    while (target := _beside(path, f".damaged-{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm", ""):
-        part = _beside(path, suffix)
-        if part.exists():
-            part.rename(_beside(target, suffix))
+    target = aside.move(path)
     _suspect(path).unlink(missing_ok=True)
     return target
 
 
 def _suspect(path: Path) -> Path:
-    return _beside(path, ".suspect")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+    return beside(path, ".suspect")

@@ -105,9 +105,19 @@ class Store:
     def cut_bytes(self) -> int:
         """Bytes of a commit that a power cut or kill ended, found at the open and left out.
 
-        On an honest disk nothing of it was acknowledged.
+        On an honest disk nothing of it was acknowledged; but see `broken_log`.
         """
-        return self._database.cut_bytes
+        return self._database.left.cut_bytes
+
+    @property
+    def broken_log(self) -> bool:
+        """Was the log damaged in its midst? Then `cut_bytes` were durable."""
+        return self._database.left.damaged
+
+    @property
+    def broken_log_copy(self) -> Path | None:
+        """A copy of that log, None where the disk had no room for one."""
+        return self._database.left.copy
 
     @property
     def unsound(self) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from kerbline.store.entries import Garbled, checked, unpacked
 from kerbline.store.holdings import spans
 from kerbline.store.reader import Reader
 from kerbline.store.suspects import Affected, Suspects
-from kerbline.store.wal import log_end
+from kerbline.store.wal import LogEnd, log_end
 
 MAX_FAULTS = 200  # named one by one; a medium that fails has more
 PROBES = 1_000_000  # single batches looked for where the order of the log is lost
@@ -62,11 +62,21 @@ def verify(path: Path) -> Verdict:
     except StoreTooNew:
         raise
     except StoreCorrupt as error:
-        return Verdict(0, 0, 0, (Fault(f"nothing can be read: {error}"),))
+        faults = [Fault(f"nothing can be read: {error}")]
+        if (end := log_end(path)).damaged:
+            faults.append(Fault(_broken(end)))
+        return Verdict(0, 0, 0, tuple(faults))
     try:
         return _Walk(reader).verdict()
     finally:
         reader.close()
+
+
+def _broken(end: LogEnd) -> str:
+    return (
+        f"the log beside the file is damaged, it breaks at byte {end.used_bytes}:"
+        f" {end.frames_after} pages after it are not used"
+    )
 
 
 class _Walk:
@@ -226,14 +236,8 @@ class _Walk:
 
     def _log(self) -> None:
         end = log_end(self._reader.path)
-        if end.frames_after:
-            self._faults.append(
-                Fault(
-                    f"the log beside the file breaks at byte {end.used_bytes}:"
-                    f" {end.frames_after} pages after it are not used",
-                    self._suspects.after_all(),
-                )
-            )
+        if end.damaged:
+            self._faults.append(Fault(_broken(end), self._suspects.after_all()))
         elif end.cut_bytes and not self._reader.in_use():
             self._faults.append(
                 Fault(

@@ -8,6 +8,7 @@ is not part of the database: rests of an earlier round (of other salt), or a com
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,13 +23,15 @@ _FRAME = struct.Struct(">6I")
 class LogEnd:
     """`used_bytes` hold sound commits; `cut_bytes` of newer ones follow, of no use.
 
-    `frames_after` counts frames of the same round beyond the break: 0 is an ordinary cut, more
-    means that the file was damaged in its midst.
+    Each commit is synced before the next begins, so that a cut leaves parts of one. Where commits
+    of the same round go on beyond the break, the file was `damaged` in its midst, and
+    `frames_after` counts their pages.
     """
 
     used_bytes: int
     cut_bytes: int
     frames_after: int
+    damaged: bool = False
 
 
 def log_end(path: Path, sound_frames: int | None = None) -> LogEnd:
@@ -50,7 +53,10 @@ def log_end(path: Path, sound_frames: int | None = None) -> LogEnd:
         checker = _Checker(">" if magic & 1 else "<")
         checker.take(head[:24])
         if magic | 1 != _MAGIC | 1 or checker.sums != (first, second):
-            return LogEnd(0, size, 0)
+            # A new round's header that was cut has other salts than the old frames after it.
+            frame = log.read(_FRAME.size)
+            ours = len(frame) == _FRAME.size and _ours(_FRAME.unpack(frame)[2:4], tuple(salts))
+            return LogEnd(0, size, size // (_FRAME.size + page_bytes) if ours else 0, ours)
         return _walked(log, page_bytes, tuple(salts), checker, sound_frames)
 
 
@@ -65,22 +71,32 @@ def _walked(
     used = end = _HEADER.size if sound_frames is None else log.tell() + sound_frames * frame_bytes
     log.seek(end if sound_frames is not None else log.tell())
     sound, after = sound_frames is None, 0
+    ended = damaged = False
     while frame := log.read(frame_bytes):
         if len(frame) < _FRAME.size:
             end = log.tell()
             break
         _, pages, *rest = _FRAME.unpack_from(frame)
         ours = tuple(rest[:2]) == salts
+        if sound:
+            checker.take(frame[:8] + frame[_FRAME.size :])
+            whole = len(frame) == frame_bytes and checker.sums == (rest[2], rest[3])
+            sound = ours and whole
+            if sound and pages:
+                used = log.tell()
+        if not sound:
+            same = _ours(rest[:2], salts)
+            after += same
+            damaged = damaged or (ended and same)
+            ended = ended or (same and pages > 0)
         if ours or not 0 < (salts[0] - rest[0]) & 0xFFFFFFFF < _ROUNDS:
             end = log.tell()  # no rest of an earlier round
-        if not sound:
-            after += ours
-            continue
-        checker.take(frame[:8] + frame[_FRAME.size :])
-        sound = ours and len(frame) == frame_bytes and checker.sums == (rest[2], rest[3])
-        if sound and pages:
-            used = log.tell()
-    return LogEnd(used, max(0, end - used), after)
+    return LogEnd(used, max(0, end - used), after, damaged)
+
+
+def _ours(found: Sequence[int], salts: Sequence[int]) -> bool:
+    """Is a frame of this round? A bit that flipped in one of its two salts does not hide it."""
+    return found[0] == salts[0] or found[1] == salts[1]
 
 
 class _Checker:
