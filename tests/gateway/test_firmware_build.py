@@ -16,7 +16,7 @@ from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
 
-MOST_FILES = 20
+MOST_FILES = 21
 MOUNT = """
 import hashlib, os, sys, vfs
 class Ram:

@@ -33,7 +33,7 @@ WIRE_BUNDLES = (
 # What a wake of a meter loads: the rules of flow, and the chip's sleep.
 SLEEP_BUNDLE = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
 # What a boot loads, and lets go of again.
-BOOT_BUNDLE = (ASSEMBLY, "kerbnode.uptake")
+BOOT_BUNDLE = (ASSEMBLY, "kerbnode.identity", "kerbnode.uptake")
 # Its constants are where they are used.
 NEVER_LOADED = frozenset({"kerbwire.limits"})
 NOT_SHIPPED = frozenset({"manifest"})
