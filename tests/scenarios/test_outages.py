@@ -62,9 +62,15 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
 @here(BrokerKind.NATS)
 @pytest.mark.parametrize("sin", ["kept_before_the_commit", "cursor_before_the_ack"])
 def test_a_gateway_that_is_sure_too_early_is_caught(sin: str, tmp_path: Path) -> None:
-    scene = Scene(tmp_path, BrokerKind.NATS, 5, sin, ("held",), "broker", stalled_s=5)
-    verdict = asyncio.run(scene.play(14))
-    assert any("acknowledged and lost" in fault for fault in verdict.faults), verdict
+    verdicts = []
+    for seed in range(5, 9):  # the sin shows where a kill comes in its moment
+        place = tmp_path / str(seed)
+        place.mkdir()
+        scene = Scene(place, BrokerKind.NATS, seed, sin, ("held",), "broker", stalled_s=5)
+        verdicts.append(asyncio.run(scene.play(14)))
+        if any("acknowledged and lost" in fault for fault in verdicts[-1].faults):
+            return
+    pytest.fail(f"nobody saw it: {verdicts}")
 
 
 def test_an_order_that_two_lanes_keep_is_told_from_one_that_they_do_not() -> None:
