@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -130,6 +131,49 @@ def test_an_export_is_chosen_by_time_asset_and_kind(tmp_path: Path, path: Path) 
     assert keys(*span) == [("sl-1", 3), ("sl-1", 4)]
     done = kerbline("export", "--file", path, "--from", "yesterday", status=2)
     assert "2026-11-21T06:00:00Z" in done.stderr
+    span = ("--from", "2026-09-22", "--to", "2026-09-21")
+    assert "not before" in kerbline("export", "--file", path, *span, status=2).stderr
+    words = ("--asset", "lamp-99", "--asset", "of-wm-1", "--kind", "street-light")
+    told = kerbline("export", "--file", path, *words).stderr.splitlines()
+    assert told == [
+        "0 rows",
+        "the log has nothing of asset lamp-99",
+        "the log has nothing of kind street-light",
+    ]
+
+
+@pytest.mark.parametrize("name", ["s.db", "s.db-wal", "s.db-shm", "s.db.lock", "gw.toml", "link"])
+def test_an_export_replaces_nothing_of_the_gateways(tmp_path: Path, path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(path)
+    config = tmp_path / "gw.toml"
+    config.write_text("[gateway]")
+    before = path.read_bytes()
+    reader = Reader.open(path)
+    with pytest.raises(StoreError, match="belongs to the gateway"):
+        Export(reader, Choice()).to_file(tmp_path / name, "csv", [config])
+    reader.close()
+    done = kerbline("export", "--file", path, "--out", path, "--format", "csv", status=1)
+    assert "name another file" in done.stderr
+    assert path.read_bytes() == before
+    assert config.read_text() == "[gateway]"
+
+
+def test_an_export_goes_where_a_link_leads_and_replaces_files_alone(
+    tmp_path: Path, path: Path
+) -> None:
+    (tmp_path / "far").mkdir()
+    link, there = tmp_path / "o.csv", tmp_path / "far" / "o.csv"
+    link.symlink_to(there)
+    kerbline("export", "--file", path, "--out", link)
+    assert link.is_symlink()
+    assert len(there.read_text().splitlines()) == ROWS + 1
+    os.mkfifo(tmp_path / "pipe.csv")
+    for out in ("pipe.csv", "far"):
+        done = kerbline(
+            "export", "--file", path, "--out", tmp_path / out, "--format", "csv", status=1
+        )
+        assert "no regular file" in done.stderr
+    assert (tmp_path / "pipe.csv").is_fifo()
 
 
 def test_json_lines_have_everything(path: Path) -> None:
@@ -141,6 +185,11 @@ def test_json_lines_have_everything(path: Path) -> None:
     assert [each["type"] for each in last] == ["reading", "alarm", "gap"]
     assert last[0]["values"]["energy_wh"] == ROWS
     assert last[2]["declared_at"] == "2026-09-21T14:13:20.000Z"
+    assert [each["kind"] for each in last] == ["streetlight", "alarm", "gap"]
+    assert [(each["number"], each.get("last_number", 0)) for each in last[1:]] == [
+        (1, 0),
+        (200, None),
+    ]
     assert len(lines) == ROWS + 2
 
 

@@ -92,14 +92,19 @@ def export(
     form = form or (out.suffix[1:] if out else "csv")
     if form not in exporting.FORMATS:
         raise click.UsageError(f"{out}: name --format, or end the name in .csv, .jsonl, .parquet")
+    if from_ms is not None and to_ms is not None and from_ms >= to_ms:
+        raise click.UsageError("--from is not before --to: nothing lies between")
     choice = exporting.Choice(from_ms, to_ms, frozenset(asset), frozenset(kind))
     reader = Reader.open(_place(config, file).path)
     try:
         job = exporting.Export(reader, choice)
-        written = job.to_file(out, form) if out else job.to_stream(sys.stdout, form)
+        spared = [config] if config else []
+        written = job.to_file(out, form, spared) if out else job.to_stream(sys.stdout, form)
     finally:
         reader.close()
     click.echo(f"{written.rows:,} rows", err=True)
+    for each in written.absent:
+        click.echo(f"the log has nothing of {each}", err=True)
     if written.unreadable:
         click.echo(
             f"{written.unreadable} batches can't be read: see `kerbline store verify`", err=True
@@ -141,6 +146,8 @@ def replay(config: Path | None, file: Path | None, *, sink: str, from_ms: int, t
     """Let a sink deliver a span of time again, from the gateway's next start on."""
     from kerbline.store.replay import order
 
+    if from_ms >= to_ms:
+        raise click.UsageError("--from is not before --to: nothing lies between")
     ordered = order(_place(config, file).path, sink, from_ms, to_ms)
     click.echo(
         f"{sink}: batches {ordered.first} to {ordered.last}, {ordered.entries:,} entries, go out"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,10 +55,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """How many rows were written, and how many batches could not be read."""
+    """How many rows were written, how many batches could not be read, what was not there."""
 
     rows: int
     unreadable: int
+    absent: tuple[str, ...] = ()  # chosen assets and kinds of which the log has nothing
 
 
 class Export:
@@ -70,10 +71,16 @@ class Export:
         self._head = 0
         self._unreadable = 0
         self._rows = 0
+        self._missing: set[tuple[str, str]] = set()
 
-    def to_file(self, out: Path, form: str) -> Written:
-        """Write `out` whole or not at all; raises StoreError and OSError."""
-        part = out.with_name(out.name + ".part")
+    def to_file(self, out: Path, form: str, spared: Collection[Path] = ()) -> Written:
+        """Write `out` whole or not at all, where a link leads; raises StoreError and OSError.
+
+        Nothing of the store, none of `spared` and nothing but a regular file is replaced.
+        """
+        out = self._free(out, spared)
+        part = out.with_name(f"{out.name}.{os.getpid()}.part")
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         try:
             if form == "parquet":
                 self._parquet(part)
@@ -85,14 +92,31 @@ class Export:
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
-        return Written(self._rows, self._unreadable)
+        return self._written()
+
+    def _free(self, out: Path, spared: Collection[Path]) -> Path:
+        try:
+            out = out.resolve()
+        except RuntimeError:  # of Python 3.12: a link to itself
+            raise StoreError(f"{out} is a link that leads nowhere: name another file") from None
+        store = self._reader.path.resolve()
+        own = out.parent == store.parent and out.name.startswith(store.name)
+        if own or out in [each.resolve() for each in spared]:
+            raise StoreError(f"{out} belongs to the gateway: name another file")
+        if out.exists() and not out.is_file():
+            raise StoreError(f"{out} is no regular file: name another, or leave out --out")
+        return out
 
     def to_stream(self, stream: TextIO, form: str) -> Written:
         """Write text to an open stream."""
         if form == "parquet":
             raise StoreError("Parquet needs a file: give --out FILE")
         self._text(stream, form)
-        return Written(self._rows, self._unreadable)
+        return self._written()
+
+    def _written(self) -> Written:
+        absent = sorted(f"{what} {name}" for what, name in self._missing)
+        return Written(self._rows, self._unreadable, tuple(absent))
 
     def _text(self, stream: TextIO, form: str) -> None:
         if form == "jsonl":
@@ -115,6 +139,9 @@ class Export:
 
     def _entries(self) -> Iterator[Entry]:
         self._rows = self._unreadable = 0
+        choice = self._choice
+        self._missing = {("asset", each) for each in choice.assets}
+        self._missing |= {("kind", each) for each in choice.kinds}
         for row in self._reader.batches():
             if self._head and row[0] > self._head:
                 return  # came after the columns were known
@@ -124,7 +151,10 @@ class Export:
                 self._unreadable += 1
                 continue
             for entry in entries:
-                if self._choice.takes(entry):
+                if self._missing:
+                    self._missing.discard(("kind", _kind(entry)))
+                    self._missing.discard(("asset", getattr(entry, "asset", "")))
+                if choice.takes(entry):
                     self._rows += 1
                     yield entry
 
@@ -181,8 +211,10 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def _line(entry: Entry) -> dict[str, Any]:
-    """An entry as to_json has it, but for the times."""
-    line = to_json(entry)
+    """An entry as to_json has it, but for the times, and a gap's numbers as in a table."""
+    line = {**to_json(entry), "kind": _kind(entry)}
+    if isinstance(entry, Gap):
+        line["number"], line["last_number"] = line.pop("first"), line.pop("last")
     for name in ("observed_at", "received_at", "declared_at"):
         if f"{name}_ms" in line:
             line[name] = rfc3339(line.pop(f"{name}_ms"))
