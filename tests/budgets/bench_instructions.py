@@ -27,7 +27,7 @@ def _counted(name: str, count: int) -> int:
     return int(found.group(1))
 
 
-def _each(name: str) -> float:
+def each(name: str) -> float:
     """Thousands of instructions of one go."""
     return (_counted(name, MANY) - _counted(name, FEW)) / (MANY - FEW) / 1000
 
@@ -35,11 +35,11 @@ def _each(name: str) -> float:
 def figures() -> list[Figure]:
     if not shutil.which("valgrind") or not MICROPYTHON.exists():
         return [Figure("AES-CCM seal of 64 bytes", "no valgrind or no MicroPython", "thousands")]
-    received = _each("receive") - _each("polls")
+    received = each("receive") - each("polls")
     return [
-        Figure("AES-CCM seal of 64 bytes", _each("seal"), "thousands"),
-        Figure("AES-CCM open of 64 bytes", _each("open"), "thousands"),
-        Figure("COBS of 64 bytes, portable", _each("cobs"), "thousands"),
-        Figure("a report, from record to bytes", _each("report"), "thousands"),
+        Figure("AES-CCM seal of 64 bytes", each("seal"), "thousands"),
+        Figure("AES-CCM open of 64 bytes", each("open"), "thousands"),
+        Figure("COBS of 64 bytes, portable", each("cobs"), "thousands"),
+        Figure("a report, from record to bytes", each("report"), "thousands"),
         Figure("a POLL, from bytes to what it says", received, "thousands"),
     ]

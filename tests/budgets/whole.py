@@ -8,7 +8,6 @@ the simulators of kerbnode.sim, in this process.
 import contextlib
 import json
 import os
-import re
 import struct
 import subprocess
 import tempfile
@@ -284,14 +283,3 @@ def resident(firmware: building.Firmware, modules: tuple[str, ...]) -> int:
     tree = collect.tree()
     paths = [f"{tree[name].path}.mpy" for name in modules if name in tree]
     return sum(sizes.get(path, 0) for path in paths)
-
-
-def instructions(runtime: Path, code: Path, world: World) -> int:
-    """What callgrind counts of a whole run; valgrind does not know all that 32-bit code has."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "counted"
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={report}"]
-        told = run([*command, str(runtime)], code, world, 1024)
-        found = re.search(r"^(?:summary|totals): (\d+)", report.read_text(), re.MULTILINE)
-        assert found, told.said
-        return int(found.group(1))
