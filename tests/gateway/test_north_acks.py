@@ -157,7 +157,7 @@ def test_only_what_is_open_comes_again(caplog: pytest.LogCaptureFixture) -> None
     async def story(_outbox: Outbox, port: MemoryPort) -> None:
         await port.until(2)
         topic = TOPICS.acks.replace("+", "sl-1")
-        for payload in (b"nonsense", ack(cumulative=11), ack(cumulative=11), ack(cumulative=7)):
+        for payload in (b"nonsense", ack(cumulative=11), ack(cumulative=12), ack(cumulative=7)):
             port.incoming.put_nowait(Message(topic, payload))
         await port.until(3)
         again = orjson.loads(port.published[2].payload)

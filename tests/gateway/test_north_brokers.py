@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import socket
 from collections import Counter
@@ -15,9 +16,10 @@ import aiomqtt
 import orjson
 import pytest
 
+from kerbline.counters import Counters
 from kerbline.north.commands import Rejection, parse
 from kerbline.north.mapping import Mapper
-from kerbline.north.mqtt import BrokerAddress, MqttPort
+from kerbline.north.mqtt import MAX_WAITING, BrokerAddress, MqttPort
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import NotConnected
 from kerbline.north.topics import Topics
@@ -208,6 +210,35 @@ def test_a_command_comes_in_and_a_retained_one_is_told_apart(
         await port.close()
 
     assert with_broker(kind, tmp_path, story) == []
+
+
+@each_broker
+def test_what_is_dropped_of_a_burst_is_counted_and_said_once(
+    kind: BrokerKind, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(broker: Broker) -> None:
+        counters = Counters()
+        address = BrokerAddress("127.0.0.1", broker.port, "gw-1")
+        port = MqttPort(address, [TOPICS.commands], None, counters)
+        await port.connect()
+        taken = 0
+        async with aiomqtt.Client("127.0.0.1", broker.port) as operator:
+            for burst in (1, 2):
+                for _ in range(800):
+                    await operator.publish("kerbline/gw-1/lamp-1/command", b"{}", qos=1)
+                await operator.publish("kerbline/gw-1/lamp-1/command", b"end", qos=1)
+                while taken + counters.totals().get("commands.dropped", 0) < 801 * burst:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.2):
+                            await port.receive()
+                            taken += 1
+        assert taken >= 2 * MAX_WAITING
+        assert counters.totals()["commands.dropped"] > 0
+        await port.close()
+
+    with caplog.at_level(logging.WARNING):
+        assert with_broker(kind, tmp_path, story) == []
+    assert len([text for text in caplog.messages if "come faster" in text]) == 1
 
 
 @each_broker

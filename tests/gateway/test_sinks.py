@@ -17,6 +17,7 @@ import pytest
 from kerbline.agent import sinks
 from kerbline.clock import Clock
 from kerbline.config import load
+from kerbline.counters import Counters
 from kerbline.model import ANCHOR_KIND, Entry, Reading
 from kerbline.north.backoff import Backoff
 from kerbline.north.file import Shelf, lines
@@ -241,7 +242,7 @@ def test_a_sink_that_the_config_no_longer_names_is_dropped_aloud(
     async def named(*names: str) -> list[str]:
         path.write_text(CONFIG + "".join(FILE.format(name) for name in names))
         group = GroupCommit(store, GroupPolicy(), lambda: T0_MS)
-        made = sinks.made(load(path), store, group, Clock(None)).sinks
+        made = sinks.made(load(path), store, group, Clock(None), Counters()).sinks
         for sink in made:
             await sink.close()
         return [sink.name for sink in made]

@@ -49,7 +49,7 @@ async def run(config: Config) -> None:
     group = GroupCommit(store, group_policy, clock.utc_ms)
     nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
     nodes.prepare(store)
-    north = sinks.made(config, store, group, clock)
+    north = sinks.made(config, store, group, clock, counters)
     loops = Loops(plan(config), clock, remembered(store), group)
     kinds = {node.asset: node.kind for node in config.nodes}
     orders = Orders(kinds, store, group, nodes, loops, clock, counters, _rights(config))

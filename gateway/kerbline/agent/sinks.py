@@ -12,6 +12,7 @@ from kerbline.clock import Clock
 from kerbline.config import Config, ConfigFault, Fault, File, Mqtt
 from kerbline.config.faults import Complaint
 from kerbline.config.rules import read_secret
+from kerbline.counters import Counters
 from kerbline.north.backoff import Backoff
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.mapping import Mapper
@@ -42,11 +43,13 @@ class North:
         return [outbox for outbox, _ in self.masters]
 
 
-def made(config: Config, store: Store, group: GroupCommit, clock: Clock) -> North:
+def made(
+    config: Config, store: Store, group: GroupCommit, clock: Clock, counters: Counters
+) -> North:
     """The sinks of `config`; a new sink begins with the oldest batch of the store."""
     masters = []
     if config.mqtt is not None:
-        masters.append(_mqtt(config.gateway.id, config.mqtt, store, group, clock))
+        masters.append(_mqtt(config.gateway.id, config.mqtt, store, group, clock, counters))
     files = [_file(file, store, group, clock) for file in config.files]
     sinks = (*[outbox for outbox, _ in masters], *files)
     for name in store.drop_cursors([sink.name for sink in sinks]):
@@ -81,7 +84,12 @@ def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:
 
 
 def _mqtt(
-    gateway: str, config: Mqtt, store: Store, group: GroupCommit, clock: Clock
+    gateway: str,
+    config: Mqtt,
+    store: Store,
+    group: GroupCommit,
+    clock: Clock,
+    counters: Counters,
 ) -> tuple[Outbox, Topics]:
     from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
 
@@ -99,6 +107,7 @@ def _mqtt(
         ),
         [topics.commands, topics.acks] if by_application else [topics.commands],
         mapper.status("offline", None),
+        counters,
     )
     outbox = Outbox(
         MQTT,
@@ -113,6 +122,7 @@ def _mqtt(
             backoff_max_s=config.backoff_max_s,
             ack_timeout_s=ACK_TIMEOUT_S if by_application else None,
         ),
+        counters=counters,
     )
     return outbox, topics
 

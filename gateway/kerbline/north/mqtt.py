@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomqtt
 
+from kerbline.counters import Counters
 from kerbline.north.port import Message, NotConnected
 
 if TYPE_CHECKING:
@@ -58,6 +59,21 @@ class BrokerAddress:
     username: str = ""
     password: str = field(default="", repr=False)
     tls: TlsFiles | None = None
+
+
+class _Incoming(asyncio.Queue["aiomqtt.Message"]):
+    """What the library has received: a message too many is told of, where it would log."""
+
+    def __init__(self, dropped: Callable[[], None]) -> None:
+        super().__init__(MAX_WAITING)
+        self._dropped = dropped
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        """Take a message, or drop it."""
+        if self.full():
+            self._dropped()
+        else:
+            super().put_nowait(item)
 
 
 class _Client(aiomqtt.Client):
@@ -122,6 +138,10 @@ class _Client(aiomqtt.Client):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
+    def bound(self, dropped: Callable[[], None]) -> None:
+        """Call `dropped` for each message that the library would drop silently."""
+        self._queue = _Incoming(dropped)
+
     def lose(self, reason: str) -> None:
         """End every publish that waits: the connection is lost."""
         for ack in self.acks.values():
@@ -166,11 +186,17 @@ class MqttPort:
     """
 
     def __init__(
-        self, address: BrokerAddress, subscriptions: Sequence[str], will: Message | None = None
+        self,
+        address: BrokerAddress,
+        subscriptions: Sequence[str],
+        will: Message | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._address = address
         self._subscriptions = subscriptions
         self._will = will
+        self._counters = counters or Counters()
+        self._flooded = False
         self._version: aiomqtt.ProtocolVersion | None = None  # what this broker accepted
         self._client: _Client | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -277,27 +303,30 @@ class MqttPort:
             tls_params=_tls(address.tls) if address.tls else None,
         )
         client.acks = {}
+        client.bound(self._drop)
         return client
 
     async def _read(self, client: _Client, lost: asyncio.Future[str]) -> None:
         """Take messages in; its end is how we learn at once that the connection broke."""
         reason = "closed"
-        flooded = False
         try:
             async for message in client.messages:
                 taken = Message(message.topic.value, message.payload, retained=message.retain)
                 try:
                     self._waiting.put_nowait(taken)
-                    flooded = False
                 except asyncio.QueueFull:
-                    if not flooded:  # said once a flood, not once a message
-                        _log.warning("messages come faster than they are taken: some are dropped")
-                    flooded = True
+                    self._drop()
         except aiomqtt.MqttError as error:
             reason = str(error.__cause__ or error)
         finally:
             lost.set_result(reason)
             client.lose(reason)
+
+    def _drop(self) -> None:
+        self._counters.count("commands.dropped")
+        if not self._flooded:  # once: the counters tell of each later flood
+            _log.warning("messages come faster than they are taken: some are dropped")
+        self._flooded = True
 
 
 def _will(message: Message) -> aiomqtt.Will:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from kerbline.counters import Counters
 from kerbline.model import CommandResult, Entry, NodeState
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
@@ -60,6 +61,7 @@ class Outbox:
         utc_ms: Callable[[], int],
         random: Callable[[], float],
         limits: OutboxLimits | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.name = sink
         self._port = port
@@ -71,7 +73,8 @@ class Outbox:
         self._backoff = Backoff(limits.backoff_min_s, limits.backoff_max_s, random)
         self._live = Live(limits.live_entries, limits.acked_keys)
         self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
-        self._last_refusal = ""
+        self._counters = counters or Counters()
+        self._refusals: set[str] = set()  # reasons that were said
         self._notices = Notices(mapper, limits.results)
         self._log_grew = asyncio.Event()
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MAX_INBOX)
@@ -238,14 +241,15 @@ class Outbox:
                 try:
                     self._acks.take(message.payload)
                 except Refused as refused:
-                    self._refused(str(refused))
+                    self._refused(refused)
             else:
                 await self._inbox.put(message)
 
-    def _refused(self, reason: str) -> None:
-        if reason != self._last_refusal:  # a consumer that errs does so each time
-            self._last_refusal = reason
-            _log.warning("%s: an acknowledgement is refused: %s", self.name, reason)
+    def _refused(self, refused: Refused) -> None:
+        self._counters.count(f"acks.{refused.reason}")
+        if refused.reason not in self._refusals:  # a consumer that errs does so each time
+            self._refusals.add(refused.reason)
+            _log.warning("%s: an acknowledgement is refused: %s", self.name, refused)
 
     async def _deliver_live(self, outgoing: Outgoing, window: asyncio.Semaphore) -> None:
         try:
