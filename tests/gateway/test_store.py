@@ -209,8 +209,24 @@ def test_a_store_has_one_owner(path: Path) -> None:
     store = Store.open(path)
     with pytest.raises(StoreTaken, match="stop the other"):
         Store.open(path)
+    path.with_name(path.name + ".lock").unlink()  # somebody tidies up
+    with pytest.raises(StoreTaken, match="stop the other"):
+        Store.open(path)
     store.close()
     Store.open(path).close()
+
+
+def test_a_store_begun_anew_has_one_owner_too(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"not a database at all" * 500)
+    store = Store.open(path)
+    assert store.quarantined is not None
+    path.with_name(path.name + ".lock").unlink()
+    with pytest.raises(StoreTaken, match="stop the other"):
+        Store.open(path)
+    store.append([reading(1)], T0_MS)
+    assert numbers(stored(store)) == [1]
+    store.close()
 
 
 def test_a_newer_format_is_left_alone(path: Path) -> None:

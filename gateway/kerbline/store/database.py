@@ -114,14 +114,18 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, lock: int, quarantined: Path | None
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        locks: tuple[int, int],
+        quarantined: Path | None,
     ) -> None:
         self.path = path
         self.connection = connection
         self.quarantined = quarantined
         self.unsound: Counter[str] = Counter()
         self.left = Left()
-        self._lock = lock
+        self._locks = locks
         self._inode = path.stat().st_ino
 
     @classmethod
@@ -132,20 +136,22 @@ class Database:
         hold too. So the gateway goes on, says so upstream, and the old file stays for study.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _locked(path)
+        locks = _locked(path)
         quarantined = None
         try:
             if set_aside:
                 quarantined = _set_aside(path)
+                locks = _relocked(path, locks)
             try:
                 connection, left = _opened(path)
             except StoreCorrupt:
                 quarantined = _set_aside(path)
+                locks = _relocked(path, locks)
                 connection, left = _opened(path)
         except (StoreError, OSError):
-            os.close(lock)
+            _unlock(locks)
             raise
-        database = cls(path, connection, lock, quarantined)
+        database = cls(path, connection, locks, quarantined)
         database.left = left
         return database
 
@@ -154,15 +160,15 @@ class Database:
         """Open one that exists, for a command; a damaged one is left as it is and named."""
         if not path.is_file():
             raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
-        lock = _locked(path)
+        locks = _locked(path)
         try:
             if log_end(path).damaged:
                 raise StoreCorrupt(
                     f"{path}: the log beside it is damaged: start the gateway, it keeps a copy"
                 )
-            return cls(path, _opened(path)[0], lock, None)
+            return cls(path, _opened(path)[0], locks, None)
         except (StoreError, OSError):
-            os.close(lock)
+            _unlock(locks)
             raise
 
     @contextmanager
@@ -216,7 +222,7 @@ class Database:
     def close(self) -> None:
         """Fold the log into the file and let go of it."""
         self.connection.close()
-        os.close(self._lock)
+        _unlock(self._locks)  # after SQLite: the close of a file ends its locks of this process
 
 
 def used_bytes(sql: sqlite3.Connection) -> int:
@@ -241,6 +247,9 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Left]:
             connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
             left = _left(path, connection)
+            if left.damaged:  # the copy took SQLite's locks of this process away
+                connection.close()
+                return _opened(path)[0], left
             _check(path, connection)
             _make_tables(path, connection)
         except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
@@ -293,15 +302,39 @@ def _make_tables(path: Path, connection: sqlite3.Connection) -> None:
     make(connection, found)
 
 
-def _locked(path: Path) -> int:
-    """A file descriptor with the lock that makes this process the one owner; freed by its death."""
-    lock = os.open(beside(path, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(path: Path) -> tuple[int, int]:
+    """The locks that make this process the one owner, freed by its death.
+
+    Commands look at `.lock`; whoever removes that file still meets the lock of the database.
+    """
+    first = _lock(path, beside(path, ".lock"), 0o600)
+    try:
+        return first, _lock(path, path, 0o644)
+    except BaseException:
+        os.close(first)
+        raise
+
+
+def _relocked(path: Path, locks: tuple[int, int]) -> tuple[int, int]:
+    """The locks for a database that begins anew; the old one was set aside."""
+    os.dup2(fresh := _lock(path, path, 0o644), locks[1], inheritable=False)
+    os.close(fresh)
+    return locks
+
+
+def _lock(path: Path, file: Path, mode: int) -> int:
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         raise StoreTaken(f"{path} is in use: stop the other kerbline first") from None
     return lock
+
+
+def _unlock(locks: tuple[int, int]) -> None:
+    for lock in locks:
+        os.close(lock)
 
 
 def _set_aside(path: Path) -> Path:
