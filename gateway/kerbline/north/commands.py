@@ -24,6 +24,7 @@ MAX_PAYLOAD_BYTES = 4_096
 MAX_AHEAD_MS = 24 * 3_600_000  # an order for later than tomorrow is a schedule's work
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
 _SOURCE = re.compile(r"[A-Za-z0-9._:@-]{1,32}")
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _FIELDS = frozenset(["id", "operation", "arguments", "expires_at", "priority", "source"])
 PRIORITIES = ("control", "operator", "safety")  # rising; ranks of `control.arbitration`
 
@@ -130,12 +131,13 @@ def _expiry(body: Mapping[str, Any], now_ms: int) -> int:
 
 
 def _instant_ms(text: str) -> int:
+    if not _RFC_3339.fullmatch(text):
+        zoneless = _RFC_3339.fullmatch(text + "Z")
+        raise _Refused("bad_expiry", "without a time zone" if zoneless else "not RFC 3339")
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         raise _Refused("bad_expiry", "not RFC 3339") from None
-    if instant.tzinfo is None:
-        raise _Refused("bad_expiry", "without a time zone")
     return int(instant.timestamp() * 1000)
 
 
@@ -167,11 +169,9 @@ def _order(
 
 def _source(body: Mapping[str, Any], rights: Rights) -> str:
     """Who asks, and how much that counts: the first part is a rank of `control.arbitration`."""
-    priority, name = body.get("priority"), body.get("source")
-    if name is not None and (not isinstance(name, str) or not _SOURCE.fullmatch(name)):
+    priority, name = body.get("priority", "operator"), body.get("source")
+    if "source" in body and (not isinstance(name, str) or not _SOURCE.fullmatch(name)):
         raise _Refused("bad_source", "1 to 32 of A-Z a-z 0-9 . _ : @ -")
-    if priority is None:
-        priority = "operator"
     if priority not in PRIORITIES:
         raise _Refused("bad_priority", "one of " + " ".join(PRIORITIES))
     if PRIORITIES.index(priority) > PRIORITIES.index(rights.priority):
