@@ -108,6 +108,7 @@ def test_the_smallest_file_opens_nothing(folder: Path) -> None:
     assert (config.mqtt, config.udp, config.nodes, config.buses) == (None, None, (), ())
 
 
+FILE = "[[file]]\nname = 'f'\nfolder = "
 BAD_LINES = [
     ('id = "gw-demo"', "id = 7", "2: gateway.id: 7 where a text belongs; write"),
     ('id = "gw-demo"', 'idd = "gw"', "2: gateway.idd: is not a key that belongs here; did you"),
@@ -121,6 +122,9 @@ BAD_LINES = [
     ("commit_readings = 50", "max_bytes = 99" + "9" * 400, "7: store.max_bytes: 99"),
     ('host = "127.0.0.1"', 'host = "x"\ntls = "on"', '10: mqtt.tls: "on" where a table belongs'),
     ('host = "127.0.0.1"', 'host = "x"\ntls = {ca = "no"}', 'mqtt.tls.ca: "no" does not exist'),
+    ("[udp]", f'{FILE}"out/../state/x"\n[udp]', 'state/x" overlaps gateway.state_dir, line 3;'),
+    ("[udp]", f'{FILE}"."\n[udp]', "overlaps gateway.state_dir, line 3; write a folder apart"),
+    ("[udp]", f"{FILE}'o'\n{FILE}'o/p'\n[udp]", 'o/p" overlaps file[1].folder, line 12; write'),
     ("[udp]", "[udb]", "10: udb: is not a key that belongs here; did you mean udp?"),
     ("[udp]", "[udb]", "node[2].port: no [udp] section opens a port for it; add [udp] with"),
     ('kind = "streetlight"', 'kind = "lamp"', '15: node[1].kind: "lamp" is not known; write one'),

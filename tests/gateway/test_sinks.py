@@ -99,12 +99,23 @@ def test_a_torn_line_is_cut_off_by_the_next_write(tmp_path: Path, rest: bytes) -
 
 
 def test_foreign_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
-    for name in ("notes.txt", "mine.jsonl"):
+    for name in ("notes.txt", "mine.jsonl", "²3.jsonl", "7.jsonl", "99999999999999999.jsonl"):
         (tmp_path / name).write_text("x")
     for n in range(60):
         shelf(tmp_path).deliver([reading(n)])
     assert (tmp_path / "notes.txt").exists()
     assert (tmp_path / "mine.jsonl").exists()
+    assert (tmp_path / "7.jsonl").read_text() == "x"
+
+
+def test_a_link_is_never_written_through(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "files", tmp_path / "precious"
+    folder.mkdir()
+    elsewhere.write_text("precious")
+    (folder / "1795000000000.jsonl").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic link"):
+        shelf(folder).deliver([reading(1)])
+    assert elsewhere.read_text() == "precious"
 
 
 def test_a_kill_at_any_moment_leaves_whole_lines_and_all_that_was_told(tmp_path: Path) -> None:

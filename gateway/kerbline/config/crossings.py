@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from kerbline.config import faults
 from kerbline.config.reader import Reader
@@ -19,7 +20,7 @@ def check(reader: Reader) -> None:
     meters = list(reader.select("leak", "*", "meter"))
     node_lines = _bus(reader)
     _once(reader, reader.select("file", "*", "name"))
-    _once(reader, reader.select("file", "*", "folder"))
+    _folders(reader)
     _once(reader, reader.select("node", "*", "id"))
     _once(reader, [*reader.select("node", "*", "asset"), *reader.select(*devices, "asset")])
     _once(reader, [*node_lines, *reader.select("modbus", "*", "port")])
@@ -32,6 +33,23 @@ def check(reader: Reader) -> None:
     _refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
+
+
+def _folders(reader: Reader) -> None:
+    """Each folder of files is its own: apart from the other ones, and from the store's."""
+    others = list(reader.select("gateway", "state_dir"))
+    for path, folder in reader.select("file", "*", "folder"):
+        assert isinstance(folder, Path)
+        here = folder.resolve()
+        for before, other in others:
+            assert isinstance(other, Path)
+            there = other.resolve()
+            if here.is_relative_to(there) or there.is_relative_to(here):
+                where = f"{faults.spelled(before)}, line {reader.line(before)}"
+                problem = f"{faults.shown(folder)} overlaps {where}"
+                reader.complain(path, problem, "write a folder apart")
+                break
+        others.append((path, folder))
 
 
 def _bus(reader: Reader) -> list[Found]:

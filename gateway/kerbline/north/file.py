@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
+from io import FileIO
 from itertools import accumulate
 from pathlib import Path
 
@@ -12,11 +14,19 @@ import orjson
 from kerbline.model import ANCHOR_KIND, Entry, Reading
 from kerbline.store.entries import to_json
 
+_OURS = re.compile(r"[0-9]{13}")
+_MODES = {os.O_RDWR: "r+", os.O_WRONLY: "w"}
+
 
 def lines(entries: Iterable[Entry]) -> list[bytes]:
     """The mapping, pure: one line an entry, as the store has it; our own anchors are left out."""
     wanted = (e for e in entries if not (isinstance(e, Reading) and e.kind == ANCHOR_KIND))
     return [orjson.dumps(to_json(entry), option=orjson.OPT_APPEND_NEWLINE) for entry in wanted]
+
+
+def _opened(path: Path, flags: int) -> FileIO:
+    """A file itself, never what a link of its name leads to; raises OSError."""
+    return FileIO(os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), _MODES[flags & 3])
 
 
 class Shelf:
@@ -59,14 +69,17 @@ class Shelf:
                 self._path(old).unlink()
 
     def _begun(self) -> list[int]:
-        return [int(path.stem) for path in self._folder.glob("*.jsonl") if path.stem.isdecimal()]
+        """Of files that are ours by their names; others are passed over."""
+        return [
+            int(path.stem) for path in self._folder.glob("*.jsonl") if _OURS.fullmatch(path.stem)
+        ]
 
     def _path(self, begun_ms: int) -> Path:
         return self._folder / f"{begun_ms:013d}.jsonl"
 
     def _mended(self, begun_ms: int) -> int:
         """The size of a file, after what a kill or a power cut left of a line is cut off."""
-        with self._path(begun_ms).open("r+b") as file:
+        with _opened(self._path(begun_ms), os.O_RDWR) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
             if file.read() == b"\n":
@@ -75,7 +88,7 @@ class Shelf:
             return file.truncate(file.read().rfind(b"\n") + 1)
 
     def _append(self, path: Path, size: int, data: bytes) -> None:
-        with path.open("ab", buffering=0) as file:
+        with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
             try:
                 while data:
                     data = data[file.write(data) :]
