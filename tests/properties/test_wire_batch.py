@@ -1,8 +1,6 @@
 """BATCH: what is packed comes back, in both implementations; what is not valid costs no more."""
 
-import sys
-from types import FrameType
-from typing import Any
+from contextlib import suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +10,7 @@ from kerbwire import messages as m
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import BATCH_RECORDS
 from kerbwire.schema import SCHEMAS, STREETLIGHT, Schema
+from tests.properties.executed import lines
 from tools import second_batch
 from tools.second_batch import Record
 from tools.vectors import BATCHED
@@ -66,26 +65,14 @@ def test_both_implementations_give_back_what_was_packed(
     assert second_batch.decode(packed, fields, 9, 900, known) == records
 
 
-def lines(packed: bytes) -> int:
+def cost(packed: bytes) -> int:
     """How many lines of kerbwire it takes to take or refuse this."""
-    count = 0
 
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
-        if "/kerbwire/" not in frame.f_code.co_filename:
-            return None
-        count += event == "line"
-        return trace
+    def taken() -> None:
+        with suppress(RemoteError):
+            unpacking.decode(packed, bases.Bases(), info_of(STREETLIGHT), STREETLIGHT)
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        unpacking.decode(packed, bases.Bases(), info_of(STREETLIGHT), STREETLIGHT)
-    except RemoteError:
-        pass
-    finally:
-        sys.settrace(before)
-    return count
+    return lines(taken)
 
 
 def dearest() -> int:
@@ -93,7 +80,7 @@ def dearest() -> int:
     values = [[turn % 2 * 3 + place for place in range(7)] for turn in range(BATCH_RECORDS)]
     records = [(1 + turn, 9, 900 * turn, tuple(row)) for turn, row in enumerate(values)]
     packed = batch.encode(records, None, STREETLIGHT, info_of(STREETLIGHT))[1:]
-    return lines(packed)
+    return cost(packed)
 
 
 DEAREST = dearest()
@@ -105,4 +92,4 @@ def test_no_noise_costs_more_than_a_valid_batch(*, noise: bytes, lying: bool) ->
     if lying:  # as many records as there may be, then noise
         head = second_batch.gamma(BATCH_RECORDS - 1) + second_batch.whole(1) + "00"
         noise = second_batch.packed("0" + head + second_batch.whole(0) * 8) + noise
-    assert lines(noise) <= DEAREST + REFUSAL
+    assert cost(noise) <= DEAREST + REFUSAL

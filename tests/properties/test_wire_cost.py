@@ -7,9 +7,7 @@ engine that has a session. COBS is measured apart: any bytes may be the cipherte
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from kerbwire.channel import Channel
 from kerbwire.fields import Field, Schema
 from kerbwire.limits import CBOR_ITEMS, CONFIG_KEYS, DATAGRAM, TAG_BYTES, VALUES
 from kerbwire.schema import STREETLIGHT
+from tests.properties.executed import lines
 from tests.wire.pair import Pair, Random, drained, flipped
 
 Items = list[int | bytes]
@@ -32,26 +31,6 @@ REFUSAL = 40  # ... and the lines of raising and telling a fault, which a valid 
 PACKED = (12,)  # BATCH: few bytes are many records
 SHORTEST = HEADER + 1 + TAG_BYTES
 LENGTHS = (SHORTEST, SHORTEST + 1, 20, 33, 48, 64, 97, 150, 200, 254)
-
-
-def _lines(work: Any) -> int:
-    """How many lines of kerbwire this executes."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
-        if "/kerbwire/" not in frame.f_code.co_filename:
-            return None
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 class Victim:
@@ -70,7 +49,7 @@ class Victim:
     def cost(self, data: bytes) -> int:
         """The lines that this frame takes."""
         twin = copy.deepcopy(self._end, {id(self._keys): self._keys})
-        return _lines(lambda: twin.receive(data, self._now))
+        return lines(lambda: twin.receive(data, self._now))
 
     def within(self, data: bytes, lines: int) -> bool:
         """Does it cost no more, what is imported only for the first such frame apart?"""
@@ -266,5 +245,5 @@ def test_cobs_costs_a_bounded_number_of_lines_a_byte() -> None:
     costs = []
     for line in (b"\x01" * 254, b"\x02\x07" * 127, b"\xfe" + b"\x07" * 253, b"\x03\x07\x07" * 84):
         deframer = cobs.Deframer()
-        costs.append(_lines(lambda: deframer.take(line + b"\0", 0)))  # noqa: B023
+        costs.append(lines(lambda: deframer.take(line + b"\0", 0)))  # noqa: B023
     assert max(costs) <= 4 * min(costs) <= 12_000, costs
