@@ -24,8 +24,9 @@ from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.counters import Counters
 from kerbline.ports import open_port
 from kerbline.sim import modbus as sim
+from kerbline.south.measured import Measured
 from kerbline.south.modbus.bus import Bus, Garbled, NoAnswer, Refused
-from kerbline.south.modbus.poller import PolledValues, Poller
+from kerbline.south.modbus.poller import Poller
 
 Line = Callable[..., AbstractAsyncContextManager[str]]
 
@@ -61,13 +62,13 @@ async def polling(config: ModbusBus) -> AsyncIterator[tuple[Poller, Counters]]:
             await task
 
 
-async def first(poller: Poller, wanted: Callable[[PolledValues], bool]) -> PolledValues:
+async def first(poller: Poller, wanted: Callable[[Measured], bool]) -> Measured:
     while not wanted(found := await poller.next()):
         pass
     return found
 
 
-async def taken(poller: Poller, count: int) -> list[PolledValues]:
+async def taken(poller: Poller, count: int) -> list[Measured]:
     return [await poller.next() for _ in range(count)]
 
 

@@ -12,7 +12,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit
 
 if TYPE_CHECKING:
-    from kerbline.south.modbus.poller import PolledValues
+    from kerbline.south.measured import Measured
 
 
 class Records:
@@ -59,12 +59,12 @@ class Records:
         """An alarm of ours begins or ends."""
         await self.take(finding.alarm(self._key()))
 
-    async def polled(self, values: PolledValues) -> Reading:
+    async def polled(self, values: Measured) -> Reading:
         """A poll of a Modbus device becomes a reading of ours."""
         reading = Reading(
             key=self._key(),
             asset=values.asset,
-            kind="modbus",
+            kind=values.kind,
             observed_at_ms=self._clock.street_ms(values.read_at_ms),
             uncertainty_ms=0,
             values=values.values,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,6 +13,7 @@ from kerbline.clock import Clock
 from kerbline.config import ModbusBus, ModbusDevice
 from kerbline.counters import Counters
 from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S, Parity, PortLost, open_port
+from kerbline.south.measured import Measured
 from kerbline.south.modbus.bus import (
     GATEWAY_TARGET_SILENT,
     ILLEGAL_ADDRESS,
@@ -33,16 +34,6 @@ SILENT_REQUESTS = 3  # on TCP: then the connection is taken for dead
 GAPS = (MAX_GAP, 0, -1)  # how boldly reads are merged; one step down at each illegal address
 
 log = logging.getLogger("kerbline.modbus")
-
-
-@dataclass(frozen=True, slots=True)
-class PolledValues:
-    """What one poll of a device gave; `quality` says why something is missing."""
-
-    asset: str
-    values: Mapping[str, int | float]
-    read_at_ms: int  # real UTC, ms since 1970
-    quality: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -89,11 +80,11 @@ class Poller:
         self._clock = clock
         self._counters = counters
         self._units = [_Unit(device, plan(device.registers)) for device in config.devices]
-        self._found: asyncio.Queue[PolledValues] = asyncio.Queue(QUEUE_BOUND)
+        self._found: asyncio.Queue[Measured] = asyncio.Queue(QUEUE_BOUND)
         self._silent = 0  # requests in a row that nobody answered
         self._lost = False
 
-    async def next(self) -> PolledValues:
+    async def next(self) -> Measured:
         """The oldest poll that was not taken yet; waits for one."""
         return await self._found.get()
 
@@ -157,7 +148,7 @@ class Poller:
                 _take(read, words, values, flags)
         self._judge(unit, fault)
         quality = tuple(sorted(flags))
-        await self._found.put(PolledValues(unit.device.asset, values, read_at_ms, quality))
+        await self._found.put(Measured(unit.device.asset, values, read_at_ms, quality))
         return fault
 
     def _refusal(self, unit: _Unit, fault: BusFault) -> bool:
@@ -190,7 +181,7 @@ class Poller:
         log.warning("bus %s: %s", self._config.name, error)
         read_at_ms = self._clock.utc_ms()
         for unit in self._units:
-            await self._found.put(PolledValues(unit.device.asset, {}, read_at_ms, (PortLost.code,)))
+            await self._found.put(Measured(unit.device.asset, {}, read_at_ms, (PortLost.code,)))
 
 
 def _take(

@@ -1,0 +1,19 @@
+"""What a device that is no node of ours gave: values in engineering units, not numbered yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kerbline.model import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one poll or one telegram of a device gave; `quality` says why something is missing."""
+
+    asset: str
+    values: Mapping[str, Value]
+    read_at_ms: int  # real UTC, ms since 1970
+    quality: tuple[str, ...] = ()
+    kind: str = "modbus"  # or "serial": the way it came
