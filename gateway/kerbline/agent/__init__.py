@@ -7,11 +7,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from kerbline import health
+from kerbline import health, local_socket
 from kerbline.agent import sinks, upkeep
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
+from kerbline.agent.status import SOCKET_FILE, Status
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config
 from kerbline.counters import Counters
@@ -60,7 +61,7 @@ async def run(config: Config) -> None:
     confirming = asyncio.create_task(records.confirm())
     try:
         await orders.resume(north.outboxes)
-        await records.resume(store.last_epoch)
+        await records.resume(store.undeclared)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_watch(committing))
             for sink in north.sinks:
@@ -75,6 +76,11 @@ async def run(config: Config) -> None:
             tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
+            status = Status(
+                config.gateway.id, clock, nodes, (), north.sinks, store, group, counters
+            )
+            answers = {"status": status.tell}
+            tasks.create_task(local_socket.serve(config.gateway.state_dir / SOCKET_FILE, answers))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:

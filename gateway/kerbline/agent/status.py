@@ -1,0 +1,65 @@
+"""How the gateway is this moment, as plain data: nodes, buses, sinks, store, counts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from kerbline.clock import Clock
+from kerbline.counters import Counters
+from kerbline.local_socket import Answer, Question
+from kerbline.north.sink import Sink
+from kerbline.south.nodes import Nodes
+from kerbline.store import GroupCommit, Store
+
+SOCKET_FILE = "status.sock"
+
+
+class Line(Protocol):
+    """A bus or a serial device that tells how it is."""
+
+    def state(self) -> Any:  # noqa: ANN401 - a dataclass of its own room
+        """Its line, and each device on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Looks at the parts of a running agent; `tell` answers "status"."""
+
+    gateway: str
+    clock: Clock
+    nodes: Nodes
+    lines: Sequence[Line]
+    sinks: Sequence[Sink]
+    store: Store
+    group: GroupCommit
+    counters: Counters
+    began_s: float = field(default_factory=time.monotonic)
+
+    async def tell(self, _question: Question) -> Answer:
+        """Everything; times in ms since 1970 (real UTC)."""
+        return {
+            "gateway": self.gateway,
+            "version": version("kerbline"),
+            "pid": os.getpid(),
+            "at_ms": self.clock.utc_ms(),
+            "up_s": round(time.monotonic() - self.began_s, 1),
+            "nodes": [asdict(state) for state in self.nodes.states()],
+            "lines": [asdict(line.state()) for line in self.lines],
+            "sinks": [self._sink(sink) for sink in self.sinks],
+            "store": {
+                "used_bytes": await self.group.call(self.store.used_bytes),
+                "pending": self.group.pending,
+                "blocked": self.group.blocked,
+                "given_up": self.store.thinned,
+            },
+            "counters": dict(sorted(self.counters.totals().items())),
+        }
+
+    def _sink(self, sink: Sink) -> dict[str, Any]:
+        behind = max(0, self.store.head - sink.cursor)
+        return {"name": sink.name, "connected": sink.connected, "batches_behind": behind}

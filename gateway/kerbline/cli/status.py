@@ -1,0 +1,125 @@
+"""`kerbline status`: how the gateway of a config is this moment, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+_FILE = click.Path(path_type=Path)
+Row = Sequence[str]
+
+
+@click.command()
+@click.argument("config", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="For a machine: one JSON object.")
+def status(config: Path, *, as_json: bool) -> int:
+    """Tell how a running gateway is: nodes, lines, devices, sinks, store. Status 1 if none runs."""
+    from kerbline.agent.status import SOCKET_FILE
+    from kerbline.config import load
+    from kerbline.local_socket import ask
+
+    found = ask(load(config).gateway.state_dir / SOCKET_FILE, {"ask": "status"})
+    click.echo(json.dumps(found) if as_json else "\n".join(told(found)))
+    return 0
+
+
+def told(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a status, tables aligned."""
+    now_ms = found["at_ms"]
+    at = datetime.fromtimestamp(now_ms / 1000, UTC)
+    yield (
+        f"gateway {found['gateway']}, kerbline {found['version']}, "
+        f"up {_span(found['up_s'])}, {at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+    yield from _table("nodes", [_node(node, now_ms) for node in found["nodes"]])
+    for line in found["lines"]:
+        yield from _line(line)
+    yield from _table("sinks", [_sink(sink) for sink in found["sinks"]])
+    yield _store(found["store"])
+    counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
+    if counted:
+        yield f"counted since the start: {counted}"
+
+
+def _node(node: Mapping[str, Any], now_ms: int) -> Row:
+    since = node["since_ms"]
+    state = "online" if node["online"] else "offline"
+    spent = "not heard yet" if since is None else f"{state} for {_span((now_ms - since) / 1000)}"
+    made = " ".join(text for text in (node["firmware"], node["board"], node["build"]) if text)
+    return node["node"], node["asset"], node["kind"], spent, made
+
+
+def _line(line: Mapping[str, Any]) -> Iterator[str]:
+    """A bus or serial line: its own facts in one row, then a row for each device."""
+    devices = line.get("devices", ())
+    facts = (f"{key} {_short(value)}" for key, value in line.items() if _plain(key, value))
+    yield f"line {line['name']}: " + ", ".join(facts)
+    for row in _aligned([_device(device) for device in devices]):
+        yield f"  {row}"
+
+
+def _device(device: Mapping[str, Any]) -> Row:
+    return tuple(
+        _short(value) if key in ("asset", "state") else f"{key} {_short(value)}"
+        for key, value in device.items()
+        if value not in (None, "", {})
+    )
+
+
+def _sink(sink: Mapping[str, Any]) -> Row:
+    behind = sink["batches_behind"]
+    reached = "connected" if sink["connected"] else "not connected"
+    return sink["name"], reached, f"{behind} batches behind" if behind else "up to date"
+
+
+def _store(store: Mapping[str, Any]) -> str:
+    said = f"store: {store['used_bytes'] / 1e6:.1f} MB, {store['pending']} readings not stored yet"
+    if store["blocked"]:
+        said += f", REFUSED by the disk: {store['blocked']}"
+    if store["given_up"]:
+        said += f", {store['given_up']} given up because it was full"
+    return said
+
+
+def _table(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    if rows:
+        yield f"{name}:"
+        for row in _aligned(rows):
+            yield f"  {row}"
+
+
+def _aligned(rows: Sequence[Row]) -> Iterator[str]:
+    """Rows of as many cells as the longest has, each column as wide as it must be."""
+    widest = max((len(row) for row in rows), default=0)
+    full = [(*row, *[""] * (widest - len(row))) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+    for row in full:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _plain(key: str, value: object) -> bool:
+    return key not in ("name", "devices") and value not in (None, "", {})
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_short(each)}" for key, each in value.items())
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)
+
+
+def _span(seconds: float) -> str:
+    """A time span in its two largest units: "3 d 4 h", "12 s"."""
+    left = max(0, int(seconds))
+    parts: list[str] = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

@@ -1,0 +1,200 @@
+"""`kerbline status` against a running gateway, and the socket that it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kerbline.cli.status import told
+from kerbline.local_socket import Answer, Declined, NotServing, Question, ask, serve
+
+CONFIG = """
+[gateway]
+id = "gw-1"
+state_dir = "state"
+"""
+
+
+def _kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kerbline", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@contextmanager
+def _running(config: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kerbline", "run", str(config)], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _until_served(path: Path) -> Answer:
+    """The first answer; the gateway is starting."""
+    for _ in range(200):
+        try:
+            return ask(path, {"ask": "status"})
+        except NotServing:
+            subprocess.run(["/bin/sleep", "0.05"], check=True)
+    raise AssertionError("no answer in 10 s")
+
+
+def test_a_running_gateway_tells_how_it_is(tmp_path: Path) -> None:
+    """Over a socket that is its owner's alone; as text and as JSON."""
+    config = tmp_path / "gw.toml"
+    config.write_text(CONFIG)
+    path = tmp_path / "state" / "status.sock"
+    with _running(config):
+        first = _until_served(path)
+        assert first["gateway"] == "gw-1"
+        assert first["store"]["blocked"] == ""
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        text = _kerbline("status", config)
+        assert text.returncode == 0, text.stderr
+        assert text.stdout.startswith("gateway gw-1, kerbline ")
+        assert "store: " in text.stdout
+        assert json.loads(_kerbline("status", config, "--json").stdout)["nodes"] == []
+
+
+def test_after_a_kill_the_next_gateway_takes_the_socket_over(tmp_path: Path) -> None:
+    """What a killed one left there is said as what it is, and does not stop the next."""
+    config = tmp_path / "gw.toml"
+    config.write_text(CONFIG)
+    path = tmp_path / "state" / "status.sock"
+    with _running(config):
+        _until_served(path)
+    gone = _kerbline("status", config)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "is gone; `kerbline run`" in gone.stderr
+    with _running(config):
+        assert _until_served(path)["gateway"] == "gw-1"
+
+
+def test_without_a_gateway(tmp_path: Path) -> None:
+    """One line and what to do."""
+    config = tmp_path / "gw.toml"
+    config.write_text(CONFIG)
+    gone = _kerbline("status", config)
+    assert gone.returncode == 1
+    assert gone.stderr.startswith("no gateway runs here: ")
+    assert gone.stderr.count("\n") == 1
+
+
+async def _echo(question: Question) -> Answer:
+    if question.get("fail"):
+        raise Declined("not today")
+    return {"heard": question["word"]}
+
+
+async def _raw(path: Path, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(data)
+    answer = await reader.readline()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"not json\n", "one line of JSON"),
+        (b"[1]\n", '\\"ask\\" is one of echo'),
+        (b'{"ask": "keys"}\n', '\\"ask\\" is one of echo'),
+        (b'{"ask": "echo", "fail": 1}\n', "not today"),
+        (b'{"ask": "echo", "word": 3}\n', '"heard": 3'),
+        (b"", ""),
+    ],
+)
+def test_any_question_gets_an_answer(tmp_path: Path, data: bytes, said: str) -> None:
+    """Bad ones a reason; one who says nothing and goes holds nobody up."""
+
+    async def scenario() -> bytes:
+        path = tmp_path / "s.sock"
+        serving = asyncio.create_task(serve(path, {"echo": _echo}))
+        while not path.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        if data:
+            answer = await _raw(path, data)
+        else:
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(str(path))
+            answer = b""
+            assert await _raw(path, b'{"ask": "echo", "word": 1}\n')
+        serving.cancel()
+        await asyncio.wait([serving])
+        assert not path.exists()
+        return answer
+
+    assert said in asyncio.run(scenario()).decode()
+
+
+def test_a_path_too_long_for_a_socket_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The gateway goes on without it."""
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    asyncio.run(serve(folder / "status.sock", {}))
+    assert "no status of this gateway" in caplog.text
+
+
+def test_tables_are_aligned() -> None:
+    """Nodes and sinks in columns, a blocked store in capitals."""
+    node = {
+        "kind": "streetlight",
+        "firmware": "1.2.3",
+        "board": "b",
+        "build": "00ff",
+        "since_ms": 0,
+    }
+    lines = list(
+        told(
+            {
+                "gateway": "gw-1",
+                "version": "0.1",
+                "at_ms": 90_000,
+                "up_s": 4_000.0,
+                "nodes": [
+                    {**node, "node": "sl-1", "asset": "lamp-1", "online": True},
+                    {
+                        **node,
+                        "node": "sl-02",
+                        "asset": "lamp-02",
+                        "online": False,
+                        "since_ms": None,
+                    },
+                ],
+                "lines": [],
+                "sinks": [{"name": "mqtt", "connected": False, "batches_behind": 3}],
+                "store": {"used_bytes": 1_500_000, "pending": 2, "blocked": "full", "given_up": 0},
+                "counters": {"modbus.no_answer": 4},
+            }
+        )
+    )
+    assert lines == [
+        "gateway gw-1, kerbline 0.1, up 1 h 6 min, 1970-01-01 00:01:30 UTC",
+        "nodes:",
+        "  sl-1   lamp-1   streetlight  online for 1 min 30 s  1.2.3 b 00ff",
+        "  sl-02  lamp-02  streetlight  not heard yet          1.2.3 b 00ff",
+        "sinks:",
+        "  mqtt  not connected  3 batches behind",
+        "store: 1.5 MB, 2 readings not stored yet, REFUSED by the disk: full",
+        "counted since the start: modbus.no_answer 4",
+    ]
