@@ -243,7 +243,10 @@ def _position(value: object) -> "tuple[float, float] | None":
         return None
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise SettingsError("position")
-    latitude, longitude = float(value[0]), float(value[1])
+    try:
+        latitude, longitude = float(value[0]), float(value[1])
+    except (TypeError, ValueError):
+        raise SettingsError("position")
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise SettingsError("position")
     return latitude, longitude

@@ -12,7 +12,8 @@ TURN = 360_000_000  # microdegrees
 TT_S = 72  # Terrestrial Time is ahead of UTC; 9 s more are 0.0001 degrees
 TILT_S = 242_673  # the ecliptic's tilt falls by a microdegree in that time
 ROUNDS = 4  # each leaves a hundredth of a time's error, at 65 degrees a tenth
-HALF_S = 43_260  # no gap between the dark of a polar day and the next
+HALF_S = 43_320  # no gap between the dark of a polar day and the next
+LEAD_S = 60  # more than a lamp goes on ahead of others
 NIGHT_ELEVATION = -2.5  # degrees, about 35 lx under a clear sky
 SOUND = 9  # what a cell saw in a sun's day: bright by day (1), dark by night (8) ...
 ODD = 6  # ... and the contrary
@@ -51,12 +52,14 @@ def _angle(start: int, per_100_days: int, since: int) -> float:
 
 
 def night(utc_s: int, position: "tuple[float, float]") -> "tuple[int, int, int]":
-    """(midnight, dusk, dawn) of the night nearest to a time."""
+    """(midnight, dusk, dawn) of the night nearest to a time; none: dusk is behind its dawn."""
     latitude, longitude = position
     midnight_s = midnight(utc_s, longitude)
     dusk_s, dawn_s = [
         crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense) for sense in (-1, 1)
     ]
+    if dusk_s == dawn_s:
+        dusk_s += LEAD_S
     return midnight_s, dusk_s, dawn_s
 
 

@@ -65,6 +65,15 @@ def test_a_polar_day_has_no_night_and_a_polar_night_no_day() -> None:
         assert dark == 0 if latitude > 69.1 else dark > 0
 
 
+def test_no_second_of_a_polar_day_is_night_and_none_of_a_polar_night_day() -> None:
+    """A lamp goes on ahead of others: where there is no dusk, ahead of nothing."""
+    for start_s, level_pct in ((MIDSUMMER_S - 20 * 60, 0), (MIDWINTER_S + 43_200 - 20 * 60, 100)):
+        schedule = Schedule(PROFILE, (75.0, 0.0), 15)
+        schedule.step(0, start_s - 11 * 3600, None)
+        for second in range(45 * 60):
+            assert schedule.step(second, start_s + second, None) == level_pct
+
+
 def test_lamps_of_a_street_go_on_one_after_the_other() -> None:
     first, second = Schedule(PROFILE, AMSTERDAM, 0), Schedule(PROFILE, AMSTERDAM, 9)
     noon_s = MIDWINTER_S + 43_200

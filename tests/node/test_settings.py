@@ -79,6 +79,8 @@ def test_each_fault_names_its_key() -> None:
     assert refusal(changed(profile=[[0, 101]])) == "profile"
     assert refusal(changed(profile=[[10, 1], [10, 2]])) == "profile"
     assert refusal(changed(position=[100, 0])) == "position"
+    assert refusal(changed(position=["north", 0])) == "position"
+    assert refusal(changed(position=[52, None])) == "position"
 
 
 def test_a_damaged_blob_is_noticed() -> None:
