@@ -261,6 +261,13 @@ class Shown:
         self.outputs.append(level)
 
 
+def test_a_lamp_head_is_lit_before_its_first_tick() -> None:
+    """A pin that can't be read, or was pulled the wrong way, must not dark it while it boots."""
+    shown = Shown()
+    LampHead(dimmer=shown)
+    assert shown.outputs == [1000]
+
+
 def test_constant_light_output_has_no_visible_step() -> None:
     for clo in (((0, 60), (1000, 100)), ((0, 100), (1000, 40))):
         shown = Shown()

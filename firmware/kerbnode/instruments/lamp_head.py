@@ -55,6 +55,7 @@ class LampHead:
         self._inputs = streetlight.Inputs()
         self._looked = -1
         self._drive = FULL  # 1/1000 of the level that is driven: constant light output
+        self.lit()  # the pin may have told the dimmer otherwise
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """Make the asset and its schedule."""
