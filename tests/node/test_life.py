@@ -77,6 +77,7 @@ def test_safe_mode_touches_no_pin_makes_no_report_and_obeys() -> None:
     board, place = powered(NOON_MS, "streetlight")
     used: list[str] = []
     boot = failing(board, 2)
+    pwm = board.pwm
     board.pwm = lambda name, _: used.append(name)
     boot = Boot(board, WATCHDOG)
     for _ in range(20):
@@ -91,6 +92,7 @@ def test_safe_mode_touches_no_pin_makes_no_report_and_obeys() -> None:
     assert boot.node.obey(2, LATER_S, m.OP_REBOOT, (), boot.now) == (m.OK, 0)
     assert boot.node.session.info.schema_hash == boot.node.instruments.asset.SCHEMA.hash
     boot.node.stop()
+    board.pwm = pwm
     assert not isinstance(Boot(board, 2).node.instruments, safe.Steady)  # the order ends safe mode
     scratch.remove(place)
 
