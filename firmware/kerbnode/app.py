@@ -205,6 +205,7 @@ def main() -> None:
         except Restart:
             pass
         except KeyboardInterrupt:
+            board.console(is_open=False)  # a second one must not cut short what follows
             from kerbnode import safe
 
             safe.leave(node)

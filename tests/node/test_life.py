@@ -5,6 +5,7 @@ import asyncio
 from kerbnode import app, assembly, nvs, safe, settings
 from kerbnode import board as wiring
 from kerbnode.diagnosis import diagnosis
+from kerbnode.hal import sim
 from kerbnode.hal.sim import Board
 from kerbwire import messages as m
 from node import scratch
@@ -229,6 +230,31 @@ def test_who_takes_the_prompt_leaves_the_lamp_lit() -> None:
     boot.node.serve(600)
     safe.leave(boot.node)
     assert did == [1000, 600]
+    scratch.remove(place)
+
+
+def test_a_second_ctrl_c_does_not_cut_the_leaving_short() -> None:
+    """It takes a second of flash on a chip: who presses twice must not get a restart for it."""
+    board, place = powered(NOON_MS, "streetlight")
+    nvs.set_checked(board.nvs, "settings", GOOD)
+    settings.store_key(board.nvs, 0, bytes(16))
+    did: list[object] = []
+    board.console = lambda is_open: did.append(is_open)
+    board.leave = lambda prompt_s: did.append(prompt_s)
+
+    def pressed(running: object) -> None:
+        running.close()
+        did.append("pressed")
+        raise KeyboardInterrupt
+
+    made, run = sim.Board, asyncio.run
+    sim.Board = lambda: board
+    asyncio.run = pressed
+    try:
+        app.main()
+    finally:
+        sim.Board, asyncio.run = made, run
+    assert did == ["pressed", False, app.PROMPT_S]
     scratch.remove(place)
 
 
