@@ -84,6 +84,10 @@ STORE_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard \
 bench-store: .venv/.all ## each target of the store and of what goes north beside its figure
 	@$(PY) -m tools.bench_wire $(or $(ARGS),$(STORE_BENCHES))
 
+MODBUS_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/bench_modbus*.py))
+bench-modbus: .venv/.all .venv/.debian ## each target of the Modbus bridge beside its figure, and other gateways beside it
+	@$(PY) -m tools.bench_wire $(or $(ARGS),$(MODBUS_BENCHES))
+
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
 	@$(PY) -m tools.bench_fuzz $(ARGS)
 
