@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -132,17 +133,32 @@ def _parse(path: Path, text: bytes) -> tuple[str, NodeKeys]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write so that after a power cut either the old or the new content stands there whole."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    """Write so that after a power cut either the old or the new content stands there whole.
+
+    What was there is blanked and lies ready for the next time: a full disk that takes no new block
+    still takes a key.
+    """
+    draft, blank = path.with_suffix(".new"), path.with_suffix(".old")
+    _write(draft, content)
+    blank.unlink(missing_ok=True)
+    with suppress(OSError):  # the first key, or a file system without links
+        os.link(path, blank)
     draft.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    with suppress(OSError):  # the key is safe; without a blank the next one needs room
+        _write(blank, bytes(len(content)))
+        blank.replace(draft)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """In its place, block for block; durable on return."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        file.truncate()
+        os.fsync(file.fileno())

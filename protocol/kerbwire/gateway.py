@@ -241,6 +241,10 @@ class GatewaySession(Engine):
         """first..last of this log are durable: the node is told that it may delete them."""
         self._intake.keep(epoch, first, last)
 
+    def ask_again(self) -> None:
+        """The node is to send again what is not kept: what was seen of it is gone."""
+        self._intake.ask_again()
+
     def send_command(
         self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
     ) -> None:

@@ -124,6 +124,11 @@ class Intake:
             self.seen.add(1, self.kept.cumulative)
         self._poll_ms = 0  # with the next bytes out
 
+    def ask_again(self) -> None:
+        """Nothing is seen but what is kept: the node sends the rest again."""
+        self.seen = self.kept.copy(HELD_SPANS)
+        self._poll_ms = 0  # with the next bytes out
+
     def receive(
         self, type_: int, items: "list[int | bytes]", channel: Channel, now: int
     ) -> "list[Event]":

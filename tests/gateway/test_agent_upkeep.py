@@ -30,7 +30,7 @@ async def one_life(folder: Path) -> list[Entry]:
     nodes = Nodes(config, KeyRing(folder / "keys"), clock, Counters())
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     records = Records("gw", epoch, group, [], nodes, clock)
-    await records.resume(store.last_epoch)
+    await records.resume(store.undeclared)
     watching = asyncio.create_task(upkeep.watch("gw", store, group, records))
     await asyncio.sleep(0)
     group.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -13,7 +14,7 @@ from kerbline.north.mapping import rfc3339
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 from kerbline.store import Notes, Store
-from kerbline.store.ledger import ID_REUSED
+from kerbline.store.ledger import COMMANDS_KEPT, ID_REUSED
 from tests.gateway.samples import T0_MS, command
 
 TOPICS = Topics("kerbline", "gw-1")
@@ -282,4 +283,28 @@ def test_an_own_command_is_booked_with_its_outcome(tmp_path: Path) -> None:
     result = CommandResult("dim-1", "lamp-1", CommandState.OK, "", T0_MS)
     store.append([], T0_MS, Notes(outcomes=[(command("dim-1"), result)]))
     assert store.commands.audit("dim-1") == [result]
+    store.close()
+
+
+def test_who_holds_an_asset_is_not_forgotten_with_the_oldest_commands(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    held = replace(command("held"), arguments={"level_pct": 60, "hold_s": 0}, asset="lamp-2")
+    for number, order in enumerate([replace(held, id="older"), held]):
+        store.commands.submit(order, T0_MS + number)
+        store.commands.settle(CommandResult(order.id, "lamp-2", CommandState.OK, "", T0_MS + 9))
+    own = [
+        (replace(command(f"dim-{n}"), source="control/dimming"), T0_MS + 10 + n)
+        for n in range(COMMANDS_KEPT)
+    ]
+    for start in range(0, len(own), 1_000):
+        outcomes = [
+            (order, CommandResult(order.id, order.asset, CommandState.OK, "", at_ms))
+            for order, at_ms in own[start : start + 1_000]
+        ]
+        store.append([], T0_MS, Notes(outcomes=outcomes))
+    store.keep_within(T0_MS)
+    assert [(order.id, came_ms) for order, came_ms in store.commands.standing()] == [
+        ("held", T0_MS + 1)
+    ]
+    assert store.commands.known("older") is None
     store.close()

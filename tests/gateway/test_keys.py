@@ -37,10 +37,35 @@ def test_what_is_stored_is_there_after_a_restart(
     ring.store("n-1", NodeKeys(6, FIRST))
     ring.store("n-1", NodeKeys(7, SECOND, next_key))
     assert KeyRing(tmp_path / "keys").load("n-1", key_file) == NodeKeys(7, SECOND, next_key)
-    kept = list((tmp_path / "keys").iterdir())
-    assert [path.name for path in kept] == ["n-1.json"]
-    assert stat.S_IMODE(kept[0].stat().st_mode) == 0o600
+    kept = sorted((tmp_path / "keys").iterdir())
+    assert [path.name for path in kept] == ["n-1.json", "n-1.new"]
+    assert not any(kept[1].read_bytes()), "no key of an earlier generation stays"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in kept] == [0o600, 0o600]
     assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+
+
+def test_what_lies_ready_for_the_next_key_takes_no_new_place(
+    tmp_path: Path, key_file: Path
+) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    places = set[frozenset[int]]()
+    for generation in range(4):
+        ring.store("n-1", NodeKeys(generation, SECOND))
+        places.add(frozenset(path.stat().st_ino for path in (tmp_path / "keys").iterdir()))
+    assert len(places) == 1 and len(places.pop()) == 2
+
+
+def test_a_kill_between_two_keys_costs_neither(tmp_path: Path, key_file: Path) -> None:
+    ring = KeyRing(tmp_path / "keys")
+    ring.load("n-1", key_file)
+    ring.store("n-1", NodeKeys(7, FIRST))
+    kept = tmp_path / "keys" / "n-1.json"
+    (tmp_path / "keys" / "n-1.old").hardlink_to(kept)  # where the old key was about to go
+    assert ring.load("n-1", key_file) == NodeKeys(7, FIRST)
+    ring.store("n-1", NodeKeys(8, SECOND))
+    assert ring.load("n-1", key_file) == NodeKeys(8, SECOND)
+    assert not (tmp_path / "keys" / "n-1.old").exists()
 
 
 def test_a_new_key_file_starts_again(tmp_path: Path, key_file: Path) -> None:

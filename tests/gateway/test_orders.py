@@ -23,6 +23,7 @@ from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 from kerbline.south.arrivals import Answered
 from kerbline.store import GroupCommit, GroupPolicy, Store
+from kerbline.store.ledger import LATE_KEPT
 from tools.trees import ROOT
 
 NOW_MS = 1_790_000_000_000
@@ -283,3 +284,68 @@ def test_whatever_comes_gets_one_answer(messages: list[tuple[dict[str, Any], boo
 
     with tempfile.TemporaryDirectory() as folder:
         lives(Path(folder) / "s.db", story)
+
+
+class FullDisk:
+    """Whatever would be written, the disk has no room for it."""
+
+    def __init__(self, life: Life) -> None:
+        self._database = life.store._database
+
+    def fill(self) -> None:
+        """From here on."""
+        self._database.refused = "full"
+
+    def free(self) -> None:
+        """Room again."""
+        self._database.refused = ""
+
+
+def test_a_full_disk_stops_no_command_and_runs_none_twice(tmp_path: Path) -> None:
+    async def sent(life: Life) -> None:
+        disk = FullDisk(life)
+        disk.fill()
+        await life.order(order())
+        await life.order(order())  # its copy
+        await life.orders.answered(Answered("a1", "lamp-1", ""))
+        await life.order(order())
+        assert [command.id for command in life.street.done] == ["a1"]
+        assert [state for _, state, _ in life.states()] == ["DELIVERED", "OK", "OK"]
+        assert life.loops.refuses(control()) == "held by mqtt"
+        assert life.store.commands.audit("a1")
+        disk.free()
+        await life.order(order("a2"))
+
+    async def after(life: Life) -> None:
+        audit = [result.state for result in life.store.commands.audit("a1")]
+        assert audit == [CommandState.PENDING, CommandState.DELIVERED, CommandState.OK]
+        await life.order(order())
+        assert life.street.done == []
+
+    lives(tmp_path / "s.db", sent, after)
+
+
+def test_what_fails_while_the_disk_is_full_gives_its_asset_back(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        await life.order(order())
+        await life.orders.answered(Answered("a1", "lamp-1", ""))
+        FullDisk(life).fill()
+        await life.order(order("a2", priority="operator", source="desk"))
+        assert life.loops.refuses(control()) == "held by operator/desk"
+        await life.orders.answered(Answered("a2", "lamp-1", "failed"))
+        assert life.loops.refuses(control()) == "held by mqtt"
+
+    lives(tmp_path / "s.db", story)
+
+
+def test_more_commands_than_wait_for_a_full_disk_are_rejected(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        FullDisk(life).fill()
+        for number in range(LATE_KEPT):
+            await life.order(order(f"a{number}"))
+            await life.orders.answered(Answered(f"a{number}", "lamp-1", ""))
+        await life.order(order("one-more"))
+        assert life.states()[-1] == ("one-more", "REJECTED", "store_blocked")
+        assert len(life.street.done) == LATE_KEPT
+
+    lives(tmp_path / "s.db", story)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,21 +68,49 @@ def test_a_full_disk_is_named_and_survived(tmp_path: Path) -> None:
     assert len(found) >= 2_999
 
 
-def test_a_disk_that_somebody_fills_stops_the_growth_alone(tmp_path: Path) -> None:
-    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path} && exec "
-    script = Path(__file__).with_name("full_disk.py")
+def on_a_small_disk(folder: Path, size: str, script: str, *arguments: Path) -> dict[str, Any]:
+    """What a script of this folder tells that has a file system of its own there."""
+    mount = f"mount -t tmpfs -o size={size} tmpfs {folder} && exec "
     apart = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     if (
         shutil.which("unshare") is None
         or subprocess.run([*apart, mount + "true"], check=False).returncode
     ):
         pytest.skip("no file system of our own can be mounted here")
-    command = f"{mount} {sys.executable} {script} {tmp_path}"
+    module = f"tests.gateway.{script}"
+    command = f"{mount} {sys.executable} -m {module} {' '.join(map(str, (folder, *arguments)))}"
     done = subprocess.run(
-        [*apart, command], capture_output=True, text=True, env=environment(), check=False
+        [*apart, command],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        check=False,
+        timeout=100,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def test_a_disk_that_somebody_fills_stops_the_growth_alone(tmp_path: Path) -> None:
+    told = on_a_small_disk(tmp_path, "1m", "full_disk")
     assert "free space" in told["said"]
     assert told["readable_while_full"] >= 2_000, "sinks go on delivering"
     assert (told["each_once"], told["quarantined"]) == (True, "None")
+
+
+def test_a_gateway_that_starts_on_a_full_disk_serves_its_street(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    aside = tmp_path_factory.mktemp("broker")
+    told = on_a_small_disk(tmp_path, "2m", "full_disk_start", aside)
+    assert told["results"] == [["a1", "OK"], ["a1", "OK"]]
+    assert told["done"] == 1
+    assert not told["kept_while_full"], "nothing is acknowledged that is not durable"
+    assert told["numbers"] == list(range(1, 11)), "then it is, each once"
+    assert told["audit"] == ["PENDING", "DELIVERED", "OK"]
+    assert len(told["restarts"]) == 1
+    said = [text for text in told["said"] if "stored" in text or "takes readings" in text]
+    assert said[0].startswith("nothing can be stored, so nothing is acknowledged: ")
+    assert said[1:] == ["the store takes readings again"]

@@ -42,7 +42,8 @@ def is_whole(path: Path) -> None:
     assert not store.unsound
     assert numbers(stored(store)) == list(range(1, READINGS + 1))
     assert store.open_cursor("mqtt") == 12
-    assert store.last_epoch == 9
+    assert store.begin_epoch(1) == 10
+    assert store.undeclared == (9,)
     assert store.memories("leak") == {"meter-1": "{}"}
     assert store.anchors() == {("sl-1", 3): Anchor(T0_MS, 20)}
     assert [latest.key.number for latest in store.latest()] == [READINGS]

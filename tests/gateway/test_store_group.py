@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kerbline.model import Entry
+from kerbline.model import Entry, Gap, Key
 from kerbline.store import Committed, GroupCommit, GroupPolicy, Notes, Store, StoreBlocked
 from tests.gateway.samples import T0_MS, alarm, numbers, reading, stored
 
@@ -46,11 +47,12 @@ def work(
     policy: GroupPolicy,
     story: Callable[[GroupCommit], Awaitable[None]],
     kind: type[Store] = Store,
+    own: str = "",
 ) -> Store:
     """Tell `story` with a running group commit; the store afterwards, open again."""
 
     async def scene() -> None:
-        group = GroupCommit(kind.open(path), policy, lambda: T0_MS)
+        group = GroupCommit(kind.open(path), policy, lambda: T0_MS, own)
         running = asyncio.create_task(group.run())
         async with asyncio.timeout(10):
             await story(group)
@@ -139,4 +141,42 @@ def test_a_full_disk_loses_nothing_and_stops_the_intake(tmp_path: Path) -> None:
     policy = GroupPolicy(5, NEVER_S, max_pending=10, retry_s=0.001)
     store = work(tmp_path / "s.db", policy, story, FullDisk)
     assert numbers(stored(store)) == list(range(1, 12))
+    store.close()
+
+
+class RefusingAtFirst(FullDisk):
+    """The same, for a second story."""
+
+    third_refusal = threading.Event()
+    mended = threading.Event()
+
+
+def test_a_disk_full_for_too_long_stops_nothing_and_each_loss_is_declared(tmp_path: Path) -> None:
+    asked: set[str] = set()
+
+    async def story(group: GroupCommit) -> None:
+        await group.put(alarm(1))
+        await asyncio.to_thread(RefusingAtFirst.third_refusal.wait)
+        for number in range(2, 60):
+            await group.put(reading(number, "sl-1"))
+            await group.put(replace(reading(number, "gw-1", "modbus"), key=Key("gw-1", 1, number)))
+            assert group.pending <= 20
+        assert not group.passed_over()
+        RefusingAtFirst.mended.set()
+        while group.pending:
+            await group.committed()
+        asked.update(group.passed_over())
+
+    policy = GroupPolicy(5, NEVER_S, max_pending=20, retry_s=0.001)
+    store = work(tmp_path / "s.db", policy, story, RefusingAtFirst, "gw-1")
+    entries = stored(store)
+    assert entries[0] == alarm(1)
+    kept = numbers(entries, "gw-1")
+    gaps = [e for e in entries if isinstance(e, Gap)]
+    assert {(g.source, g.epoch, g.reason) for g in gaps} == {("gw-1", 1, "store_blocked")}
+    lost = [n for g in gaps for n in range(g.first, (g.last or 0) + 1)]
+    assert sorted(kept + lost) == list(range(2, 60)), "ours: each stored, or declared"
+    assert max(lost) < min(kept), "the oldest go"
+    assert asked == {"sl-1"}, "a node's: asked for again"
+    assert numbers(entries, "sl-1") == []
     store.close()

@@ -47,7 +47,7 @@ async def run(config: Config) -> None:
     policy = RetentionPolicy(config.store.max_bytes, config.store.keep_days * DAY_S)
     store = Store.open(config.gateway.state_dir / STORE_FILE, policy)
     group_policy = GroupPolicy(config.store.commit_readings, config.store.commit_interval_s)
-    group = GroupCommit(store, group_policy, clock.utc_ms)
+    group = GroupCommit(store, group_policy, clock.utc_ms, config.gateway.id)
     nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
     nodes.prepare(store)
     north = sinks.made(config, store, group, clock, counters)

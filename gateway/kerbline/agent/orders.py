@@ -160,6 +160,9 @@ class Orders:
         if not submission.new:
             sink.tell(submission.result)
             return
+        if submission.refused:
+            refused = submission.refused
+            log.error("command %s goes before it is in the book: %s", command.id, refused)
         self._open[command.id] = command
         self._sinks[command.id] = sink
         refusal = self._loops.operate(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
@@ -45,11 +45,11 @@ class Records:
         """Put an entry into the open group alone: it is nobody's but ours."""
         await self._group.put(entry)
 
-    async def resume(self, earlier: int | None) -> None:
-        """Our own numbers of an earlier run that never became durable are a gap."""
-        if earlier is not None:
+    async def resume(self, earlier: Iterable[int]) -> None:
+        """Our own numbers of earlier runs that never became durable are a gap each."""
+        for epoch in earlier:
             now_ms = self._clock.utc_ms()
-            await self.take(Gap(self._gateway, earlier, 1, None, "restart", now_ms))
+            await self.take(Gap(self._gateway, epoch, 1, None, "restart", now_ms))
 
     def now_ms(self) -> int:
         """Street time, ms since 1970: what our own findings are dated by."""
@@ -60,16 +60,16 @@ class Records:
         await self.take(finding.alarm(self._key()))
 
     async def polled(self, values: Measured) -> Reading:
-        """A poll of a Modbus device becomes a reading of ours."""
+        """A poll or a telegram of a device becomes a reading of ours."""
         reading = Reading(
             key=self._key(),
             asset=values.asset,
             kind=values.kind,
             observed_at_ms=self._clock.street_ms(values.read_at_ms),
-            uncertainty_ms=0,
+            uncertainty_ms=values.uncertainty_ms,
             values=values.values,
             quality=values.quality,
-            received_at_ms=values.read_at_ms,
+            received_at_ms=values.received_at_ms or values.read_at_ms,
         )
         await self.take(reading)
         return reading
@@ -79,6 +79,7 @@ class Records:
         while True:
             committed = await self._group.committed()
             self._nodes.keep(committed.kept)
+            self._nodes.ask_again(self._group.passed_over())
             for sink in self._sinks:
                 sink.log_grew()
 

@@ -130,6 +130,11 @@ class NodeLink:
         self.session.keep(epoch, first, last)
         self.changed.set()
 
+    def ask_again(self) -> None:
+        """What of its records is not durable is gone here: the node is to send it again."""
+        self.session.ask_again()
+        self.changed.set()
+
     @property
     def takes_commands(self) -> bool:
         """Is there a session, with room for one more command under way?"""

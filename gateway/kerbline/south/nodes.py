@@ -96,6 +96,13 @@ class Nodes:
             if link is not None:
                 link.keep(span.epoch, span.first, span.last)
 
+    def ask_again(self, sources: Iterable[str]) -> None:
+        """These nodes are to send again what is not durable. Other sources are passed over."""
+        for source in sources:
+            link = self._links.get(source)
+            if link is not None:
+                link.ask_again()
+
     def reachable(self, asset: str) -> bool:
         """Would the node of an asset take a command now?"""
         link = self._by_asset.get(asset)

@@ -72,18 +72,19 @@ class Cursors:
             return after, None
         return (after, again.last) if after < again.last else (again.resume, None)
 
-    def open(self, sql: sqlite3.Connection, sink: str) -> int:
-        """The cursor of `sink`, 0 when it is new."""
+    def open(self, sql: sqlite3.Connection | None, sink: str) -> int:
+        """The cursor of `sink`, 0 when it is new; without `sql` it is in memory alone."""
         seq = self._seqs.setdefault(sink, 0)
-        _write(sql, {sink: seq})
-        self._saved[sink] = seq
+        if sql is not None:
+            _write(sql, {sink: seq})
+            self._saved[sink] = seq
         return seq
 
     def save(self, sql: sqlite3.Connection, moved: Mapping[str, int], *, every: bool) -> Saved:
         """Write what is due of the cursors that moved, or `every` one that is not written."""
         written = {}
         for sink, seq in {**self._seqs, **moved}.items():
-            steps = seq - self._saved.get(sink, 0)
+            steps = seq - self._saved.get(sink, -1)
             if steps and (every or not 0 < steps < STEPS or self._is_repeated(sink, seq)):
                 written[sink] = seq
         _write(sql, written)
@@ -98,11 +99,12 @@ class Cursors:
         for sink in what.done:
             self._again.pop(sink, None)
 
-    def drop(self, sql: sqlite3.Connection, sinks: Collection[str]) -> None:
-        """Forget sinks."""
+    def drop(self, sql: sqlite3.Connection | None, sinks: Collection[str]) -> None:
+        """Forget sinks; without `sql` until the next open."""
         for sink in sinks:
-            sql.execute("DELETE FROM cursor WHERE sink = ?", (sink,))
-            sql.execute("DELETE FROM replay WHERE sink = ?", (sink,))
+            if sql is not None:
+                sql.execute("DELETE FROM cursor WHERE sink = ?", (sink,))
+                sql.execute("DELETE FROM replay WHERE sink = ?", (sink,))
             self._seqs.pop(sink, None)
             self._saved.pop(sink, None)
             self._again.pop(sink, None)

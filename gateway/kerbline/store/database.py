@@ -110,7 +110,8 @@ class Database:
     """One open database file, held by one process; `quarantined` says where a damaged one went.
 
     `left` is what was found of the log at the open; `unsound` counts by table the rows that
-    failed their checksum.
+    failed their checksum. `refused` says why the disk did not take it at the open: until `settle`
+    it can be read alone.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Database:
         self.quarantined = quarantined
         self.unsound: Counter[str] = Counter()
         self.left = Left()
+        self.refused = ""
         self._locks = locks
         self._inode = path.stat().st_ino
 
@@ -143,16 +145,16 @@ class Database:
                 quarantined = _set_aside(path)
                 locks = _relocked(path, locks)
             try:
-                connection, left = _opened(path)
+                connection, left, refused = _opened_anyhow(path)
             except StoreCorrupt:
                 quarantined = _set_aside(path)
                 locks = _relocked(path, locks)
-                connection, left = _opened(path)
+                connection, left, refused = _opened_anyhow(path)
         except (StoreError, OSError):
             _unlock(locks)
             raise
         database = cls(path, connection, locks, quarantined)
-        database.left = left
+        database.left, database.refused = left, refused
         return database
 
     @classmethod
@@ -171,9 +173,23 @@ class Database:
             _unlock(locks)
             raise
 
+    def settle(self) -> None:
+        """Where the disk refused at the open: ask it again; raises StoreBlocked or StoreCorrupt."""
+        if not self.refused:
+            return
+        self.connection.close()
+        try:
+            self.connection, _ = _opened(self.path)
+        except StoreBlocked as error:
+            self.connection = _readable(self.path, error)
+            raise
+        self.refused = ""
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, durable when it returns; raises StoreBlocked or StoreCorrupt."""
+        if self.refused:
+            raise StoreBlocked(self.refused)
         with faults(self.path):
             self._must_be_there()
             self.connection.execute("BEGIN IMMEDIATE")
@@ -261,6 +277,41 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Left]:
                 ) from error
             raise
     return connection, left
+
+
+def _opened_anyhow(path: Path) -> tuple[sqlite3.Connection, Left, str]:
+    """A database to write to; or, with the reason, one to read where the disk takes nothing.
+
+    A street is served without a store, too: its nodes keep what is not acknowledged.
+    """
+    try:
+        return *_opened(path), ""
+    except StoreBlocked as error:
+        end = log_end(path)  # before SQLite has it: its close may end it
+        return _readable(path, error), Left(end.cut_bytes, end.damaged), str(error)
+
+
+def _readable(path: Path, refusal: StoreBlocked) -> sqlite3.Connection:
+    """All sound commits, without a file for the log's index; an empty store where there is none."""
+    with faults(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # the index is then in memory
+            _check(path, connection)
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if found == 0 and not connection.execute("SELECT * FROM sqlite_schema").fetchall():
+                connection.close()
+                connection = sqlite3.connect(
+                    ":memory:", isolation_level=None, check_same_thread=False
+                )
+                make(connection, 0)
+            elif found != FORMAT:  # to be taken along, for which there is no room
+                raise refusal
+            connection.execute("PRAGMA query_only=ON")
+        except (sqlite3.Error, StoreError, UnicodeDecodeError):
+            connection.close()
+            raise
+    return connection
 
 
 def _left(path: Path, connection: sqlite3.Connection) -> Left:

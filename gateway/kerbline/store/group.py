@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import ParamSpec, TypeVar
 
 from kerbline.model import Command, CommandResult, Entry, Reading
+from kerbline.store.backlog import Backlog
 from kerbline.store.database import StoreBlocked
 from kerbline.store.notes import Anchor, Notes
 from kerbline.store.store import Batch, Committed, Store
@@ -37,15 +36,20 @@ class GroupCommit:
 
     `run` is its task. Entries go in by `put`, what became durable comes out of `committed`.
     Gaps and alarms are committed at once. When the disk refuses, the group is kept and tried
-    again; `put` waits while `max_pending` entries are not durable, so that nothing is dropped.
+    again, and of `max_pending` entries room is made by `Backlog`; `put` waits only for a disk that
+    is slow, or where nothing is left that may go.
     """
 
-    def __init__(self, store: Store, policy: GroupPolicy, utc_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, policy: GroupPolicy, utc_ms: Callable[[], int], own: str = ""
+    ) -> None:
+        """`own` is the source that we number: of its readings nobody else has a copy."""
         self._store = store
         self._policy = policy
         self._utc_ms = utc_ms
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._pending: deque[Entry] = deque()
+        self._group: list[Entry] = []  # under way to the disk
+        self._backlog = Backlog(own)
         self._notes = Notes()
         self._first_at = 0.0  # loop time at which the oldest of what waits came
         self._urgent = False
@@ -58,18 +62,29 @@ class GroupCommit:
     @property
     def pending(self) -> int:
         """Entries that are not durable yet."""
-        return len(self._pending)
+        return len(self._group) + len(self._backlog)
 
     async def put(self, entry: Entry) -> None:
-        """Hand over an entry; waits for room, never drops."""
-        while len(self._pending) >= self._policy.max_pending:
+        """Hand over an entry; waits for room, which `Backlog` makes while the disk refuses."""
+        while self.pending >= self._policy.max_pending:
+            if self.blocked and self._backlog.thin():
+                break
             self._room.clear()
             await self._room.wait()
         self._begin()
-        self._pending.append(entry)
+        self._backlog.append(entry)
         self._urgent = self._urgent or not isinstance(entry, Reading)
-        if self._urgent or len(self._pending) in (1, self._policy.readings):
+        if self._urgent or len(self._backlog) in (1, self._policy.readings):
             self._changed.set()
+
+    def passed_over(self) -> frozenset[str]:
+        """Sources of readings that were let go and are to be asked for again; they are told once.
+
+        Empty while the disk refuses, or much waits that they would send a second time.
+        """
+        if self.blocked or len(self._backlog) >= MAX_GROUP:
+            return frozenset()
+        return self._backlog.passed_over()
 
     def save_cursor(self, sink: str, seq: int) -> None:
         """Note that `sink` delivered all up to batch `seq`; durable with the next commit."""
@@ -115,7 +130,7 @@ class GroupCommit:
         """
         while True:
             await self._due()
-            if self._pending or self._notes:
+            if self._backlog or self._notes:
                 await self._commit()
             elif self._stopping:
                 return
@@ -131,15 +146,15 @@ class GroupCommit:
         self._worker.shutdown()
 
     def _begin(self) -> None:
-        if not self._pending and not self._notes:
+        if not self._backlog and not self._notes:
             self._first_at = asyncio.get_running_loop().time()
             self._changed.set()
 
     async def _due(self) -> None:
         """Wait until something is to be committed now, or `stop`."""
-        while not (self._urgent or self._stopping or len(self._pending) >= self._policy.readings):
+        while not (self._urgent or self._stopping or len(self._backlog) >= self._policy.readings):
             wait_s = None
-            if self._pending or self._notes:
+            if self._backlog or self._notes:
                 age_s = asyncio.get_running_loop().time() - self._first_at
                 wait_s = self._policy.interval_s - age_s
             self._changed.clear()
@@ -150,9 +165,9 @@ class GroupCommit:
                 return
 
     async def _commit(self) -> None:
-        group = list(islice(self._pending, MAX_GROUP))
+        group = self._group = self._backlog.take(MAX_GROUP)
         notes = Notes()
-        if len(group) == len(self._pending):  # what a note follows from is never behind it
+        if not self._backlog:  # what a note follows from is never behind it
             notes, self._notes = self._notes, notes
         self._urgent = False
         while True:
@@ -161,14 +176,17 @@ class GroupCommit:
                 break
             except StoreBlocked as error:
                 self.blocked = str(error)
+                self._room.set()  # there may be something to let go
                 if self._stopping:
                     raise  # nothing of it was acknowledged: the nodes still have theirs
                 await asyncio.sleep(self._policy.retry_s)
         self.blocked = ""
-        for _ in group:
-            self._pending.popleft()
+        self._group = []
         self._first_at = asyncio.get_running_loop().time()
-        if len(group) == MAX_GROUP and self._pending:
+        if gaps := self._backlog.declared(self._utc_ms()):
+            self._backlog.extend(gaps)
+            self._urgent = True
+        if len(group) == MAX_GROUP and self._backlog:
             self._urgent = True
         self._room.set()
         if group:

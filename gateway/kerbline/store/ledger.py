@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from kerbline.model import Command, CommandResult, CommandState
-from kerbline.store.database import Database
+from kerbline.store.database import Database, StoreBlocked
 from kerbline.store.schema import sealed
 
 COMMANDS_KEPT = 10_000
+LATE_KEPT = 1_000  # commands that the disk refused
 OUTCOME_UNKNOWN = "outcome_unknown"  # delivered, then the gateway stopped before the answer
 ID_REUSED = "id_reused"  # the id stands in the book for another order
 
@@ -28,34 +29,51 @@ NEXT = {
 _COLUMNS = "id, asset, operation, arguments, expires_at_ms, source, state, reason, at_ms"
 
 
+# Who may hold an asset: orders from outside that were carried out, or perhaps were.
+_HOLDS = (
+    "operation IN ('set_level', 'release') AND source NOT LIKE 'control/%'"
+    f" AND (state IN ({{states}}) OR reason = '{OUTCOME_UNKNOWN}')"
+)
+_STANDING = _HOLDS.format(states="'PENDING', 'DELIVERED', 'OK'")
+_LASTING = _HOLDS.format(states="'OK'")
+_CAME = "(SELECT min(a.{what}) FROM command_audit a WHERE a.command = c.id)"
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What came of handing in a command: carry it out if `new`, else answer with `result`."""
+    """What came of handing in a command: carry it out if `new`, else answer with `result`.
+
+    `refused`: why the disk did not take it; it is in the book of this run alone, for now.
+    """
 
     new: bool
     result: CommandResult
+    refused: str = ""
 
 
 class CommandLedger:
-    """The commands of one store; every call is a durable transaction of its own."""
+    """The commands of one store; every call is a durable transaction of its own.
+
+    What the disk refuses is remembered, of LATE_KEPT commands, and written when it takes it: an id
+    still runs once, unless the gateway is killed before.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._late: dict[str, tuple[Command, list[CommandResult]]] = {}
 
     def submit(self, command: Command, at_ms: int, *, goes: bool = False) -> Submission:
         """Enter a command as PENDING, or say what became of the one with its id.
 
         One that `goes` at once is DELIVERED with the same write: it has waited for one already.
+        Raises StoreBlocked where the disk refuses and too many wait for it.
         """
-        with self._database.transaction() as sql:
-            known = self._find(sql, command.id)
-            if known is None:
-                result = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
-                self._enter(sql, command, result)
-                if goes:
-                    result = replace(result, state=CommandState.DELIVERED)
-                    self._enter(sql, command, result)
-                return Submission(new=True, result=result)
+        known = self._find(command.id)
+        if known is None:
+            result = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
+            results = [result, replace(result, state=CommandState.DELIVERED)][: 1 + goes]
+            refused = self._note(command, results)
+            return Submission(new=True, result=results[-1], refused=refused)
         stored, result = known
         if _order(stored) != _order(command):
             rejected = CommandState.REJECTED
@@ -64,11 +82,10 @@ class CommandLedger:
 
     def settle(self, result: CommandResult) -> bool:
         """Enter a new state; False when the command is unknown or can't go there."""
-        with self._database.transaction() as sql:
-            known = self._find(sql, result.command_id)
-            if known is None or result.state not in NEXT.get(known[1].state, frozenset()):
-                return False
-            self._enter(sql, known[0], result)
+        known = self._find(result.command_id)
+        if known is None or result.state not in NEXT.get(known[1].state, frozenset()):
+            return False
+        self._note(known[0], [result])
         return True
 
     def open(self) -> list[tuple[Command, CommandState]]:
@@ -82,8 +99,7 @@ class CommandLedger:
 
     def known(self, command_id: str) -> CommandResult | None:
         """What became of a command; None where the book has none with that id."""
-        with self._database.transaction() as sql:
-            known = self._find(sql, command_id)
+        known = self._find(command_id)
         return known[1] if known else None
 
     def standing(self, asset: str = "") -> list[tuple[Command, int]]:
@@ -92,19 +108,18 @@ class CommandLedger:
         Of one asset or of all; a command that was refused, failed or came too late holds nothing.
         """
         rows = self._database.rows(
-            f"SELECT {_COLUMNS}, (SELECT min(a.at_ms) FROM command_audit a WHERE a.command = c.id)"
-            " AS came_ms FROM command c WHERE operation IN ('set_level', 'release')"
-            " AND (state IN (?, ?, ?) OR reason = ?) AND source NOT LIKE 'control/%'"
-            " AND (asset = ? OR ? = '')"
-            " ORDER BY (SELECT min(a.id) FROM command_audit a WHERE a.command = c.id)",
-            CommandState.PENDING,
-            CommandState.DELIVERED,
-            CommandState.OK,
-            OUTCOME_UNKNOWN,
+            f"SELECT {_COLUMNS}, {_CAME.format(what='at_ms')} FROM command c WHERE {_STANDING}"
+            f" AND (asset = ? OR ? = '') ORDER BY {_CAME.format(what='id')}",
             asset,
             asset,
         )
-        return [(_parsed(row)[0], came_ms) for *row, came_ms in rows]
+        found = [(_parsed(row)[0], came_ms) for *row, came_ms in rows]
+        late = self._late
+        return [(command, came_ms) for command, came_ms in found if command.id not in late] + [
+            (command, results[0].at_ms)
+            for command, results in late.values()
+            if asset in ("", command.asset) and _stands(command, results[-1])
+        ]
 
     def audit(self, command_id: str) -> list[CommandResult]:
         """Every state that the command went through, in order."""
@@ -113,29 +128,64 @@ class CommandLedger:
             " JOIN command c ON c.id = a.command WHERE a.command = ? ORDER BY a.id",
             command_id,
         )
+        late = self._late.get(command_id, (None, []))[1]
         return [
             CommandResult(command, asset, CommandState(state), reason, at_ms)
             for command, asset, state, reason, at_ms in rows
-        ]
+        ] + late
 
     def log(self, sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
         """Enter a command with its outcome, within the caller's transaction."""
-        known = self._find(sql, command.id)
+        known = self._find(command.id)
         self._enter(sql, known[0] if known else command, result)
 
+    def save_late(self, sql: sqlite3.Connection) -> None:
+        """Enter what the disk refused before, within the caller's transaction."""
+        for command, results in self._late.values():
+            for result in results:
+                self._enter(sql, command, result)
+
+    def late_saved(self) -> None:
+        """The caller's transaction is durable."""
+        self._late.clear()
+
     def trim(self, sql: sqlite3.Connection) -> None:
-        """Forget the oldest final commands above COMMANDS_KEPT, within the caller's transaction."""
+        """Forget the oldest final commands above COMMANDS_KEPT, within the caller's transaction.
+
+        But never the newest of each asset that holds it or let go of it.
+        """
+        newest = f"SELECT id, max({_CAME.format(what='id')}) FROM command c WHERE {_LASTING}"
         sql.execute(
             "DELETE FROM command WHERE state NOT IN (?, ?) AND id NOT IN"
-            " (SELECT id FROM command ORDER BY at_ms DESC LIMIT ?)",
+            " (SELECT id FROM command ORDER BY at_ms DESC LIMIT ?)"
+            f" AND id NOT IN (SELECT id FROM ({newest} GROUP BY asset))",
             (CommandState.PENDING, CommandState.DELIVERED, COMMANDS_KEPT),
         )
         sql.execute("DELETE FROM command_audit WHERE command NOT IN (SELECT id FROM command)")
 
-    @staticmethod
-    def _find(sql: sqlite3.Connection, command_id: str) -> tuple[Command, CommandResult] | None:
-        row = sql.execute(f"SELECT {_COLUMNS} FROM command WHERE id = ?", (command_id,)).fetchone()
-        return None if row is None else _parsed(row)
+    def _find(self, command_id: str) -> tuple[Command, CommandResult] | None:
+        if command_id in self._late:
+            command, results = self._late[command_id]
+            return command, results[-1]
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM command WHERE id = ?", command_id)
+        return next(map(_parsed, rows), None)
+
+    def _note(self, command: Command, results: list[CommandResult]) -> str:
+        """Enter states of a command, and what waited; why not, where the disk refuses."""
+        before = self._late.get(command.id, (command, []))[1]
+        entered = {**self._late, command.id: (command, before + results)}
+        try:
+            with self._database.transaction() as sql:
+                for order, states in entered.values():
+                    for result in states:
+                        self._enter(sql, order, result)
+        except StoreBlocked as refusal:
+            if len(entered) > LATE_KEPT:
+                raise
+            self._late = entered
+            return str(refusal)
+        self.late_saved()
+        return ""
 
     @staticmethod
     def _enter(sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
@@ -159,6 +209,16 @@ class CommandLedger:
 
 def _order(command: Command) -> tuple[str, str, dict[str, int]]:
     return command.asset, command.operation, dict(command.arguments)
+
+
+def _stands(command: Command, result: CommandResult) -> bool:
+    """As _STANDING says it."""
+    states = (CommandState.PENDING, CommandState.DELIVERED, CommandState.OK)
+    return (
+        command.operation in ("set_level", "release")
+        and not command.source.startswith("control/")
+        and (result.state in states or result.reason == OUTCOME_UNKNOWN)
+    )
 
 
 def _note(sql: sqlite3.Connection, result: CommandResult) -> None:

@@ -5,13 +5,15 @@ Every call blocks on the disk and belongs in one thread, which `group.GroupCommi
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from kerbline.model import Entry, Reading
+from kerbline.model import Entry, Gap, Reading
+from kerbline.store.begun import Begun
 from kerbline.store.cursors import Cursors
 from kerbline.store.database import (
     PAGE_BYTES,
@@ -65,6 +67,9 @@ class Store:
         self._policy = policy
         self._seq = 0
         self._last_epoch: int | None = None
+        self._begun = Begun(database.path)
+        self._unsaved_epoch: int | None = None
+        self._undeclared: tuple[int, ...] = ()
         self._newest_at_ms = 0
         self._thinned = 0
         self._folded = Folded()
@@ -139,9 +144,9 @@ class Store:
         return self._database.used_bytes()
 
     @property
-    def last_epoch(self) -> int | None:
-        """The epoch that the run before this one had begun, None in a new store."""
-        return self._last_epoch
+    def undeclared(self) -> tuple[int, ...]:
+        """Epochs of runs before this one whose end was not declared by an open-ended gap yet."""
+        return self._undeclared
 
     @property
     def newest_at_ms(self) -> int:
@@ -151,13 +156,20 @@ class Store:
     def begin_epoch(self, utc_s: int) -> int:
         """A durable number for this run, above every earlier one: the epoch of our own keys.
 
-        It starts from the clock, so that a store begun anew never names an old epoch again.
+        It starts from the clock, so that a store begun anew never names an old epoch again. Where
+        the disk takes nothing it is kept beside the store, and in it with the first `append`.
         """
-        with self._database.transaction() as sql:
-            row = sql.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
-            epoch = max(utc_s, row[0] + 1 if row else 1)
-            sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed("epoch", epoch))
-        return int(epoch)
+        earlier = {*self._begun.read(), *([self._last_epoch] if self._last_epoch else [])}
+        epoch = max([utc_s, *[each + 1 for each in earlier]])
+        self._undeclared = tuple(sorted(earlier))
+        self._begun.write({*earlier, epoch})
+        try:
+            with self._database.transaction() as sql:
+                _write_epoch(sql, epoch)
+        except StoreBlocked:
+            self._unsaved_epoch = epoch
+        self._last_epoch = epoch
+        return epoch
 
     def held(self, source: str) -> tuple[int | None, RangeSet]:
         """The log epoch of a source that appeared last, and a copy of the numbers held of it."""
@@ -173,6 +185,7 @@ class Store:
         A record number that is held already is not stored again; a gap is cut down to the numbers
         that are not held. Raises StoreBlocked or StoreCorrupt.
         """
+        self._database.settle()
         notes = notes or Notes()
         new = self._folded.holdings.fresh(entries)
         seq = self._seq + 1
@@ -183,9 +196,15 @@ class Store:
                 self._room_bytes -= PAGE_BYTES + len(row[3])
             saved = self._cursors.save(sql, notes.cursors, every=not new)
             notes.save(sql)
+            self.commands.save_late(sql)
             for command, result in notes.outcomes:
                 self.commands.log(sql, command, result)
+            if self._unsaved_epoch is not None:
+                _write_epoch(sql, self._unsaved_epoch)
+        self._unsaved_epoch = None
+        self.commands.late_saved()
         self._cursors.saved(saved)
+        self._declared(entries)
         if new:
             self._seq = seq
             self._folded.add(new)
@@ -222,15 +241,21 @@ class Store:
 
         It moves by the notes of `append`.
         """
-        with self._database.transaction() as sql:
-            return self._cursors.open(sql, sink)
+        try:
+            with self._database.transaction() as sql:
+                return self._cursors.open(sql, sink)
+        except StoreBlocked:  # the row comes with the cursor's first step
+            return self._cursors.open(None, sink)
 
     def drop_cursors(self, but: Collection[str]) -> tuple[str, ...]:
         """Forget sinks not in `but`, which would hold the log for ever; the names of these."""
         gone = tuple([sink for sink in self._cursors.sinks if sink not in but])
         if gone:
-            with self._database.transaction() as sql:
-                self._cursors.drop(sql, gone)
+            try:
+                with self._database.transaction() as sql:
+                    self._cursors.drop(sql, gone)
+            except StoreBlocked:  # their rows are there at the next open, and dropped then
+                self._cursors.drop(None, gone)
         return gone
 
     def history(self, asset: str, kind: str, value: str, since_ms: int) -> list[Point]:
@@ -294,8 +319,19 @@ class Store:
                 continue  # read() declares it
         self._measure_room()
 
+    def _declared(self, entries: Sequence[Entry]) -> None:
+        """These are durable, and among them perhaps the gaps of earlier epochs."""
+        ends = {entry.epoch for entry in entries if isinstance(entry, Gap) and entry.last is None}
+        if ends.intersection(self._undeclared):
+            self._undeclared = tuple([each for each in self._undeclared if each not in ends])
+            self._begun.write(self._undeclared)
+
     def _measure_room(self) -> None:
         policy = self._policy
         # Where alarms and gaps alone fill the log, each commit must not go through all of it.
         room = policy.full_bytes - self._database.used_bytes()
         self._room_bytes = max(room, policy.max_bytes // 64)
+
+
+def _write_epoch(sql: sqlite3.Connection, epoch: int) -> None:
+    sql.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", sealed("epoch", epoch))
