@@ -82,6 +82,17 @@ class Port:
             if self._unsent:
                 self._loop.add_writer(self._fd, self._send_later)
 
+    def set_baud(self, baud: int) -> bool:
+        """Change the speed; what is still being sent is spoilt. False where we can't: a socket."""
+        self._check()
+        try:
+            attributes = termios.tcgetattr(self._fd)
+            attributes[4] = attributes[5] = getattr(termios, f"B{baud}")
+            termios.tcsetattr(self._fd, termios.TCSANOW, attributes)
+        except (termios.error, AttributeError):
+            return False
+        return True
+
     def close(self) -> None:
         """Give the descriptor back; harmless when the line is closed already."""
         if self._fd < 0:

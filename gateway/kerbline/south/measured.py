@@ -14,6 +14,8 @@ class Measured:
 
     asset: str
     values: Mapping[str, Value]
-    read_at_ms: int  # real UTC, ms since 1970
+    read_at_ms: int  # real UTC, ms since 1970: when it was so, by the device's clock or by ours
     quality: tuple[str, ...] = ()
     kind: str = "modbus"  # or "serial": the way it came
+    uncertainty_ms: int = 0  # half the width of the interval around read_at_ms
+    received_at_ms: int = 0  # real UTC; 0: `read_at_ms`
