@@ -44,7 +44,7 @@ LIFE_S = (0.5, 1.3)
 # again what a consumer did not acknowledge in 30 s, and NATS what a client did not.
 STALLED_S = 60.0
 SAVED_S = 0.3  # mosquitto writes its sessions after the ack, within one turn of its loop
-TROUBLES = ("cut", "cut", "slow", "held", "stopped", "killed", "frozen")
+TROUBLES = ("cut", "cut", "slow", "held", "stopped", "killed", "frozen", "deaf")
 MAKE_S = 0.03
 ORDER_S = 0.25
 CONFIG = """\
@@ -295,6 +295,7 @@ class Scene:
         self._wire = Wire(self.broker.port)
         self._nursery = Nursery(folder)
         self.sent: dict[str, int] = {}  # serial of each command
+        self._consumer: children.Child | None = None
         self._listening = threading.Event()
         self._city = Client(CallbackAPIVersion.VERSION2, "listener", clean_session=False)
         self._operator = Client(CallbackAPIVersion.VERSION2, "operator")
@@ -312,6 +313,7 @@ class Scene:
             self._wire.delay_s = 0
             self._wire.clear.set()
             await self._killed(0)
+            await self._deaf(0)
             await self._nursery.begin(Doom(sin=self._sin))
             await self._drained()
             await _ended(ordering)
@@ -324,15 +326,13 @@ class Scene:
     @contextlib.asynccontextmanager
     async def _stage(self) -> AsyncIterator[None]:
         """Everything that runs beside the gateway, from its start to its end."""
-        consumer = None
         wire = await self._wire.serve()
         lines = [await node.serve() for node in self.nodes]
         self._write(wire, lines)
         try:
             await self._nursery.open()
             await self.broker.start()
-            where = (sys.executable, CONSUMER, "127.0.0.1", str(self.broker.port), self._database)
-            consumer = await children.start([*map(str, where)], self.folder / "consumer.log")
+            await self._deaf(0)
             self._subscribe()
             await self._consumer_is_there()
             yield
@@ -343,8 +343,8 @@ class Scene:
             for server in (wire, *lines):
                 server.close()
             await self._nursery.close()
-            if consumer is not None:
-                await consumer.kill()
+            if self._consumer is not None:
+                await self._consumer.kill()
             await self.broker.kill()
 
     @property
@@ -427,6 +427,8 @@ class Scene:
                     await self.broker.start()
                 case "killed":
                     await self._killed(chance.uniform(0, 1.5))
+                case "deaf":
+                    await self._deaf(chance.uniform(0, 2.0))
 
     async def _killed(self, seconds: float) -> None:
         """SIGKILL; a broker that acknowledges before it saves has saved, or has no say."""
@@ -439,6 +441,14 @@ class Scene:
         self._wire.shut = False
         await asyncio.sleep(seconds)
         await self.broker.start()
+
+    async def _deaf(self, seconds: float) -> None:
+        """SIGKILL to the consumer, wherever it is with a message; then its session goes on."""
+        if self._consumer is not None:
+            await self._consumer.kill()
+            await asyncio.sleep(seconds)
+        where = (sys.executable, CONSUMER, "127.0.0.1", str(self.broker.port), self._database)
+        self._consumer = await children.start([*map(str, where)], self.folder / "consumer.log")
 
     async def _frozen(self, seconds: float) -> None:
         child = self.broker._child
