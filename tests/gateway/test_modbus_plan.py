@@ -1,92 +1,118 @@
-"""Merging reads and decoding words: pure, so checked on whatever hypothesis thinks of."""
+"""Merging reads: as few requests as a unit's limits allow; on whatever hypothesis thinks of."""
 
 from __future__ import annotations
 
-import math
-import struct
+import dataclasses
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kerbline.config import Register
-from kerbline.south.modbus.decode import decode, width
-from kerbline.south.modbus.plan import MAX_COUNT, plan
+from kerbline.config.modbus import BIT_TABLES, WIDTHS
+from kerbline.south.modbus.plan import Limits, Read, plan
 
-TYPES = {"uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "float32": 2}
+NUMBERS = sorted(set(WIDTHS) - {"bool"})
 
-registers = st.builds(
+words = st.builds(
     Register,
     name=st.just("x"),
-    address=st.integers(0, 2000),
-    type=st.sampled_from(sorted(TYPES)),
+    address=st.integers(0, 900),
+    type=st.sampled_from(NUMBERS),
     table=st.sampled_from(["input", "holding"]),
+    count=st.integers(1, 3),
+)
+bits = st.builds(
+    Register,
+    name=st.just("x"),
+    address=st.integers(0, 4_000),
+    type=st.just("bool"),
+    table=st.sampled_from(["coil", "discrete"]),
+    count=st.integers(1, 12),
+)
+wanted_lists = st.lists(st.one_of(words, bits), max_size=60)
+holes = st.frozensets(
+    st.tuples(st.sampled_from(["input", "holding", "coil"]), st.integers(0, 900)), max_size=20
+)
+some_limits = st.builds(
+    Limits,
+    max_words=st.integers(1, 125),
+    max_bits=st.integers(1, 2_000),
+    max_gap=st.integers(-1, 40),
+    holes=holes,
 )
 
 
-@given(st.lists(registers, max_size=60), st.integers(-1, 40), st.integers(2, MAX_COUNT))
-def test_each_register_is_in_one_read_and_no_read_is_too_long(
-    wanted: list[Register], max_gap: int, max_count: int
+def covered(register: Register | Read) -> set[tuple[str, int]]:
+    length = register.width if isinstance(register, Register) else register.count
+    return {(register.table, at) for at in range(register.address, register.address + length)}
+
+
+@given(wanted_lists, some_limits)
+def test_each_register_is_in_one_read_and_no_read_crosses_a_limit(
+    wanted: list[Register], limits: Limits
 ) -> None:
-    reads = plan(wanted, max_gap, max_count)
+    reads = plan(wanted, limits)
     assert sorted(map(repr, wanted)) == sorted(repr(r) for read in reads for r in read.registers)
     for read in reads:
-        assert 1 <= read.count <= max_count
-        ends = []
-        for register in read.registers:
-            assert register.table == read.table
-            assert read.address <= register.address
-            ends.append(register.address + width(register))
-        assert max(ends) == read.address + read.count
-    if max_gap < 0:
+        longest = limits.max_bits if read.table in BIT_TABLES else limits.max_words
+        assert read.address == min(register.address for register in read.registers)
+        every = set().union(*map(covered, read.registers))
+        assert every <= covered(read)
+        assert {at for _, at in every} >= {read.address, read.address + read.count - 1}
+        if len(read.registers) > 1:
+            assert read.count <= longest
+            assert not covered(read) & limits.holes
+        else:
+            assert read.count == read.registers[0].width
+    if limits.max_gap < 0:
         assert len(reads) == len(wanted)
 
 
-@given(st.lists(registers, max_size=60))
-def test_no_two_neighbours_could_have_been_one(wanted: list[Register]) -> None:
-    reads = plan(wanted, 16)
+@given(wanted_lists, some_limits)
+def test_no_gap_that_is_read_along_is_too_wide(wanted: list[Register], limits: Limits) -> None:
+    for read in plan(wanted, limits):
+        unread = 0
+        asked = set().union(*map(covered, read.registers))
+        for at in range(read.address, read.address + read.count):
+            unread = 0 if (read.table, at) in asked else unread + 1
+            factor = 16 if read.table in BIT_TABLES else 1
+            assert unread <= max(limits.max_gap, 0) * factor
+
+
+@given(st.lists(words, max_size=60), st.integers(0, 40))
+def test_no_two_neighbours_could_have_been_one(wanted: list[Register], max_gap: int) -> None:
+    reads = plan(wanted, Limits(max_gap=max_gap))
     for left, right in pairwise(reads):
         apart = right.address - (left.address + left.count)
-        together = right.address + width(right.registers[0]) - left.address
-        assert left.table != right.table or apart > 16 or together > MAX_COUNT
+        together = right.address + right.registers[0].width - left.address
+        assert left.table != right.table or apart > max_gap or together > 125
 
 
-def test_one_entry_a_register_costs_the_same_as_a_range() -> None:
+@given(st.integers(0, 65_000), st.integers(1, 500), some_limits)
+def test_one_entry_a_register_is_read_like_a_range(
+    address: int, count: int, limits: Limits
+) -> None:
+    limits = dataclasses.replace(limits, holes=frozenset(), max_gap=max(limits.max_gap, 0))
+    count = min(count, limits.max_words)
+    whole = plan([Register("x", address, count=count)], limits)
+    single = plan([Register(f"x_{n}", address + n) for n in range(count)], limits)
+    assert [(r.table, r.address, r.count) for r in whole] == [
+        (r.table, r.address, r.count) for r in single
+    ]
+
+
+def test_the_protocols_own_limits_are_the_usual_ones() -> None:
     reads = plan([Register(f"r{at}", at) for at in range(250)])
     assert [(read.address, read.count) for read in reads] == [(0, 125), (125, 125)]
+    coils = plan([Register(f"c{at}", at, "bool", "coil") for at in range(4_000)])
+    assert [(read.address, read.count) for read in coils] == [(0, 2_000), (2_000, 2_000)]
 
 
-@pytest.mark.parametrize(
-    ("kind", "words", "scale", "value"),
-    [
-        ("uint16", [0xFFFF], 1.0, 65535),
-        ("int16", [0xFFFE], 1.0, -2),
-        ("int16", [2301], 0.1, 230.1),
-        ("uint32", [0xFFFF, 0xFFFE], 1.0, 0xFFFF_FFFE),
-        ("int32", [0xFFFF, 0xFFFE], 10.0, -20.0),
-        ("float32", [0x4366, 0x199A], 1.0, 230.1),
-        ("float32", [0x4B80, 0x0001], 1.0, 16777218.0),
-        ("float32", [0x7F80, 0], 1.0, None),
-        ("float32", [0x7FC0, 0], 1.0, None),
-        ("float32", [0x7F7F, 0xFFFF], 1.0, 3.4028235e38),
-        ("float32", [0x8000, 0], 1.0, -0.0),
-    ],
-)
-def test_words_become_values(
-    kind: str, words: list[int], scale: float, value: float | None
-) -> None:
-    found = decode(Register("x", 0, kind, scale=scale), words)
-    assert (found, type(found)) == (value, type(value))
-    turned = Register("x", 0, kind, word_order="low_first", scale=scale)
-    assert decode(turned, words[::-1]) == value
-
-
-@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_a_float_comes_back_exactly_and_short(value: float) -> None:
-    raw = struct.pack(">f", value)
-    found = decode(Register("x", 0, "float32"), struct.unpack(">HH", raw))
-    assert found is not None
-    assert struct.pack(">f", found) == raw
-    assert len(repr(found)) <= len(repr(value))
-    assert math.copysign(1, found) == math.copysign(1, value)
+def test_a_hole_parts_its_neighbours() -> None:
+    wanted = [Register("a", 10), Register("b", 14), Register("c", 15)]
+    assert [(read.address, read.count) for read in plan(wanted)] == [(10, 6)]
+    holed = plan(wanted, Limits(holes=frozenset([("holding", 12)])))
+    assert [(read.address, read.count) for read in holed] == [(10, 1), (14, 2)]
+    elsewhere = plan(wanted, Limits(holes=frozenset([("input", 12), ("holding", 16)])))
+    assert [(read.address, read.count) for read in elsewhere] == [(10, 6)]

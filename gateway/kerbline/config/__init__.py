@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from kerbline.config import crossings, document
 from kerbline.config.faults import ConfigFault, Fault
+from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
+from kerbline.config.reader import Reader
 from kerbline.config.sections import (
     Config,
     Dimming,
     File,
     Gateway,
     Leak,
-    ModbusBus,
-    ModbusDevice,
     Mqtt,
     Node,
-    Register,
     Simulation,
     Store,
     Tls,
     Udp,
 )
+from kerbline.config.serial import SerialDevice
 
 __all__ = [
     "Config",
@@ -36,6 +37,7 @@ __all__ = [
     "Mqtt",
     "Node",
     "Register",
+    "SerialDevice",
     "Simulation",
     "Store",
     "Tls",
@@ -49,7 +51,21 @@ def load(path: Path) -> Config:
     reader, table = document.opened(path)
     config = reader.section(Config, table)
     crossings.check(reader)
+    assert isinstance(config, Config)
+    config = _with_profiles(reader, config, path.absolute().parent)
     if reader.faults:
         raise ConfigFault(reader.faults)
-    assert isinstance(config, Config)
     return config
+
+
+def _with_profiles(reader: Reader, config: Config, folder: Path) -> Config:
+    """Serial devices with the paths of their profiles, each profile looked through."""
+    if reader.faults or not config.serials:
+        return config
+    from kerbline.config import serial_profile  # only a config with such a device needs it
+
+    serials = tuple(
+        serial_profile.resolve(reader, device, ("serial", number), folder)
+        for number, device in enumerate(config.serials)
+    )
+    return replace(config, serials=serials)

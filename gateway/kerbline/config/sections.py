@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from kerbline.config.modbus import ModbusBus
 from kerbline.config.reader import Key
 from kerbline.config.rules import (
     Between,
@@ -23,33 +24,11 @@ from kerbline.config.rules import (
     OneOf,
     SecretFile,
 )
+from kerbline.config.terms import HOST, HOST_NAME, PORT, Baud, Name, NodeId, Percent, TcpPort
 from kerbline.operations import OPERATIONS
 
 UDP = "udp"
 DEFAULT_BAUD = 115_200
-
-_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,40}"  # labels of DNS, dots between
-_HOST = rf"(\[[0-9a-fA-F:.]+\]|{_NAME})"
-_PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-
-# Names become topics, file names and entity ids: no dots, slashes, spaces or $ (gateway to broker)
-Name = Annotated[
-    str, Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", "1 to 32 letters, digits, - and _")
-]
-NodeId = Annotated[  # the wire's NODE_ID_BYTES
-    str, Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}", "1 to 16 letters, digits, - and _")
-]
-Baud = Annotated[
-    int, OneOf(1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
-]
-Line = Annotated[
-    str,
-    Matching(
-        rf"/[^\x00-\x20]{{1,250}}|socket://{_HOST}:{_PORT}", '"/dev/..." or "socket://host:port"'
-    ),
-]
-Percent = Annotated[int, Between(0, 100)]
-TcpPort = Annotated[int, Between(1, 65_535)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +72,7 @@ class Mqtt:
     host: Annotated[
         str,
         Matching(
-            rf"{_NAME}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
+            rf"{HOST_NAME}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
             "a host name or an address; the port is a key of its own",
         ),
     ]
@@ -130,7 +109,7 @@ class File:
 class Udp:
     """Where nodes reach us by datagram; without this section no port is open."""
 
-    listen: Annotated[str, Matching(rf"{_HOST}:{_PORT}", '"host:port"')]
+    listen: Annotated[str, Matching(rf"{HOST}:{PORT}", '"host:port"')]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -153,7 +132,7 @@ class Node:
     port: Annotated[
         str,
         Matching(
-            rf"/[^\x00-\x20]{{1,250}}|socket://{_HOST}:{_PORT}|{UDP}",
+            rf"/[^\x00-\x20]{{1,250}}|socket://{HOST}:{PORT}|{UDP}",
             '"/dev/...", "socket://host:port" or "udp"',
         ),
     ]
@@ -161,44 +140,6 @@ class Node:
     bus: bool = False
     report_s: Annotated[int, Between(1, 86_400)] | None = None
     profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """One value of a Modbus device; its name ends in its unit."""
-
-    name: Annotated[
-        str,
-        Matching(r"[a-z][a-z0-9_]{0,63}", 'a small letter, then letters, digits and _: "power_w"'),
-    ]
-    address: Annotated[int, Between(0, 65_535)]
-    type: Annotated[str, OneOf("uint16", "int16", "uint32", "int32", "float32")] = "uint16"
-    table: Annotated[str, OneOf("input", "holding")] = "holding"
-    word_order: Annotated[str, OneOf("high_first", "low_first")] = "high_first"
-    scale: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ModbusDevice:
-    """A unit on a bus, the asset it is and what is read from it every `poll_s`."""
-
-    unit: Annotated[int, Between(1, 247)]
-    asset: Name
-    registers: Annotated[tuple[Register, ...], Key("register"), Filled()]
-    poll_s: Annotated[float, Between(0.05, 86_400)] = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ModbusBus:
-    """A Modbus bus: one line, one master (us), several units."""
-
-    name: Name
-    port: Line
-    devices: Annotated[tuple[ModbusDevice, ...], Key("device"), Filled()]
-    framer: Annotated[str, OneOf("rtu", "tcp")] = "rtu"
-    baud: Baud = 19_200
-    parity: Annotated[str, OneOf("none", "even", "odd")] = "none"
-    timeout_s: Annotated[float, Between(0.02, 10)] = 0.5
 
 
 @dataclass(frozen=True, slots=True)

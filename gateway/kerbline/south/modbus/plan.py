@@ -1,4 +1,4 @@
-"""Which requests read a device's registers: as few as the protocol allows; pure."""
+"""Which requests read a device's registers: as few as its limits allow; pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kerbline.config import Register
-from kerbline.south.modbus.decode import width
+from kerbline.config.modbus import BIT_TABLES, MAX_BITS, MAX_GAP, MAX_WORDS, WORD_BITS
 
-MAX_COUNT = 125  # Modbus Application Protocol V1.1b3, 6.3 and 6.4
-MAX_GAP = 16  # unread registers cost a bus less than one more request with its two silences
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask of a unit.
+
+    `max_gap` unread words between two registers are read along (16 times as many of bits); -1
+    leaves each register alone. `holes`: (table, address) that the unit refuses.
+    """
+
+    max_words: int = MAX_WORDS
+    max_bits: int = MAX_BITS
+    max_gap: int = MAX_GAP
+    holes: frozenset[tuple[str, int]] = frozenset()
+
+    def longest(self, table: str) -> int:
+        """The largest count of a read of `table`."""
+        return self.max_bits if table in BIT_TABLES else self.max_words
+
+    def gap(self, table: str) -> int:
+        """How many addresses of `table` may be read in vain."""
+        return self.max_gap * WORD_BITS if table in BIT_TABLES else self.max_gap
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One request: `count` words of `table` from `address` on, for `registers`."""
+    """One request: `count` words or bits of `table` from `address` on, for `registers`."""
 
     table: str
     address: int
@@ -22,19 +41,40 @@ class Read:
     registers: tuple[Register, ...]
 
 
-def plan(
-    registers: Iterable[Register], max_gap: int = MAX_GAP, max_count: int = MAX_COUNT
-) -> tuple[Read, ...]:
-    """Merge reads over gaps of up to `max_gap` words; with `max_gap` -1 each register is alone."""
+def plan(registers: Iterable[Register], limits: Limits = Limits()) -> tuple[Read, ...]:
+    """As few reads as hold each register once, in the order of their addresses.
+
+    No read is longer than the limits or spans a hole. A register that does so by itself is read
+    alone: nothing can be done about it here.
+    """
     reads: list[Read] = []
-    for register in sorted(registers, key=lambda each: (each.table, each.address, width(each))):
-        end = register.address + width(register)
-        if reads and reads[-1].table == register.table:
-            last = reads[-1]
-            count = max(last.address + last.count, end) - last.address
-            gap = register.address - (last.address + last.count)
-            if max_gap >= 0 and gap <= max_gap and count <= max_count:
-                reads[-1] = Read(last.table, last.address, count, (*last.registers, register))
-                continue
-        reads.append(Read(register.table, register.address, width(register), (register,)))
+    taken: list[Register] = []
+    start = end = 0
+    for register in sorted(registers, key=_place):
+        first, after = register.address, register.address + register.width
+        table = register.table
+        joins = (
+            bool(taken)
+            and limits.max_gap >= 0
+            and taken[-1].table == table
+            and first - end <= limits.gap(table)
+            and max(end, after) - start <= limits.longest(table)
+            and not _holed(limits, table, start, max(end, after))
+        )
+        if not joins:
+            if taken:
+                reads.append(Read(taken[0].table, start, end - start, tuple(taken)))
+            taken, start, end = [], first, after
+        taken.append(register)
+        end = max(end, after)
+    if taken:
+        reads.append(Read(taken[0].table, start, end - start, tuple(taken)))
     return tuple(reads)
+
+
+def _place(register: Register) -> tuple[str, int, int]:
+    return register.table, register.address, register.width
+
+
+def _holed(limits: Limits, table: str, start: int, end: int) -> bool:
+    return any(where == table and start <= at < end for where, at in limits.holes)

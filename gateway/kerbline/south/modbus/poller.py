@@ -12,6 +12,7 @@ from typing import cast
 from kerbline.clock import Clock
 from kerbline.config import ModbusBus, ModbusDevice
 from kerbline.counters import Counters
+from kerbline.model import Value
 from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S, Parity, PortLost, open_port
 from kerbline.south.measured import Measured
 from kerbline.south.modbus.bus import (
@@ -23,15 +24,15 @@ from kerbline.south.modbus.bus import (
     Garbled,
     Refused,
 )
-from kerbline.south.modbus.decode import decode, width
-from kerbline.south.modbus.plan import MAX_GAP, Read, plan
+from kerbline.south.modbus.decode import Decoder
+from kerbline.south.modbus.plan import Limits, Read, plan
 
 QUEUE_BOUND = 256  # then polling waits: a poll not made is no reading lost
 LONGEST_PAUSE_S = 60.0
 FAILURES_SAID = 2  # one lost answer is not worth a line in the log
 QUIET_TIMEOUTS = 3  # an RTU answer later than so many time-outs is not expected any more
 SILENT_REQUESTS = 3  # on TCP: then the connection is taken for dead
-GAPS = (MAX_GAP, 0, -1)  # how boldly reads are merged; one step down at each illegal address
+GAPS = (16, 0, -1)  # how boldly reads are merged; one step down at each illegal address
 
 log = logging.getLogger("kerbline.modbus")
 
@@ -64,7 +65,7 @@ class _Unit:
         """Merge reads less boldly: an address between those that are asked for may be illegal."""
         if self.boldness + 1 < len(GAPS):
             self.boldness += 1
-            self.reads = plan(self.device.registers, GAPS[self.boldness])
+            self.reads = plan(self.device.registers, Limits(max_gap=GAPS[self.boldness]))
 
 
 def _turn(unit: _Unit) -> tuple[float, int, float]:
@@ -127,7 +128,7 @@ class Poller:
 
     async def _poll(self, bus: Bus, unit: _Unit) -> BusFault | None:
         """Make a unit's reads and tell what came; the fault, if it was one that ended them."""
-        values: dict[str, int | float] = {}
+        values: dict[str, Value] = {}
         flags: set[str] = set()
         read_at_ms = self._clock.utc_ms()
         fault: BusFault | None = None
@@ -184,14 +185,8 @@ class Poller:
             await self._found.put(Measured(unit.device.asset, {}, read_at_ms, (PortLost.code,)))
 
 
-def _take(
-    read: Read, words: Sequence[int], values: dict[str, int | float], flags: set[str]
-) -> None:
+def _take(read: Read, words: Sequence[int], values: dict[str, Value], flags: set[str]) -> None:
     """Decode the words of a read into `values`."""
-    for register in read.registers:
-        at = register.address - read.address
-        value = decode(register, words[at : at + width(register)])
-        if value is None:
-            flags.add("not_a_number")
-        else:
-            values[register.name] = value
+    found, missing = Decoder(read).decode(words)
+    values.update(found)
+    flags.update(missing)
