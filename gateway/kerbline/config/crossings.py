@@ -22,8 +22,12 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select("file", "*", "name"))
     _folders(reader)
     _once(reader, reader.select("node", "*", "id"))
-    _once(reader, [*reader.select("node", "*", "asset"), *reader.select(*devices, "asset")])
-    _once(reader, [*node_lines, *reader.select("modbus", "*", "port")])
+    _once(reader, _assets(reader))
+    _once(
+        reader,
+        [*node_lines, *reader.select("modbus", "*", "port"), *reader.select("serial", "*", "port")],
+    )
+    _once(reader, reader.select("serial", "*", "name"))
     _once(reader, reader.select("modbus", "*", "name"))
     _once(reader, reader.select(*devices, "unit"), within=2)
     _once(reader, reader.select(*devices, "register", "*", "name"), within=4)
@@ -33,6 +37,14 @@ def check(reader: Reader) -> None:
     _refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
+
+
+def _assets(reader: Reader) -> Iterable[Found]:
+    """Whom anything measures."""
+    yield from reader.select("node", "*", "asset")
+    yield from reader.select("modbus", "*", "device", "*", "asset")
+    yield from reader.select("serial", "*", "asset")
+    yield from reader.select("serial", "*", "assets", "*")
 
 
 def _folders(reader: Reader) -> None:

@@ -24,6 +24,7 @@ from kerbline.config.rules import (
     OneOf,
     SecretFile,
 )
+from kerbline.config.serial import SerialDevice
 from kerbline.config.terms import HOST, HOST_NAME, PORT, Baud, Name, NodeId, Percent, TcpPort
 from kerbline.operations import OPERATIONS
 
@@ -173,5 +174,6 @@ class Config:
     udp: Udp | None = None
     nodes: Annotated[tuple[Node, ...], Key("node")] = ()
     buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()
+    serials: Annotated[tuple[SerialDevice, ...], Key("serial")] = ()
     corridors: Annotated[tuple[Dimming, ...], Key("dimming")] = ()
     leaks: Annotated[tuple[Leak, ...], Key("leak")] = ()
