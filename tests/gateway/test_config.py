@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from kerbline.config import Config, ConfigFault, load
 from kerbline.config.reader import Reader
+from tests.gateway.test_north_tls import Office
 
 KEY = "00112233445566778899aabbccddeeff"
 
@@ -274,40 +270,15 @@ def test_a_bad_clock_table_is_told(folder: Path) -> None:
     assert 'simulation.clock_table: "clock.json" is no clock table: a row\'s rate' in found
 
 
-def certificate() -> bytes:
-    """A self-signed certificate in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kerbline test")])
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    return made.public_bytes(serialization.Encoding.PEM)
-
-
-def test_a_file_without_certificates_is_told(folder: Path) -> None:
-    (folder / "ca.pem").write_text("no certificate")
-    (found,) = faults(folder, GOOD.replace("[mqtt]", '[mqtt]\ntls = { ca = "ca.pem" }'))
-    assert '"ca.pem" holds no certificates' in found
-
-
 def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "config.md").read_text()
     text = page.split("```toml\n")[1].split("```")[0]
-    secrets = ["keys/sl-0001.key", "keys/wm-0001.key", "mqtt.password", "gateway.key"]
+    secrets = ["keys/sl-0001.key", "keys/wm-0001.key", "mqtt.password"]
     (folder / "keys").mkdir()
     for name in secrets:
         (folder / name).write_text(KEY)
         (folder / name).chmod(0o600)
-    for name in ("ca.pem", "gateway.pem"):
-        (folder / name).write_bytes(certificate())
+    Office(folder, "ca").issue("gateway")
     config = read(folder, text)
     shown = set(re.findall(r"^\[*([a-z_.]+)(?:\]| = )", text, re.MULTILINE))
     shown = {name.rpartition(".")[2] for name in shown}

@@ -76,7 +76,9 @@ class Office:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        (self.folder / f"{file}.key").write_bytes(private)
+        path = self.folder / f"{file}.key"
+        path.touch(mode=0o600)
+        path.write_bytes(private)
 
 
 @pytest.mark.parametrize(

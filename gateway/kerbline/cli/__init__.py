@@ -57,9 +57,13 @@ def app(*, debug: bool) -> None:
 @click.argument("config", type=_FILE)
 def check(config: Path) -> int:
     """Tell every fault in a config file; exit status 2 if there is one."""
-    from kerbline.config import load
+    from datetime import UTC, datetime
+
+    from kerbline.config import doubts, load
 
     loaded = load(config)
+    for doubt in doubts(config, datetime.now(UTC)):
+        click.echo(f"warning: {doubt}", err=True)
     click.echo(
         f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses, "
         f"{len(loaded.corridors)} corridors, {len(loaded.leaks)} leak rules"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from kerbline.config import crossings, document
@@ -42,6 +43,7 @@ __all__ = [
     "Store",
     "Tls",
     "Udp",
+    "doubts",
     "load",
 ]
 
@@ -69,3 +71,18 @@ def _with_profiles(reader: Reader, config: Config, folder: Path) -> Config:
         for number, device in enumerate(config.serials)
     )
     return replace(config, serials=serials)
+
+
+def doubts(path: Path, now: datetime) -> tuple[Fault, ...]:
+    """What may hinder a gateway with this config, which `load` takes, at `now`."""
+    from kerbline.config import certificates
+
+    reader, table = document.opened(path)
+    reader.section(Config, table)
+    files = [*reader.select("*", "tls", "ca"), *reader.select("*", "tls", "cert")]
+    for at, file in files:
+        assert isinstance(file, Path)
+        complaint = certificates.doubt(file, now)
+        if complaint is not None:
+            reader.complain(at, complaint.problem, complaint.remedy)
+    return tuple(reader.faults)

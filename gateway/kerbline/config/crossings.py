@@ -37,6 +37,7 @@ def check(reader: Reader) -> None:
     _refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
+    _tls(reader)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:
@@ -142,3 +143,23 @@ def _framer(reader: Reader) -> None:
         if framer == "tcp" and port is not None and not str(port).startswith("socket://"):
             problem = f"tcp does not go over the serial line {faults.shown(port)}"
             reader.complain(path, problem, 'write "rtu", or a port "socket://host:port"')
+
+
+def _tls(reader: Reader) -> None:
+    """A certificate and its key belong together."""
+    certs = dict(reader.select("*", "tls", "cert"))
+    keys = dict(reader.select("*", "tls", "key"))
+    for path in keys:
+        if not reader.has((*path[:-1], "cert")):
+            reader.complain(path, "there is no certificate to it", 'add cert = "..."')
+    for path, cert in certs.items():
+        beside = (*path[:-1], "key")
+        key = keys.get(beside)
+        if reader.has(beside) and key is None:
+            continue  # told already
+        from kerbline.config.certificates import mismatch  # only for a config with TLS
+
+        assert isinstance(cert, Path) and (key is None or isinstance(key, Path))
+        complaint = mismatch(cert, key)
+        if complaint is not None:
+            reader.complain(beside if key else path, complaint.problem, complaint.remedy)

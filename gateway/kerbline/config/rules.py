@@ -179,8 +179,9 @@ class Certificates:
         if isinstance(content, Complaint):
             return content
         try:
-            ssl.create_default_context(cadata=content.decode("ascii"))
-        except (ssl.SSLError, UnicodeDecodeError):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cadata=content.decode("ascii"))
+        except (ssl.SSLError, ValueError):  # a text that is none, or nothing at all
             problem = f"{shown(value)} holds no certificates"
             return Complaint(problem, "write the path of a PEM file")
         return None
