@@ -139,6 +139,9 @@ class Photocell:
             self._moved_s = -FROZEN_S
         if sun_s is None and uptime_s - self._moved_s >= FROZEN_S:
             self.dark = None
+            if self._moved_s >= 0:  # from here on it must move, not from where it was long ago
+                self._moved_s = -FROZEN_S
+                self._lux = lux
 
 
 class Schedule:

@@ -491,7 +491,7 @@ class Pole:
         frozen = self._frozen is not None and self._frozen >= NIGHT_LUX
         if not shadowed and (self.has("blinded") or frozen):
             since = max(self._frozen_ms, self._changed_ms)
-            return self.now - since > FROZEN_S * 1000 + STEP_MS
+            return self.now - since > 2 * FROZEN_S * 1000 + STEP_MS
         if self.has("headlights"):
             return False
         return self._settled(1000)

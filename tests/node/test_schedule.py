@@ -179,6 +179,19 @@ def test_a_frozen_cell_without_a_clock_lights_the_street() -> None:
     assert pct == 100
 
 
+def test_what_moved_before_a_cell_froze_proves_nothing_of_the_night_after() -> None:
+    """9 of 5000 lx are no movement, 10 are: the tenth is noise that comes hours later."""
+    schedule = Schedule(((-720, 100),), None)
+    for second in range(1260):
+        schedule.step(second, None, 0 if second < 60 else 3000 + second)
+    schedule.step(1260, None, 5000)
+    for second in range(1261, 5000):
+        pct = schedule.step(second, None, 5009)
+    assert pct == 100
+    for second in range(5000, 9000):
+        assert schedule.step(second, None, 5009 + (second == 5000)) == 100
+
+
 def test_a_broken_sensor_leaves_it_to_the_sun() -> None:
     schedule = Schedule(PROFILE, AMSTERDAM)
     assert schedule.step(0, MIDWINTER_S + 12 * 3600, None) == 0
