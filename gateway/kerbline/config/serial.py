@@ -10,9 +10,7 @@ from kerbline.config.terms import Line, Name
 
 SerialBaud = Annotated[
     int,
-    OneOf(
-        300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600
-    ),
+    OneOf(300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600),
 ]
 # "even7": 7 data bits and even parity, as IEC 62056-21, 5.1 has it
 SerialParity = Annotated[str, OneOf("none", "even", "odd", "even7")]

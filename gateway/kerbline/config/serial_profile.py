@@ -19,7 +19,6 @@ from kerbline.config.telegram import (
     Frame,
     Profile,
     Reading,
-    Source,
 )
 from kerbline.config.units import ENDINGS, conversion, ending
 
@@ -33,15 +32,16 @@ def names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
-def find(name: str, folder: Path) -> Path:
-    """The file of a profile: a path from `folder`, or the shipped one of that name.
+def find(name: str, base: Path, folder: Path | None = None) -> Path:
+    """The file of a profile: a path from `base`, one in the user's `folder`, or a shipped one.
 
-    Raises ConfigFault when none is shipped under that name.
+    Raises ConfigFault when there is none of that name.
     """
     if name.endswith(".toml"):
-        return folder / name
-    if name in names():
-        return SHIPPED / f"{name}.toml"
+        return base / name
+    for place in (folder / "serial" if folder else None, SHIPPED):
+        if place is not None and (place / f"{name}.toml").is_file():
+            return place / f"{name}.toml"
     remedy = f'write one of {", ".join(names())}, or the path of a file: "mine.toml"'
     raise ConfigFault([Fault(name, 0, "", "no such profile", remedy)])
 
@@ -59,23 +59,26 @@ def load(path: Path) -> Profile:
     return profile
 
 
-def resolve(reader: Reader, device: SerialDevice, at: Place, folder: Path) -> SerialDevice:
+def resolve(
+    reader: Reader, device: SerialDevice, at: Place, base: Path, folder: Path | None
+) -> SerialDevice:
     """The device with its profile's path; keeps a fault for what does not fit together."""
     try:
-        path = find(device.profile, folder)
+        path = find(device.profile, base, folder)
         profile = load(path)
     except ConfigFault as fault:
         for each in fault.faults:
             reader.complain((*at, "profile"), *_told(each))
         return device
-    own, *others = (each.name for each in profile.readings)
+    channels = {each.name: each.channel is not None for each in profile.readings}
     for key in device.assets:
         name, _, channel = key.partition("@")
-        if name in (own, *others) and (name != own or channel) and channel in _CHANNELS:
-            continue
-        known = f"it has {', '.join(others)}" if others else "it has no other"
-        problem = f"{profile.profile.name} has no reading of that name beside {own}"
-        reader.complain((*at, "assets", key), problem, known)
+        if name not in channels:
+            problem = f"{profile.profile.name} has no reading of that name"
+            reader.complain((*at, "assets", key), problem, f"it has {', '.join(channels)}")
+        elif channel not in (_CHANNELS if channels[name] else ("",)):
+            problem = f"{name} has no such channel"
+            reader.complain((*at, "assets", key), problem, "write the name alone, or NAME@1 to @9")
     if device.poll_s is not None and profile.request is None:
         problem = f"{profile.profile.name} is not asked: it pushes"
         reader.complain((*at, "poll_s"), problem, "leave it out; report_s thins what comes")
@@ -144,15 +147,15 @@ def _reading(reader: Reader, profile: Profile, reading: Reading, at: Place) -> N
     if reading.channel is not None and form != "obis":
         reader.complain((*at, "channel"), "only OBIS codes have channels", "leave it out")
     if reading.stamp is not None:
-        _source(reader, reading.stamp, form, (*at, "stamp"))
-    for number, required in enumerate(reading.require):
-        _source(reader, required, form, (*at, "require", number))
+        _source(reader, form, (*at, "stamp"))
+    for number in range(len(reading.require)):
+        _source(reader, form, (*at, "require", number))
     for number, field in enumerate(reading.fields):
         here = (*at, "field", number)
         if form == "binary":
             _binary(reader, field, here, profile.frame)
         else:
-            _source(reader, field, form, here)
+            _source(reader, form, here)
             if field.type in BINARY_TYPES or field.at is not None:
                 remedy = "write decimal, integer, hex, text, hex_text or degrees_minutes"
                 reader.complain((*here, "type"), "is a type of binary frames", remedy)
@@ -170,7 +173,7 @@ def _binary(reader: Reader, field: Field, at: Place, frame: Frame) -> None:
             reader.complain((*at, key), "is of text telegrams", "leave it out")
 
 
-def _source(reader: Reader, source: Source, form: str, at: Place) -> None:
+def _source(reader: Reader, form: str, at: Place) -> None:
     """One of the keys that fit the content says where the text stands."""
     fitting = [*_KEYS[form], "pattern"]
     written = [key for key in ("obis", "index", "key", "pattern") if reader.has((*at, key))]

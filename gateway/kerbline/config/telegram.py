@@ -122,11 +122,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """A field that says how long the frame is: its value + `plus` is all of it."""
+    """A field that says how long the frame is: its value + `plus` is all of it.
+
+    What is shorter than `least` is a frame of another kind, and passed over.
+    """
 
     at: Offset
     type: Annotated[str, OneOf("uint8", "uint16")] = "uint8"
     plus: Annotated[int, Between(-255, 255)] = 0
+    least: Annotated[int, Between(0, MAX_BINARY_BYTES)] = 0
 
     @property
     def width(self) -> int:

@@ -9,7 +9,9 @@ from operator import xor
 
 def _reflected(polynomial: int) -> tuple[int, ...]:
     """The table of a CRC that is computed from the lowest bit on."""
-    return tuple(reduce(lambda c, _: c >> 1 ^ polynomial * (c & 1), range(8), n) for n in range(256))
+    return tuple(
+        reduce(lambda c, _: c >> 1 ^ polynomial * (c & 1), range(8), n) for n in range(256)
+    )
 
 
 def _straight8(polynomial: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""From a telegram to the values of each asset in it, by its profile; pure, and time is none of it."""
+"""From a telegram to the values of each asset in it, by its profile; pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from kerbline.south.serial.numbers import Number, WrongValue
 CHANNELS = range(1, 10)  # M-Bus devices behind a meter: DSMR P1 5.0.2, 6.12 has four
 NO_CHANNEL = 0
 MAX_PARTS = 2_000  # values of one telegram that are looked at
-_OBIS = re.compile(r"([^()\r\n]{0,64})\(([^()]{0,2048})\)")  # IEC 62056-21, 6.5: address(value*unit)
+_OBIS = re.compile(
+    r"([^()\r\n]{0,64})\(([^()]{0,2048})\)"
+)  # IEC 62056-21, 6.5: address(value*unit)
 
 
 @dataclass(slots=True)
@@ -66,23 +68,31 @@ class Text:
         return (found[1] if found.re.groups else found[0]) or ""
 
     def code(self, obis: str, channel: int, part: int | None = None) -> str:
-        """A value of an OBIS code: the part of that number, or the last."""
-        parts = self._by_code.get(obis.replace("{n}", str(channel)), ())
+        """A value of an OBIS code: the part of that number, or the last.
+
+        A meter may leave medium and channel out: 1-0:1.8.0 is 1.8.0 (IEC 62056-61, annex A).
+        """
+        code = obis.replace("{n}", str(channel))
+        parts = self._by_code.get(code) or self._by_code.get(code.partition(":")[2], ())
         if part is None:
             return parts[-1].strip() if parts else ""
         return parts[part - 1].strip() if part <= len(parts) else ""
 
 
 def _codes(body: str) -> dict[str, list[str]]:
-    """Each code with its values; a value without a code belongs to the code before it."""
+    """Each code with its values; a value without a code belongs to the code before it.
+
+    1-0:1.8.0*255 is the present value, 1-0:1.8.0*01 an earlier one, and a code of its own.
+    """
     found: dict[str, list[str]] = {}
     parts: list[str] = []
     for number, match in enumerate(_OBIS.finditer(body)):
         if number >= MAX_PARTS:
             break
-        code = match[1].strip().partition("*")[0]  # 1-0:1.8.0*255 is the present value, too
+        code = match[1].strip().removesuffix("*255")
         if code:
-            parts = found.setdefault(code, [])
+            parts = []
+            found.setdefault(code, parts)
         parts.append(match[2])
     return found
 
@@ -105,7 +115,11 @@ class Decoder:
     def decode(self, telegram: bytes) -> list[Decoded]:
         """What the telegram says, each reading and channel apart; empty if it is not for us."""
         if self._content.form == "binary":
-            return [self._of_bytes(reading, telegram) for reading in self._readings]
+            length = self._frame.length
+            if length is not None and len(telegram) + self._frame.tail_bytes < length.least:
+                return []
+            every = (self._of_bytes(reading, telegram) for reading in self._readings)
+            return [each for each in every if each.values or each.flags]
         body = _body(telegram, self._frame).decode("latin-1")
         text = Text(body, self._content)
         return [
@@ -121,7 +135,9 @@ class Decoder:
         if reading.stamp is not None:
             decoded.time = text.get(reading.stamp, channel) or None
             decoded.date = text.column(reading.stamp.date_index)
-        failed = [each.flag for each in reading.require if text.get(each, channel) not in each.values]
+        failed = [
+            each.flag for each in reading.require if text.get(each, channel) not in each.values
+        ]
         if failed:
             decoded.flags.update(failed)
             return decoded

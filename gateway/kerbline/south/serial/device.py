@@ -40,9 +40,9 @@ class Device:
         self._period_s = (config.poll_s if profile.request else None) or line.period_s
         # whoever is asked is asked for what is wanted
         report_s = 0.0 if profile.request else config.report_s
-        assets = {profile.readings[0].name: config.asset} | config.assets
+        own = {each.name: config.asset for each in profile.readings if each.channel is None}
         self._listener = Listener(
-            profile, assets, self._parity, self._period_s, report_s, counters
+            profile, own | config.assets, self._parity, self._period_s, report_s, counters
         )
         self._found: deque[Measured] = deque()
         self._more = asyncio.Event()
@@ -111,7 +111,7 @@ class Device:
         """Ask once and listen until a telegram has come whole, or the device has had its time."""
         port.discard()  # a late answer is no answer to this
         self._listener.forget_half()
-        before = self.heard.telegrams
+        before = self.heard.readings
         changed = False
         try:
             if request.send:
@@ -125,7 +125,7 @@ class Device:
                     lambda data: to_line(data, self._parity),
                 )
             async with asyncio.timeout(LONGEST_ANSWER_S):
-                while self.heard.telegrams == before:
+                while self.heard.readings == before:
                     if not await self._hear(port, request.timeout_s):
                         break
         except iec62056.NotIdentified:

@@ -9,6 +9,7 @@ from typing import Literal
 from kerbline.config.telegram import Frame
 from kerbline.south.serial.checksums import SUMS
 
+BLANKS = b"\0\r\n "  # what stands between telegrams
 HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 
 
@@ -45,7 +46,7 @@ class Splitter:
         self._end = frame.end.encode("latin-1")
         self._pending = bytearray()
         self._synced = bool(self._start)
-        self.skipped = 0  # bytes that belonged to no telegram, since the start
+        self.skipped = 0  # bytes that belonged to no telegram and are no blanks, since the start
 
     @property
     def pending(self) -> int:
@@ -54,8 +55,7 @@ class Splitter:
 
     def drop(self) -> None:
         """Forget what is half: the line was silent in its midst, or was opened anew."""
-        self.skipped += len(self._pending)
-        self._pending.clear()
+        self._skip(len(self._pending))
         self._synced = bool(self._start)
 
     def receive(self, data: bytes) -> Iterator[Found]:
@@ -160,8 +160,8 @@ class Splitter:
         return broken
 
     def _skip(self, count: int) -> None:
+        self.skipped += len(self._pending[:count].translate(None, BLANKS))
         del self._pending[:count]
-        self.skipped += count
 
 
 def _order(name: str) -> Literal["big", "little"]:

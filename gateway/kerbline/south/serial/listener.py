@@ -17,7 +17,7 @@ from kerbline.south.serial.content import NO_CHANNEL, Decoded, Decoder
 from kerbline.south.serial.framing import Broken, Splitter
 
 SILENT_PERIODS = 3
-SHORTEST_SILENCE_MS = 5_000
+SHORTEST_SILENCE_MS = 2_000
 AHEAD_MS = 60_000  # a telegram's time that lies further in our future is wrong
 SAMPLE_BYTES = 256
 CLOCK_OFF, NO_TIME = "clock_off", "no_time"
@@ -41,7 +41,7 @@ def to_line(data: bytes, parity: str) -> bytes:
 class Heard:
     """What came over a line so far, for whoever looks for what is wrong with it."""
 
-    bytes: int = 0
+    received: int = 0  # bytes
     telegrams: int = 0  # whole ones
     readings: int = 0  # what the profile found in them
     broken: dict[str, int] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Listener:
     def receive(self, data: bytes, now_ms: int, utc_ms: int) -> list[Measured]:
         """What the bytes that came at a monotonic and a UTC time complete."""
         heard = self.heard
-        heard.bytes += len(data)
+        heard.received += len(data)
         heard.sample = (heard.sample + data)[-SAMPLE_BYTES:]
         splitter, gap_ms = self._splitter, self._profile.line.gap_s * 1_000
         if splitter.pending and now_ms - self._heard_ms > gap_ms and self._unsecured():
@@ -159,7 +159,7 @@ class Listener:
         count, telegrams, readings = self._since
         if self.heard.readings > readings:
             return STALE
-        if self.heard.bytes > count and self.heard.telegrams == telegrams:
+        if self.heard.received > count and self.heard.telegrams == telegrams:
             return GARBLED
         return NO_ANSWER
 
@@ -169,7 +169,7 @@ class Listener:
         return self._told
 
     def _counts(self) -> tuple[int, int, int]:
-        return self.heard.bytes, self.heard.telegrams, self.heard.readings
+        return self.heard.received, self.heard.telegrams, self.heard.readings
 
     def _unsecured(self) -> bool:
         """Without a checksum only the pause tells that a telegram's halves are of two."""
@@ -189,7 +189,8 @@ class Listener:
             name = f"{each.reading.name}@{each.channel}"
             last = self._last.setdefault(name, _Last())
             if each.time is not None and each.time == last.time:
-                self._counters.count("serial.repeated")
+                if each.channel == NO_CHANNEL:  # a meter behind the meter tells every 5 minutes
+                    self._counters.count("serial.repeated")
                 continue
             last.time = each.time
             self._new(now_ms)
@@ -200,9 +201,7 @@ class Listener:
             values: Mapping[str, Value] = each.values
             quality = tuple(sorted(each.flags))
             asset = self._assets[asset_key]
-            found.append(
-                Measured(asset, values, at_ms, quality, "serial", uncertainty_ms, utc_ms)
-            )
+            found.append(Measured(asset, values, at_ms, quality, "serial", uncertainty_ms, utc_ms))
         return found
 
     def _new(self, now_ms: int) -> None:
