@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
+from kerbline.north.mqtt import BrokerAddress, MqttPort
 from kerbline.north.port import NotConnected
+from kerbline.north.tls import TlsFiles, plainly
 from kerbline.sim.broker import Broker, BrokerKind
 from tests.gateway.test_north_brokers import MAPPER, TOPICS, free_port, here
 
@@ -86,11 +87,12 @@ class Office:
     [
         ("ca", {}, "gateway", ""),
         ("ca", {}, "none needed", ""),
-        ("other", {}, "gateway", "certificate verify failed"),
-        ("ca", {"ends": -DAY}, "gateway", "certificate has expired"),
-        ("ca", {"address": "127.0.0.2"}, "gateway", "IP address mismatch"),
-        ("ca", {}, "missing", "does it want a certificate of us?"),
-        ("ca", {}, "foreign", "does it know who signed our certificate?"),
+        ("other", {}, "gateway", "is signed by nobody in {folder}/other.pem; write"),
+        ("ca", {"ends": -DAY}, "gateway", "broker's certificate has expired; renew it, or set"),
+        ("ca", {"address": "127.0.0.2"}, "gateway", "another name than 127.0.0.1; write host"),
+        ("ca", {}, "missing", "it may want a certificate of us; add cert and key"),
+        ("ca", {}, "foreign", "it may refuse {folder}/foreign.pem; see that it"),
+        ("ca", {}, "plain", "what listens there may not speak TLS; write the broker's"),
     ],
 )
 @pytest.mark.parametrize("kind", [here(BrokerKind.MOSQUITTO)])
@@ -116,7 +118,8 @@ def test_each_certificate_that_does_not_fit_is_one_clear_line(
         asyncio.get_running_loop().set_exception_handler(lambda _, said: complaints.append(said))
         running = Broker(kind, tmp_path / "run", free_port(), more=config)
         await running.start()
-        address = BrokerAddress("127.0.0.1", tls_port, "gw-1", tls=files)
+        number = running.port if client == "plain" else tls_port
+        address = BrokerAddress("127.0.0.1", number, "gw-1", tls=files)
         port = MqttPort(address, [TOPICS.commands], MAPPER.status("offline", None))
         try:
             async with asyncio.timeout(15):
@@ -132,4 +135,27 @@ def test_each_certificate_that_does_not_fit_is_one_clear_line(
 
     told = asyncio.run(scene())
     assert "\n" not in told
+    expected = expected.format(folder=tmp_path)
     assert (expected in told) if expected else not told, told
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[SSL: TLSV1_ALERT_UNKNOWN_CA] tlsv1 alert unknown ca (_ssl.c:2580)",
+            "the broker refuses our certificate gw.pem; see that it has not expired, "
+            "and that the broker has the CA that signed it",
+        ),
+        (
+            "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)",
+            "the connection broke in its greeting: what listens there may not speak TLS; "
+            "write the broker's port for TLS, often 8883",
+        ),
+        ("[Errno 111] Connection refused", "[Errno 111] Connection refused"),
+    ],
+)
+def test_what_other_brokers_and_versions_of_openssl_say(text: str, expected: str) -> None:
+    files = TlsFiles(Path("ca.pem"), Path("gw.pem"), Path("gw.key"))
+    assert plainly(text, "broker", files, closed=False) == expected
+    assert plainly(text, "broker", None, closed=False) == text

@@ -91,7 +91,8 @@ def _mqtt(
     clock: Clock,
     counters: Counters,
 ) -> tuple[Outbox, Topics]:
-    from kerbline.north.mqtt import BrokerAddress, MqttPort, TlsFiles
+    from kerbline.north.mqtt import BrokerAddress, MqttPort
+    from kerbline.north.tls import TlsFiles
 
     topics = Topics(config.prefix, gateway)
     mapper = Mapper(topics, _encoding(config))

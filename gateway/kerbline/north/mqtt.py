@@ -8,13 +8,13 @@ import logging
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomqtt
 
 from kerbline.counters import Counters
 from kerbline.north.port import Message, NotConnected
+from kerbline.north.tls import TlsFiles, plainly
 
 if TYPE_CHECKING:
     from aiomqtt.types import PahoSocket
@@ -38,15 +38,6 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _library_log = _log.getChild("aiomqtt")
 _library_log.setLevel(logging.CRITICAL)  # it warns of what we raise or mend ourselves
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """Whom to believe (`ca`) and, with `cert` and `key`, who we are."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +209,9 @@ class MqttPort:
                     self._version = None
         else:
             address = self._address
-            raise NotConnected(f"{address.host}:{address.port}: {_plainly(refusal, address.tls)}")
+            closed = isinstance(refusal, aiomqtt.MqttCodeError) and _code(refusal) == _UNSPECIFIED
+            why = plainly(str(refusal), address.host, address.tls, closed=closed)
+            raise NotConnected(f"{address.host}:{address.port}: {why}")
         for topic in self._subscriptions:
             await self._race(self._live().subscribe(topic, AT_LEAST_ONCE))
 
@@ -339,18 +332,6 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
         certfile=str(files.cert) if files.cert else None,
         keyfile=str(files.key) if files.key else None,
     )
-
-
-def _plainly(error: aiomqtt.MqttError, tls: TlsFiles | None) -> str:
-    """Why there is no connection, for who has to mend it."""
-    if not isinstance(error, aiomqtt.MqttCodeError) or _code(error) != _UNSPECIFIED:
-        return str(error)
-    if tls is None:
-        return "the broker closed the connection at once; does it want TLS?"
-    # TLS 1.3 tells a client that its certificate is refused when all seems done.
-    if tls.cert is None:
-        return "the broker closed the connection; does it want a certificate of us?"
-    return "the broker closed the connection; does it know who signed our certificate?"
 
 
 def _noticed(outcome: asyncio.Future[T]) -> None:
