@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import errno
 import io
+import re
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from kerbline.errors import KerblineError
 
 PATIENCE_S = 40.0  # a first boot formats the file system for 10 s; a watchdog bites within 30 s
 TRY_S = 2.0
+SETUP_S = 10.0
+BABBLE_S = 10.0  # a port that never pauses is no board that boots
+PAUSE_S = 0.1
+RESET_S = 0.3  # closing moves RTS and DTR one by one: at a reset they would choose the loader
+HEARD_BYTES = 1024
+RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 SILENCE_S = 20.0  # of a board that works on what it was told
 CHUNK_BYTES = 768
 
@@ -44,8 +53,7 @@ class Repl:
         except _link_faults() as fault:
             raise BoardFault(f"{self.port}: the link broke: {_told(fault)}") from None
         if error:
-            last = error.decode("utf-8", "replace").strip().splitlines()[-1]
-            raise BoardFault(f"{self.port}: the board says {last}")
+            raise BoardFault(f"{self.port}: the board says {_last_line(error)}")
         text: str = out.decode("utf-8", "replace")
         return text.replace("\r\n", "\n")
 
@@ -56,6 +64,8 @@ class Repl:
                 self._transport.exec_raw_no_follow(code)
         except _link_faults() as fault:
             raise BoardFault(f"{self.port}: the link broke: {_told(fault)}") from None
+        if "://" not in self.port:
+            time.sleep(RESET_S)
 
 
 @contextmanager
@@ -75,7 +85,8 @@ def connected(
         with _quiet():
             transport = transport_serial.SerialTransport(port, baud, timeout=SILENCE_S)
     except _link_faults() as fault:
-        raise BoardFault(f"{port}: can't be opened: {_told(fault)}") from None
+        why = _unopened(transport_serial.serial, port, _told(fault))
+        raise BoardFault(f"{port}: can't be opened: {why}") from None
     try:
         _enter(transport, port, setup, patience_s)
         yield Repl(port, transport)
@@ -84,29 +95,103 @@ def connected(
             transport.close()
 
 
+def _unopened(serial: Any, port: str, told: str) -> str:  # noqa: ANN401 - pyserial has no types
+    """Why a port can't be opened, and which there are; mpremote keeps that to itself."""
+    try:
+        serial.serial_for_url(port, exclusive=True).close()
+    except OSError as fault:
+        if "://" in port:
+            return _told(fault)
+        there = sorted(each.device for each in serial.tools.list_ports.comports())
+        if port not in there and not Path(port).exists():
+            found = f"there are {', '.join(there)}" if there else "there is none at all"
+            return f"there is no such port, {found}; is the cable in?"
+        if fault.errno == errno.EACCES:
+            return "you may not; join the group that owns it (dialout, uucp) and log in again"
+        return f"{_told(fault)}; is it a serial port, and does nothing else use it?"
+    return told
+
+
 def _enter(transport: Any, port: str, setup: str, patience_s: float) -> None:  # noqa: ANN401
-    ends = time.monotonic() + patience_s
-    refusal = ""
+    begun = time.monotonic()
+    refusal, heard, calm = "", b"", False
     while True:
         try:
-            with _quiet():
-                transport.enter_raw_repl(soft_reset=False, timeout_overall=TRY_S)
-                said, error = transport.exec_raw(f"{setup}\nprint(6*7)", timeout=TRY_S)
-            if said.strip() == b"42":
-                return
-            refusal = error.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            heard, is_calm = _knock(transport.serial)
+            calm = calm or is_calm
+            if heard.endswith(RAW_PROMPT):
+                transport.in_raw_repl = transport.use_raw_paste = True
+                with _quiet():
+                    out, error = transport.exec_raw(f"{setup}\nprint(6*7)", timeout=SETUP_S)
+                # Without raw paste nothing says when the board can take more: bytes were lost.
+                if out.strip() == b"42" and transport.use_raw_paste:
+                    return
+                refusal = _last_line(error)
         except OSError as fault:  # pyserial's too: the line itself is gone
             raise BoardFault(f"{port}: the link broke: {_told(fault)}") from None
         except _link_faults():
             pass
-        if time.monotonic() > ends:
+        gone_s = time.monotonic() - begun
+        if gone_s > patience_s or (not calm and gone_s > BABBLE_S):
             break
+    raise BoardFault(f"{port}: {_refused(refusal, heard, calm=calm)}")
+
+
+def _refused(refusal: str, heard: bytes, *, calm: bool) -> str:
     if refusal:
-        raise BoardFault(f"{port}: the board says {refusal}")
-    raise BoardFault(
-        f"{port}: no REPL answers; is it the board's UART0 or USB port? A release build keeps its "
+        return f"the board says {refusal}"
+    if not calm:
+        return (
+            f"something speaks there without a pause, and it is no REPL: {_words(heard)}; "
+            "is it the board's UART0 or USB port? A chip that says the same again and again has no "
+            "MicroPython yet: flash it"
+        )
+    spoken = f" (it says {_words(heard)})" if heard else ""
+    return (
+        f"no REPL answers{spoken}; is it the board's UART0 or USB port? A release build keeps its "
         "REPL closed: tie its service pin to ground and restart it, or send it the service command"
     )
+
+
+def _knock(serial: Any) -> tuple[bytes, bool]:  # noqa: ANN401
+    """Interrupt what runs and ask for the raw REPL: what was heard, and whether it paused.
+
+    What was asked for earlier may be answered late. So the prompt counts when nothing follows it,
+    and is asked for anew, for mpremote to find.
+    """
+    serial.write(b"\r\x03")
+    heard, is_calm = _listen(serial, 2 * PAUSE_S)
+    if is_calm:
+        serial.write(b"\r\x01")
+        heard, is_calm = _listen(serial, TRY_S)
+        if heard.endswith(RAW_PROMPT):
+            serial.write(b"\x01")
+    return heard, is_calm
+
+
+def _listen(serial: Any, first_s: float) -> tuple[bytes, bool]:  # noqa: ANN401
+    """The end of what comes within `first_s` until a pause; False where there was none."""
+    heard = b""
+    begun = last = time.monotonic()
+    while time.monotonic() - begun < first_s + TRY_S:
+        if serial.in_waiting:
+            heard = (heard + serial.read(serial.in_waiting))[-HEARD_BYTES:]
+            last = time.monotonic()
+        elif time.monotonic() - last > (PAUSE_S if heard else first_s):
+            return heard, True
+        else:
+            time.sleep(0.01)
+    return heard, False
+
+
+def _last_line(error: bytes) -> str:
+    return error.decode("utf-8", "replace").strip().rpartition("\n")[2]
+
+
+def _words(heard: bytes) -> str:
+    """The last text in it, for a message."""
+    texts = re.findall(rb"[ -~]{4,}", heard)
+    return repr(texts[-1][:60].decode()) if texts else "no text at all"
 
 
 def _link_faults() -> tuple[type[BaseException], ...]:

@@ -44,7 +44,7 @@ def small_job(name: str, node_id: str = "sl-0001", key: str = KEY) -> install.Jo
     parts.append(build.Part("main.py", wait, False, len(wait)))
     target = build.Target(name, "esp32", "")
     firmware = build.Firmware(target, tuple(parts), {"board": name})
-    settings = NodeSettings(node_id, key, "streetlight", "uart")
+    settings = NodeSettings(node_id, key, "streetlight", "uart", position=(52.37, 4.9))
     return install.Job(firmware, settings, {"node_id": node_id}, None, bytes.fromhex(key))
 
 

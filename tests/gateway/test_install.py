@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tomllib
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from hil_tests.rig import attached
-from kerbline import boards
+from kerbline import boards, boardtools
 from kerbline.boardtools import BoardFault, connected
 from kerbline.config import load
 from kerbline.field import install
@@ -27,6 +28,7 @@ from tests.gateway.boards_at_hand import KEY, OTHER_KEY, PATIENT_S, installed, s
 
 COMMAND = [sys.executable, "-m", "kerbline", "node", "install"]
 CUTS = 14
+NOWHERE = "socket://127.0.0.1:1"
 GATEWAY = '[gateway]\nid = "gw"\nstate_dir = "state"\n\n'
 
 
@@ -391,18 +393,33 @@ def test_an_open_way_is_warned_of_before_anything_goes_out() -> None:
     assert warning.startswith(f"warning: {port}: key and Wi-Fi password go there in clear")
 
 
+def test_a_lamp_without_a_position_is_warned_of() -> None:
+    job = small_job("node")
+    for settings, warned in (
+        (replace(job.settings, position=None), True),
+        (replace(job.settings, position=None, asset="water_meter"), False),
+        (job.settings, False),
+    ):
+        said: list[str] = []
+        with pytest.raises(BoardFault):
+            install.install(
+                replace(job, settings=settings), NOWHERE, dry_run=False, say=said.append
+            )
+        told = [line for line in said if "position = [latitude, longitude]" in line]
+        assert said == told and bool(told) == warned
+
+
 def test_a_build_over_budget_is_not_installed() -> None:
     job = small_job("node")
     limit = build.Limit(1, "boards/b.toml", 63)
     target = replace(job.firmware.target, budget={"flash_bytes": limit})
     job = replace(job, firmware=replace(job.firmware, target=target))
-    nowhere = "socket://127.0.0.1:1"
     said: list[str] = []
     with pytest.raises(install.InstallFault, match=r"boards/b.toml:63: .*\n.*--over-budget"):
-        install.install(job, nowhere, dry_run=False, say=said.append)
+        install.install(job, NOWHERE, dry_run=False, say=said.append)
     assert said == []
     with pytest.raises(BoardFault):
-        install.install(job, nowhere, dry_run=False, say=said.append, over_budget=True)
+        install.install(job, NOWHERE, dry_run=False, say=said.append, over_budget=True)
     assert said[0].startswith("warning: boards/b.toml:63")
 
 
@@ -427,3 +444,51 @@ def test_an_installed_node_has_its_table_whatever_becomes_of_its_key_file(
 
     assert not asyncio.run(scenario())
     assert "k: can't be written: No such file or directory" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("port", "told"),
+    [
+        ("/dev/ttyUSB99", r"can't be opened: there is no such port, there (is none|are) .*cable"),
+        ("socket://127.0.0.1:1", "can't be opened: .*refused"),
+    ],
+)
+def test_a_port_that_is_not_there_is_named_with_what_to_do(port: str, told: str) -> None:
+    with pytest.raises(BoardFault, match=f"{re.escape(port)}: {told}"), connected(port):
+        pass
+
+
+def test_a_port_that_can_not_be_opened_says_why(tmp_path: Path) -> None:
+    place = tmp_path / "ttyUSB0"
+    place.write_text("")
+    with (
+        pytest.raises(BoardFault, match=r"ttyUSB0: can't be opened: .*nothing else use"),
+        connected(str(place)),
+    ):
+        pass
+
+
+def test_what_speaks_without_a_pause_is_no_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blank chip says the same line for ever; it is told, and no patience lost on it."""
+    monkeypatch.setattr(boardtools, "BABBLE_S", 1.0)
+    monkeypatch.setattr(boardtools, "TRY_S", 0.5)
+
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"invalid header: 0xffffffff\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    def knock(port: str) -> None:
+        with connected(port):
+            pass
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(babble, "127.0.0.1", 0)
+        port = f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(boardtools.PATIENCE_S / 2), server:
+            with pytest.raises(BoardFault, match=r"'invalid header: 0xffffffff'; is it .* flash"):
+                await asyncio.to_thread(knock, port)
+
+    asyncio.run(scenario())

@@ -188,6 +188,11 @@ def install(
         raise InstallFault("\n".join([*faults, f"nothing was installed: over budget{told}"]))
     for fault in faults:
         say(f"warning: {fault}")
+    if job.settings.asset == "streetlight" and job.settings.position is None:
+        say(
+            f"warning: {job.settings.node_id}: no position, so no sun contradicts a broken light "
+            "sensor; write position = [latitude, longitude] into its settings"
+        )
     if readable_between(port):
         say(f"warning: {port}: key and Wi-Fi password go there in clear; use a cable, or a tunnel")
     with connected(port, HELPERS) as repl:
