@@ -12,9 +12,12 @@ import socket
 import termios
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kerbline.errors import KerblineError
+
+if TYPE_CHECKING:
+    import serial
 
 SOCKET = "socket://"
 CONNECT_TIMEOUT_S = 5.0
@@ -51,7 +54,7 @@ class Port:
     async def read(self) -> bytes:
         """What has arrived, at least one byte; waits for it."""
         while True:
-            data = self._take()
+            data = self.take()
             if data:
                 return data
             self._waiter = self._loop.create_future()
@@ -63,10 +66,15 @@ class Port:
                 if self._fd >= 0:
                     self._loop.remove_reader(self._fd)
 
+    def watch(self, arrived: Callable[[], None]) -> None:
+        """Call `arrived` whenever there is something to `take`, until closed; excludes `read`."""
+        self._check()
+        self._loop.add_reader(self._fd, arrived)
+
     def discard(self) -> int:
         """Drop what has arrived and was not read; says how many bytes that was."""
         dropped = 0
-        while data := self._take():
+        while data := self.take():
             dropped += len(data)
         return dropped
 
@@ -108,8 +116,8 @@ class Port:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _take(self) -> bytes:
-        """One read; b"" when nothing is there."""
+    def take(self) -> bytes:
+        """What has arrived, up to 4 KiB of it; b"" when nothing is there."""
         self._check()
         try:
             data = os.read(self._fd, MAX_READ_BYTES)
@@ -150,11 +158,21 @@ def _wake(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-async def open_port(address: str, baud: int = 115_200, parity: Parity = "none") -> Port:
-    """Open a device path, which nobody else may have open, or connect; raises PortLost."""
+async def open_port(
+    address: str,
+    baud: int = 115_200,
+    parity: Parity = "none",
+    stop_bits: int = 1,
+    *,
+    rs485: bool = False,
+) -> Port:
+    """Open a device path, which nobody else may have open, or connect; raises PortLost.
+
+    With `rs485` the kernel's driver switches the transceiver; where it can't, that is logged.
+    """
     if address.startswith(SOCKET):
         return await _connect(address)
-    return _open_serial(address, baud, parity)
+    return _open_serial(address, baud, parity, stop_bits, rs485=rs485)
 
 
 async def open_when_there(
@@ -172,7 +190,7 @@ async def open_when_there(
         pause_s = min(2 * pause_s, LAST_RETRY_S)
 
 
-def _open_serial(path: str, baud: int, parity: Parity) -> Port:
+def _open_serial(path: str, baud: int, parity: Parity, stop_bits: int, *, rs485: bool) -> Port:
     import serial  # only a config with a serial line needs it
 
     letters = {"none": serial.PARITY_NONE, "even": serial.PARITY_EVEN, "odd": serial.PARITY_ODD}
@@ -181,13 +199,30 @@ def _open_serial(path: str, baud: int, parity: Parity) -> Port:
             path,
             baud,
             parity=letters[parity],
+            stopbits=stop_bits,
             timeout=0,
             inter_byte_timeout=0,  # VMIN 1: no bytes is EAGAIN, and b"" means unplugged
             exclusive=True,
         )
     except (OSError, ValueError, termios.error) as error:
         raise PortLost(f"{path}: {_reason(error)}") from None
+    if rs485:
+        _switch_rs485(line)
     return Port(path, line.fileno(), line.close)
+
+
+def _switch_rs485(line: serial.Serial) -> None:
+    """Let the driver raise RTS while it sends (TIOCSRS485), if it can."""
+    from serial.rs485 import RS485Settings
+
+    try:
+        line.rs485_mode = RS485Settings()
+    except (OSError, ValueError):  # pyserial makes one of the other
+        log.warning(
+            "%s: its driver can't switch RS-485; the adapter or the wiring must, so set"
+            " rs485 = false",
+            line.name,
+        )
 
 
 def _reason(error: Exception) -> str:

@@ -22,11 +22,11 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from kerbline.clock import Clock, ManualClock
 from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.counters import Counters
-from kerbline.ports import open_port
 from kerbline.sim import modbus as sim
 from kerbline.south.measured import Measured
-from kerbline.south.modbus.bus import Bus, Garbled, NoAnswer, Refused
-from kerbline.south.modbus.poller import Poller
+from kerbline.south.modbus.bus import Bus
+from kerbline.south.modbus.framing import READS, Garbled, NoAnswer, Refused, Request
+from kerbline.south.modbus.transaction import Priority
 
 Line = Callable[..., AbstractAsyncContextManager[str]]
 
@@ -49,27 +49,47 @@ def bus(port: str, *devices: ModbusDevice) -> ModbusBus:
 
 
 @asynccontextmanager
-async def polling(config: ModbusBus) -> AsyncIterator[tuple[Poller, Counters]]:
+async def polling(config: ModbusBus) -> AsyncIterator[tuple[Tap, Counters]]:
     counters = Counters()
-    poller = Poller(config, Clock(), counters)
-    task = asyncio.create_task(poller.run())
+    bus = Bus(config, Clock(), counters)
+    task = asyncio.create_task(bus.run())
     try:
         async with asyncio.timeout(10):
-            yield poller, counters
+            yield Tap(bus), counters
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
 
 
-async def first(poller: Poller, wanted: Callable[[Measured], bool]) -> Measured:
-    while not wanted(found := await poller.next()):
+class Tap:
+    """What a bus finds, one after the other."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self.waiting: list[Measured] = []
+
+    async def next(self) -> Measured:
+        while not self.waiting:
+            self.waiting = await self.bus.next()
+        return self.waiting.pop(0)
+
+
+async def first(tap: Tap, wanted: Callable[[Measured], bool]) -> Measured:
+    while not wanted(found := await tap.next()):
         pass
     return found
 
 
-async def taken(poller: Poller, count: int) -> list[Measured]:
-    return [await poller.next() for _ in range(count)]
+async def taken(tap: Tap, count: int) -> list[Measured]:
+    return [await tap.next() for _ in range(count)]
+
+
+async def read(bus: Bus, table: str, address: int, count: int) -> list[int]:
+    """A read of unit 1 out of turn."""
+    request = Request(1, READS[table], address, count)
+    answer = await bus.transact(request, priority=Priority.COMMAND, within_s=1.0)
+    return list(answer.words)
 
 
 def over_tcp(_folder: Path, *devices: SimDevice) -> AbstractAsyncContextManager[str]:
@@ -122,7 +142,7 @@ def test_a_dead_unit_is_told_and_rests_while_the_others_go_on(line: Line, tmp_pa
     asyncio.run(main())
 
 
-def test_an_illegal_address_in_a_gap_makes_the_reads_narrower(tmp_path: Path) -> None:
+def test_an_illegal_address_in_a_gap_is_found_at_once_and_remembered(tmp_path: Path) -> None:
     device = SimDevice(
         id=1,
         simdata=[
@@ -137,12 +157,10 @@ def test_an_illegal_address_in_a_gap_makes_the_reads_narrower(tmp_path: Path) ->
             over_tcp(tmp_path, device) as port,
             polling(bus(port, meter(1, wanted))) as (poller, counters),
         ):
-            refused = await poller.next()
-            assert (dict(refused.values), refused.quality) == ({}, ("illegal_address",))
-            good = await poller.next()
-            assert (good.values, good.quality) == ({"a": 7, "b": 9, "c": 8}, ())
-            await taken(poller, 3)
-            assert counters.totals() == {"modbus.illegal_address": 1}
+            for _ in range(4):
+                good = await poller.next()
+                assert (good.values, good.quality) == ({"a": 7, "b": 9, "c": 8}, ())
+            assert counters.totals() == {"modbus.illegal_address": 2}  # the read, and its half
 
     asyncio.run(main())
 
@@ -235,12 +253,10 @@ def test_garbage_is_no_answer_and_is_over_with_its_request(answer: bytes) -> Non
 
     async def main() -> None:
         with device_on_a_pty(device) as path:
-            port = await open_port(path)
-            line = Bus(port, "rtu", 115_200)
-            with pytest.raises(Garbled):
-                await line.read(1, "holding", 0, 1, 0.05)
-            assert list(await line.read(1, "holding", 0, 1, 1.0)) == [42]
-            port.close()
+            async with polling(bus(path)) as (tap, _):
+                with pytest.raises(Garbled):
+                    await read(tap.bus, "holding", 0, 1)
+                assert await read(tap.bus, "holding", 0, 1) == [42]
 
     asyncio.run(main())
 
@@ -251,11 +267,9 @@ def test_noise_before_an_answer_and_an_answer_in_pieces_are_understood() -> None
 
     async def main() -> None:
         with device_on_a_pty(device) as path:
-            port = await open_port(path)
-            line = Bus(port, "rtu", 115_200)
-            for count in (1, 2, 125):
-                assert list(await line.read(1, "holding", 0, count, 1.0)) == list(range(count))
-            port.close()
+            async with polling(bus(path)) as (tap, _):
+                for count in (1, 2, 125):
+                    assert await read(tap.bus, "holding", 0, count) == list(range(count))
 
     asyncio.run(main())
 
@@ -272,14 +286,12 @@ def test_a_late_answer_is_not_taken_for_the_next_ones() -> None:
 
     async def main() -> None:
         with device_on_a_pty(device) as path:
-            port = await open_port(path)
-            line = Bus(port, "rtu", 115_200)
-            with pytest.raises(NoAnswer):
-                await line.read(1, "holding", 0, 1, 0.03)
-            release.set()
-            await asyncio.sleep(0.01)
-            assert list(await line.read(1, "holding", 0, 1, 1.0)) == [222]
-            port.close()
+            async with polling(bus(path)) as (tap, _):
+                with pytest.raises(NoAnswer):
+                    await read(tap.bus, "holding", 0, 1)
+                release.set()
+                await asyncio.sleep(0.01)
+                assert await read(tap.bus, "holding", 0, 1) == [222]
 
     asyncio.run(main())
 
@@ -291,15 +303,21 @@ def test_refusals_name_their_exception() -> None:
 
     async def main() -> None:
         with device_on_a_pty(device) as path:
-            port = await open_port(path)
-            line = Bus(port, "rtu", 115_200)
-            for exception, code in [(2, "illegal_address"), (4, "device_failure"), (99, "refused")]:
-                with pytest.raises(Refused) as raised:
-                    await line.read(1, "input", exception, 1, 1.0)
-                assert (raised.value.exception, raised.value.code) == (exception, code)
-            port.close()
+            async with polling(bus(path)) as (tap, _):
+                for exception, code in [
+                    (2, "illegal_address"),
+                    (4, "device_failure"),
+                    (99, "refused"),
+                ]:
+                    with pytest.raises(Refused) as raised:
+                        await read(tap.bus, "input", exception, 1)
+                    assert (raised.value.exception, raised.value.code) == (exception, code)
 
     asyncio.run(main())
+
+
+def port_of(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
 
 
 def test_on_tcp_an_answer_is_known_by_its_number() -> None:
@@ -316,12 +334,10 @@ def test_on_tcp_an_answer_is_known_by_its_number() -> None:
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = await open_port(f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        line = Bus(port, "tcp", 19_200)
-        with pytest.raises(NoAnswer):
-            await line.read(1, "holding", 0, 1, 0.03)
-        assert list(await line.read(1, "holding", 0, 1, 1.0)) == [222]
-        port.close()
+        async with polling(bus(f"socket://127.0.0.1:{port_of(server)}")) as (tap, _):
+            with pytest.raises(NoAnswer):
+                await read(tap.bus, "holding", 0, 1)
+            assert await read(tap.bus, "holding", 0, 1) == [222]
         server.close()
 
     asyncio.run(main())
@@ -341,7 +357,7 @@ def test_a_tcp_peer_out_of_step_is_left_and_called_again() -> None:
 
     async def main() -> None:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        port = f"socket://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        port = f"socket://127.0.0.1:{port_of(server)}"
         async with polling(bus(port, meter(1, (Register("x", 0),)))) as (poller, _):
             garbled, good = await taken(poller, 2)
         assert garbled.quality == ("garbled",)

@@ -1,42 +1,48 @@
-"""Whatever a line says, a Modbus read ends in a fault of its kind or in the words asked for."""
+"""Whatever a line says, a request ends in a fault of its kind or in the words asked for."""
 
 from __future__ import annotations
 
-import asyncio
-import socket
 from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerbline.ports import Port, PortLost
-from kerbline.south.modbus.bus import Bus, BusFault, Framing
+from kerbline.south.modbus.framing import BusFault, Request, wanted
+from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
+from kerbline.south.modbus.transaction import Job, Priority, Transaction
+from kerbline.south.modbus.unit import Unit
 
 COUNT = 2
+LONG_S = 10.0
 HEADS = [b"", b"\1\3\4", b"\1\x83", b"\1\4", b"\1\x2b\x0e", b"\1\x18\0\2", b"\0\1\0\0\0\7\1\3\4"]
-lines = st.lists(st.tuples(st.sampled_from(HEADS), st.binary(max_size=40)), max_size=4)
+said = st.lists(st.tuples(st.sampled_from(HEADS), st.binary(max_size=40)), max_size=4)
+lines = st.sampled_from([lambda: RtuLine(Pace(115_200), 0.0), lambda: TcpLine(4, 0.5)])
+requests = st.sampled_from(
+    [
+        Request(1, 3, 0, COUNT),
+        Request(1, 1, 0, 9),
+        Request(1, 43, 0, 1, (1, 0)),
+        Request(1, 6, 0, 1, (7,)),
+    ]
+)
 
 
-async def ask(framing: Framing, said: Sequence[bytes]) -> int:
-    """How many words a read gives; -1 for a fault."""
-    near, far = socket.socketpair()
-    near.settimeout(0)
-    port = Port("fuzz", near.fileno(), near.close)
-    reading = asyncio.create_task(Bus(port, framing, 115_200).read(1, "holding", 0, COUNT, 0.5))
-    with far:
-        await asyncio.sleep(0)
-        for part in said:
-            await asyncio.sleep(0)
-            far.send(part)
-    try:
-        return len(await reading)
-    except (BusFault, PortLost):
-        return -1
-    finally:
-        port.close()
+def outcome(line: Line, request: Request, parts: Sequence[bytes]) -> Transaction:
+    """What a request comes to when the line says so."""
+    job = Job(Unit(1, 0.5), wanted(request), Priority.COMMAND, LONG_S)
+    transaction = Transaction(job, job.wanted, job.priority)
+    line.send(transaction, 0.0)
+    for at, part in enumerate(parts):
+        line.receive(part, at / 1_000)
+    line.expire(LONG_S)
+    return transaction
 
 
-@given(st.sampled_from(["rtu", "tcp"]), lines)
-def test_no_bytes_break_a_read(framing: Framing, said: list[tuple[bytes, bytes]]) -> None:
-    parts = [head + tail for head, tail in said]
-    assert asyncio.run(ask(framing, parts)) in (COUNT, -1)
+@given(lines, requests, said)
+def test_no_bytes_break_a_request(
+    make: type[Line], request: Request, said: list[tuple[bytes, bytes]]
+) -> None:
+    found = outcome(make(), request, [head + tail for head, tail in said])
+    assert (found.response is None) is isinstance(found.fault, BusFault)
+    if found.response is not None and request.function == 3:
+        assert len(found.response.words) == COUNT

@@ -144,7 +144,7 @@ def _serve() -> None:
     import kerbline.agent  # what each life needs, read once
     import kerbline.cli.service
     import kerbline.north.mqtt
-    import kerbline.south.modbus.poller  # noqa: F401
+    import kerbline.south.modbus.bus  # noqa: F401
     from kerbline.store import database, folded
 
     folded.FOLD_COMMITS = FOLD_COMMITS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerbline import health, local_socket
@@ -24,7 +25,8 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
-    from kerbline.south.modbus.poller import Poller
+    from kerbline.south.modbus.bus import Bus
+    from kerbline.south.serial.device import Device
 
 log = logging.getLogger("kerbline.agent")
 
@@ -69,9 +71,9 @@ async def run(config: Config) -> None:
             for outbox, topics in north.masters:
                 tasks.create_task(orders.serve(outbox, topics))
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
-            for poller in _pollers(config, clock, counters):
-                tasks.create_task(poller.run())
-                tasks.create_task(_take_polls(poller, records, orders, loops))
+            for source in _sources(config, clock, counters):
+                tasks.create_task(source.run())
+                tasks.create_task(_take_polls(source, records, orders, loops))
             tasks.create_task(nodes.run())
             tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
             tasks.create_task(orders.retry())
@@ -118,11 +120,11 @@ async def _take_arrivals(
                 await orders.joined(asset)
 
 
-async def _take_polls(poller: Poller, records: Records, orders: Orders, loops: Loops) -> None:
-    """What a bus gave, the same way."""
+async def _take_polls(source: Bus | Device, records: Records, orders: Orders, loops: Loops) -> None:
+    """What a bus or a serial device gave, the same way, a tick at a time."""
     while True:
-        reading = await records.polled(await poller.next())
-        await _consider(reading, records, orders, loops)
+        for reading in await records.polled(await source.next()):
+            await _consider(reading, records, orders, loops)
 
 
 async def _consider(reading: Reading, records: Records, orders: Orders, loops: Loops) -> None:
@@ -152,9 +154,26 @@ def _rights(config: Config) -> Rights:
     return Rights(frozenset(config.mqtt.operations), config.mqtt.priority)
 
 
-def _pollers(config: Config, clock: Clock, counters: Counters) -> list[Poller]:
+def _sources(config: Config, clock: Clock, counters: Counters) -> list[Bus | Device]:
+    """What measures and is no node of ours."""
+    return [*_buses(config, clock, counters), *_serials(config, clock, counters)]
+
+
+def _buses(config: Config, clock: Clock, counters: Counters) -> list[Bus]:
     if not config.buses:
         return []
-    from kerbline.south.modbus.poller import Poller
+    from kerbline.south.modbus.bus import Bus
 
-    return [Poller(bus, clock, counters) for bus in config.buses]
+    return [Bus(bus, clock, counters) for bus in config.buses]
+
+
+def _serials(config: Config, clock: Clock, counters: Counters) -> list[Device]:
+    if not config.serials:
+        return []
+    from kerbline.config import serial_profile
+    from kerbline.south.serial.device import Device
+
+    return [
+        Device(each, serial_profile.load(Path(each.profile)), clock, counters)
+        for each in config.serials
+    ]

@@ -59,20 +59,24 @@ class Records:
         """An alarm of ours begins or ends."""
         await self.take(finding.alarm(self._key()))
 
-    async def polled(self, values: Measured) -> Reading:
-        """A poll or a telegram of a device becomes a reading of ours."""
-        reading = Reading(
-            key=self._key(),
-            asset=values.asset,
-            kind=values.kind,
-            observed_at_ms=self._clock.street_ms(values.read_at_ms),
-            uncertainty_ms=values.uncertainty_ms,
-            values=values.values,
-            quality=values.quality,
-            received_at_ms=values.received_at_ms or values.read_at_ms,
-        )
-        await self.take(reading)
-        return reading
+    async def polled(self, burst: Iterable[Measured]) -> Sequence[Reading]:
+        """Polls or telegrams of devices become readings of ours."""
+        readings = [
+            Reading(
+                key=self._key(),
+                asset=values.asset,
+                kind=values.kind,
+                observed_at_ms=self._clock.street_ms(values.read_at_ms),
+                uncertainty_ms=values.uncertainty_ms,
+                values=values.values,
+                quality=values.quality,
+                received_at_ms=values.received_at_ms or values.read_at_ms,
+            )
+            for values in burst
+        ]
+        for reading in readings:
+            await self.take(reading)
+        return readings
 
     async def confirm(self) -> None:
         """What became durable: the nodes may delete it, the sinks may deliver it; for ever."""

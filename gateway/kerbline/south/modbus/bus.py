@@ -1,168 +1,328 @@
-"""One transaction at a time on an open Modbus line, RTU or TCP framing; when to ask is not its
-business.
-
-Framing and messages are pymodbus's; none of its types leave this module.
-"""
+"""One bus: opens its line, moves the bytes between it and the schedule, opens it again."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Literal
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol, cast
 
-from pymodbus.exceptions import ModbusException
-from pymodbus.framer import FramerRTU, FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from kerbline.clock import Clock
+from kerbline.config import ModbusBus
+from kerbline.counters import Counters
+from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S, SOCKET, Parity, PortLost, open_port
+from kerbline.south.measured import Measured
+from kerbline.south.modbus.framing import NoAnswer, Request, Response, silence_library, wanted
+from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
+from kerbline.south.modbus.schedule import Schedule, TooLate
+from kerbline.south.modbus.state import BusState, UnitState, Usage
+from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
 
-from kerbline.errors import KerblineError
-from kerbline.ports import Port
+QUEUE_BOUND = 256  # polls nobody took; then polling waits: a poll not made is no reading lost
+BURST_S = 0.02  # how long what a fast line gave waits for the rest of its tick
+SILENT_REQUESTS = 3  # in a row, of units that answered: then a connection is taken for dead
+COARSE_S = 0.0012  # the loop wakes up to 1 ms late: the rest of a silence is slept without it
 
-Framing = Literal["rtu", "tcp"]
-
-MAX_PENDING_BYTES = 1_024  # four of the longest frames; more is a babbling line
-CHARACTER_BITS = 11  # Modbus over serial line V1.02, 2.5.1
-SILENCE_CHARACTERS = 3.5
-SHORTEST_SILENCE_S = 0.00175  # above 19,200 baud, the same clause
-ILLEGAL_ADDRESS = 2
-GATEWAY_TARGET_SILENT = 11
-EXCEPTIONS = {
-    1: "illegal_function",
-    ILLEGAL_ADDRESS: "illegal_address",
-    3: "illegal_value",
-    4: "device_failure",
-    5: "acknowledge",
-    6: "busy",
-    8: "memory_parity",
-    10: "gateway_path",
-    GATEWAY_TARGET_SILENT: "no_answer",
-}
+log = logging.getLogger("kerbline.modbus")
 
 
-class BusFault(KerblineError):
-    """A request without a good answer; `code` says how, and is the quality flag of its values."""
+class Carrier(Protocol):
+    """What carries the bytes: `kerbline.ports.Port`, or a model of a line."""
 
-    code = "bus"
+    def watch(self, arrived: Callable[[], None]) -> None:
+        """Call `arrived` whenever something is there."""
 
+    def take(self) -> bytes:
+        """What is there; raises PortLost."""
 
-class NoAnswer(BusFault):
-    """Nothing came in time."""
+    def write(self, data: bytes) -> None:
+        """Send; raises PortLost."""
 
-    code = "no_answer"
-
-
-class Garbled(BusFault):
-    """Something came in time, but no answer to the request."""
-
-    code = "garbled"
+    def close(self) -> None:
+        """Give the line back."""
 
 
-class Refused(BusFault):
-    """The unit answered with an exception (Modbus Application Protocol V1.1b3, 7)."""
-
-    def __init__(self, exception: int) -> None:
-        super().__init__(f"exception {exception}")
-        self.exception = exception
-        self.code = EXCEPTIONS.get(exception, "refused")
+async def open_line(config: ModbusBus) -> Carrier:
+    """The line that a config names; raises PortLost."""
+    return await open_port(
+        config.port,
+        config.baud,
+        cast(Parity, config.parity),
+        config.stop_bits,
+        rs485=config.rs485,
+    )
 
 
 class Bus:
-    """An open line and what has to be remembered between two transactions on it."""
+    """Polls the units of one bus, and carries others' transactions; `run` does it."""
 
-    __slots__ = ("_ended_at", "_framer", "_framing", "_pending", "_port", "_silence_s", "_tid")
+    def __init__(
+        self,
+        config: ModbusBus,
+        clock: Clock,
+        counters: Counters,
+        *,
+        opening: Callable[[ModbusBus], Awaitable[Carrier]] = open_line,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        silence_library()
+        self._config = config
+        self._clock = clock
+        self._counters = counters
+        self._opening = opening
+        self._sleep = sleep
+        self._schedule = Schedule(config, nameless=config.framer == "rtu")
+        self._burst_s = BURST_S if config.framer == "tcp" else 0.0
+        self._found: list[Measured] = []
+        self._found_s = 0.0  # when the first of them came
+        self._released = False
+        self._taker: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._asking: dict[Job, asyncio.Future[Response]] = {}
+        self._usage = Usage()
+        self._silent = 0  # requests in a row that units left unanswered which do answer
+        self._late = 0
+        self._up = False
+        self._lost = False
 
-    def __init__(self, port: Port, framing: Framing, baud: int) -> None:
-        logging.getLogger("pymodbus").setLevel(
-            logging.CRITICAL
-        )  # faults are counted, not told twice
-        decoder = DecodePDU(is_server=False)
-        self._port = port
-        self._framing = framing
-        self._framer = FramerRTU(decoder) if framing == "rtu" else FramerSocket(decoder)
-        self._silence_s = max(SHORTEST_SILENCE_S, SILENCE_CHARACTERS * CHARACTER_BITS / baud)
-        self._pending = bytearray()
-        self._ended_at = 0.0
-        self._tid = 0
+    async def next(self) -> list[Measured]:
+        """What was found since the last call: one burst a tick; waits for it."""
+        while not self._released:
+            self._taker = asyncio.get_running_loop().create_future()
+            await self._taker
+        found, self._found = self._found, []
+        self._released = False
+        if len(found) >= QUEUE_BOUND:
+            self._wake()
+        return found
 
-    async def read(
-        self, unit: int, table: str, address: int, count: int, timeout_s: float
-    ) -> Sequence[int]:
-        """The words of input or holding registers; raises BusFault or PortLost."""
-        kind = ReadInputRegistersRequest if table == "input" else ReadHoldingRegistersRequest
-        self._tid = self._tid % 0xFFFF + 1
-        request = kind(address=address, count=count, dev_id=unit, transaction_id=self._tid)
-        if self._framing == "rtu":
-            await self._silence()
-            self._pending.clear()
-            self._port.discard()  # a late answer has no name that would tell it from ours
-        heard = len(self._pending)
-        self._port.write(self._framer.buildFrame(request))
+    async def transact(self, request: Request, *, priority: Priority, within_s: float) -> Response:
+        """Somebody else's transaction, sent within `within_s`.
+
+        Raises BusFault, TooLate, PortLost or WrongRequest.
+        """
+        loop = asyncio.get_running_loop()
+        unit = self._schedule.unit(request.unit)
+        if self._lost:
+            raise PortLost(f"{self._config.port}: not there")
+        if (
+            priority is Priority.FOREIGN
+            and unit.breaker.probe_s > loop.time()
+            and unit.breaker.open
+        ):
+            raise NoAnswer(f"unit {request.unit}: it did not answer before")
+        job = Job(unit, wanted(request), priority, loop.time() + within_s)
+        self._schedule.submit(job)
+        future: asyncio.Future[Response] = loop.create_future()
+        self._asking[job] = future
+        expiry = loop.call_later(within_s, self._expire)
+        self._wake()
         try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    heard += await self._hear()
-                    answer = self._answer(request)
-                    if answer is not None:
-                        break
-        except TimeoutError:
-            raise (Garbled if heard else NoAnswer)(f"unit {unit}") from None
+            return await future
         finally:
-            self._ended_at = asyncio.get_running_loop().time()
-        if answer.isError():
-            raise Refused(answer.exception_code)
-        return answer.registers
+            expiry.cancel()
+            del self._asking[job]
+            self._schedule.withdraw(job)
 
-    async def _silence(self) -> None:
-        rest = self._ended_at + self._silence_s - asyncio.get_running_loop().time()
-        if rest > 0:
-            await asyncio.sleep(rest)
+    def state(self) -> BusState:
+        """How the bus and its units are."""
+        assets = {group.unit: group.survey.asset for group in self._schedule.groups}
+        units = tuple(
+            UnitState(
+                unit.address,
+                assets.get(unit, ""),
+                unit.breaker.health.value,
+                round(unit.patience.timeout_s * 1_000, 1),
+                unit.answers,
+                dict(unit.faults),
+            )
+            for unit in self._schedule.units.values()
+        )
+        share = self._usage.share(asyncio.get_running_loop().time())
+        return BusState(self._config.name, self._config.port, self._up, share, units)
 
-    async def _hear(self) -> int:
-        data = await self._port.read()
-        self._pending += data
-        if len(self._pending) > MAX_PENDING_BYTES:
-            self._pending.clear()
-            raise Garbled("more bytes than an answer has")
-        return len(data)
-
-    def _answer(self, request: ModbusPDU) -> ModbusPDU | None:
-        """The answer to `request` if it has come whole; what is for others is passed over."""
-        if self._framing == "tcp":
-            return self._next_tcp(request)
-        for start in _starts(self._pending, request):
-            _, pdu = self._framer.handleFrame(bytes(self._pending[start:]), request.dev_id, 0)
-            if pdu is not None and _answers(request, pdu):
-                return pdu
-        return None
-
-    def _next_tcp(self, request: ModbusPDU) -> ModbusPDU | None:
-        used = len(self._pending)
-        while used and self._pending:
+    async def run(self) -> None:
+        """Open the line, serve it, and open it again when it is lost; never ends by itself."""
+        pause_s = FIRST_RETRY_S
+        while True:
             try:
-                used, pdu = self._framer.handleFrame(
-                    bytes(self._pending), request.dev_id, request.transaction_id
-                )
-            except ModbusException as error:
-                self._pending.clear()
-                raise Garbled(str(error)) from None
-            del self._pending[:used]
-            if pdu is not None and _answers(request, pdu):
-                return pdu
-        return None
+                carrier = await self._opening(self._config)
+                try:
+                    await self._serve(carrier)
+                finally:
+                    self._up = False
+                    carrier.close()
+            except PortLost as error:
+                pause_s = min(2 * pause_s, LAST_RETRY_S) if self._lost else FIRST_RETRY_S
+                self._say_lost(error)
+            await asyncio.sleep(pause_s)
 
+    async def _serve(self, carrier: Carrier) -> None:
+        """Poll and transact until the line is lost, or not to be trusted any more."""
+        loop = asyncio.get_running_loop()
+        line = self._line(loop.time())
+        carrier.watch(self._wake)
+        if self._lost:
+            self._schedule.reset(loop.time())
+        self._up = True
+        self._silent = 0
+        while not (line.broken or self._silent >= SILENT_REQUESTS):
+            now_s = loop.time()
+            data = carrier.take()  # before time-outs: what is late may be we
+            self._settle(line.receive(data, now_s), now_s)
+            self._settle(line.expire(now_s), now_s)
+            wake_s = self._send(carrier, line)
+            wake_s = min(wake_s, line.deadline_s, self._release(line, now_s))
+            await self._wait(wake_s, line)
+            if line.strays:
+                self._counters.count("modbus.stray", line.strays)
+                line.strays = 0
+            if line.echo_found:
+                line.echo_found = False
+                log.warning("bus %s: its adapter echoes; set echo = true", self._config.name)
+        self._settle(line.abandon(), loop.time())
 
-def _starts(pending: bytearray, request: ModbusPDU) -> Iterator[int]:
-    """Where an RTU answer to `request` may begin: after noise the library's framer finds none."""
-    unit, function = request.dev_id, request.function_code
-    for head in (bytes((unit, function, 2 * request.count)), bytes((unit, function | 0x80))):
-        start = pending.find(head)
-        while start >= 0:
-            yield start
-            start = pending.find(head, start + 1)
+    def _line(self, now_s: float) -> Line:
+        config = self._config
+        if config.framer == "tcp":
+            return TcpLine(config.pipeline, config.timeout_s)
+        pace = Pace(config.baud, config.unit_switch_ms / 1_000)
+        return RtuLine(pace, now_s, echo=config.echo)
 
+    def _send(self, carrier: Carrier, line: Line) -> float:
+        """Send whatever may go out now, in one write; when to look again."""
+        frames: list[bytes] = []
+        schedule, now_s, wake_s = self._schedule, asyncio.get_running_loop().time(), math.inf
+        polls = len(self._found) < QUEUE_BOUND
+        while line.room():
+            wake_s = line.clear_s(None)
+            if wake_s > now_s:
+                break
+            transaction = schedule.next(now_s, polls=polls)
+            if transaction is None:
+                wake_s = schedule.wake_s(now_s) if polls else math.inf
+                break
+            wake_s = line.clear_s(transaction.unit)
+            if wake_s > now_s:
+                break
+            schedule.begin(transaction, now_s)
+            frames.append(line.send(transaction, now_s))
+            wake_s = math.inf
+        if frames:
+            carrier.write(frames[0] if len(frames) == 1 else b"".join(frames))
+        return wake_s
 
-def _answers(request: ModbusPDU, pdu: ModbusPDU) -> bool:
-    if pdu.isError():
-        return pdu.function_code == request.function_code | 0x80
-    return pdu.function_code == request.function_code and len(pdu.registers) == request.count
+    async def _wait(self, wake_s: float, line: Line) -> None:
+        """Until something comes or it is time; the silence of a line to a fraction of a ms."""
+        loop = asyncio.get_running_loop()
+        rest_s = wake_s - loop.time()
+        precise = line.precise
+        if precise and 0 < rest_s <= COARSE_S:
+            self._sleep(rest_s)
+            return
+        if rest_s <= 0:
+            await asyncio.sleep(0)
+            return
+        self._waiter = loop.create_future()
+        timer = None
+        if wake_s < math.inf:
+            timer = loop.call_at(wake_s - COARSE_S if precise else wake_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _settle(self, done: Iterable[Transaction], now_s: float) -> None:
+        """What transactions came to goes to whoever waits for it."""
+        for transaction in done:
+            unit = transaction.unit
+            was_open = unit.breaker.open
+            self._usage.add(transaction.sent_s, now_s)
+            for polled in self._schedule.done(transaction, now_s):
+                self._keep(polled, now_s)
+            if isinstance(transaction.asker, Job):
+                self._answer(transaction.asker, transaction)
+            if transaction.fault is not None:
+                self._counters.count(f"modbus.{transaction.fault.code}")
+            if unit.breaker.open != was_open:
+                self._say_changed(transaction)
+            self._trust(transaction, was_open=was_open)
+
+    def _keep(self, polled: Polled, now_s: float) -> None:
+        if not self._found:
+            self._found_s = now_s
+        read_at_ms = self._clock.utc_ms() - round((now_s - polled.begun_s) * 1_000)
+        asset = polled.group.survey.asset
+        self._found.append(Measured(asset, polled.values, read_at_ms, polled.quality))
+
+    def _answer(self, job: Job, transaction: Transaction) -> None:
+        future = self._asking.get(job)
+        if future is None or future.done():
+            return
+        if transaction.fault is not None:
+            future.set_exception(transaction.fault)
+        elif transaction.response is not None:
+            future.set_result(transaction.response)
+
+    def _trust(self, transaction: Transaction, *, was_open: bool) -> None:
+        """A connection on which nobody answers any more is taken for dead; a serial line is not."""
+        if transaction.answered:
+            self._silent = 0
+            self._lost = False
+        elif self._config.port.startswith(SOCKET) and not (was_open and self._schedule.anybody()):
+            self._silent += 1
+
+    def _release(self, line: Line, now_s: float) -> float:
+        """Hand out what was found once a tick is over; when to look again."""
+        if not self._found or self._released:
+            return math.inf
+        late_s = self._found_s + self._burst_s
+        if late_s > now_s and line.deadline_s < math.inf and len(self._found) < QUEUE_BOUND:
+            return late_s
+        self._released = True
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
+        if self._schedule.late > self._late:
+            self._counters.count("modbus.late", self._schedule.late - self._late)
+            self._late = self._schedule.late
+        return math.inf
+
+    def _expire(self) -> None:
+        for job in self._schedule.expired(asyncio.get_running_loop().time()):
+            self._refuse(job, TooLate("the bus had no turn for it in time"))
+
+    def _refuse(self, job: Job, error: Exception) -> None:
+        future = self._asking.get(job)
+        if future is not None and not future.done():
+            future.set_exception(error)
+
+    def _say_changed(self, transaction: Transaction) -> None:
+        name, unit = self._config.name, transaction.unit
+        if not unit.breaker.open:
+            log.info("bus %s unit %d answers again", name, unit.address)
+        elif transaction.fault is not None:
+            log.warning("bus %s unit %d: %s", name, unit.address, transaction.fault.code)
+
+    def _say_lost(self, error: PortLost) -> None:
+        """Once an outage: log it, and tell each asset of the bus."""
+        self._counters.count("modbus.port_lost")
+        for job in list(self._asking):
+            self._refuse(job, error)
+        if self._lost:
+            return
+        self._lost = True
+        log.warning("bus %s: %s", self._config.name, error)
+        read_at_ms = self._clock.utc_ms()
+        assets = dict.fromkeys(group.survey.asset for group in self._schedule.groups)
+        self._found += [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in assets]
+        self._released = True
+        if self._taker is not None and not self._taker.done():
+            self._taker.set_result(None)
