@@ -78,7 +78,7 @@ class Number:
         states = self._field.states or {}
         if text not in states:
             raise WrongValue("malformed")
-        number = states[text]
+        number = float(states[text])
         return int(number) if number.is_integer() else number
 
     def _scaled(self, number: Decimal, unit: str) -> int | float:
