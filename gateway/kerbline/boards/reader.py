@@ -8,10 +8,23 @@ from pathlib import Path
 from kerbline.boards import assembly, rules, uses
 from kerbline.boards.chips import CHIPS, Chip
 from kerbline.boards.drivers import DRIVERS, Driver
-from kerbline.boards.sections import Board, File, Instrument, Reset, section
+from kerbline.boards.sections import (
+    About,
+    Board,
+    Budget,
+    Energy,
+    File,
+    Instrument,
+    Reset,
+    Service,
+    Sleep,
+    section,
+)
 from kerbline.config import document
-from kerbline.config.faults import ConfigFault, shown
-from kerbline.config.reader import Reader
+from kerbline.config.faults import ConfigFault, Fault, shown
+from kerbline.config.reader import STRANGE, Reader
+
+SECTIONS = {"board": About, "service": Service, "sleep": Sleep, "energy": Energy, "budget": Budget}
 
 
 def load(path: Path) -> Board:
@@ -19,6 +32,7 @@ def load(path: Path) -> Board:
     reader, table = document.opened(path)
     file = reader.section(File, table)
     instruments = _instruments(reader)
+    _headers(reader)
     drivers = {role: instrument.driver for role, instrument in instruments.items()}
     chip = CHIPS.get(str(reader.accepted.get(("board", "chip"))))
     wiring = uses.read(reader, drivers)
@@ -47,6 +61,22 @@ def load(path: Path) -> Board:
         energy=file.energy,
         hil=file.hil,
     )
+
+
+def _headers(reader: Reader) -> None:
+    """A header that is gone is one fault, not one of each key that it leaves to another table."""
+    for name, kind in SECTIONS.items():
+        keys = {each.name for each in dataclasses.fields(kind)}
+        strays = [
+            fault
+            for fault in reader.faults
+            if fault.problem == STRANGE and fault.key.rpartition(".")[2] in keys
+        ]
+        if strays and not reader.has((name,)):
+            faults = [f for f in reader.faults if f not in strays and f.key != name]
+            line = min(fault.line for fault in strays)
+            problem = "is missing above these keys"
+            reader.faults = [*faults, Fault(reader.file, line, name, problem, f"write [{name}]")]
 
 
 def _instruments(reader: Reader) -> dict[str, Instrument]:

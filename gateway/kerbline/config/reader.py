@@ -22,6 +22,7 @@ from kerbline.config.rules import Rule
 
 LARGEST = 1e300
 LONGEST_PATH = 255
+STRANGE = "is not a key that belongs here"
 
 _TYPE_NAMES: dict[object, str] = {
     str: "a text",
@@ -122,7 +123,7 @@ class Reader:
         known = [entry.key for entry in entries]
         for key in table:
             if key not in known:
-                self.complain((*path, key), "is not a key that belongs here", _hint(key, known))
+                self.complain((*path, key), STRANGE, _hint(key, known))
         return kind(**values)
 
     def _value(self, shape: Shape, raw: object, path: faults.Path) -> object:
@@ -253,4 +254,4 @@ def _hint(key: str, known: list[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return "remove it; known here: " + ", ".join(known)
+    return "remove it" + ("; known here: " + ", ".join(known) if known else "")
