@@ -60,14 +60,16 @@ def load(path: Path) -> Config:
     return config
 
 
-def _with_profiles(reader: Reader, config: Config, folder: Path) -> Config:
+def _with_profiles(reader: Reader, config: Config, base: Path) -> Config:
     """Serial devices with the paths of their profiles, each profile looked through."""
     if reader.faults or not config.serials:
         return config
     from kerbline.config import serial_profile  # only a config with such a device needs it
 
+    folder = reader.accepted.get(("gateway", "profiles"))
+    own = folder if isinstance(folder, Path) else None
     serials = tuple(
-        serial_profile.resolve(reader, device, ("serial", number), folder)
+        serial_profile.resolve(reader, device, ("serial", number), base, own)
         for number, device in enumerate(config.serials)
     )
     return replace(config, serials=serials)
