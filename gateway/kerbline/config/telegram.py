@@ -70,6 +70,7 @@ class Pattern:
 
 
 Bytes = Annotated[str, Characters()]
+Mark = Annotated[str, Matching(r"[\x00-\xff]{1,8}", "1 to 8 characters up to U+00FF")]
 Expression = Annotated[str, Pattern()]
 Order = Annotated[str, OneOf("high_first", "low_first")]
 Offset = Annotated[int, Between(0, MAX_BINARY_BYTES - 1)]
@@ -182,8 +183,8 @@ class Content:
     """How values lie in a telegram."""
 
     form: Annotated[str, OneOf("obis", "separated", "pairs", "text", "binary")]
-    separator: Annotated[Bytes, Filled()] = ","
-    equals: Annotated[Bytes, Filled()] = "="
+    separator: Mark = ","
+    equals: Mark = "="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

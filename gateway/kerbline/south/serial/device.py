@@ -54,6 +54,11 @@ class Device:
         """What has come so far."""
         return self._listener.heard
 
+    @property
+    def lost(self) -> bool:
+        """True while the line can't be opened."""
+        return self._lost
+
     async def next(self) -> list[Measured]:
         """Everything that was found and not taken yet; waits for something."""
         while not self._found:
