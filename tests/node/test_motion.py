@@ -1,7 +1,10 @@
-"""A motion sensor that warms up, sees cars, and gets stuck; a thermometer on its own wire."""
+"""A motion sensor that warms up, sees cars, and gets stuck; thermometers on their own wire."""
 
+from kerbnode.drivers.battery import Battery
 from kerbnode.drivers.motion import Motion
+from kerbnode.drivers.ntc import Ntc
 from kerbnode.drivers.tmp36 import Tmp36
+from kerbnode.sim import ntc
 
 
 class Wire:
@@ -88,3 +91,50 @@ def test_a_thermometer_knows_its_chips_range() -> None:
     sensor.celsius()
     wire.microvolts = 750_000
     assert (sensor.celsius(), sensor.fault) == (25, "")
+
+
+class Uncalibrated:
+    """An analogue input of a chip whose fuses hold no reference."""
+
+    def read_uv(self) -> int:
+        raise OSError(-0x106, "ESP_ERR_NOT_SUPPORTED")
+
+
+def test_an_input_that_gives_no_voltage_is_told_and_stops_nothing() -> None:
+    for sensor in (Tmp36(Uncalibrated()), Ntc(Uncalibrated())):
+        assert (sensor.celsius(), sensor.fault) == (None, "silent")
+    battery = Battery(Uncalibrated())
+    assert (battery.millivolts(0), battery.fault) == (None, "silent")
+
+
+def test_a_thermistor_knows_each_degree_of_its_divider() -> None:
+    for series_ohm, supply_mv in ((10_000, 3300), (33_000, 3300), (4700, 3000)):
+        warmth = [0.0]
+        wire = ntc.Ntc(lambda: warmth[0], series_ohm, supply_mv)
+        sensor = Ntc(wire, series_ohm=series_ohm, supply_mv=supply_mv)
+        for celsius in range(-39, 125):
+            for off in (-0.4, 0, 0.4):
+                warmth[0] = celsius + off
+                assert (sensor.celsius(), sensor.fault) == (celsius, "")
+
+
+# R / R25 of a thermistor of B25/85 = 3977 K by its maker's table (Vishay NTCLE100E3103).
+TABLE = ((-20, 9.71), (0, 3.265), (25, 1.0), (50, 0.3602), (85, 0.1071))
+
+
+def test_a_thermistor_of_a_makers_table_is_within_two_degrees() -> None:
+    for celsius, ratio in TABLE:
+        sensor = Ntc(Voltage(int(3_300_000 * ratio / (ratio + 1))), beta=3977)
+        assert abs((sensor.celsius() or 99) - celsius) <= 2
+
+
+def test_a_thermistor_that_is_off_or_shorted_is_no_temperature() -> None:
+    wire = ntc.Ntc(lambda: 20.0)
+    sensor = Ntc(wire)
+    for broken in ("open_wire", "short"):
+        setattr(wire, broken, True)
+        assert (sensor.celsius(), sensor.fault) == (None, "range")
+        setattr(wire, broken, False)
+        assert (sensor.celsius(), sensor.fault) == (20, "")
+    for microvolts in (-5, 1, 3_299_999, 3_400_000):
+        assert Ntc(Voltage(microvolts)).celsius() is None

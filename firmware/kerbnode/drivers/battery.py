@@ -14,7 +14,7 @@ MOST_MV = 20_000
 
 
 class Battery:
-    """The middle of three measurements; `fault` is "range" or "".
+    """The middle of three measurements; `fault` is "range", "silent" (no reading) or "".
 
     `divider_pct`: the cell's voltage in percent of the pin's. `load`: an output that, high, loads
     the cell; it is read one tick later.
@@ -44,10 +44,16 @@ class Battery:
         return sorted(self._last)[len(self._last) // 2] if self._last else None
 
     def _measure(self) -> None:
-        millivolts = self._adc.read_uv() * self._divider_pct // 100_000
+        self.fault = "range"
+        millivolts = 0
+        try:
+            millivolts = self._adc.read_uv() * self._divider_pct // 100_000
+        except OSError:  # a chip that was never calibrated
+            self.fault = "silent"
         if self._load is not None:
             self._load.value(0)
             self._loaded = False
         known = LEAST_MV <= millivolts <= MOST_MV
-        self.fault = "" if known else "range"
+        if known:
+            self.fault = ""
         self._last = (self._last + [millivolts])[-3:] if known else []

@@ -11,7 +11,7 @@ WARMEST_C = 125
 
 
 class Tmp36:
-    """The temperature in the housing; `fault` is "range" or ""."""
+    """The temperature in the housing; `fault` is "range", "silent" (no reading) or ""."""
 
     def __init__(self, adc: "Adc"):
         self.fault = ""
@@ -19,7 +19,12 @@ class Tmp36:
 
     def celsius(self) -> "int | None":
         """Whole degrees, or None when the voltage is none that the chip can give."""
-        celsius = (self._adc.read_uv() - ZERO_UV + UV_PER_DEGREE // 2) // UV_PER_DEGREE
+        try:
+            microvolts = self._adc.read_uv()
+        except OSError:  # a chip that was never calibrated
+            self.fault = "silent"
+            return None
+        celsius = (microvolts - ZERO_UV + UV_PER_DEGREE // 2) // UV_PER_DEGREE
         known = COLDEST_C <= celsius <= WARMEST_C
         self.fault = "" if known else "range"
         return celsius if known else None

@@ -144,6 +144,18 @@ DRIVERS = {
         ),
         Driver("tmp36", "Tmp36", "adc", ("thermometer",)),
         Driver(
+            "ntc",
+            "Ntc",
+            "adc",
+            ("thermometer",),
+            (
+                Option("beta", 2000, 6000, 3950),
+                Option("r25_ohm", 1000, 1_000_000, 10_000),
+                Option("series_ohm", 1000, 1_000_000, 10_000),
+                Option("supply_mv", 1000, 5500, 3300),
+            ),
+        ),
+        Driver(
             "pulses",
             "PulseMeter",
             "counter",
