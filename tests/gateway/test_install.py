@@ -468,10 +468,11 @@ def test_a_port_that_can_not_be_opened_says_why(tmp_path: Path) -> None:
         pass
 
 
-def test_what_speaks_without_a_pause_is_no_board(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "patience_s", [3.0, pytest.param(boardtools.PATIENCE_S, marks=pytest.mark.nightly)]
+)
+def test_what_speaks_without_a_pause_is_no_board(patience_s: float) -> None:
     """A blank chip says the same line for ever; it is told, and no patience lost on it."""
-    monkeypatch.setattr(boardtools, "BABBLE_S", 1.0)
-    monkeypatch.setattr(boardtools, "TRY_S", 0.5)
 
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -481,7 +482,7 @@ def test_what_speaks_without_a_pause_is_no_board(monkeypatch: pytest.MonkeyPatch
                 await asyncio.sleep(0.01)
 
     def knock(port: str) -> None:
-        with connected(port):
+        with connected(port, patience_s=patience_s):
             pass
 
     async def scenario() -> None:
