@@ -54,10 +54,22 @@ def load(path: Path) -> Config:
     config = reader.section(Config, table)
     crossings.check(reader)
     assert isinstance(config, Config)
+    config = _with_registers(reader, config, path.absolute().parent)
     config = _with_profiles(reader, config, path.absolute().parent)
     if reader.faults:
         raise ConfigFault(reader.faults)
     return config
+
+
+def _with_registers(reader: Reader, config: Config, base: Path) -> Config:
+    """Modbus devices with the registers of their profiles, judged together with their own."""
+    if not config.buses:
+        return config
+    from kerbline.config import profiles  # only a config with a bus needs them
+
+    folder = reader.accepted.get(("gateway", "profiles"))
+    known = profiles.Profiles(folder if isinstance(folder, Path) else None, base)
+    return replace(config, buses=profiles.resolve(reader, config.buses, known))
 
 
 def _with_profiles(reader: Reader, config: Config, base: Path) -> Config:

@@ -30,7 +30,6 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select("serial", "*", "name"))
     _once(reader, reader.select("modbus", "*", "name"))
     _once(reader, reader.select(*devices, "unit"), within=2)
-    _once(reader, reader.select(*devices, "register", "*", "name"), within=4)
     _once(reader, lamps)
     _once(reader, meters)
     _refer(reader, lamps, "streetlight")

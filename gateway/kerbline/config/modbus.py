@@ -1,6 +1,6 @@
 """The sections of Modbus: buses, units and registers, as a config and a device profile write them.
 
-What registers say of each other, and of their device, is checked in `registers`.
+What registers say of each other and of their device is checked in `registers`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,11 @@ ValueName = Annotated[
     Matching(r"[a-z][a-z0-9_]{0,63}", 'a small letter, then letters, digits and _: "power_w"'),
 ]
 ProfileName = Annotated[
-    str, Matching(r"[a-z0-9][a-z0-9-]{0,47}", "up to 48 small letters, digits and -")
+    str,
+    Matching(
+        r"[a-z0-9][a-z0-9-]{0,47}|[^\x00-\x1f\x7f]{1,200}\.toml",
+        'the name of a profile, or the path of one: "mine.toml"',
+    ),
 ]
 UnitCode = Annotated[
     str, Matching(r"[A-Z0-9]{2,3}", 'a code of UN/CEFACT Recommendation 20: "KWH"')
@@ -126,6 +130,7 @@ class ModbusDevice:
     registers: Annotated[tuple[Register, ...], Key("register")] = ()
     poll_s: Seconds = DEFAULT_POLL_S
     profile: ProfileName | None = None
+    only: tuple[ValueName, ...] = ()  # of the profile's registers; () is all
     max_words: Annotated[int, Between(1, MAX_WORDS)] = MAX_WORDS
     max_bits: Annotated[int, Between(1, MAX_BITS)] = MAX_BITS
     max_gap: Annotated[int, Between(-1, MAX_WORDS)] = MAX_GAP  # -1: each register alone

@@ -38,6 +38,7 @@ class Gateway:
 
     id: Name
     state_dir: Annotated[Path, Folder()]
+    profiles: Annotated[Path, Folder()] | None = None  # of Modbus devices, before the shipped ones
 
 
 @dataclass(frozen=True, slots=True)
