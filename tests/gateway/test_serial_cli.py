@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.config import ConfigFault, load, serial_profile
+from kerbline.config import ConfigFault, load, serial_profile, telegram
 from kerbline.south.serial.diagnosis import told
 from kerbline.south.serial.listener import Heard
 from tests.gateway.serial_telegrams import P1_V5, RMC, shipped
+from tools.trees import ROOT
 
 COMMAND = [sys.executable, "-m", "kerbline"]
 CONFIG = """[gateway]
@@ -217,3 +220,22 @@ def test_what_is_wrong_is_said_in_words(
 
 def test_nothing_is_said_of_a_good_line() -> None:
     assert told(Heard(900, 7, 7, {"half": 1}), shipped("nmea-gnss"), "none") == []
+
+
+def test_the_reference_page_shows_a_good_profile_with_every_key(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "reference" / "serial-profiles.md").read_text()
+    path = tmp_path / "every-key.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    serial_profile.load(path)
+    keys = {
+        each.name
+        for kind in vars(telegram).values()
+        if dataclasses.is_dataclass(kind) and getattr(kind, "__module__", "") == telegram.__name__
+        for each in dataclasses.fields(kind)
+    } - {"fields", "readings"}  # which the file has as field and reading
+    assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b( =|`|\])", page)]
+
+
+def test_the_operators_page_names_every_shipped_profile() -> None:
+    page = (ROOT / "docs" / "operate" / "serial.md").read_text()
+    assert not [name for name in serial_profile.names() if f"`{name}`" not in page]
