@@ -89,6 +89,7 @@ class LedgerNode(PocketNode):
         self.acked: set[int] = set()
         self.done: Counter[int] = Counter()  # commands carried out, by their serial
         self._seen_commands = 0
+        self._numbers: set[int] = set()  # of commands: one comes again when its answer is late
 
     def record(self) -> None:
         """A report, whose energy tells its number and its node."""
@@ -111,7 +112,8 @@ class LedgerNode(PocketNode):
         self.acked |= before - set(self.records)
         for number, _, _, arguments in self.commands[self._seen_commands :]:
             self.session.info.command_id = max(self.session.info.command_id, number)
-            self.done[arguments[1]] += 1
+            self.done[arguments[1]] += number not in self._numbers
+            self._numbers.add(number)
         self._seen_commands = len(self.commands)
         return wait_s
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from kerbline.counters import Counters
 from kerbline.north.port import Message, NotConnected
@@ -19,11 +21,13 @@ from kerbline.north.tls import TlsFiles, plainly
 if TYPE_CHECKING:
     from aiomqtt.types import PahoSocket
     from paho.mqtt import client as paho
-    from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
 AT_LEAST_ONCE = 1
-MAX_WAITING = 256  # messages received and not yet taken; more are dropped, and logged
+# Messages that a broker may send before we acknowledge: with MQTT 5 so many, else its own limit
+# (mosquitto 20, nats-server 1,024). What is not taken waits there.
+RECEIVE_MAXIMUM = 64
+MAX_WAITING = 1_100  # received and not yet taken; more, of QoS 0, are dropped, and logged
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
 ACK_TIMEOUT_S = 20.0  # a broker that syncs each message to a slow card takes its time
@@ -130,8 +134,13 @@ class _Client(aiomqtt.Client):
                 sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def bound(self, dropped: Callable[[], None]) -> None:
-        """Call `dropped` for each message that the library would drop silently."""
+        """Acknowledge only what `acknowledge` says; call `dropped` where the library is silent."""
+        self._client.manual_ack_set(True)
         self._queue = _Incoming(dropped)
+
+    def acknowledge(self, message: aiomqtt.Message) -> None:
+        """The broker may send one more."""
+        self._client.ack(message.mid, message.qos)
 
     def lose(self, reason: str) -> None:
         """End every publish that waits: the connection is lost."""
@@ -192,7 +201,7 @@ class MqttPort:
         self._client: _Client | None = None
         self._reader: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[str] | None = None
-        self._waiting: asyncio.Queue[Message] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[aiomqtt.Message] = asyncio.Queue(MAX_WAITING)
 
     async def connect(self) -> None:
         """Connect and subscribe; raises NotConnected."""
@@ -225,9 +234,11 @@ class MqttPort:
             raise NotConnected(f"{message.topic} is refused: {refusal}")
 
     async def receive(self) -> Message:
-        """The next message; raises NotConnected when the connection is lost."""
-        self._live()
-        return await self._race(self._waiting.get())
+        """The next message, acknowledged with that; raises NotConnected when there is none."""
+        client = self._live()
+        taken = await self._race(self._waiting.get())
+        client.acknowledge(taken)
+        return Message(taken.topic.value, taken.payload, retained=taken.retain)
 
     async def close(self) -> None:
         """Disconnect, or let go of a dead connection."""
@@ -294,6 +305,7 @@ class MqttPort:
             socket_options=NO_DELAY,
             will=_will(self._will) if self._will else None,
             tls_params=_tls(address.tls) if address.tls else None,
+            properties=_window() if is_5 else None,
         )
         client.acks = {}
         client.bound(self._drop)
@@ -304,9 +316,8 @@ class MqttPort:
         reason = "closed"
         try:
             async for message in client.messages:
-                taken = Message(message.topic.value, message.payload, retained=message.retain)
                 try:
-                    self._waiting.put_nowait(taken)
+                    self._waiting.put_nowait(message)
                 except asyncio.QueueFull:
                     self._drop()
         except aiomqtt.MqttError as error:
@@ -324,6 +335,12 @@ class MqttPort:
 
 def _will(message: Message) -> aiomqtt.Will:
     return aiomqtt.Will(message.topic, message.payload, AT_LEAST_ONCE, message.retained)
+
+
+def _window() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    return properties
 
 
 def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:

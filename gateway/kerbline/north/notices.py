@@ -9,9 +9,14 @@ from kerbline.model import CommandResult, NodeState
 from kerbline.north.mapping import Mapper
 from kerbline.north.port import Message, Port
 
+WAITING_AT_MOST = 256  # results, while a further command is taken
+
 
 class Notices:
-    """Results in their order, the oldest of too many gone; of each node the newest state only."""
+    """Results in their order, the oldest of too many gone; of each node the newest state only.
+
+    Who takes a command only when there is `room` loses no result: those that are open fit as well.
+    """
 
     def __init__(self, mapper: Mapper, results: int) -> None:
         self._mapper = mapper
@@ -19,6 +24,13 @@ class Notices:
         self._states: dict[str, NodeState] = {}
         self._unsaid: dict[str, None] = {}  # nodes, in the order of their news
         self._came = asyncio.Event()
+        self._went = asyncio.Event()
+
+    async def room(self) -> None:
+        """Wait until the results of further commands have room."""
+        while len(self._results) >= WAITING_AT_MOST:
+            self._went.clear()
+            await self._went.wait()
 
     def tell(self, result: CommandResult) -> None:
         """What became of a command."""
@@ -49,6 +61,7 @@ class Notices:
         await port.publish(result)
         if self._results and self._results[0] is result:  # else it was pushed out meanwhile
             self._results.popleft()
+            self._went.set()
 
     async def _state(self, port: Port) -> None:
         node = next(iter(self._unsaid))

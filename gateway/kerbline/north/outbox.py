@@ -40,7 +40,7 @@ class OutboxLimits:
     chunk_entries: int = 10_000  # on their way, until all are acknowledged and the cursor moves
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
-    results: int = 256  # waiting for the broker; the oldest go, their senders may ask again
+    results: int = 2_048  # waiting for the broker: of all commands that can be open, and more
     backoff_min_s: float = 1.0
     backoff_max_s: float = 300.0
     stable_s: float = 60.0  # a connection that lasted so long resets the back-off
@@ -102,7 +102,8 @@ class Outbox:
         self._notices.show(state)
 
     async def received(self) -> Message:
-        """The next message from the broker."""
+        """The next message from the broker, when there is room for what it may result in."""
+        await self._notices.room()
         return await self._inbox.get()
 
     async def run(self) -> None:
