@@ -156,6 +156,44 @@ def running_node(board: StockBoard, nodes: dict[str, dict[str, bytes]]) -> str:
     return node_id
 
 
+FILL = """
+with open('/junk', 'wb') as f:
+    try:
+        while 1:
+            f.write(bytes(4096))
+            f.flush()
+            w()
+    except OSError:
+        pass
+"""
+
+
+def test_a_full_board_is_told_and_left_as_it_was(tmp_path: Path, micropython: Path) -> None:
+    job = small_job("node")
+    other = replace(job, kept={"node_id": "sl-0001", "report_s": 5})
+
+    def fill(url: str) -> None:
+        with connected(url, install.HELPERS) as repl:
+            repl.run(FILL)
+            repl.leave("machine.reset()")
+
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(job, board)
+            await settled(board)
+            await asyncio.to_thread(fill, board.url)
+            await settled(board)
+            files, kept = at_hand.on_flash(board), at_hand.blobs(board)
+            with pytest.raises(
+                install.InstallFault, match=r"are free on the board, \d+ are needed"
+            ):
+                await installed(other, board)
+            await board.cut_power()
+            assert (at_hand.on_flash(board), at_hand.blobs(board)) == (files, kept)
+
+    asyncio.run(scenario())
+
+
 def test_a_board_whose_installer_went_away_starts_its_node(
     tmp_path: Path, micropython: Path
 ) -> None:

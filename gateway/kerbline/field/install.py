@@ -31,6 +31,7 @@ OLDEST = (1, 24)
 MPY_VERSION = 6
 WATCHDOG_MS = 60_000  # between two steps of ours
 SPARE_BLOCKS = 64  # for the journal and for littlefs itself
+SWITCH_BLOCKS = 4  # boot.py and main.py, and the folder that names them
 LONGEST_BLOB = 1024  # what the node reads
 ORIGIN_BYTES = 8
 OF_ANOTHER_NODE = ("settings_was", "config", "config_was")  # nothing of it comes back
@@ -80,15 +81,17 @@ i=sys.implementation
 print(json.dumps([sys.platform,list(i.version)[:3],getattr(i,'_machine',''),
  getattr(i,'_mpy',0)&255]))
 """
+# littlefs counts a block twice that two files share: of a full one it has less than none.
 LOOK = """
 o={}
 for p in %r:t(p,o)
 v=os.statvfs('/')
+k=v[3] if 0<=v[3]<=v[2] else 0
 try:
  with open('/main.py') as f:l=f.readline()
 except OSError:l=''
 w()
-print(json.dumps([o,v[0]*v[3],l,len(g('key')),hexlify(g('origin')).decode()]))
+print(json.dumps([o,v[0]*k,l,len(g('key')),hexlify(g('origin')).decode()]))
 """
 
 
@@ -305,10 +308,9 @@ def _plan(job: Job, found: Found) -> Plan:
 
 
 def _check_room(plan: Plan, found: Found, port: str) -> None:
-    need = (sum(-(-len(c) // BLOCK_BYTES) for c in plan.write.values()) + SPARE_BLOCKS) * (
-        BLOCK_BYTES
-    )
-    if plan.write and found.free_bytes < need:
+    blocks = sum(-(-len(c) // BLOCK_BYTES) for c in plan.write.values())
+    need = (blocks + (SPARE_BLOCKS if plan.write else SWITCH_BLOCKS)) * BLOCK_BYTES
+    if found.free_bytes < need:
         raise InstallFault(
             f"{port}: {found.free_bytes} bytes are free on the board, {need} are needed; "
             "remove files of others, or erase its flash and install MicroPython anew"
@@ -345,17 +347,20 @@ def _write(repl: Repl, path: str, content: bytes) -> None:
 
 def _switch(repl: Repl, job: Job, plan: Plan, *, fresh_key: bool) -> None:
     """Settings, key and main.py in one step: the link can't cut it in two."""
-    lines = [f"n.set_blob('settings',{literal(job.blob)})"]
+    starts = [
+        (p, c) for p, c in (("/boot.py", plan.boot), ("/main.py", plan.main)) if c is not None
+    ]
+    lines = []
+    for path, content in starts:  # what may fail comes before what changes the node
+        lines.append(f"f=open('{path}.new','wb');f.write({literal(content)});f.close()")
+    lines.append(f"n.set_blob('settings',{literal(job.blob)})")
     if fresh_key:
         lines.append(f"n.set_blob('key',{literal(struct.pack('>I', 0) + job.secret)})")
         lines.append(f"n.set_blob('origin',{literal(job.origin)})")
         lines += [f"x({name!r})" for name in OF_ANOTHER_NODE]
     lines.append(f"n.set_blob('wifi',{literal(job.wifi)})" if job.wifi else "x('wifi')")
     lines.append("n.commit()")
-    for path, content in (("/boot.py", plan.boot), ("/main.py", plan.main)):
-        if content is not None:
-            lines.append(f"f=open('{path}.new','wb');f.write({literal(content)});f.close()")
-            lines.append(f"os.rename('{path}.new','{path}')")
+    lines += [f"os.rename('{path}.new','{path}')" for path, _ in starts]
     repl.run("\n".join([*lines, "w()", "del f"]))
 
 
