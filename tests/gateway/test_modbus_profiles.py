@@ -326,3 +326,14 @@ def test_flags_and_spread_ranges_name_their_values() -> None:
     spread = Register("a", 0, count=2, spread=True)
     assert list(value_names(spread)) == ["a_0", "a_1"]
     assert list(value_names(dataclasses.replace(spread, spread=False))) == ["a"]
+
+
+def test_a_spread_range_has_each_alarm_for_each_of_its_values(tmp_path: Path) -> None:
+    alarm = "count = 2\nspread = true\n[[register.alarm]]\nname = 'hot'\nabove = 1\n"
+    (tmp_path / "meter.toml").write_text(HEAD + POWER + alarm)
+    device = config(tmp_path, GATEWAY + 'profile = "meter.toml"').buses[0].devices[0]
+    assert [each.alarms[0].name for each in device.registers] == ["hot_0", "hot_1"]
+    assert [each.address for each in device.registers] == [12, 14]
+    clash = POWER.replace("power_w", "b_w") + "[[register.alarm]]\nname = 'hot_1'\nabove = 1\n"
+    (found,) = profile_faults(tmp_path, HEAD + POWER + alarm + clash)
+    assert '"hot_1" stands at register[1].alarm[1].name, line 22 already' in found

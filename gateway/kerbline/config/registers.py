@@ -59,7 +59,7 @@ def value_names(register: Register) -> Iterator[str]:
 
 
 def expanded(registers: Iterable[Register]) -> tuple[Register, ...]:
-    """Registers with each range that is spread as registers of their own."""
+    """Registers with each range that is spread as registers, and alarms, of their own: "hot_3"."""
     found: list[Register] = []
     for each in registers:
         if not each.spread:
@@ -262,7 +262,8 @@ def check_names(reader: Reader, placed: Iterable[Placed]) -> None:
             _once(reader, at if inherited else (*at, "name"), values, name)
         for number, rule in enumerate(register.alarms):
             path = at if inherited else (*at, "alarm", number, "name")
-            _once(reader, path, alarms, rule.name)
+            for single in _spread(dataclasses.replace(register, alarms=(rule,))):
+                _once(reader, path, alarms, single.alarms[0].name)
 
 
 def _once(reader: Reader, path: Place, first: dict[str, Place], name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kerbline.model import Value
+from kerbline.model import Finding, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +19,4 @@ class Measured:
     kind: str = "modbus"  # or "serial": the way it came
     uncertainty_ms: int = 0  # half the width of the interval around read_at_ms
     received_at_ms: int = 0  # real UTC; 0: `read_at_ms`
+    findings: tuple[Finding, ...] = ()  # alarms that begin or end with it, at real UTC
