@@ -198,3 +198,16 @@ def test_one_that_does_not_answer_does_not_end_anything(tmp_path: Path) -> None:
             assert counters.totals()["serial.not_identified"] >= 2
 
     asyncio.run(main())
+
+
+def test_an_asked_device_is_missed_between_its_turns(tmp_path: Path) -> None:
+    async def main() -> None:
+        link = tmp_path / "dust"
+        given = replace(config(link, "pms5003-asked"), poll_s=3_600.0)
+        async with serving(given, shipped("pms5003-asked")) as (device, _):
+            for _ in range(2):
+                async with living(link, "pms5003-asked"):
+                    await first(device, lambda each: bool(each.values))
+                await first(device, lambda each: each.quality == ("port_lost",))
+
+    asyncio.run(main())

@@ -121,6 +121,19 @@ def test_a_telegram_reaches_a_file(tmp_path: Path) -> None:
     assert set(by_asset) == {"house-1", "gas-1", "water-1"}, errors
 
 
+def test_a_gateway_without_serial_devices_does_not_know_them(tmp_path: Path) -> None:
+    path = tmp_path / "gw.toml"
+    path.write_text(CONFIG.partition("[[serial]]")[0])
+    program = (
+        "import sys, kerbline.agent, kerbline.config, pathlib\n"
+        f"kerbline.config.load(pathlib.Path({str(path)!r}))\n"
+        "print(*(each for each in sys.modules if each.startswith('kerbline.south.serial.') or "
+        "each in ('kerbline.config.telegram', 'kerbline.config.serial_profile', 'serial')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
 def faults(tmp_path: Path, text: str) -> str:
     path = tmp_path / "gw.toml"
     path.write_text(text)

@@ -17,7 +17,7 @@ from kerbline.south.serial.content import Decoder
 from kerbline.south.serial.framing import Broken, Splitter, Telegram
 from kerbline.south.serial.listener import Listener, from_line, to_line
 from kerbline.south.serial.numbers import Number, WrongValue
-from tests.gateway.serial_telegrams import GGA, MWV, P1_V4, P1_V5, RMC, shipped
+from tests.gateway.serial_telegrams import EASYMETER, GGA, MWV, P1_V4, P1_V5, RMC, shipped
 
 V5_MS = 1_483_381_202_000  # 2017-01-02T18:20:02Z, 19:20:02 in winter
 SENTENCE = Frame(start="$", end="*", max_bytes=256, checksum=Checksum("xor8", "hex", "inside"))
@@ -158,6 +158,26 @@ def test_two_channels_of_a_kind_are_two_assets() -> None:
         "own",
         "one",
     ]
+
+
+def test_the_first_code_that_is_there_counts() -> None:
+    body = P1_V5[: P1_V5.index(b"!") + 1].replace(b"0-1:24.2.1", b"0-1:24.2.3")
+    telegram = body + b"%04X" % SUMS["crc16_arc"](body)
+    _, gas = hear(shipped("dsmr5"), telegram, V5_MS, {"gas": "gas-1"})
+    assert (gas.values["volume_l"], gas.quality) == (107, ())
+
+
+def test_a_telegram_of_mode_d() -> None:
+    (found,) = hear(shipped("iec62056-21-push"), to_line(EASYMETER, "even7"), 0)
+    assert found.values == {
+        "meter": "1ESY1313002565",
+        "import_wh": 52_185_782.5309,
+        "export_wh": 19_949_322.1493,
+        "power_w": 2_124.86,
+        "power_l1_w": 747.85,
+        "power_l2_w": 737.28,
+        "power_l3_w": 639.73,
+    }
 
 
 def test_a_meter_behind_the_meter_that_does_not_answer_has_no_value() -> None:

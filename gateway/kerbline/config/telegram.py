@@ -85,7 +85,7 @@ ValueName = Annotated[
 Obis = Annotated[
     str,
     Matching(
-        r"[0-9A-Za-z{}:.\-*&#]{1,32}", 'as the meter writes it: "1-0:1.8.0"; {n} for any channel'
+        r"[0-9A-Za-z{}:.\-*&#|]{1,80}", 'as the meter writes it: "1-0:1.8.0"; {n} for any channel'
     ),
 ]
 

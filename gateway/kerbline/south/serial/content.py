@@ -68,12 +68,15 @@ class Text:
         return (found[1] if found.re.groups else found[0]) or ""
 
     def code(self, obis: str, channel: int, part: int | None = None) -> str:
-        """A value of an OBIS code: the part of that number, or the last.
+        """A value of an OBIS code, or of the first that is there: that part of it, or the last.
 
         A meter may leave medium and channel out: 1-0:1.8.0 is 1.8.0 (IEC 62056-61, annex A).
         """
-        code = obis.replace("{n}", str(channel))
-        parts = self._by_code.get(code) or self._by_code.get(code.partition(":")[2], ())
+        parts: Sequence[str] = ()
+        for code in obis.replace("{n}", str(channel)).split("|"):
+            parts = self._by_code.get(code) or self._by_code.get(code.partition(":")[2], ())
+            if parts:
+                break
         if part is None:
             return parts[-1].strip() if parts else ""
         return parts[part - 1].strip() if part <= len(parts) else ""

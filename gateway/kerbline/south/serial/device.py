@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections import deque
+from contextlib import suppress
 from typing import cast
 
 from kerbline.clock import Clock
@@ -97,7 +98,7 @@ class Device:
         while True:
             await self._ask(port, self._request)
             self._tell(self._listener.tick(*self._now()))
-            await self._next_turn()
+            await self._next_turn(port)
 
     async def _hear(self, port: Port, within_s: float | None) -> bool:
         """Take what comes within a time; False when nothing came."""
@@ -141,11 +142,15 @@ class Device:
             if changed:
                 port.set_baud(self._baud)
 
-    async def _next_turn(self) -> None:
-        """Wait for the next whole multiple of the period."""
+    async def _next_turn(self, port: Port) -> None:
+        """Wait for the next whole multiple of the period; a line that is lost is noticed."""
         now_s = asyncio.get_running_loop().time()
         due_s = (math.floor(now_s / self._period_s) + 1) * self._period_s
-        await asyncio.sleep(due_s - now_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(due_s - now_s):
+                while True:
+                    await port.read()  # nobody asked for it
+                    await asyncio.sleep(GATHER_S)
 
     def _until_silence_s(self) -> float | None:
         until_ms = self._listener.silence_ms()
