@@ -38,21 +38,19 @@ def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
 
 def decode_spans(
     items: "list[int | bytes]", at: int, cumulative: int, end: int
-) -> "tuple[list[tuple[int, int]], int]":
-    """The (first, last) spans below `end` that start at items[at], and the place after them."""
-    count = integers(items[at : at + 1], 1)[0]
-    at += 1
+) -> "list[tuple[int, int]]":
+    """1..cumulative if there is any, and the (first, last) spans below `end` from items[at] on."""
+    count = integers(items, 1, at)[at]
     if not 0 <= count <= SPANS_IN_POLL:
         raise RemoteError("value")
-    spans: list[tuple[int, int]] = []
-    below = None
-    for _ in range(count):
-        gap, length = integers(items[at : at + 2], 2)
-        at += 2
-        last = cumulative + gap if below is None else below - gap
+    numbers = integers(items, 2 * count, at + 1)
+    spans = [(1, cumulative)] if cumulative else []
+    first = 0
+    for place in range(at + 1, at + 2 * count, 2):
+        gap, length = numbers[place], numbers[place + 1]
+        last = first - gap if first else cumulative + gap
         first = last - length + 1
         if gap < 1 or length < 1 or first <= cumulative or last >= end:
             raise RemoteError("value")
         spans.append((first, last))
-        below = first
-    return spans, at
+    return spans

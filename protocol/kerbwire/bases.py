@@ -71,7 +71,7 @@ def decode(
     """
     if len(items) > 5 + schema.width:
         raise RemoteError("value")
-    numbers = integers(items, 4)
+    numbers = integers(items, max(4, len(items)))
     n = numbers[1]
     if n == 0:
         if len(numbers) < 5:

@@ -71,7 +71,7 @@ def _field(items: "list[int | bytes]", count: int) -> s.Field:
     """One of `count` fields."""
     name, unit = items[0], items[2]
     try:
-        numbers = integers([items[1]] + items[3:], 1)
+        numbers = integers([items[1]] + items[3:], len(items) - 2)
     except RemoteError:
         raise RemoteError("schema")
     if not isinstance(name, bytes) or not isinstance(unit, bytes):

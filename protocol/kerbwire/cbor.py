@@ -45,7 +45,7 @@ def encode(items: "Sequence[int | bytes]") -> bytes:
     return bytes(out)
 
 
-def decode(body: bytes, most: int = CBOR_ITEMS) -> "list[int | bytes]":
+def decode(body: "bytes | bytearray", most: int = CBOR_ITEMS) -> "list[int | bytes]":
     """All items of a body; RemoteError("cbor") for anything but their deterministic form."""
     items: list[int | bytes] = []
     at = 0

@@ -7,15 +7,10 @@ from kerbwire.messages import CLASS_REPORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbwire.seal import Cipher
+    from kerbwire.seal import Buffer, Cipher
 
 # COSE Enc_structure (RFC 9052 section 5.3) up to the external AAD: ["Encrypt0", h'', ...
 _ENC_STRUCTURE = b"\x83\x68Encrypt0\x40"
-
-
-def _aad(header: bytes, schema_hash: bytes) -> bytes:
-    external = header + schema_hash  # at most 12 bytes: a one-byte CBOR head
-    return _ENC_STRUCTURE + bytes((0x40 | len(external),)) + external
 
 
 UP_ID = b"\x00"  # sender id of the node (RFC 8613 section 3.1)
@@ -105,23 +100,31 @@ class Channel:
         self.sent += 1
         self.last_sent_ms = now
         header = frame.sealed_header(class_, self.direction, self.address, self.parity, fseq)
-        up = self.direction == frame.UP
-        cipher = self._keys.up if up else self._keys.down
-        nonce = self._keys.nonce(UP_ID if up else DOWN_ID, fseq)
-        schema_hash = self.schema_hash if class_ == CLASS_REPORT else b""
-        return header + cipher.seal(nonce, _aad(header, schema_hash), body)
+        down = self.direction
+        cipher = self._keys.down if down else self._keys.up
+        nonce = self._keys.nonce(DOWN_ID if down else UP_ID, fseq)
+        return header + cipher.seal(nonce, self._aad(class_, header, len(header)), body)
 
-    def open(self, header: frame.Header, data: bytes) -> bytes:
+    def _aad(self, class_: int, data: "Buffer", size: int) -> bytearray:
+        """The Enc_structure of a frame whose header is data[:size]."""
+        schema_hash = self.schema_hash if class_ == CLASS_REPORT else b""
+        aad = bytearray(_ENC_STRUCTURE)
+        aad.append(0x40 | size + len(schema_hash))  # at most 12 bytes: a one-byte CBOR head
+        for at in range(size):
+            aad.append(data[at])
+        aad.extend(schema_hash)
+        return aad
+
+    def open(self, header: frame.Header, data: "Buffer") -> "bytes | bytearray":
         """The body of a frame from the peer; RemoteError("replay" or "tag")."""
         fseq = self.number(header)
         if fseq < 0:
             raise RemoteError("replay")
-        up = header.direction == frame.UP
-        cipher = self._keys.up if up else self._keys.down
-        nonce = self._keys.nonce(UP_ID if up else DOWN_ID, fseq)
-        schema_hash = self.schema_hash if header.class_ == CLASS_REPORT else b""
-        aad = _aad(data[: header.size], schema_hash)
-        body = cipher.open(nonce, aad, data[header.size :])
+        down = header.direction
+        cipher = self._keys.down if down else self._keys.up
+        nonce = self._keys.nonce(DOWN_ID if down else UP_ID, fseq)
+        aad = self._aad(header.class_, data, header.size)
+        body = cipher.open(nonce, aad, data, header.size, header.end)
         if body is None:
             self.failed_tags += 1
             raise RemoteError("tag")

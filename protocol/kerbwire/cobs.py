@@ -9,9 +9,10 @@ from kerbwire.limits import FRAME_BYTES
 
 
 def encode(frame: bytes) -> bytes:
-    """The bytes to put on the line for one frame of 1..254 bytes."""
+    """The bytes to put on the line for one frame of 1..254 bytes: always two more."""
     out = bytearray(len(frame) + 2)
-    return bytes(memoryview(out)[: fast.cobs_encode(frame, out)])
+    fast.cobs_encode(frame, out)
+    return bytes(out)
 
 
 class Deframer:

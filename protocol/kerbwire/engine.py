@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbwire.objects import Objects
+    from kerbwire.seal import Buffer
 
     Event = tuple[object, ...]
 
@@ -131,11 +132,10 @@ class Engine:
         elif self._repeated(header):
             self._events.append(("FAULT", "replay"))
         else:
-            whole = bytes(data if length == len(data) else memoryview(data)[:length])
             try:
                 if header.class_ == m.CLASS_PLAIN:
-                    return self._plain(whole, header, now)
-                self._sealed(whole, header, now)
+                    return self._plain(bytes(memoryview(data)[:length]), header, now)
+                self._sealed(data, header, now)
                 return True
             except RemoteError as error:
                 self._events.append(("FAULT", error.code))
@@ -166,8 +166,8 @@ class Engine:
         """Take a plain frame; True if it was authentic."""
         raise RemoteError("type")
 
-    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
-        """Take a sealed frame."""
+    def _sealed(self, data: "Buffer", header: frame.Header, now: int) -> None:
+        """Take a sealed frame: data up to the header's `end`."""
         raise RemoteError("unknown_session")
 
     def _next_frame(self, now: int) -> "bytes | None":
@@ -175,10 +175,10 @@ class Engine:
         return None
 
     def _open(
-        self, data: bytes, header: frame.Header, pending: "Channel | None"
+        self, data: "Buffer", header: frame.Header, pending: "Channel | None"
     ) -> "tuple[Channel, int, list[int | bytes]]":
         """The channel that a sealed frame belongs to, its type and its items (the type first)."""
-        fault = RemoteError("unknown_session")
+        fault = "unknown_session"
         for channel in (pending, self.channel):
             if channel is None or channel.parity != header.parity:
                 continue
@@ -189,14 +189,14 @@ class Engine:
             except RemoteError as error:
                 if error.code == "cbor":
                     raise
-                fault = error
+                fault = error.code
                 continue
             if not items or not isinstance(items[0], int):
                 raise RemoteError("type")
             if m.CLASS_OF.get(items[0], m.CLASS_CONTROL) != header.class_:
                 raise RemoteError("class")
             return channel, items[0], items
-        raise fault
+        raise RemoteError(fault)
 
     def _object(self, now: int, *, blocks: bool) -> "tuple[int, bytes] | None":
         """The next (class, body) of a transfer; `blocks` False: answers and requests only."""
@@ -243,7 +243,7 @@ class Engine:
         return when
 
 
-def _items(body: bytes) -> "list[int | bytes]":
+def _items(body: "bytes | bytearray") -> "list[int | bytes]":
     """A body's items; a BATCH is its type and the bits behind it."""
     if len(body) and body[0] == m.BATCH:
         return [m.BATCH, bytes(body[1:])]

@@ -17,16 +17,17 @@ DOWN = 1
 class Header:
     """A parsed header: `fseq` holds the low `fseq_bits` bits, `size` is the header's length.
 
-    `address` is -1 where there is none.
+    `address` is -1 where there is none; `end` is the frame's length.
     One is enough for a whole line: `parse` may be called again and allocates nothing.
     """
 
-    __slots__ = ("address", "class_", "direction", "fseq", "fseq_bits", "parity", "size")
+    __slots__ = ("address", "class_", "direction", "end", "fseq", "fseq_bits", "parity", "size")
 
     def __init__(self, frame: "bytes | None" = None):
         """RemoteError("short", "long" or "layout") where there is no header in `frame`."""
         self.class_ = CLASS_PLAIN
         self.address = self.direction = self.parity = self.fseq = self.fseq_bits = self.size = 0
+        self.end = 0
         if frame is not None:
             fault = self.parse(frame, len(frame))
             if fault:
@@ -59,6 +60,7 @@ class Header:
             self.fseq_bits = 8 * count
             at += count
         self.size = at
+        self.end = length
         return ""
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Random = Callable[[int], bytes]
     from kerbwire.catalogue import Schemas
     from kerbwire.schema import Schema
+    from kerbwire.seal import Buffer
 
     Keys = tuple[int, bytes, "bytes | None"]  # generation, its key, the next one's
 
@@ -306,7 +307,7 @@ class GatewaySession(Engine):
     def _awaited(self) -> "Channel | None":
         return self._handshake.channel
 
-    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+    def _sealed(self, data: "Buffer", header: frame.Header, now: int) -> None:
         try:
             channel, type_, items = self._open(data, header, self._handshake.channel)
         except RemoteError as fault:

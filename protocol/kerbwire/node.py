@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbwire.report import Record
+    from kerbwire.seal import Buffer
 
     Random = Callable[[int], bytes]
 
@@ -324,7 +325,7 @@ class NodeSession(Engine):
     def _awaited(self) -> "Channel | None":
         return self._handshake.channel
 
-    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+    def _sealed(self, data: "Buffer", header: frame.Header, now: int) -> None:
         channel, type_, items = self._open(data, header, self._handshake.channel)
         if channel is not self.channel:
             self._handshake.heard()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kerbwire.engine import Event
+    from kerbwire.seal import Buffer
 
 _NEVER = 1 << 62
 _QUEUED = -1  # as in `uplink`
@@ -149,7 +150,7 @@ class PolledNode(NodeSession):
             raise RemoteError("type")
         return False
 
-    def _sealed(self, data: bytes, header: frame.Header, now: int) -> None:
+    def _sealed(self, data: "Buffer", header: frame.Header, now: int) -> None:
         self._polled.credit = -1
         NodeSession._sealed(self, data, header, now)
         if self._polled.credit >= 0:

@@ -69,19 +69,21 @@ class RangeSet:
             holes.append((first, last))
         return holes
 
-    def add(self, first: int, last: int) -> None:
-        """Put first..last (both included, first >= 1) into the set."""
+    def add(self, first: int, last: int) -> bool:
+        """Put first..last (both included, first >= 1) into the set; False: all were in it."""
         if first < 1 or last < first:
             raise LocalError("range")
+        if self.covers(first, last):
+            return False
         spans = self._spans
-        start = self._find(first - 1)  # the span that touches from below, or the next one
-        end = start
-        while end < len(spans) and spans[end][0] <= last + 1:
-            first = min(first, spans[end][0])
-            last = max(last, spans[end][1])
-            end += 1
-        spans[start:end] = [(first, last)]
+        place = self._find(first - 1)  # the span that touches from below, or the next one
+        while place < len(spans) and spans[place][0] <= last + 1:
+            low, high = spans.pop(place)
+            first = min(first, low)
+            last = max(last, high)
+        spans.insert(place, (first, last))
         self._forget()
+        return True
 
     def _forget(self) -> None:
         while self._limit is not None and len(self._spans) > self._limit:

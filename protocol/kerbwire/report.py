@@ -33,45 +33,40 @@ def encode_delta(
     `elapsed` are the numbers that are expected to have grown by the seconds between both.
     """
     n = record[0] - base[0]
-    items: list[int | bytes] = [
-        m.REPORT,
-        n,
-        base[0] & 0xFF,
-        0,
-    ]
+    passed_s = record[2] - base[2]
+    items: list[int | bytes] = [m.REPORT, n, base[0] & 0xFF, 0]
     mask = 0
-    for index, (value, before) in enumerate(zip(record[3], base[3])):
-        if index in elapsed:
-            before += record[2] - base[2]
-        if value != before:
+    for index in range(len(base[3]) + 1):
+        if index == len(base[3]):
+            change = passed_s - n * info.period_s
+        else:
+            change = record[3][index] - base[3][index]
+            if index in elapsed:
+                change -= passed_s
+        if change:
             mask |= 1 << index
-            items.append(value - before)
-    late_s = record[2] - base[2] - n * info.period_s
-    if late_s:
-        mask |= 1 << len(base[3])
-        items.append(late_s)
+            items.append(change)
     items[3] = mask
     return cbor.encode(items)
 
 
-def usable(record: "Record", base: "Record | None", highest_sent: int) -> bool:
+def usable(record: "Record", base: "Record", highest_sent: int) -> bool:
     """May the record be sent against this base, when so high a number was sent before it?"""
     return (
-        base is not None
-        and base[1] == record[1]
+        base[1] == record[1]
         and len(base[3]) == len(record[3])
         and 0 < record[0] - base[0] <= DELTA_REACH
         and highest_sent - base[0] <= BASE_REACH
     )
 
 
-def integers(items: "list[int | bytes]", least: int) -> "list[int]":
-    """The items as signed 64-bit integers, at least so many; RemoteError("value") otherwise."""
-    numbers: list[int] = []
-    for item in items:
+def integers(items: "list[int | bytes]", count: int, at: int = 0) -> "list[int]":
+    """The same list, where items[at:] begin with so many signed 64-bit integers.
+
+    RemoteError("value") otherwise.
+    """
+    for place in range(at, at + count):
+        item = items[place] if place < len(items) else b""
         if not isinstance(item, int) or not -1 <= item >> 63 <= 0:  # what 63 bits leave: the sign
             raise RemoteError("value")
-        numbers.append(item)
-    if len(numbers) < least:
-        raise RemoteError("value")
-    return numbers
+    return items  # type: ignore[return-value]

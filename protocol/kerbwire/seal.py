@@ -6,6 +6,10 @@ place (RFC 3610).
 
 from kerbwire.limits import TAG_BYTES
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Buffer = bytes | bytearray | memoryview
+
 try:
     from cryptolib import aes as _aes
 except ImportError:
@@ -37,11 +41,11 @@ class Cipher:
         self._encrypt = _aes(key, _ECB).encrypt
 
     def _cross(
-        self, nonce: "bytes | bytearray", aad: bytes, text: bytes, opening: int
+        self, nonce: "Buffer", aad: "Buffer", text: "Buffer", at: int, end: int, opening: int
     ) -> bytearray:
-        """The text xor the key stream, then the tag; `opening` 255: of what comes out."""
+        """text[at:end] xor the key stream; _MAC is the tag. `opening` 255: of what comes out."""
         encrypt = self._encrypt
-        length = len(text)
+        start, length = at, end - at
         _COUNTER[1:14] = nonce
         _MAC[:] = _COUNTER
         _MAC[0] = _FLAGS_MAC
@@ -55,7 +59,7 @@ class Cipher:
                 at = 0
             _MAC[at] ^= byte
             at += 1
-        out = bytearray(length + TAG_BYTES)
+        out = bytearray(length)
         at = 16
         for place in range(length):
             if at == 16:
@@ -63,7 +67,7 @@ class Cipher:
                 _COUNTER[15] += 1
                 encrypt(_COUNTER, _STREAM)
                 at = 0
-            byte = text[place]
+            byte = text[start + place]
             key = _STREAM[at]
             _MAC[at] ^= byte ^ key & opening
             out[place] = byte ^ key
@@ -72,18 +76,28 @@ class Cipher:
         _COUNTER[15] = 0
         encrypt(_COUNTER, _STREAM)
         for at in range(TAG_BYTES):
-            out[length + at] = _MAC[at] ^ _STREAM[at]
+            _MAC[at] ^= _STREAM[at]
         return out
 
-    def seal(self, nonce: "bytes | bytearray", aad: bytes, plain: bytes) -> bytes:
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes) -> "bytes | bytearray":
         """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
-        return bytes(self._cross(nonce, aad, plain, 0))
+        out = self._cross(nonce, aad, plain, 0, len(plain), 0)
+        for at in range(TAG_BYTES):
+            out.append(_MAC[at])
+        return out
 
-    def open(self, nonce: "bytes | bytearray", aad: bytes, sealed: bytes) -> "bytes | None":
-        """The plain text, or None where the tag is wrong."""
-        out = self._cross(nonce, aad, sealed[:-TAG_BYTES], 255)
-        right = equal(out[-TAG_BYTES:], sealed[-TAG_BYTES:])
-        return bytes(out[:-TAG_BYTES]) if right else None
+    def open(
+        self, nonce: "Buffer", aad: "Buffer", sealed: "Buffer", at: int = 0, end: int = -1
+    ) -> "bytes | bytearray | None":
+        """The plain text of sealed[at:end], or None where the tag is wrong."""
+        end = (len(sealed) if end < 0 else end) - TAG_BYTES
+        if end < at:
+            return None
+        out = self._cross(nonce, aad, sealed, at, end, 255)
+        difference = 0
+        for at in range(TAG_BYTES):
+            difference |= _MAC[at] ^ sealed[end + at]
+        return None if difference else out
 
 
 class _Library(Cipher):
@@ -94,12 +108,15 @@ class _Library(Cipher):
     def __init__(self, key: bytes):
         self._ccm = _AESCCM(key, tag_length=TAG_BYTES)
 
-    def seal(self, nonce: "bytes | bytearray", aad: bytes, plain: bytes) -> bytes:
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes) -> bytes:
         return self._ccm.encrypt(nonce, plain, aad)
 
-    def open(self, nonce: "bytes | bytearray", aad: bytes, sealed: bytes) -> "bytes | None":
+    def open(
+        self, nonce: "Buffer", aad: "Buffer", sealed: "Buffer", at: int = 0, end: int = -1
+    ) -> "bytes | None":
+        end = len(sealed) if end < 0 else end
         try:
-            return self._ccm.decrypt(nonce, sealed, aad)
+            return self._ccm.decrypt(nonce, bytes(sealed[at:end]), aad)
         except _InvalidTag:
             return None
 

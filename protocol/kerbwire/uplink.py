@@ -119,8 +119,7 @@ class Uplink:
 
     def heard(self) -> None:
         """A valid frame came: an end to backing off."""
-        if self._lost_in_row:
-            self._resume()
+        self._resume()
 
     def window(self, now: int) -> int:
         """How many records or gaps may be handed to `send` now."""
@@ -224,9 +223,8 @@ class Uplink:
         if self._results:
             return self._sent(m.CLASS_CONTROL, self._results.pop(0), now)
         for slot in self._slots:
-            if slot.due_ms == _QUEUED or now >= slot.due_ms:
-                again = slot.due_ms != _QUEUED
-                slot.sent_ms = _QUEUED if again else now  # Karn: no round trip from a repeat
+            if now >= slot.due_ms:  # Karn: no round trip from a repeat
+                slot.sent_ms = now if slot.due_ms == _QUEUED else _QUEUED
                 slot.tries_left -= 1
                 slot.due_ms = now + self.round_trip.timeout_ms
                 return self._sent(slot.class_, slot.body, now)
@@ -250,7 +248,7 @@ class Uplink:
         if type_ == m.POLL:
             return self._poll(items, channel, now)
         if type_ == m.COMMAND:
-            numbers = report.integers(items, 4)
+            numbers = report.integers(items, max(4, len(items)))
             wrong = not 0 < numbers[1] < 1 << 40 or min(numbers[2:4]) < 0
             if wrong or len(numbers) > 4 + COMMAND_ARGS:
                 raise RemoteError("value")
@@ -269,57 +267,57 @@ class Uplink:
     def _poll(self, items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
         if not channel.heard_newest:  # overtaken on the way: a newer one has said more
             return []
-        _, seen, behind, _ = report.integers(items[:4], 4)
+        numbers = report.integers(items, 4)
+        seen = numbers[1]
+        kept = seen - numbers[2]
         end = max(self._info.next_rseq, self._highest_sent + 1)  # nobody holds what is not made
-        if not 0 <= behind <= seen < end:
+        if not 0 <= kept <= seen < end:
             raise RemoteError("value")
-        seen_spans, at = acks.decode_spans(items, 4, seen, end)
-        kept_spans, at = acks.decode_spans(items, at, seen - behind, end)
-        offer = _offer(items[at : at + 4], channel, now)
+        seen_spans = acks.decode_spans(items, 4, seen, end)
+        at = 5 + 2 * numbers[4]
+        kept_spans = acks.decode_spans(items, at, kept, end)
+        events = _offer(items, at + 1 + 2 * numbers[at], channel, now)
         if seen < self.seen.cumulative:  # the gateway knows less than it did: believe it
             self.seen = RangeSet(limit=ACK_SPANS)
-        before = self.kept.spans()
-        for first, last in [(1, seen)] + seen_spans:
-            if last:
-                self.seen.add(first, last)
-        for first, last in [(1, seen - behind)] + kept_spans:
-            if last:
-                self.kept.add(first, last)
-        events: list[Event] = []
+        for first, last in seen_spans:
+            self.seen.add(first, last)
+        changed = False
+        for first, last in kept_spans:
+            changed = self.kept.add(first, last) or changed
+        if changed:
+            events.insert(0, ("KEPT",))
         if self._settle(now):
-            events.append(("SEEN",))
-        if self.kept.spans() != before:
-            events.append(("KEPT",))
-        return events + offer
+            events.insert(0, ("SEEN",))
+        return events
 
     def _settle(self, now: int) -> bool:
         """Free the slots whose records are seen; did any?"""
-        waiting = []
-        for slot in self._slots:
+        slots = self._slots
+        before = len(slots)
+        for at in range(before - 1, -1, -1):
+            slot = slots[at]
             if slot.rseq not in self.seen:
-                waiting.append(slot)
                 continue
+            slots.pop(at)
             if slot.sent_ms != _QUEUED:
                 self.round_trip.sample(now - slot.sent_ms)
             if slot.batch and slot.live:
                 self._lasts = self._lasts[-3:] + [(slot.batch, slot.live)]
             elif slot.live and (self._base is None or slot.rseq > self._base[0]):
                 self._base = slot.live
-        freed = len(waiting) < len(self._slots)
-        self._slots = waiting
-        return freed
+        return len(slots) < before
 
     def _expire(self, now: int) -> None:
         """Slots whose last try is over time are lost: their records join the backlog."""
-        waiting = []
-        for slot in self._slots:
+        slots = self._slots
+        for at in range(len(slots) - 1, -1, -1):
+            slot = slots[at]
             if slot.due_ms == _QUEUED or now < slot.due_ms or slot.tries_left > 0:
-                waiting.append(slot)
                 continue
+            slots.pop(at)
             self._lost_in_row += 1
             if self._lost_in_row >= LOST_IN_ROW:
                 self._next_ms = now + self._backoff.next_ms()
-        self._slots = waiting
 
     def _resume(self) -> None:
         self._lost_in_row = 0
@@ -331,11 +329,11 @@ class Uplink:
         return class_, body
 
 
-def _offer(items: "list[int | bytes]", channel: Channel, now: int) -> "list[Event]":
-    """The TIME event of a time offer, which counts only as the answer to our latest frame."""
-    if len(items) < 4:
+def _offer(items: "list[int | bytes]", at: int, channel: Channel, now: int) -> "list[Event]":
+    """The TIME event of an offer at that place, if it answers our latest frame."""
+    if len(items) < at + 4:
         return []
-    fseq, hold_ms, utc_ms, uncertainty_ms = report.integers(items, 4)
+    fseq, hold_ms, utc_ms, uncertainty_ms = report.integers(items, 4, at)[at : at + 4]
     if fseq != (channel.sent - 1) & 0xFFFF:
         return []
     if hold_ms < 0 or not 0 < utc_ms < 1 << 43 or uncertainty_ms < 0:

@@ -322,7 +322,7 @@ class Pair:
         for channel in self.channels:
             keys = channel._keys
             cipher = keys.down if channel.direction else keys.up
-            prints.append((channel.direction, cipher.seal(keys.nonce(b"", 0), b"", b"")))
+            prints.append((channel.direction, bytes(cipher.seal(keys.nonce(b"", 0), b"", b""))))
         return len(set(prints)) == len(prints)
 
 

@@ -27,7 +27,7 @@ def key_print(channel: Channel) -> bytes:
     up = channel.direction == frame.UP
     cipher = keys.up if up else keys.down
     nonce = keys.nonce(b"\x00" if up else b"\x01", 1 << 39)
-    return cipher.seal(nonce, b"?", b"who seals")
+    return bytes(cipher.seal(nonce, b"?", b"who seals"))
 
 
 class StepPair(Pair):
@@ -110,7 +110,7 @@ class StepPair(Pair):
             data = session.outgoing(self.now)
             if not data:
                 return
-            self._spy(data)
+            self._spy(bytes(data))
             side = "node" if session is self.node else "gateway"
             self._step(side)
             line.put(data, self.now)
