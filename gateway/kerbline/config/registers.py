@@ -60,23 +60,22 @@ def value_names(register: Register) -> Iterator[str]:
 
 def expanded(registers: Iterable[Register]) -> tuple[Register, ...]:
     """Registers with each range that is spread as registers, and alarms, of their own: "hot_3"."""
-    found: list[Register] = []
-    for each in registers:
-        if not each.spread:
-            found.append(each)
-            continue
-        size = each.width // each.count
-        found += [
-            dataclasses.replace(
-                each,
-                name=f"{each.name}_{n}",
-                address=each.address + n * size,
-                count=1,
-                spread=False,
-            )
-            for n in range(each.count)
-        ]
-    return tuple(found)
+    return tuple(single for each in registers for single in _spread(each))
+
+
+def _spread(register: Register) -> Iterator[Register]:
+    if not register.spread:
+        yield register
+        return
+    size = register.width // register.count
+    for number, name in enumerate(value_names(register)):
+        alarms = tuple(
+            dataclasses.replace(rule, name=f"{rule.name}_{number}") for rule in register.alarms
+        )
+        address = register.address + number * size
+        yield dataclasses.replace(
+            register, name=name, address=address, count=1, spread=False, alarms=alarms
+        )
 
 
 def check(reader: Reader, placed: Sequence[Placed], limits: Mapping[bool, int]) -> None:

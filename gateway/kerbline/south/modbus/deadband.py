@@ -95,9 +95,12 @@ class Reports:
             return news
         for name, value in values.items():
             before = last.get(name)
-            band = bands.get(name)
-            due = before is None or band is None or due_ms[name] <= at_ms
-            if due or (value != before and _apart(value, before, band)):
+            if (
+                before is None
+                or name not in bands
+                or due_ms[name] <= at_ms
+                or (value != before and _apart(value, before, bands[name]))
+            ):
                 news[name] = value
         return news
 
