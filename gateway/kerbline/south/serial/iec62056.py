@@ -18,7 +18,7 @@ REACTION_S = 1.5  # 6.4.3.3: the meter answers after 200 ms, or 20 ms, to 1,500 
 MARGIN_S = 0.05  # for an adapter that holds bytes back; well within the 200 ms
 AFTER_WAKING_S = 1.5  # annex B: between the waking and the request
 MAX_IDENTIFICATION_BYTES = 256  # noise, our own echo and 24 characters
-_IDENTIFICATION = re.compile(rb"/[A-Za-z]{3}([\x20-\x7e])[^\r\n!]{0,40}\r\n")  # 6.3.2
+_IDENTIFICATION = re.compile(rb"/[A-Za-z]{3}([^/!\r\n])[^/!\r\n]{0,40}\r\n")  # 6.3.2
 _MODE_C = dict(zip(b"0123456", (300, 600, 1_200, 2_400, 4_800, 9_600, 19_200), strict=True))
 _MODE_B = dict(zip(b"ABCDEF", (600, 1_200, 2_400, 4_800, 9_600, 19_200), strict=True))
 
