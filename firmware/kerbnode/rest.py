@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 AWAKE_MS = 60_000  # at most, should the gateway not answer: the records are in flash
 FIRST_MS = 600_000  # after a power-on, for who fits the meter and for the time
 LOOK_S = 0.2
+LAST_LOOKS = 9  # before it sleeps: until none finds a pulse
 EPOCH_S = 946_684_800
 
 
@@ -85,7 +86,14 @@ class Rest:
         if node.serving or (not told and uptime_ms < awake_ms):
             return
         node.stop()
-        kept = self._keep(now_s)
+        instruments: "Any" = node.instruments
+        for _ in range(LAST_LOOKS):  # what came while flash was written, and contacts were read
+            now_s = self._chip.rtc_s()
+            kept = self._keep(now_s)
+            forward, backward = instruments.take()
+            if not forward and not backward:
+                break
+            flow.leave(node.board.uptime_ms() // 1000, forward, backward)
         self._chip.sleep(1000 * (kept.due_s - now_s), kept.pins, kept.levels)
 
     def _flow(self) -> Flow:

@@ -8,6 +8,7 @@ from node.test_sleep import Chip, Pin
 from node.test_water_drivers import Dice
 
 DAY_S = 86_400
+FLASH_MS = 400  # which a node takes for its last word before it sleeps
 LOAD_MS = 2500  # from the wake's end until the whole node's contacts count
 EPOCH_S = 946_684_800
 UTC_S = 1_750_464_000  # at second 0 of the chip's clock
@@ -53,6 +54,10 @@ class Awake:
         assert not self.stopped
         self.stopped = True
         self.slept_ms = self.uptime_ms()
+        for at_ms, closed_ms in self.chip.late:
+            self.chip.pins[32].close(self.chip.ms + at_ms, closed_ms)
+        self.chip.late = []
+        self.chip.ms += FLASH_MS
         self.chip.flash = self.asset.totals()
 
     def run(self, taken: "Taken", stop_ms: float) -> None:
@@ -63,6 +68,8 @@ class Awake:
         self.asset = register.asset
         while self.chip.ms < stop_ms:
             register.tick(self.uptime_ms(), self.known_ms(0))
+            self.take = register.take
+            self.chip.ms += 100
             try:
                 rest.look()
             except Asleep:
@@ -77,6 +84,7 @@ class Board(Chip):
         Chip.__init__(self, pins)
         self.flash: "tuple[int, ...] | None" = None
         self.whole = False
+        self.late: "list[tuple[int, int]]" = []  # pulses: after the last tick, how long
         self._watching: "float | None" = None
 
     def watch(self, pins: "tuple[int, ...]") -> None:
@@ -169,6 +177,19 @@ def test_days_asleep_lose_no_pulse_and_report_each_period() -> None:
         assert life.counted() in (made, made + 1), (life.counted(), made)
         assert len(life.reports) == 11  # the twelfth is due at the very end
         assert life.reports == sorted(life.reports)
+
+
+def test_a_pulse_while_the_last_word_goes_to_flash_counts_once() -> None:
+    """Closed and open again, or still closed as the chip falls asleep."""
+    for after_ms in range(10, 560, 10):
+        for closed_ms in (60, 900, 5000):
+            life = Life(1, days=0, report_s=3600)
+            life.chip.late = [(after_ms, closed_ms)]
+            life.wake()
+            assert life.chip.late == []
+            while life.chip.ms < FIRST_MS + 20_000:
+                life.wake()
+            assert life.counted() == 1, (after_ms, closed_ms)
 
 
 def test_a_gateway_that_is_silent_keeps_nobody_awake() -> None:

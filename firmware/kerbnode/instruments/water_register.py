@@ -37,14 +37,17 @@ class WaterRegister:
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`."""
         inputs = self._inputs
-        inputs.forward = self._forward.take()
-        if self._backward is not None:
-            inputs.backward = self._backward.take()
+        inputs.forward, inputs.backward = self.take()
         if self._battery is not None:
             inputs.battery_mv = self._battery.millivolts(uptime_ms)
         if self._tamper is not None:
             inputs.tampered = self._tamper.broken(uptime_ms)
         return self.asset.step(uptime_ms, inputs, street_ms)
+
+    def take(self) -> "tuple[int, int]":
+        """New pulses, forward and backward."""
+        backward = self._backward
+        return self._forward.take(), 0 if backward is None else backward.take()
 
     def configure(self, wanted: "Settings") -> None:
         """A meter has nothing to configure but its reports."""
