@@ -22,6 +22,7 @@ from kerbline.store.export import Choice, Export
 from kerbline.store.reader import Reader
 from kerbline.store.replay import order
 from tests.gateway.samples import EPOCH, T0_MS, alarm, gap, numbers, reading, stored
+from tests.gateway.test_north_tls import Office
 
 MINUTE_MS = 60_000
 ROWS = 90
@@ -331,3 +332,63 @@ def test_sinks_that_are_gone_hold_nothing(path: Path) -> None:
     assert store.drop_cursors(["mqtt"]) == ()
     assert store.open_cursor("mqtt") == 20
     store.close()
+
+
+@pytest.mark.parametrize("words", [["verify"], ["info"], ["export"], ["replay"]])
+def test_a_file_that_is_no_store_is_named_and_left_alone(tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "gw.toml"
+    file.write_text("[gateway]\n")
+    if words == ["replay"]:
+        words += ["--sink", "mqtt", "--from", "2026-01-01", "--to", "2026-02-01"]
+    done = kerbline(*words, "--file", file, status=1)
+    assert (done.stdout, done.stderr) == (
+        "",
+        f"{file} is no store of kerbline's: name kerbline.db in a gateway's state_dir, "
+        "or its config without --file\n",
+    )
+    assert list(tmp_path.iterdir()) == [file]
+
+
+CONFIG = """\
+[gateway]
+id = "gw-1"
+state_dir = "state"
+[mqtt]
+host = "broker.example"
+password_file = "secret"
+[mqtt.tls]
+ca = "ca.pem"
+[[file]]
+name = "archive"
+folder = "archive"
+[[node]]
+id = "sl-1"
+asset = "lamp-1"
+kind = "streetlight"
+key_file = "lamp.key"
+port = "udp"
+[udp]
+listen = "[::1]:5683"
+"""
+
+
+@pytest.mark.parametrize(
+    "out",
+    ["gw.toml", "secret", "ca.pem", "lamp.key", "state/keys/sl-1.json", "state/new", "archive/x"],
+)
+def test_an_export_replaces_none_of_the_configs_files(tmp_path: Path, path: Path, out: str) -> None:
+    Office(tmp_path, "ca")
+    for name in ("secret", "lamp.key"):
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text("00" * 16)
+    config = tmp_path / "gw.toml"
+    config.write_text(CONFIG)
+    (tmp_path / "state" / "keys").mkdir(parents=True)
+    (tmp_path / "archive").mkdir()
+    path.rename(tmp_path / "state" / "kerbline.db")
+    target = tmp_path / out
+    before = target.read_bytes() if target.exists() else None
+    done = kerbline("export", config, "--format", "csv", "--out", target, status=1)
+    assert done.stderr == f"{target} belongs to the gateway: name another file\n"
+    assert (target.read_bytes() if target.exists() else None) == before
+    assert kerbline("export", config, "--out", tmp_path / "all.csv").stderr == "90 rows\n"

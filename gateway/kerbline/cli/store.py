@@ -39,6 +39,7 @@ class _Moment(click.ParamType[int]):
 class _Place(NamedTuple):
     path: Path
     cap_bytes: int | None
+    others: tuple[Path, ...] = ()  # files and folders that the config names
 
 
 @click.group("store")
@@ -95,10 +96,11 @@ def export(
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise click.UsageError("--from is not before --to: nothing lies between")
     choice = exporting.Choice(from_ms, to_ms, frozenset(asset), frozenset(kind))
-    reader = Reader.open(_place(config, file).path)
+    place = _place(config, file)
+    reader = Reader.open(place.path)
     try:
         job = exporting.Export(reader, choice)
-        spared = [config] if config else []
+        spared = [config, *place.others] if config else []
         written = job.to_file(out, form, spared) if out else job.to_stream(sys.stdout, form)
     finally:
         reader.close()
@@ -161,12 +163,13 @@ def _place(config: Path | None, file: Path | None) -> _Place:
         raise click.UsageError("name the gateway's config, or a store with --file")
     if file is not None:
         return _Place(file, None)
-    from kerbline.config import load
+    from kerbline.config import load, paths
     from kerbline.store import FILE_NAME
 
     assert config is not None
     loaded = load(config)
-    return _Place(loaded.gateway.state_dir / FILE_NAME, loaded.store.max_bytes)
+    path = loaded.gateway.state_dir / FILE_NAME
+    return _Place(path, loaded.store.max_bytes, tuple(paths(loaded)))
 
 
 def _told(found: Census) -> list[str]:

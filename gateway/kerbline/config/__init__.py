@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +47,7 @@ __all__ = [
     "Udp",
     "doubts",
     "load",
+    "paths",
 ]
 
 
@@ -100,3 +103,15 @@ def doubts(path: Path, now: datetime) -> tuple[Fault, ...]:
         if complaint is not None:
             reader.complain(at, complaint.problem, complaint.remedy)
     return tuple(reader.faults)
+
+
+def paths(section: object) -> Iterator[Path]:
+    """Every file and folder that a config, or a part of it, names."""
+    if isinstance(section, Path):
+        yield section
+    elif isinstance(section, tuple):
+        for each in section:
+            yield from paths(each)
+    elif dataclasses.is_dataclass(section):
+        for field in dataclasses.fields(section):
+            yield from paths(getattr(section, field.name))

@@ -24,6 +24,7 @@ PAGE_BYTES = 1024
 # A hot page goes to the log at each commit but to the file once a checkpoint: make those rare.
 CHECKPOINT_PAGES = 8000
 LOG_BYTES = 16_000_000
+HEADER_BYTES = 100  # SQLite's "Database File Format", 1.3
 
 _DAMAGED = (
     sqlite3.SQLITE_CORRUPT,
@@ -160,8 +161,7 @@ class Database:
     @classmethod
     def own(cls, path: Path) -> Database:
         """Open one that exists, for a command; a damaged one is left as it is and named."""
-        if not path.is_file():
-            raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
+        must_be_store(path)
         locks = _locked(path)
         try:
             if log_end(path).damaged:
@@ -239,6 +239,19 @@ class Database:
         """Fold the log into the file and let go of it."""
         self.connection.close()
         _unlock(self._locks)  # after SQLite: the close of a file ends its locks of this process
+
+
+def must_be_store(path: Path) -> None:
+    """Raises StoreError for a file that is there by mistake; a damaged store is none of these."""
+    if not path.is_file():
+        raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    if head and 0 not in head:  # a text: SQLite's header has many, wherever it is damaged
+        raise StoreError(
+            f"{path} is no store of kerbline's: name {FILE_NAME} in a gateway's state_dir,"
+            " or its config without --file"
+        )
 
 
 def used_bytes(sql: sqlite3.Connection) -> int:

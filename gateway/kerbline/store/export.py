@@ -76,7 +76,8 @@ class Export:
     def to_file(self, out: Path, form: str, spared: Collection[Path] = ()) -> Written:
         """Write `out` whole or not at all, where a link leads; raises StoreError and OSError.
 
-        Nothing of the store, none of `spared` and nothing but a regular file is replaced.
+        Nothing of the store, nothing of `spared`, files and folders, and nothing but a regular
+        file is replaced.
         """
         out = self._free(out, spared)
         part = out.with_name(f"{out.name}.{os.getpid()}.part")
@@ -101,7 +102,7 @@ class Export:
             raise StoreError(f"{out} is a link that leads nowhere: name another file") from None
         store = self._reader.path.resolve()
         own = out.parent == store.parent and out.name.startswith(store.name)
-        if own or out in [each.resolve() for each in spared]:
+        if own or any(out.is_relative_to(each.resolve()) for each in spared):
             raise StoreError(f"{out} belongs to the gateway: name another file")
         if out.exists() and not out.is_file():
             raise StoreError(f"{out} is no regular file: name another, or leave out --out")

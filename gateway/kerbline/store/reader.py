@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from kerbline.store.database import StoreCorrupt, StoreError, StoreTooNew, faults
+from kerbline.store.database import StoreCorrupt, StoreError, StoreTooNew, faults, must_be_store
 from kerbline.store.schema import FORMAT, FORMATS_AHEAD
 
 CHUNK_BATCHES = 64  # read at a time: a long read would keep SQLite from folding its log
@@ -27,8 +27,7 @@ class Reader:
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open the store at `path`; raises StoreError with a remedy in its text."""
-        if not path.is_file():
-            raise StoreError(f"{path}: no such file: name a store, or a config whose gateway ran")
+        must_be_store(path)
         # With a log there is a gateway, or was one that could not end; without, nothing changes,
         # and SQLite must not make files here that the gateway's user could not open.
         mode = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
