@@ -54,32 +54,42 @@ install() {
 
 # Debian packages for the tests: installed where we may, otherwise the tests that need them skip.
 debian() {
-    # Debian keeps servers in /usr/sbin, which a user's PATH may lack.
-    PATH=$PATH:${SBIN:-/usr/sbin} command -v mosquitto >/dev/null 2>&1 && return
+    lacking=
+    for program in mosquitto mbpoll; do # each in the package of its name
+        # Debian keeps servers in /usr/sbin, which a user's PATH may lack.
+        PATH=$PATH:${SBIN:-/usr/sbin} command -v "$program" >/dev/null 2>&1 ||
+            lacking="${lacking:+$lacking }$program"
+    done
+    if [ -z "$lacking" ]; then return; fi
+    skipped="tests that need it are skipped"
     if ! debian_like; then
-        say "mosquitto is not installed, and this is no Debian: tests that need it are skipped"
+        say "not installed, and this is no Debian: $lacking; $skipped"
         return
     fi
     as_root=
     if [ "$(id -u)" != 0 ]; then
         if ! sudo -n true >/dev/null 2>&1; then
-            say "mosquitto is not installed: tests that need it are skipped"
-            say "  install it:  sudo apt-get install mosquitto"
+            say "not installed: $lacking; $skipped"
+            say "  install it:  sudo apt-get install $lacking"
             return
         fi
         as_root="sudo -n"
     fi
-    say "installing mosquitto"
+    say "installing $lacking"
+    # shellcheck disable=SC2086 # a list of packages
     if ! ($as_root apt-get update -qq &&
         $as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -qq -y --no-install-recommends mosquitto) >/dev/null 2>&1; then
-        say "apt-get could not install mosquitto: tests that need it are skipped"
+            apt-get install -qq -y --no-install-recommends $lacking) >/dev/null 2>&1; then
+        say "apt-get could not install $lacking: $skipped"
         return
     fi
     # The tests start brokers of their own: the machine gets no service by us.
-    if command -v systemctl >/dev/null 2>&1; then
-        $as_root systemctl disable --now --quiet mosquitto >/dev/null 2>&1 || true
-    fi
+    case $lacking in *mosquitto*)
+        if command -v systemctl >/dev/null 2>&1; then
+            $as_root systemctl disable --now --quiet mosquitto >/dev/null 2>&1 || true
+        fi
+        ;;
+    esac
 }
 
 case "${1:-}" in

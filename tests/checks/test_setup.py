@@ -67,7 +67,7 @@ def test_python_without_venv(machine: Path) -> None:
     assert not (machine / ".venv").exists()
 
 
-def test_mosquitto_comes_through_apt_and_gets_no_service(machine: Path) -> None:
+def test_debian_programs_come_through_apt_and_get_no_service(machine: Path) -> None:
     give(machine, "id", "echo 0")
     give(machine, "env", 'shift; exec "$@"')
     for program in ("apt-get", "systemctl"):
@@ -76,21 +76,38 @@ def test_mosquitto_comes_through_apt_and_gets_no_service(machine: Path) -> None:
     assert status == 0
     assert (machine / "log").read_text().splitlines() == [
         "apt-get update -qq",
-        "apt-get install -qq -y --no-install-recommends mosquitto",
+        "apt-get install -qq -y --no-install-recommends mosquitto mbpoll",
         "systemctl disable --now --quiet mosquitto",
     ]
 
 
-def test_mosquitto_that_apt_has_not_is_a_skip(machine: Path) -> None:
+def test_only_what_lacks_is_installed(machine: Path) -> None:
+    give(machine, "id", "echo 0")
+    give(machine, "env", 'shift; exec "$@"')
+    give(machine, "mosquitto", "exit 0")
+    for program in ("apt-get", "systemctl"):
+        give(machine, program, f'echo {program} "$@" >>log')
+    assert set_up(machine, "debian")[0] == 0
+    assert (machine / "log").read_text().splitlines() == [
+        "apt-get update -qq",
+        "apt-get install -qq -y --no-install-recommends mbpoll",
+    ]
+    (machine / "log").unlink()
+    give(machine, "mbpoll", "exit 0")
+    assert set_up(machine, "debian") == (0, "")
+    assert not (machine / "log").exists()
+
+
+def test_what_apt_has_not_is_a_skip(machine: Path) -> None:
     give(machine, "id", "echo 0")
     status, said = set_up(machine, "debian")
     assert status == 0
-    assert "apt-get could not install mosquitto: tests that need it are skipped" in said
+    assert "apt-get could not install mosquitto mbpoll: tests that need it are skipped" in said
 
 
-def test_mosquitto_without_root_is_a_skip(machine: Path) -> None:
+def test_debian_programs_without_root_is_a_skip(machine: Path) -> None:
     give(machine, "id", "echo 1000")
     status, said = set_up(machine, "debian")
     assert status == 0
     assert "tests that need it are skipped" in said
-    assert "sudo apt-get install mosquitto" in said
+    assert "sudo apt-get install mosquitto mbpoll" in said

@@ -19,6 +19,7 @@ from pymodbus.client import AsyncModbusTcpClient
 from kerbline.clock import ManualClock
 from kerbline.config import Register
 from kerbline.config.modbus import Writable
+from kerbline.config.profiles import DeviceLimits
 from kerbline.ports import PortLost, open_port, open_when_there
 from kerbline.sim import modbus as sim
 from kerbline.sim.modbus import adu, devices, registers, values
@@ -27,7 +28,17 @@ from kerbline.sim.modbus.cabinet import DAY_MS, ENERGY_KWH, LAMP_W, LAMPS, POWER
 NIGHT_MS = 20_000 * DAY_MS + 22 * 3_600_000
 QUARTER_MS = 900_000
 
+OLD_WAY = ("-m", "kerbline.sim.modbus")
+COMMAND = ("-m", "kerbline", "sim", "modbus")
+
 PROFILE = """
+[profile]
+name = "meter"
+title = "A meter of this test"
+maker = "Nobody"
+models = ["One"]
+manual = {title = "None", edition = "1", table = "1"}
+
 [[register]]
 name = "voltage_v"
 address = 0
@@ -56,6 +67,7 @@ bit = 3
 name = "relay"
 address = 17
 table = "coil"
+type = "bool"
 count = 4
 writable = {}
 
@@ -63,6 +75,7 @@ writable = {}
 name = "door"
 address = 5
 table = "discrete"
+type = "bool"
 """
 
 
@@ -199,6 +212,25 @@ def test_a_writable_register_takes_what_it_may_and_keeps_it() -> None:
     asyncio.run(main())
 
 
+def test_a_device_refuses_what_its_profile_says_it_cannot() -> None:
+    level = Register("level_pct", 0, count=10, writable=Writable(0, 100))
+    limits = DeviceLimits(max_words=4, write="single")
+    unit = devices.device(1, [level], ManualClock(NIGHT_MS), values.value, limits)
+
+    async def main() -> None:
+        async with sim.over_tcp([unit]) as address:
+            client = AsyncModbusTcpClient("127.0.0.1", port=int(address.rpartition(":")[2]))
+            await client.connect()
+            assert not (await client.read_holding_registers(0, count=4, device_id=1)).isError()
+            many = await client.read_holding_registers(0, count=5, device_id=1)
+            assert many.exception_code == 3
+            assert not (await client.write_register(0, 5, device_id=1)).isError()
+            assert (await client.write_registers(0, [5], device_id=1)).exception_code == 1
+            client.close()
+
+    asyncio.run(main())
+
+
 def test_bits_are_addressed_one_by_one() -> None:
     relay = Register("relay", 17, table="coil", count=4, writable=Writable())
     door = Register("door", 5, table="discrete")
@@ -225,9 +257,9 @@ def test_bits_are_addressed_one_by_one() -> None:
 
 
 @contextmanager
-def served(*words: str) -> Iterator[str]:
+def served(*words: str, way: Sequence[str] = OLD_WAY) -> Iterator[str]:
     """A simulator in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "kerbline.sim.modbus", *words]
+    command = [sys.executable, *way, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -297,7 +329,7 @@ def test_it_serves_a_profile_with_faults_and_line_time_and_reports(tmp_path: Pat
     profile.write_text(PROFILE)
     speed = ("--baud", "19200", "--turn-round-ms", "5", "--report", str(report))
     words = (str(profile), "--units", "50", "--pty", str(link), *speed, "--fault", "dead=3")
-    with served(*words) as address:
+    with served(*words, way=COMMAND) as address:
         assert 200 < floats(over_rtu(address, read(50, 4, 0, 2), 7)) < 260
         assert over_rtu(address, read(3, 4, 0, 2), 7, within_s=0.1) == b""
     told = json.loads(report.read_text())
@@ -338,17 +370,29 @@ def test_what_is_unplugged_hangs_up_and_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nothing", "--tcp", "0"), "no profile nothing"),
+        (("nothing", "--tcp", "0"), "no profile is called so"),
         (("--tcp", "0", "--units", "300"), "--units 300"),
         (("--tcp", "0", "--fault", "deaf"), "known: dead, slow"),
         (("--tcp", "0", "--chaos", "x"), "write SEED or SEED:SHARE"),
         (("--tcp", "nowhere.invalid:1"), ""),
+        (("--tcp", "here"), "here: no address of TCP; write HOST:PORT"),
         (("--pty", "/"), "is there and no link"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_a_line(words: Sequence[str], said: str) -> None:
-    command = [sys.executable, "-m", "kerbline.sim.modbus", *words]
+@pytest.mark.parametrize("way", [OLD_WAY, COMMAND])
+def test_what_cannot_be_served_is_said_in_a_line(
+    way: Sequence[str], words: Sequence[str], said: str
+) -> None:
+    command = [sys.executable, *way, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
+    assert done.returncode in (1, 2)
     assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr and "a fault of ours" not in done.stderr
+
+
+def test_the_command_asks_where() -> None:
+    command = [sys.executable, *COMMAND]
+    for words in ((), ("--port", "0", "--pty", "bus")):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "--port, --tcp, --rtu-tcp and --pty" in done.stderr

@@ -42,6 +42,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds."""
         return self._jumping.now_s
 
+    def sleep(self, seconds: float) -> None:
+        """As `time.sleep`: time goes on, and nothing else happens meanwhile."""
+        self._jumping.now_s += seconds
+
 
 def run(main: Coroutine[object, object, Result]) -> Result:
     """`asyncio.run` in virtual time."""

@@ -15,6 +15,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from kerbline.clock import Clock
 from kerbline.config.modbus import BIT_TABLES, WIDE, Register
+from kerbline.config.profiles import DeviceLimits
 from kerbline.sim.modbus import registers as encoding
 from kerbline.sim.modbus import values
 from kerbline.sim.modbus.adu import Framing
@@ -22,6 +23,7 @@ from kerbline.sim.modbus.adu import Framing
 Send = Callable[[bytes], None]
 ValueOf = Callable[[str, int, int], float]  # name, unit, street ms
 
+GENEROUS = DeviceLimits()
 _ORDER = ("coil", "discrete", "holding", "input")  # of the four blocks of a SimDevice
 _TABLE_OF = {1: "coil", 5: "coil", 15: "coil", 2: "discrete", 4: "input"}  # else holding
 
@@ -89,12 +91,14 @@ def device(
     registers: Sequence[Register],
     clock: Clock,
     value: ValueOf = values.value,
+    limits: DeviceLimits = GENEROUS,
     *,
     holes: bool = False,
 ) -> SimDevice:
     """One unit: each read sees the values of its moment, a writable register what was written.
 
     With `holes` what lies between two registers is an illegal address; without, it reads as 0.
+    More than the limits of its profile it refuses.
     """
     by_table: dict[str, list[Register]] = defaultdict(list)
     for register in registers:
@@ -109,6 +113,9 @@ def device(
         words: list[int],
         new: Sequence[int] | None,
     ) -> ExcCodes | None:
+        refused = _refused(limits, function, count)
+        if refused is not None:
+            return refused
         name = _TABLE_OF.get(function, "holding")
         table = tables[name]
         if new is not None:
@@ -133,6 +140,16 @@ def device(
         _simdata(tables[name], name, holes=holes) for name in _ORDER
     )
     return SimDevice(id=unit, simdata=(coils, discrete, holding, inputs), action=access)
+
+
+def _refused(limits: DeviceLimits, function: int, count: int) -> ExcCodes | None:
+    """What the device can't do, before it looks at the address; bits come as words of 16."""
+    if function in (5, 6) and limits.write == "multiple":
+        return ExcCodes.ILLEGAL_FUNCTION
+    if function in (15, 16) and limits.write == "single":
+        return ExcCodes.ILLEGAL_FUNCTION
+    most = -(-limits.max_bits // 16) + 1 if function in (1, 2, 5, 15) else limits.max_words
+    return ExcCodes.ILLEGAL_VALUE if count > most else None
 
 
 def _show(words: list[int], place: int, mask: int, on: bool) -> None:  # noqa: FBT001

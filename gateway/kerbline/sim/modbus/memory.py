@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from kerbline.ports import PortLost
 from kerbline.sim.modbus.devices import Server
@@ -14,45 +15,53 @@ class MemoryPort:
 
     def __init__(self, server: Server, trouble: Trouble, tally: Tally | None = None) -> None:
         self.address = "memory"
+        self.tally = tally or Tally()
         self._heard = bytearray()
-        self._came = asyncio.Event()
-        self._wire: BadWire | None = BadWire(server, trouble, self._take, tally or Tally())
+        self._arrived: Callable[[], None] | None = None
+        self._wire: BadWire | None = BadWire(server, trouble, self._hear, self.tally)
+        if self._wire.line is not None:
+            self.tally.lines.append(self._wire.line)
 
-    @property
-    def wire(self) -> BadWire:
-        """The wire; raises PortLost when it was pulled."""
-        if self._wire is None:
-            raise PortLost(f"{self.address}: closed")
-        return self._wire
+    def watch(self, arrived: Callable[[], None]) -> None:
+        """Call `arrived` whenever something is there, or the plug was pulled."""
+        self._arrived = arrived
 
-    async def read(self) -> bytes:
-        """What has arrived, at least one byte; waits for it."""
-        while not self._heard:
-            if self._wire is None:
-                raise PortLost(f"{self.address}: closed")
-            self._came.clear()
-            await self._came.wait()
+    def take(self) -> bytes:
+        """What has arrived; raises PortLost."""
+        self._check()
         data = bytes(self._heard)
         self._heard.clear()
         return data
 
-    def discard(self) -> int:
-        """Drop what has arrived; says how many bytes that was."""
-        count = len(self._heard)
-        self._heard.clear()
-        return count
+    async def read(self) -> bytes:
+        """What has arrived, at least one byte; waits for it."""
+        came = asyncio.Event()
+        self.watch(came.set)
+        while not (data := self.take()):
+            came.clear()
+            await came.wait()
+        return data
 
     def write(self, data: bytes) -> None:
         """Onto the wire."""
-        self.wire.heard(data)
+        self._check().heard(data)
 
     def close(self) -> None:
         """Pull the plug, from either side."""
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-            self._came.set()
+            self._tell()
 
-    def _take(self, data: bytes) -> None:
+    def _check(self) -> BadWire:
+        if self._wire is None:
+            raise PortLost(f"{self.address}: closed")
+        return self._wire
+
+    def _hear(self, data: bytes) -> None:
         self._heard += data
-        self._came.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._arrived is not None:
+            self._arrived()

@@ -15,7 +15,9 @@ from pymodbus.simulator import SimDevice
 
 from kerbline.clock import Clock, StreetTable
 from kerbline.config.modbus import Register
-from kerbline.sim.modbus import cabinet, devices, ends, faults, profiles, values
+from kerbline.config.profiles import DeviceLimits, Profiles
+from kerbline.errors import KerblineError
+from kerbline.sim.modbus import cabinet, devices, ends, faults, values
 from kerbline.sim.modbus.adu import Framing
 from kerbline.sim.modbus.faults import BadFault, Orders, Schedule
 from kerbline.sim.modbus.line_time import Speed
@@ -23,7 +25,15 @@ from kerbline.sim.modbus.wire import Tally, Trouble
 
 REPORT_S = 1.0
 SPIN_S = 0.0005  # a sleep ends late by up to this; the rest of a wait is watched
+LAST_PORT = 65_535
 DEFAULT_SHARE = 0.2
+
+
+class BadBus(KerblineError):
+    """A bus that can't be served as asked; the text says the remedy."""
+
+    code = "sim"
+    exit_status = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +44,29 @@ class Bus:
     framing: Framing
     units: frozenset[int]
     profile: str | None = None
+    folder: Path | None = None  # of the user's own profiles
     trouble: Trouble = field(default_factory=Trouble)
     holes: bool = False
     clock_table: Path | None = None
     report: Path | None = None
 
     def devices(self) -> list[SimDevice]:
-        """Each unit; raises KerblineError for a bad profile, ValueError for a bad clock table."""
+        """Each unit; raises ConfigFault for a bad profile, BadBus for a bad clock table."""
         table = StreetTable()
         if self.clock_table is not None:
-            table = StreetTable.parse(self.clock_table.read_text(encoding="utf-8"))
+            try:
+                table = StreetTable.parse(self.clock_table.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise BadBus(f"{self.clock_table}: {error}; `docs/understand/time.md`") from None
         registers: tuple[Register, ...] = cabinet.REGISTERS
         value: devices.ValueOf = cabinet.Cabinet().value
+        limits = DeviceLimits()
         if self.profile is not None:
-            registers, value = profiles.registers(self.profile), values.value
+            profile, registers = Profiles(self.folder).get(self.profile)
+            limits, value = profile.limits, values.value
         clock = Clock(table)
         return [
-            devices.device(unit, registers, clock, value, holes=self.holes)
+            devices.device(unit, registers, clock, value, limits, holes=self.holes)
             for unit in sorted(self.units)
         ]
 
@@ -60,9 +76,11 @@ class Bus:
         if isinstance(self.where, Path):
             return ends.over_rtu(units, self.where, trouble=trouble, tally=tally)
         host, _, port = self.where.rpartition(":")
+        if not port.isdecimal() or int(port) > LAST_PORT:
+            raise BadBus(f"{self.where}: no address of TCP; write HOST:PORT or PORT")
         return ends.over_tcp(
             units,
-            host or "127.0.0.1",
+            host.strip("[]") or "127.0.0.1",
             int(port),
             framing=self.framing,
             trouble=trouble,
