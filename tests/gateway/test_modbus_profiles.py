@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from kerbline.config.modbus import Register
 from kerbline.config.profiles import SHIPPED, Profiles
 from kerbline.config.profiles import load as load_profile
 from kerbline.config.registers import value_names
+from kerbline.config.unit_codes import UNIT_CODES
 from kerbline.south.modbus.plan import Limits, plan
 
 SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
@@ -337,3 +340,10 @@ def test_a_spread_range_has_each_alarm_for_each_of_its_values(tmp_path: Path) ->
     clash = POWER.replace("power_w", "b_w") + "[[register.alarm]]\nname = 'hot_1'\nabove = 1\n"
     (found,) = profile_faults(tmp_path, HEAD + POWER + alarm + clash)
     assert '"hot_1" stands at register[1].alarm[1].name, line 22 already' in found
+
+
+def test_the_codes_of_units_are_those_of_the_readings_schema() -> None:
+    schema = Path(__file__).parents[2] / "docs" / "reference" / "mqtt" / "readings.schema.json"
+    codes = re.search(r'"x-unitCodes": (\{[^}]*\})', schema.read_text())
+    assert codes is not None
+    assert json.loads(codes[1]) == {f"_{name}": code for name, code in UNIT_CODES.items()}

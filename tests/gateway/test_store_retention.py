@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerbline.model import Alarm, Entry, Gap, Reading
 from kerbline.store import Notes, RetentionPolicy, Store
+from kerbline.store.retention import DEAR_KINDS
 from kerbwire.ranges import RangeSet
 from tests.gateway.samples import T0_MS, alarm, numbers, reading, stored
 
@@ -24,7 +25,8 @@ def filled(path: Path, policy: RetentionPolicy, *, delivered: bool, days: int = 
             reading(n, "sl-1", level_pct=chance.randint(0, 100), power_w=chance.random())
             for n in range(first, first + 30)
         ]
-        entries += [reading(group + 1, "wm-1", "water_meter"), alarm(group + 1)]
+        dear = sorted(DEAR_KINDS)[group % len(DEAR_KINDS)]
+        entries += [reading(group + 1, "wm-1", dear), alarm(group + 1)]
         notes = Notes(cursors={"mqtt": group + 1 if delivered else 0})
         store.append(entries, T0_MS + group * days * DAY_MS // 600, notes)
     store.keep_within(T0_MS + days * DAY_MS)

@@ -20,7 +20,8 @@ CHUNK_BATCHES = 64
 STORE = "store"  # the source of a gap in the log itself
 STORE_FULL = "store_full"
 _Row = tuple[int, int, int, bytes, int | None]
-DEAR_KINDS = frozenset(["water_meter", "event"])  # thinned last: they bill, or tell what happened
+# Thinned last: they bill, or tell what happened.
+DEAR_KINDS = frozenset(["water_meter", "event", "modbus_meter", "modbus_state"])
 
 
 @dataclass(frozen=True, slots=True)

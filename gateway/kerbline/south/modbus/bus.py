@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol, cast
 
 from kerbline.clock import Clock
@@ -86,6 +86,11 @@ class Bus:
         self._late = 0
         self._up = False
         self._lost = False
+
+    def recall(self, alarms: Mapping[str, Collection[str]]) -> None:
+        """Which alarms of each asset stood when the gateway stopped, by their names."""
+        for group in self._schedule.groups:
+            group.survey.reports.recall(alarms.get(group.survey.asset, ()))
 
     async def next(self) -> list[Measured]:
         """What was found since the last call: one burst a tick; waits for it."""
@@ -260,8 +265,8 @@ class Bus:
         if not self._found:
             self._found_s = now_s
         read_at_ms = self._clock.utc_ms() - round((now_s - polled.begun_s) * 1_000)
-        asset = polled.group.survey.asset
-        self._found.append(Measured(asset, polled.values, read_at_ms, polled.quality))
+        reports = polled.group.survey.reports
+        self._found += reports.told(polled.values, read_at_ms, polled.quality)
 
     def _answer(self, job: Job, transaction: Transaction) -> None:
         future = self._asking.get(job)
@@ -322,6 +327,8 @@ class Bus:
         log.warning("bus %s: %s", self._config.name, error)
         read_at_ms = self._clock.utc_ms()
         assets = dict.fromkeys(group.survey.asset for group in self._schedule.groups)
+        for group in self._schedule.groups:
+            group.survey.reports.lost()
         self._found += [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in assets]
         self._released = True
         if self._taker is not None and not self._taker.done():

@@ -8,6 +8,7 @@ from dataclasses import replace
 from kerbline.config import ModbusDevice, Register
 from kerbline.config.modbus import BIT_TABLES
 from kerbline.model import Value
+from kerbline.south.modbus.deadband import Reports
 from kerbline.south.modbus.decode import Decoder
 from kerbline.south.modbus.framing import (
     EXCEPTIONS,
@@ -57,11 +58,13 @@ class Survey:
         "_values",
         "asset",
         "registers",
+        "reports",
     )
 
     def __init__(self, device: ModbusDevice, registers: Iterable[Register]) -> None:
         self.asset = device.asset
         self.registers = tuple(registers)
+        self.reports = Reports(device.asset, self.registers)
         self._unit = device.unit
         self._limits = Limits(device.max_words, device.max_bits, device.max_gap)
         self._missing: frozenset[Register] = frozenset()
