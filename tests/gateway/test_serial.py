@@ -142,7 +142,9 @@ def test_a_device_that_repeats_itself_is_stale(tmp_path: Path) -> None:
             living(link, "dsmr5", "stale"),
             serving(config(link, "dsmr5"), quick("dsmr5", 0.1)) as (device, _),
         ):
-            return [*await device.next(), *await device.next()]
+            told = [*await device.next(), *await device.next()]
+            assert device.state().trouble == "stale"
+            return told
 
     good, stale = asyncio.run(main())
     assert good.quality == ()
@@ -158,6 +160,9 @@ def test_garbage_between_telegrams_costs_none(tmp_path: Path) -> None:
         ):
             assert (await first(device, lambda each: bool(each.values))).quality == ()
             assert counters.totals()["serial.skipped_bytes"] > 10
+            state = device.state()
+            assert (state.up, state.trouble, state.broken_telegrams) == (True, "", 0)
+            assert state.readings == state.telegrams >= 1
 
     asyncio.run(main())
 
@@ -169,6 +174,7 @@ def test_an_adapter_vanishes_and_is_found_again(tmp_path: Path) -> None:
         async with serving(config(link, "dsmr5"), shipped("dsmr5")) as (device, _):
             lost = await first(device, lambda each: each.quality == ("port_lost",))
             assert lost.values == {}
+            assert (device.state().up, device.state().trouble) == (False, "port_lost")
             before = 0
             for round_ in range(3):
                 async with living(link, "dsmr5"):

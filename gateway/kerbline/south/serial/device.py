@@ -7,6 +7,7 @@ import logging
 import math
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 from kerbline.clock import Clock
@@ -23,6 +24,20 @@ GATHER_S = 0.02  # a telegram comes in dozens of pieces, and each costs a wake-u
 LONGEST_ANSWER_S = 120.0  # 4 KiB at 300 baud; a babbling line is none
 
 log = logging.getLogger("kerbline.serial")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """How a device is: its line, what came since the start, and its trouble ("" is none)."""
+
+    name: str
+    port: str
+    up: bool
+    trouble: str
+    received_bytes: int
+    telegrams: int
+    broken_telegrams: int
+    readings: int
 
 
 class Device:
@@ -48,6 +63,7 @@ class Device:
         self._found: deque[Measured] = deque()
         self._more = asyncio.Event()
         self._lost = False
+        self._up = False
         self._said_silent = False
 
     @property
@@ -59,6 +75,23 @@ class Device:
     def lost(self) -> bool:
         """True while the line can't be opened."""
         return self._lost
+
+    def state(self) -> DeviceState:
+        """What `kerbline status` tells."""
+        heard, config = self.heard, self._config
+        trouble = "port_lost" if self._lost else ""
+        if self._listener.silent and not self._lost:
+            trouble = self._listener.trouble()
+        return DeviceState(
+            config.name,
+            config.port,
+            self._up,
+            trouble,
+            heard.received,
+            heard.telegrams,
+            sum(heard.broken.values()),
+            heard.readings,
+        )
 
     async def next(self) -> list[Measured]:
         """Everything that was found and not taken yet; waits for something."""
@@ -78,9 +111,11 @@ class Device:
         while True:
             try:
                 port = await open_port(config.port, self._baud, parity)
+                self._up = True
                 try:
                     await self._serve(port)
                 finally:
+                    self._up = False
                     port.close()
             except PortLost as error:
                 pause_s = min(2 * pause_s, LAST_RETRY_S) if self._lost else FIRST_RETRY_S
