@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerbline import health, local_socket
-from kerbline.agent import sinks, upkeep
+from kerbline.agent import devices, sinks, upkeep
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
@@ -57,6 +56,7 @@ async def run(config: Config) -> None:
     kinds = {node.asset: node.kind for node in config.nodes}
     orders = Orders(kinds, store, group, nodes, loops, clock, counters, _rights(config))
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
+    bridged = devices.made(config, clock, counters)
     records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
 
     committing = asyncio.create_task(group.run())
@@ -71,15 +71,16 @@ async def run(config: Config) -> None:
             for outbox, topics in north.masters:
                 tasks.create_task(orders.serve(outbox, topics))
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
-            for source in _sources(config, clock, counters):
-                tasks.create_task(source.run())
+            for running in bridged.running():
+                tasks.create_task(running)
+            for source in bridged.sources:
                 tasks.create_task(_take_polls(source, records, orders, loops))
             tasks.create_task(nodes.run())
             tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
             status = Status(
-                config.gateway.id, clock, nodes, (), north.sinks, store, group, counters
+                config.gateway.id, clock, nodes, bridged.sources, north.sinks, store, group, counters
             )
             answers = {"status": status.tell}
             tasks.create_task(local_socket.serve(config.gateway.state_dir / SOCKET_FILE, answers))
@@ -152,28 +153,3 @@ def _rights(config: Config) -> Rights:
     if config.mqtt is None:
         return Rights()
     return Rights(frozenset(config.mqtt.operations), config.mqtt.priority)
-
-
-def _sources(config: Config, clock: Clock, counters: Counters) -> list[Bus | Device]:
-    """What measures and is no node of ours."""
-    return [*_buses(config, clock, counters), *_serials(config, clock, counters)]
-
-
-def _buses(config: Config, clock: Clock, counters: Counters) -> list[Bus]:
-    if not config.buses:
-        return []
-    from kerbline.south.modbus.bus import Bus
-
-    return [Bus(bus, clock, counters) for bus in config.buses]
-
-
-def _serials(config: Config, clock: Clock, counters: Counters) -> list[Device]:
-    if not config.serials:
-        return []
-    from kerbline.config import serial_profile
-    from kerbline.south.serial.device import Device
-
-    return [
-        Device(each, serial_profile.load(Path(each.profile)), clock, counters)
-        for each in config.serials
-    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from kerbline.config.modbus_share import Share
 from kerbline.config.reader import Key
 from kerbline.config.rules import Between, Filled, Matching, OneOf
 from kerbline.config.terms import Baud, Line, Name
@@ -153,3 +154,4 @@ class ModbusBus:
     rs485: bool = False
     echo: bool = False
     pipeline: Annotated[int, Between(1, 16)] = 1
+    share: Share | None = None

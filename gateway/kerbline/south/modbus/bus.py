@@ -14,6 +14,7 @@ from kerbline.config import ModbusBus
 from kerbline.counters import Counters
 from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S, SOCKET, Parity, PortLost, open_port
 from kerbline.south.measured import Measured
+from kerbline.south.modbus.cache import Cache
 from kerbline.south.modbus.framing import NoAnswer, Request, Response, silence_library, wanted
 from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
 from kerbline.south.modbus.schedule import Schedule, TooLate
@@ -23,7 +24,8 @@ from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
 QUEUE_BOUND = 256  # polls nobody took; then polling waits: a poll not made is no reading lost
 BURST_S = 0.02  # how long what a fast line gave waits for the rest of its tick
 SILENT_REQUESTS = 3  # in a row, of units that answered: then a connection is taken for dead
-COARSE_S = 0.0012  # the loop wakes up to 1 ms late: the rest of a silence is slept without it
+COARSE_S = 0.001  # the loop wakes so much late at most: so much early, a silence is slept out
+SLEPT_S = 0.0012  # what of a silence is slept out at most
 
 log = logging.getLogger("kerbline.modbus")
 
@@ -66,6 +68,7 @@ class Bus:
         *,
         opening: Callable[[ModbusBus], Awaitable[Carrier]] = open_line,
         sleep: Callable[[float], None] = time.sleep,
+        cache: Cache | None = None,
     ) -> None:
         silence_library()
         self._config = config
@@ -73,6 +76,7 @@ class Bus:
         self._counters = counters
         self._opening = opening
         self._sleep = sleep
+        self._cache = cache  # of a bus that is shared
         self._schedule = Schedule(config, nameless=config.framer == "rtu")
         self._burst_s = BURST_S if config.framer == "tcp" else 0.0
         self._found: list[Measured] = []
@@ -223,8 +227,8 @@ class Bus:
         """Until something comes or it is time; the silence of a line to a fraction of a ms."""
         loop = asyncio.get_running_loop()
         rest_s = wake_s - loop.time()
-        precise = line.precise
-        if precise and 0 < rest_s <= COARSE_S:
+        precise = line.precise and line.room() > 0
+        if precise and 0 < rest_s <= SLEPT_S:
             self._sleep(rest_s)
             return
         if rest_s <= 0:
@@ -253,6 +257,9 @@ class Bus:
             self._usage.add(transaction.sent_s, now_s)
             for polled in self._schedule.done(transaction, now_s):
                 self._keep(polled, now_s)
+            if self._cache is not None and transaction.response is not None:
+                request, words = transaction.wanted.request, transaction.response.words
+                self._cache.saw(request, words, transaction.sent_s, now_s)
             if isinstance(transaction.asker, Job):
                 self._answer(transaction.asker, transaction)
             if transaction.fault is not None:

@@ -1,0 +1,75 @@
+"""All that measures and is no node of ours: Modbus buses, shared or not, and serial devices.
+
+Only what the config names is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerbline.clock import Clock
+from kerbline.config import Config, ModbusBus
+from kerbline.counters import Counters
+
+if TYPE_CHECKING:
+    from kerbline.south.modbus.bus import Bus
+    from kerbline.south.modbus.share import Share
+    from kerbline.south.serial.device import Device
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Each source runs and gives what it measured; each share runs beside its bus."""
+
+    buses: tuple[Bus, ...]
+    serials: tuple[Device, ...]
+    shares: tuple[Share, ...]
+
+    @property
+    def sources(self) -> tuple[Bus | Device, ...]:
+        """Whatever gives values."""
+        return (*self.buses, *self.serials)
+
+    def running(self) -> list[Coroutine[Any, Any, None]]:
+        """What is to run until cancelled, each in a task of its own."""
+        return [each.run() for each in (*self.sources, *self.shares)]
+
+
+def made(config: Config, clock: Clock, counters: Counters) -> Devices:
+    """The devices of `config`, nothing opened yet."""
+    buses, shares = [], []
+    for section in config.buses:
+        bus, share = _bus(section, clock, counters)
+        buses.append(bus)
+        if share is not None:
+            shares.append(share)
+    return Devices(tuple(buses), tuple(_serials(config, clock, counters)), tuple(shares))
+
+
+def _bus(config: ModbusBus, clock: Clock, counters: Counters) -> tuple[Bus, Share | None]:
+    from kerbline.south.modbus.bus import Bus
+
+    if config.share is None:
+        return Bus(config, clock, counters), None
+    from kerbline.south.modbus.cache import Cache
+    from kerbline.south.modbus.share import Share
+
+    cache = Cache(config.share.max_age_s)
+    bus = Bus(config, clock, counters, cache=cache)
+    at_once = config.pipeline if config.framer == "tcp" else 1
+    return bus, Share(config.name, config.share, bus, cache, counters, at_once)
+
+
+def _serials(config: Config, clock: Clock, counters: Counters) -> list[Device]:
+    if not config.serials:
+        return []
+    from kerbline.config import serial_profile
+    from kerbline.south.serial.device import Device
+
+    return [
+        Device(each, serial_profile.load(Path(each.profile)), clock, counters)
+        for each in config.serials
+    ]
