@@ -57,3 +57,34 @@ def test_a_store_set_aside_is_an_alarm_and_a_log_line(
     assert [(g.source, g.epoch, g.first, g.last) for g in gaps] == [
         ("gw", own.epoch, own.number + 1, None)
     ]
+
+
+async def jumping(folder: Path) -> None:
+    """The clock runs, is set back by an hour, and runs."""
+    store = Store.open(folder / "store.db")
+    clock = ManualClock(START_MS)
+    group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
+    nodes = Nodes(Config(Gateway("gw", folder)), KeyRing(folder / "keys"), clock, Counters())
+    records = Records("gw", 1, group, [], nodes, clock)
+    watching = asyncio.create_task(upkeep.watch("gw", store, group, records, look_s=0))
+
+    async def looks() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    await looks()
+    clock.advance(90_000)
+    await looks()
+    clock.set_utc(clock.utc_ms() - 3_600_000)
+    await looks()
+    clock.advance(2_000)
+    await looks()
+    watching.cancel()
+    await group.close()
+
+
+def test_a_clock_that_jumps_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(jumping(tmp_path))
+    assert [text for text in caplog.messages if "clock" in text] == [
+        "this machine's clock jumped by -3600 s; what comes is dated by it"
+    ]

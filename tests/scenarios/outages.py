@@ -38,6 +38,7 @@ from tests.scenarios.nursery import PLACES, Doom, request
 ROOT = Path(__file__).parents[2]
 CONSUMER = ROOT / "docs" / "operate" / "consumer.py"
 GATEWAY = "gw-chaos"
+PREFIX = "city/lights"  # of several levels
 NODES = 5
 LIFE_S = (0.5, 1.3)
 # Without a reading that is new to the city: what is missing will not come. The gateway publishes
@@ -62,6 +63,7 @@ host = "127.0.0.1"
 port = {port}
 backoff_max_s = 0.2
 ack = "{ack}"
+prefix = "{prefix}"
 """
 NODE = """
 [[node]]
@@ -354,7 +356,7 @@ class Scene:
         return self.folder / "city.db"
 
     def _write(self, wire: asyncio.Server, lines: list[asyncio.Server]) -> None:
-        text = CONFIG.format(gateway=GATEWAY, port=_port(wire), ack=self._ack)
+        text = CONFIG.format(gateway=GATEWAY, port=_port(wire), ack=self._ack, prefix=PREFIX)
         for node, line in zip(self.nodes, lines, strict=True):
             name = node.name.decode()
             key = self.folder / f"{name}.key"
@@ -399,7 +401,7 @@ class Scene:
                 "arguments": {"level_pct": 50, "hold_s": serial},
                 "expires_at": time.time_ns() // 1_000_000 + 2_000,
             }
-            topic = f"kerbline/{GATEWAY}/of-{node}/command"
+            topic = f"{PREFIX}/{GATEWAY}/of-{node}/command"
             for _ in range(2):
                 self._operator.publish(topic, json.dumps(order), qos=1)
 
@@ -449,7 +451,8 @@ class Scene:
         if self._consumer is not None:
             await self._consumer.kill()
             await asyncio.sleep(seconds)
-        where = (sys.executable, CONSUMER, "127.0.0.1", str(self.broker.port), self._database)
+        port = str(self.broker.port)
+        where = (sys.executable, CONSUMER, "127.0.0.1", port, self._database, PREFIX)
         self._consumer = await children.start([*map(str, where)], self.folder / "consumer.log")
 
     async def _frozen(self, seconds: float) -> None:
@@ -469,7 +472,7 @@ class Scene:
             self.heard.take(channel, json.loads(message.payload))
 
         def connected(client: Client, *_: object) -> None:
-            client.subscribe("kerbline/#", qos=1)
+            client.subscribe(f"{PREFIX}/#", qos=1)
 
         self._city.on_message, self._city.on_connect = arrived, connected
         self._city.on_subscribe = lambda *_: self._listening.set()
@@ -483,7 +486,7 @@ class Scene:
         gap = {"source": "nobody", "epoch": 0, "first": 1, "last": 1, "reason": "restart"}
         async with asyncio.timeout(10):
             while not self._listening.is_set() or not self.rows("SELECT 1 FROM gap"):
-                self._operator.publish("kerbline/x/nobody/gap", json.dumps(gap), qos=1)
+                self._operator.publish(f"{PREFIX}/x/nobody/gap", json.dumps(gap), qos=1)
                 await asyncio.sleep(0.1)
 
     async def _drained(self) -> None:

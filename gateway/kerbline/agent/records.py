@@ -51,6 +51,11 @@ class Records:
             now_ms = self._clock.utc_ms()
             await self.take(Gap(self._gateway, epoch, 1, None, "restart", now_ms))
 
+    @property
+    def clock(self) -> Clock:
+        """What all records are dated by."""
+        return self._clock
+
     def now_ms(self) -> int:
         """Street time, ms since 1970: what our own findings are dated by."""
         return self._clock.street_ms(self._clock.utc_ms())

@@ -1,4 +1,7 @@
-"""Says aloud how the store is: damaged at the start, refused by the disk, thinned by its cap."""
+"""Says aloud how the store is: damaged at the start, refused by the disk, thinned by its cap.
+
+And that the clock by which it dates has jumped.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import asyncio
 import logging
 
 from kerbline.agent.records import Records
+from kerbline.clock import Clock
 from kerbline.model import Finding, Severity
 from kerbline.store import GroupCommit, Store
 
 LOOK_S = 2.0
+JUMP_MS = 5_000  # between two looks; NTP steps by less only where it may slew
 
 log = logging.getLogger("kerbline.store")
 
 
-async def watch(gateway: str, store: Store, group: GroupCommit, records: Records) -> None:
+async def watch(
+    gateway: str, store: Store, group: GroupCommit, records: Records, look_s: float = LOOK_S
+) -> None:
     """Log every change; a store that was damaged is an alarm of the gateway itself; for ever."""
     if store.quarantined is not None:
         log.error(
@@ -41,6 +48,7 @@ async def watch(gateway: str, store: Store, group: GroupCommit, records: Records
         log.error("the store: %d rows of %s fail their checksum and are left out", rows, table)
     blocked = ""
     thinned = store.thinned
+    offset_ms = _offset_ms(records.clock)
     while True:
         if group.blocked != blocked:
             blocked = group.blocked
@@ -51,4 +59,12 @@ async def watch(gateway: str, store: Store, group: GroupCommit, records: Records
         if store.thinned != thinned:
             log.error("the store is full: %d readings given up", store.thinned - thinned)
             thinned = store.thinned
-        await asyncio.sleep(LOOK_S)
+        before_ms, offset_ms = offset_ms, _offset_ms(records.clock)
+        if abs(offset_ms - before_ms) >= JUMP_MS:
+            jump_s = (offset_ms - before_ms) / 1000
+            log.warning("this machine's clock jumped by %+.0f s; what comes is dated by it", jump_s)
+        await asyncio.sleep(look_s)
+
+
+def _offset_ms(clock: Clock) -> int:
+    return clock.utc_ms() - clock.monotonic_ms()
