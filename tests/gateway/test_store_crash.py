@@ -114,3 +114,11 @@ def test_a_gateway_that_starts_on_a_full_disk_serves_its_street(
     said = [text for text in told["said"] if "stored" in text or "takes readings" in text]
     assert said[0].startswith("nothing can be stored, so nothing is acknowledged: ")
     assert said[1:] == ["the store takes readings again"]
+
+
+def test_a_store_killed_on_a_full_disk_opens_there(tmp_path: Path) -> None:
+    told = on_a_small_disk(tmp_path, "1m", "full_disk_kill")
+    assert told.pop("quarantined") == "None"
+    assert told == dict.fromkeys(
+        ["refused", "declared", "rising", "whole", "enough", "after"], True
+    )
