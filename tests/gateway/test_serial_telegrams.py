@@ -254,6 +254,7 @@ def test_dust_and_the_short_answer_to_a_command() -> None:
         (Field(name="code", type="hex"), "fF", "", 255),
         (Field(name="door", states={"OPEN": 1, "SHUT": 0}), "OPEN", "", 1),
         (Field(name="serial", type="hex_text"), "4B3845", "", "K8E"),
+        (Field(name="serial", type="text"), "3" * 96, "", "3" * 96),
     ],
 )
 def test_texts_as_values(field: Field, text: str, unit: str, value: float | str) -> None:
@@ -273,6 +274,7 @@ def test_texts_as_values(field: Field, text: str, unit: str, value: float | str)
         (Field(name="power_w"), "nan", "", "malformed"),
         (Field(name="id", type="text"), "a\x1b[2J", "", "malformed"),
         (Field(name="id", type="hex_text"), "4B3", "", "malformed"),
+        (Field(name="id", type="text"), "3" * 129, "", "malformed"),
         (Field(name="door", states={"OPEN": 1}), "AJAR", "", "malformed"),
     ],
 )

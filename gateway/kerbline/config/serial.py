@@ -20,7 +20,7 @@ SerialParity = Annotated[str, OneOf("none", "even", "odd", "even7")]
 class SerialDevice:
     """A device that tells telegrams; its profile says how to read them.
 
-    `asset` gets the profile's first reading, `assets` say who gets the others.
+    `asset` gets the device's own readings, `assets` say who gets those of meters behind it.
     """
 
     name: Name

@@ -256,7 +256,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A whole profile, every rule kept. The first reading is the device's own asset's."""
+    """A whole profile, every rule kept. Readings without a channel are the device's own."""
 
     profile: About
     frame: Frame

@@ -11,7 +11,8 @@ from kerbline.config.telegram import INTEGERS, Field
 from kerbline.config.units import conversion
 from kerbline.model import Value
 
-MAX_TEXT = 64
+MAX_TEXT = 128  # DSMR P1 5.0.2, 6.12: an identifier has up to 48 octets, as 96 digits
+MAX_UNITS = 64
 DEGREE_DIGITS = 7  # a centimetre
 # More digits than any meter has: what is longer is no number
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})")
@@ -96,7 +97,7 @@ class Number:
     def _factor(self, unit: str) -> Decimal | None:
         if unit not in self._factors:
             factor = conversion(unit, self._field.name)
-            if len(self._factors) >= MAX_TEXT:  # a unit is a peer's text
+            if len(self._factors) >= MAX_UNITS:  # a unit is a peer's text
                 return factor and factor.normalize()
             self._factors[unit] = factor and factor.normalize()
         return self._factors[unit]
