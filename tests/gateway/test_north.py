@@ -118,7 +118,7 @@ class Log:
     def add(self, entries: Iterable[Entry]) -> None:
         """Commit entries, one a batch."""
         for entry in entries:
-            self.batches.append(Batch(len(self.batches) + 1, (entry,)))
+            self.batches.append(Batch.made(len(self.batches) + 1, T0_MS, [entry]))
 
     async def read(self, after: int, limit: int, sink: str = "") -> Sequence[Batch]:
         """The next batches."""

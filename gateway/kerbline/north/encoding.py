@@ -14,6 +14,9 @@ class Encoding(Protocol):
     def one(self, payload: object) -> bytes:
         """A value whole; mappings and tuples are written as objects and arrays."""
 
+    def taken(self, text: bytes) -> bytes:
+        """A value that is JSON already."""
+
     def joined(self, head: dict[str, object], items: Sequence[bytes]) -> bytes:
         """`head`, whose last value is an empty array, with these values, written, in the array."""
 
@@ -24,6 +27,10 @@ class Json:
     def one(self, payload: object) -> bytes:
         """UTF-8 without white space; what is not finite becomes null."""
         return orjson.dumps(payload, default=dict)
+
+    def taken(self, text: bytes) -> bytes:
+        """As it is."""
+        return text
 
     def joined(self, head: dict[str, object], items: Sequence[bytes]) -> bytes:
         """The same with the array filled."""

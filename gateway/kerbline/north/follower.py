@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from kerbline.model import Entry
 from kerbline.north.backoff import Backoff
 from kerbline.north.sink import Journal
-from kerbline.store import StoreBlocked
+from kerbline.store import Batch, StoreBlocked
 
 READ_ENTRIES = 1_000
 _log = logging.getLogger(__name__)
@@ -72,10 +72,12 @@ class Follower:
     async def _next(self) -> bool:
         batches = await self._journal.read(self.cursor, READ_ENTRIES, self.name)
         if batches:
-            entries = [entry for batch in batches for entry in batch.entries]
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, self._deliver, entries)
+            await loop.run_in_executor(self._thread, self._hand_on, batches)
             self.cursor = batches[-1].seq
             self._journal.save_cursor(self.name, self.cursor)
             self.connected = True
         return bool(batches)
+
+    def _hand_on(self, batches: Sequence[Batch]) -> None:
+        self._deliver([entry for batch in batches for entry in batch.entries])

@@ -6,6 +6,7 @@ Entries go by log, (source, epoch), and mark: a record's number, or a gap's (fir
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Collection, Iterable
 from itertools import islice
@@ -14,6 +15,7 @@ from kerbline.model import Alarm, Entry, Gap, Reading
 
 Log = tuple[str, int]
 Mark = int | tuple[int, int | None]
+PATIENCE_S = 0.003  # the durable lane goes on, however much is live
 _NONE: frozenset[Mark] = frozenset()
 
 
@@ -84,6 +86,15 @@ class Live:
         for log, some in marks:
             while not self._underway.get(log, _NONE).isdisjoint(some):
                 await self._change()
+
+    async def quiet(self) -> None:
+        """Let what is on its way go first: wait until nothing is, but not for ever."""
+        await asyncio.sleep(0)  # whoever has something to offer does so now
+        if self._underway:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    while self._underway:
+                        await self._change()
 
     def acknowledge(self, log: Log, marks: Collection[Mark]) -> None:
         """The other side has these, through whichever lane; some are forgotten when too many."""

@@ -7,15 +7,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState, Reading
+import orjson
+
+from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.live import Log, Mark, log_of, mark_of
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
+from kerbline.store import Batch
+from kerbline.store.entries import READING, Garbled, decoded, written
 
 READINGS_PER_MESSAGE = 200
 MESSAGE_BYTES = 64 * 1024  # of readings: every broker takes as much
 LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
+_DIGITS, _MINUS = 13, ord("-")  # of milliseconds from the year 2001 to 2286
+_ITEM = b'{"n":%b,"kind":%b,"observed_at":"%b","uncertainty_ms":%b,"values":%b,"quality":%b}'
+_ANCHOR = b'"%b"' % ANCHOR_KIND.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +44,26 @@ class Mapper:
     def outgoing(self, entries: Iterable[Entry]) -> list[Outgoing]:
         """Entries as messages: gaps and alarms, then readings by source, epoch and asset."""
         chunk = self.chunk()
-        for entry in entries:
-            chunk.add(entry)
+        for _ in chunk.fill(Batch.made(0, 0, entries)):
+            pass
         return list(chunk.outgoing())
 
     def chunk(self) -> Chunk:
         """Room for entries that share messages."""
         return Chunk(self)
 
-    def item(self, reading: Reading) -> bytes:
-        """A reading in its place in a message."""
-        return self._encoding.one(
-            {
-                "n": reading.key.number,
-                "kind": reading.kind,
-                "observed_at": rfc3339(reading.observed_at_ms),
-                "uncertainty_ms": reading.uncertainty_ms,
-                "values": reading.values,
-                "quality": reading.quality,
-            }
+    def item(
+        self,
+        number: bytes,
+        kind: bytes,
+        observed_at_ms: bytes,
+        uncertainty_ms: bytes,
+        values: bytes,
+        quality: bytes,
+    ) -> bytes:
+        """A reading in its place in a message, from its parts as the log has them in JSON."""
+        return self._encoding.taken(
+            _ITEM % (number, kind, _stamp(observed_at_ms), uncertainty_ms, values, quality)
         )
 
     def result(self, result: CommandResult) -> Outgoing:
@@ -139,38 +147,80 @@ class Mapper:
         return Outgoing(message, log_of(alarm), (mark_of(alarm),))
 
 
+class _Group:
+    """Readings of one log and asset."""
+
+    __slots__ = ("asset", "items", "log", "marks")
+
+    def __init__(self, source: bytes, epoch: bytes, asset: bytes) -> None:
+        self.log: Log = (orjson.loads(source), int(epoch))
+        self.asset: str = orjson.loads(asset)
+        self.marks: list[int] = []
+        self.items: list[bytes] = []
+
+
 class Chunk:
-    """Entries on their way, written as they come: a fifth of the memory of what they were."""
+    """Entries on their way, written as they come: a fifth of the memory of what they say."""
 
     def __init__(self, mapper: Mapper) -> None:
         self._mapper = mapper
         self._alone: list[Outgoing] = []
-        self._groups: dict[tuple[str, int, str], tuple[list[int], list[bytes]]] = {}
+        self._groups: dict[tuple[bytes, bytes, bytes], _Group] = {}
         self.size = 0
 
-    def add(self, entry: Entry) -> None:
-        """Take an entry; what dates a node's records is nobody's but ours, and left out."""
-        if isinstance(entry, Reading):
-            if entry.kind == ANCHOR_KIND:
-                return
-            name = (entry.key.source, entry.key.epoch, entry.asset)
-            group = self._groups.get(name)
-            if group is None:
-                group = self._groups[name] = ([], [])
-            group[0].append(entry.key.number)
-            group[1].append(bytes(memoryview(self._mapper.item(entry))))  # orjson's has 4 KiB
-        elif isinstance(entry, Gap):
-            self._alone.append(self._mapper.gap(entry))
-        else:
-            self._alone.append(self._mapper.alarm(entry))
+    def fill(self, batch: Batch) -> Iterator[None]:
+        """Take what is in a batch, some of it each time that the next is asked for.
+
+        What dates a node's records is nobody's but ours, and left out.
+        """
+        try:
+            for texts in batch.pieces():
+                for text in texts:
+                    self._add(text)
+                yield
+        except (ValueError, TypeError):  # Garbled, or what nobody could have written
+            self._alone.append(self._mapper.gap(batch.lost()))
+            self.size += 1
+
+    def _add(self, text: bytes) -> None:
+        reading = READING.fullmatch(text)
+        if reading is None:
+            self._add_decoded(text)
+            return
+        source, epoch, number, asset, kind, at_ms, uncertainty_ms, values, quality = (
+            reading.groups()
+        )
+        if kind == _ANCHOR:
+            return
+        item = self._mapper.item(number, kind, at_ms, uncertainty_ms, values, quality)
+        name = (source, epoch, asset)
+        group = self._groups.get(name)
+        if group is None:
+            group = self._groups[name] = _Group(source, epoch, asset)
+        group.marks.append(int(number))
+        group.items.append(item)
         self.size += 1
+
+    def _add_decoded(self, text: bytes) -> None:
+        for entry in decoded(b"[%b]" % text):
+            if isinstance(entry, Gap):
+                self._alone.append(self._mapper.gap(entry))
+            elif isinstance(entry, Alarm):
+                self._alone.append(self._mapper.alarm(entry))
+            else:
+                again = written([entry])[1:-1]
+                if again == text:
+                    raise Garbled("numbers of a reading are none")
+                self._add(again)  # somebody else wrote it
+                continue
+            self.size += 1
 
     def marks(self) -> Iterator[tuple[Log, Collection[Mark]]]:
         """All that is in it."""
         for outgoing in self._alone:
             yield outgoing.log, outgoing.marks
-        for (source, epoch, _), (marks, _) in self._groups.items():
-            yield (source, epoch), marks
+        for group in self._groups.values():
+            yield group.log, group.marks
 
     def outgoing(
         self, done: Callable[[Log], Collection[Mark]] = lambda _: ()
@@ -182,13 +232,15 @@ class Chunk:
         for outgoing in self._alone:
             if outgoing.marks[0] not in done(outgoing.log):
                 yield outgoing
-        for (source, epoch, asset), (marks, items) in self._groups.items():
-            log = (source, epoch)
-            without = done(log)
-            places = [i for i, mark in enumerate(marks) if mark not in without]
-            for some in _portions(places, items):
-                chosen = tuple([marks[i] for i in some])
-                yield self._mapper.readings(log, asset, chosen, [items[i] for i in some])
+        for group in self._groups.values():
+            without = done(group.log)
+            places: Sequence[int] = range(len(group.marks))
+            if without:
+                places = [i for i in places if group.marks[i] not in without]
+            for some in _portions(places, group.items):
+                marks = tuple([group.marks[i] for i in some])
+                items = [group.items[i] for i in some]
+                yield self._mapper.readings(group.log, group.asset, marks, items)
 
 
 def _portions(places: Sequence[int], items: Sequence[bytes]) -> Iterator[Sequence[int]]:
@@ -205,11 +257,16 @@ def _portions(places: Sequence[int], items: Sequence[bytes]) -> Iterator[Sequenc
 
 def rfc3339(utc_ms: int) -> str:
     """UTC in milliseconds since 1970 as `2026-01-31T12:00:00.000Z`; clipped to 1970..9999."""
-    if not 0 <= utc_ms <= LATEST_MS:
-        utc_ms = min(max(utc_ms, 0), LATEST_MS)
-    return f"{_second(utc_ms // 1000)}.{utc_ms % 1000:03d}Z"
+    return _stamp(b"%d" % utc_ms).decode()
 
 
-@lru_cache(4096)
-def _second(utc_s: int) -> str:
-    return datetime.fromtimestamp(utc_s, UTC).isoformat()[:19]
+def _stamp(utc_ms: bytes) -> bytes:
+    """The same from digits to text: the last four are the seconds' last and the milliseconds."""
+    if len(utc_ms) != _DIGITS or utc_ms[0] == _MINUS:
+        utc_ms = b"%04d" % min(max(int(utc_ms), 0), LATEST_MS)
+    return b"%b%b.%bZ" % (_ten_seconds(utc_ms[:-4]), utc_ms[-4:-3], utc_ms[-3:])
+
+
+@lru_cache(256)
+def _ten_seconds(tens: bytes) -> bytes:
+    return datetime.fromtimestamp(10 * int(tens or b"0"), UTC).isoformat()[:18].encode()

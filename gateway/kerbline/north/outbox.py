@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from kerbline.counters import Counters
@@ -22,11 +22,12 @@ from kerbline.north.mapping import Chunk, Mapper, Outgoing
 from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
+from kerbline.north.window import Window
 from kerbline.store import Batch, StoreBlocked
 
 MAX_INBOX = 64
 CLOSE_TIMEOUT_S = 2.0
-SLICE = 100  # entries of a backlog that are written without a look at what is live
+LOOK = 32  # entries of a backlog that are taken without a look at what is live
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +72,7 @@ class Outbox:
         self._utc_ms = utc_ms
         self._limits = limits = limits or OutboxLimits()
         self._backoff = Backoff(limits.backoff_min_s, limits.backoff_max_s, random)
+        self._window = Window(limits.window)
         self._live = Live(limits.live_entries, limits.acked_keys)
         self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
         self._counters = counters or Counters()
@@ -146,6 +148,7 @@ class Outbox:
         reason = ""
         self.connected = True
         self._live.open()
+        self._window = Window(self._limits.window)
         try:
             async with asyncio.TaskGroup() as lanes:
                 lanes.create_task(self._durable_lane())
@@ -176,18 +179,21 @@ class Outbox:
             self._journal.save_cursor(self.name, last)
             for log, marks in chunk.marks():
                 self._live.forget(log, marks)
+            await self._live.quiet()
+            del chunk  # or there are two of them in memory
 
     async def _chunk(self) -> tuple[Chunk, int]:
         """What comes next in the log, and the batch up to which it is that."""
         chunk = self._mapper.chunk()
         last = self._cursor
+        looked = 0
         while chunk.size < self._limits.chunk_entries:
             batches = await self._read(last)
             for batch in batches:
-                for start in range(0, len(batch.entries), SLICE):
-                    for entry in batch.entries[start : start + SLICE]:
-                        chunk.add(entry)
-                    await asyncio.sleep(0)  # what is live now does not wait for all of it
+                for _ in chunk.fill(batch):
+                    if chunk.size - looked >= LOOK:
+                        looked = chunk.size
+                        await self._live.quiet()
                 last = batch.seq
             if not batches:
                 break
@@ -195,20 +201,19 @@ class Outbox:
 
     async def _publish(self, chunk: Chunk) -> None:
         """Publish what of a chunk is neither acknowledged nor waiting for it."""
-        outgoing = chunk.outgoing(self._done)
-        turn = asyncio.Lock()
         async with asyncio.TaskGroup() as publishing:
-            for _ in range(self._limits.window):
-                publishing.create_task(self._publish_on(outgoing, turn))
+            for outgoing in chunk.outgoing(self._done):
+                await self._window.enter()
+                await self._live.quiet()
+                publishing.create_task(self._publish_one(outgoing))
 
-    async def _publish_on(self, outgoing: Iterator[Outgoing], turn: asyncio.Lock) -> None:
-        while True:
-            async with turn:  # one message a turn of the loop: what is live now goes between
-                following = next(outgoing, None)
-                await asyncio.sleep(0)
-            if following is None:
-                return
-            await self._deliver(following)
+    async def _publish_one(self, outgoing: Outgoing) -> None:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        try:
+            await self._deliver(outgoing)
+        finally:
+            self._window.leave(loop.time() - begun_s)
 
     def _done(self, log: Log) -> Collection[Mark]:
         known = self._live.acknowledged(log)

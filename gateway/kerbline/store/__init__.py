@@ -1,5 +1,6 @@
 """The gateway's durable memory: one SQLite file with all that the city has not acknowledged."""
 
+from kerbline.store.batch import Batch
 from kerbline.store.database import (
     FILE_NAME,
     StoreBlocked,
@@ -14,7 +15,7 @@ from kerbline.store.holdings import Span
 from kerbline.store.ledger import CommandLedger, Submission
 from kerbline.store.notes import BOOTS_KEPT, Anchor, Notes
 from kerbline.store.retention import RetentionPolicy
-from kerbline.store.store import Batch, Committed, Store
+from kerbline.store.store import Committed, Store
 
 __all__ = [
     "BOOTS_KEPT",

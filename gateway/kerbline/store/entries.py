@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -14,29 +15,60 @@ from kerbline.store.schema import checksum
 # Level 1 brings a reading from 280 bytes to about 40; level 6 saves little more in thrice the time.
 COMPRESSION = 1
 
+_TEXT = rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")'
+# A reading's JSON as it is `written`: groups are the texts of source, epoch, number, asset, kind,
+# observed_at_ms, uncertainty_ms, values and quality. Thrice as quick as to decode it.
+READING = re.compile(
+    rb'\{"type":"reading","source":%b,"epoch":(-?\d++),"number":(-?\d++),"asset":%b,"kind":%b,'
+    rb'"observed_at_ms":(-?\d++),"uncertainty_ms":(-?\d++),"values":(\{.*\}),"quality":(\[.*\]),'
+    rb'"received_at_ms":-?\d++\}' % (_TEXT, _TEXT, _TEXT)
+)
+
 
 class Garbled(ValueError):
     """Bytes that are no batch body."""
 
 
+def written(entries: Iterable[Entry]) -> bytes:
+    """A JSON array with one flat object an entry."""
+    return orjson.dumps([to_json(entry) for entry in entries])
+
+
 def packed(entries: Sequence[Entry]) -> bytes:
-    """The body of a batch: zlib over a JSON array with one flat object an entry."""
-    return zlib.compress(orjson.dumps([to_json(entry) for entry in entries]), COMPRESSION)
+    """The body of a batch: zlib over what is `written`."""
+    return zlib.compress(written(entries), COMPRESSION)
+
+
+def decoded(body: bytes) -> tuple[Entry, ...]:
+    """The entries of what is `written`; raises Garbled."""
+    try:
+        return tuple([from_json(item) for item in orjson.loads(body)])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Garbled(str(error)) from error
 
 
 def unpacked(body: bytes) -> tuple[Entry, ...]:
     """The entries of a batch body; raises Garbled."""
-    try:
-        return tuple([from_json(item) for item in orjson.loads(zlib.decompress(body))])
-    except (zlib.error, ValueError, KeyError, TypeError) as error:
-        raise Garbled(str(error)) from error
+    return decoded(_inflated(body))
+
+
+def inflated(seq: int, at_ms: int, count: int, body: bytes, crc: int | None) -> bytes:
+    """What is `written` in a row of the log; raises Garbled. `crc` is None in rows of format 1."""
+    if crc is not None and crc != checksum(seq, at_ms, count, body):
+        raise Garbled("its checksum differs")
+    return _inflated(body)
 
 
 def checked(seq: int, at_ms: int, count: int, body: bytes, crc: int | None) -> tuple[Entry, ...]:
-    """The entries of a row of the log; raises Garbled. `crc` is None in rows of format 1."""
-    if crc is not None and crc != checksum(seq, at_ms, count, body):
-        raise Garbled("its checksum differs")
-    return unpacked(body)
+    """The entries of a row of the log; raises Garbled."""
+    return decoded(inflated(seq, at_ms, count, body, crc))
+
+
+def _inflated(body: bytes) -> bytes:
+    try:
+        return zlib.decompress(body)
+    except (zlib.error, TypeError) as error:
+        raise Garbled(str(error)) from error
 
 
 def to_json(entry: Entry) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import ParamSpec, TypeVar
 
 from kerbline.model import Command, CommandResult, Entry, Reading
 from kerbline.store.backlog import Backlog
+from kerbline.store.batch import Batch
 from kerbline.store.database import StoreBlocked
 from kerbline.store.notes import Anchor, Notes
-from kerbline.store.store import Batch, Committed, Store
+from kerbline.store.store import Committed, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

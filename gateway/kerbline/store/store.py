@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from kerbline.model import Entry, Gap, Reading
+from kerbline.store.batch import Batch
 from kerbline.store.begun import Begun
 from kerbline.store.cursors import Cursors
 from kerbline.store.database import (
@@ -29,7 +30,7 @@ from kerbline.store.history import Point
 from kerbline.store.holdings import LAST_NUMBER, Span, spans
 from kerbline.store.ledger import CommandLedger
 from kerbline.store.notes import Anchor, Notes
-from kerbline.store.retention import RetentionPolicy, garbled, trim
+from kerbline.store.retention import RetentionPolicy, trim
 from kerbline.store.schema import sealed
 from kerbwire.errors import WireError
 from kerbwire.ranges import RangeSet
@@ -48,14 +49,6 @@ class Committed:
     seq: int
     entries: tuple[Entry, ...]
     kept: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One commit as it lies in the log."""
-
-    seq: int
-    entries: tuple[Entry, ...]
 
 
 class Store:
@@ -218,18 +211,14 @@ class Store:
         """The batches that follow `after`, until they have `limit` entries or there are no more.
 
         A sink that names itself gets what it is to deliver again, then what it has not delivered.
-        A batch that can't be read comes as a gap of source "store": its loss is declared.
+        Its work leaves Python's lock alone; what decodes the batches is who uses them.
         """
         first, last = self._cursors.window(sink, after)
         batches: list[Batch] = []
         query = f"{_BATCHES} WHERE seq > ? AND seq <= ? ORDER BY seq"
         for row in self._database.rows(query, first, self._seq if last is None else last):
-            seq, at_ms = row[:2]
-            try:
-                batches.append(Batch(seq, checked(*row)))
-            except Garbled:
-                batches.append(Batch(seq, (garbled(seq, at_ms),)))
-            limit -= len(batches[-1].entries)
+            batches.append(Batch.read(*row))
+            limit -= len(batches[-1])
             if limit <= 0:
                 break
         if last is not None and not batches:  # nothing is left of what was to go again
