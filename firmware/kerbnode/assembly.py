@@ -58,7 +58,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     node.commands.load()
     board.booted(boot_id, node.journal.epoch)
     node.instruments = wired(node)
-    totals = store.load_totals(board.nvs)
+    totals = kept = store.load_totals(board.nvs)
     pins = getattr(wiring, "SLEEP", ())
     rest = board.rest(node, pins) if pins and wanted.build == "release" else None
     if rest is not None:
@@ -80,8 +80,10 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
         node.session = NodeSession(node_id, generation, key, info, board.random, framing)
     node.records = Records(board, node.journal, boot_id, wanted.asset)
     wakes = (node.link_wake, node.store_wake)
-    node.sense = Sense(board, node.clock, node.instruments, node.records, wakes, wanted.report_s)
-    node.store = store.Store(board, node.journal, node.instruments, node.store_wake)
+    node.store = store.Store(board, node.journal, node.instruments, node.store_wake, kept)
+    node.sense = Sense(
+        board, node.clock, node.instruments, node.records, wakes, wanted.report_s, node.store
+    )
     node.tell(m.EV_BOOT, cause)
     if cause == BROWN_OUT:
         node.tell(m.EV_BROWN_OUT, 0)

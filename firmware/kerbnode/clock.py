@@ -108,7 +108,7 @@ class Clock:
         if self._utc_ms is None:
             return None
         span_ms = now - self._at_ms
-        return self._utc_ms + span_ms + span_ms * self._rate_ppb // BILLION
+        return self._utc_ms + (span_ms + span_ms * self._rate_ppb // BILLION)
 
     def uncertainty_ms(self, now: int) -> int:
         """Half the width of the interval around utc_ms."""

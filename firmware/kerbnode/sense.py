@@ -1,6 +1,5 @@
 """The sense concern: reads the drivers, steps the asset, drives the lamp, makes the records."""
 
-from kerbnode.store import keep_totals
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -9,6 +8,7 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import Board
     from kerbnode.instruments import Instruments
     from kerbnode.records import Records
+    from kerbnode.store import Store
     from kerbnode.wake import Wake
 
 TICK_MS = 100
@@ -26,6 +26,7 @@ class Sense:
         records: "Records",
         wakes: "tuple[Wake, ...]",
         report_s: int,
+        store: "Store",
     ):
         self.beats = 0
         self._board = board
@@ -35,6 +36,7 @@ class Sense:
         self._wakes = wakes  # of those who wait for records
         self._period_ms = 1000 * report_s
         self._reported_ms = board.uptime_ms()
+        self._store = store
 
     def report_each(self, report_s: int) -> None:
         """Another period from now on."""
@@ -67,7 +69,7 @@ class Sense:
         if self._board.quiet():
             return
         if kind == m.REPORT:  # no totals after a power cut are less than what is reported here
-            keep_totals(self._board.nvs, self._instruments.asset.totals())
+            self._store.keep_totals()
         self._records.make(uptime_ms, kind, values)
         for wake in self._wakes:
             wake.set()
@@ -79,7 +81,7 @@ def is_due(reported_ms: int, uptime_ms: int, street_ms: "int | None", period_ms:
     However many have ended (a fast clock, a slow tick), one report tells of them all; a clock
     that is set back a little over a period's end makes none twice.
     """
-    if uptime_ms - reported_ms < period_ms // 2:
+    passed_ms = uptime_ms - reported_ms
+    if passed_ms < period_ms // 2:
         return False
-    shift = 0 if street_ms is None else street_ms - uptime_ms
-    return (uptime_ms + shift) // period_ms > (reported_ms + shift) // period_ms
+    return (uptime_ms if street_ms is None else street_ms) % period_ms < passed_ms

@@ -24,7 +24,12 @@ class Store:
     """Writes batches; woken by each new record."""
 
     def __init__(
-        self, board: "Board", journal: "Journal", instruments: "Instruments", wake: "Wake"
+        self,
+        board: "Board",
+        journal: "Journal",
+        instruments: "Instruments",
+        wake: "Wake",
+        kept: "tuple[int, ...] | None",
     ):
         self.beats = 0
         self._board = board
@@ -33,6 +38,7 @@ class Store:
         self._wake = wake
         self._oldest_ms: int | None = None
         self._saved_ms = 0
+        self._kept = kept  # the totals in NVS
 
     async def run(self) -> None:
         """Flush whenever it is due, for ever."""
@@ -51,9 +57,20 @@ class Store:
 
     def save(self) -> None:
         """Bring records and totals to flash now."""
-        if not keep_totals(self._board.nvs, self._instruments.asset.totals()):
+        if not self.keep_totals():
             self._journal.faults += 1  # tried again with the next
         self._journal.flush()  # after them: no record says more than they do
+
+    def keep_totals(self) -> bool:
+        """Make the totals durable where they are others; False when NVS can't be written."""
+        totals = self._instruments.asset.totals()
+        try:
+            if totals and totals != self._kept:
+                nvs.set_checked(self._board.nvs, "totals", json.dumps(totals).encode())
+                self._kept = totals
+        except OSError:
+            return False
+        return True
 
     def _due(self, now: int) -> bool:
         pending = self._journal.pending
@@ -62,17 +79,6 @@ class Store:
         if pending and pending[-1][1] == m.EVENT:
             return True
         return self._oldest_ms is not None and now - self._oldest_ms >= WAIT_MS
-
-
-def keep_totals(store: "Nvs", totals: "tuple[int, ...]") -> bool:
-    """Make them durable where they are others; False when NVS can't be written."""
-    body = json.dumps(totals).encode()
-    try:
-        if totals and nvs.get_checked(store, "totals") != body:
-            nvs.set_checked(store, "totals", body)
-    except OSError:
-        return False
-    return True
 
 
 def load_totals(store: "Nvs") -> "tuple[int, ...] | None":

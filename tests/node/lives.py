@@ -122,8 +122,8 @@ def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
     journal = journal_on(flash)
     journal.open()
     meter = Meter(book.done["totals"])
-    keeper = store.Store(Silent(nvs), journal, meter, None)
-    sense = Sense(Silent(nvs), None, meter, Sent(book), (), 900)
+    keeper = store.Store(Silent(nvs), journal, meter, None, store.load_totals(nvs))
+    sense = Sense(Silent(nvs), None, meter, Sent(book), (), 900, keeper)
     commands = Commands(nvs)
     commands.load()
     for round_ in range(rounds):

@@ -16,6 +16,7 @@ from kerbnode.schedule import DAY_LUX, FROZEN_S, NIGHT_LUX
 from kerbnode.sense import Sense
 from kerbnode.settings import Settings
 from kerbnode.sim import world
+from kerbnode.store import Store
 from kerbnode.supervisor import FIRST_WAIT_S, LONGEST_WAIT_S, Supervisor
 from kerbwire import messages as m
 from kerbwire.schema import STREETLIGHT
@@ -356,7 +357,8 @@ class Pole:
             )
         head.begin(wanted, None)
         self.head = head
-        self.sense = Sense(self, self.clock, head, self.records, (), 900)
+        store = Store(self, None, head, None, None)
+        self.sense = Sense(self, self.clock, head, self.records, (), 900, store)
         self.supervisor = Supervisor(self)
         self.supervisor.add(self.sense, SENSE_SILENCE_S + STEP_MS // 1000)
         return self.sense.run()

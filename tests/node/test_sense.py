@@ -25,7 +25,7 @@ class Bench:
         self.head = LampHead(dimmer=self, motion=Motion(self, warm_s=0))
         self.head.begin(wanted, None)
         self.clock = Clock()
-        self.sense = Sense(self, self.clock, self.head, self.records, (), 900)
+        self.sense = Sense(self, self.clock, self.head, self.records, (), 900, None)
 
     def monotonic_ms(self) -> int:
         return self.now

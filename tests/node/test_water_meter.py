@@ -316,7 +316,7 @@ def test_no_cut_of_nvs_counts_a_pulse_twice_or_loses_one_that_was_saved() -> Non
     blobs = Nvs(flash)
     meter = Meter()
     meter.utc_ms = UTC_MS
-    keeper = store.Store(Silent(blobs), Journal(), meter.register, None)
+    keeper = store.Store(Silent(blobs), Journal(), meter.register, None, None)
     saved = [(0, 0)]
     flash.note = lambda: len(saved)
     before = bytearray(flash.image)
