@@ -16,6 +16,7 @@ from kerbnode.sim import world as sim_world
 from kerbnode.sim.i2c import Bus
 from kerbnode.sim.line import MICROPYTHON, PtyLine, UdpLine
 from kerbnode.sim.noise import Noise
+from kerbnode.sim.sleeper import Sleeper, rtc_of
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kerbnode.rest import Rest
 
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
+DEEP_SLEEP = 4
 SOFT_RESET = 5
 STANDBY_DW = 5
 MAINS_V = 230
@@ -77,6 +79,8 @@ class Board:
         self._level_pct = -1
         self._coil = 0
         self._noise = Noise()
+        self.rtc = rtc_of(place)
+        self.counts: list[int] = []  # what the meter's counter gave first, and last
 
     def open(self) -> None:
         """Power on."""
@@ -87,7 +91,7 @@ class Board:
         self._stop_ms: int = self._world.get("stop_real_ms", 0)
         witness = self._world.get("witness")
         self._witness = open(witness, "ab", 0) if witness else None
-        self._boot_ms = self._felt_ms = self._street_now()
+        self._boot_ms = self._felt_ms = self.street_now()
         water = self._world.get("water", {})
         self._water = sim_world.Water(
             water.get("seed", 1),
@@ -95,6 +99,8 @@ class Board:
             water.get("leak_lph", 0),
             self._boot_ms,
         )
+        if water.get("sleeps"):  # the meter's register turns on while the node does not look
+            self._water = self.rtc.water = self.rtc.water or self._water
 
     def framing(self, link: str) -> int:
         """How frames travel on that link."""
@@ -106,7 +112,7 @@ class Board:
 
     def uptime_ms(self) -> int:
         """Street time since power-on."""
-        return self._street_now() - self._boot_ms
+        return self.street_now() - self._boot_ms
 
     def street_ms(self, utc_ms: int) -> int:
         """The street's time of a real UTC instant."""
@@ -118,6 +124,8 @@ class Board:
 
     def reset_cause(self) -> int:
         """Why the node started; asked once."""
+        if self.rtc.woke is not None:
+            return DEEP_SLEEP
         cause = self.nvs.get("restart")
         if cause != b"\x01":
             return POWER_ON
@@ -125,8 +133,12 @@ class Board:
         return SOFT_RESET
 
     def rest(self, node: "Node", pins: "tuple[str, ...]") -> "Rest | None":
-        """A process on a PC has no sleep to save anything by."""
-        return None
+        """For a meter that `world.json` lets sleep."""
+        if not self._world.get("water", {}).get("sleeps"):
+            return None
+        from kerbnode.rest import Rest
+
+        return Rest(node, (0, 1), Sleeper(self))
 
     async def tick_wait(self, ms: int) -> None:
         """Return when the time is over, or at the next car."""
@@ -138,7 +150,7 @@ class Board:
             self._felt_ms,
         )
         if near_ms is not None:
-            ms = min(ms, max(1, near_ms - self._street_now()))
+            ms = min(ms, max(1, near_ms - self.street_now()))
         await asyncio.sleep(ms / 1000)
 
     def feed(self) -> None:
@@ -147,6 +159,11 @@ class Board:
     def reset(self) -> None:
         """Restart the node."""
         self.nvs.set("restart", b"\x01")
+        self.rtc.woke = None
+        self.restart()
+
+    def restart(self) -> None:
+        """End this boot."""
         if MICROPYTHON:
             asyncio.new_event_loop()  # drops the tasks of this boot
         raise Restart
@@ -208,7 +225,7 @@ class Board:
 
     def counter(self, name: str) -> "_Counter":
         """The meter's pulses; nothing ever flows backward here."""
-        return _Counter(self.feel_litres if name == "forward" else _nothing)
+        return _Counter(self.count if name == "forward" else _nothing)
 
     def i2c(self, number: int, scl: str, sda: str, hz: int) -> Bus:
         """One bus with all chips: light, and those of the air station."""
@@ -232,7 +249,7 @@ class Board:
         """Light on the sensor."""
         world = self._world
         place = world.get("latitude", 52.37), world.get("longitude", 4.9)
-        return sim_world.lux(self._street_now(), place[0], place[1])
+        return sim_world.lux(self.street_now(), place[0], place[1])
 
     def feel_mains(self) -> "tuple[float, float, float]":
         """Watts, volts and amperes of the lamp and its electronics."""
@@ -268,7 +285,7 @@ class Board:
     def feel_motion(self) -> bool:
         """Was a car there since this was asked last?"""
         world = self._world
-        since_ms, self._felt_ms = self._felt_ms, self._street_now()
+        since_ms, self._felt_ms = self._felt_ms, self.street_now()
         return sim_world.car_is_near(
             world.get("cars", []),
             world.get("position_m", 0),
@@ -277,13 +294,18 @@ class Board:
             self._felt_ms,
         )
 
+    def count(self) -> int:
+        """What the meter's counter gives."""
+        self.counts = self.counts[:1] + [self.feel_litres()]
+        return self.counts[-1]
+
     def feel_litres(self) -> int:
         """Pulses of the meter, one a litre."""
-        return self._water.millilitres(self._street_now()) // 1000
+        return self._water.millilitres(self.street_now()) // 1000
 
     def feel_air(self) -> "tuple[int, ...]":
         """The air, as sim_world.air has it."""
-        return sim_world.air(self._street_now(), self._world.get("air", {}).get("seed", 1))
+        return sim_world.air(self.street_now(), self._world.get("air", {}).get("seed", 1))
 
     def light_up(self, duty: int) -> None:
         """The LED driver is asked for another level."""
@@ -301,7 +323,7 @@ class Board:
             self._level_pct = pct
             self._tell({"t": "level", "pct": pct})
 
-    def _street_now(self) -> int:
+    def street_now(self) -> int:
         return self._time.street_ms(_real_now())
 
     def _tell(self, what: "dict[str, object]") -> None:
