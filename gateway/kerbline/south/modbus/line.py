@@ -6,12 +6,14 @@ Pure: times are arguments, in seconds of one monotonic clock; the bus moves the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from kerbline.south.modbus.framing import (
     LONGEST_RTU_BYTES,
+    MBAP_BYTES,
     RTU_OVERHEAD_BYTES,
     BusFault,
     Garbled,
@@ -36,6 +38,10 @@ SHORTEST_SILENCE_S = 0.00175  # above 19,200 baud, the same clause
 FASTEST_FIXED_BAUD = 19_200
 BROADCAST_S = 0.1  # for the units to do it, 2.4.1
 MAX_TRANSACTION_ID = 0xFFFF
+TID_BYTES = 2
+MBAP_TELLING = 4  # the transaction id, and zeros that say that it is one
+REFUSAL_BYTES = 2
+GIVEN_UP = 16  # transactions whose answers are known for late ones
 
 Done = Sequence[Transaction]
 
@@ -191,7 +197,10 @@ class RtuLine:
 
     def abandon(self) -> Done:
         """The request under way, without an answer."""
-        return self._give_up(self._last_s)
+        done = self._give_up(self._last_s)
+        for asked in done:
+            asked.left = True
+        return done
 
     def _give_up(self, now_s: float) -> Done:
         asked = self._asked
@@ -251,6 +260,7 @@ class TcpLine:
     __slots__ = (
         "_ceiling_s",
         "_flights",
+        "_given_up",
         "_owed",
         "_pending",
         "_pipeline",
@@ -266,6 +276,7 @@ class TcpLine:
         self._pipeline = pipeline
         self._ceiling_s = ceiling_s
         self._flights: dict[int, Transaction] = {}
+        self._given_up: deque[tuple[int, Transaction]] = deque(maxlen=GIVEN_UP)
         self._owed: dict[int, float] = {}  # given up by us; a gateway may still be busy with it
         self._pending = b""
         self._tid = 0
@@ -299,12 +310,17 @@ class TcpLine:
         """What is over by what came."""
         if not data:
             return ()
+        if self._pending and self._begins(data):
+            self._pending = b""  # that was cut short, and will never end
+            self.strays += 1
+        data = self._pending + data
         try:
-            used, frames = tcp_frames(self._pending + data)
+            used, frames = tcp_frames(data)
+            self._pending = data[used:]
+            self._check(frames)
         except OutOfStep as error:
             self.broken = True
-            return self._end_all(Garbled(str(error)))
-        self._pending = (self._pending + data)[used:]
+            return self._end_all(Garbled(str(error)))  # the oldest is held to have said it
         done: list[Transaction] = []
         for tid, unit, payload in frames:
             asked = self._flights.pop(tid, None)
@@ -323,6 +339,32 @@ class TcpLine:
             self._look_ahead()
         return done
 
+    def _begins(self, data: bytes) -> bool:
+        """Is this the head of an answer?"""
+        return any(data.startswith(head[:MBAP_TELLING]) for head in self._heads())
+
+    def _heads(self) -> Iterator[bytes]:
+        """How answers that may come begin, up to the length; a wrong unit may follow."""
+        for tid, asked in (*self._flights.items(), *self._given_up):
+            for size in (asked.wanted.size, REFUSAL_BYTES):
+                yield tcp_frame(tid, 0, bytes(size))[: MBAP_BYTES - 1]
+
+    def _check(self, frames: Sequence[tuple[int, int, bytes]]) -> None:
+        """Each number is one of ours, and no frame has swallowed the head of another's.
+
+        A device that cuts an answer short makes one frame of two, which only this tells.
+        """
+        tids = [tid for tid, _, _ in frames]
+        if len(self._pending) >= TID_BYTES:
+            tids.append(int.from_bytes(self._pending[:TID_BYTES], "big"))
+        late = [tid for tid, _ in self._given_up]
+        if any(tid not in self._flights and tid not in late for tid in tids):
+            raise OutOfStep("an answer to nothing")
+        if len(self._flights) > 1 or late:
+            heads = list(self._heads())
+            if any(head in payload for _, _, payload in frames for head in heads):
+                raise OutOfStep("an answer that was cut short")
+
     def expire(self, now_s: float) -> Done:
         """Whose time is over."""
         if now_s < self.deadline_s:
@@ -331,7 +373,9 @@ class TcpLine:
         for tid, asked in late.items():
             del self._flights[tid]
             self._owed[tid] = asked.sent_s + self._ceiling_s
+            self._given_up.append((tid, asked))
             asked.fault = NoAnswer(f"unit {asked.unit.address}")
+        self.broken |= bool(self._pending)  # of an answer that was cut short
         self._look_ahead()
         return list(late.values())
 
@@ -341,8 +385,9 @@ class TcpLine:
 
     def _end_all(self, fault: BusFault) -> Done:
         flights = list(self._flights.values())
-        for asked in flights:
+        for at, asked in enumerate(flights):
             asked.fault = fault
+            asked.left = at > 0 or isinstance(fault, NoAnswer)
         self._flights.clear()
         self.deadline_s = math.inf
         return flights

@@ -5,6 +5,7 @@ Times are arguments, in seconds of one monotonic clock.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from kerbline.south.modbus.framing import Refused, Wanted
 from kerbline.south.modbus.rounds import Probes, Rounds, groups
 from kerbline.south.modbus.survey import Ask
 from kerbline.south.modbus.transaction import Group, Job, Polled, Priority, Transaction
-from kerbline.south.modbus.unit import Health, Unit
+from kerbline.south.modbus.unit import FIRST_PROBE_S, Health, Unit
 
 MAX_JOBS = 64  # of commands, and of other masters, for each bus; more are refused
 FOREIGN_RUN = 3  # so many requests of other masters, then a poll that is due
@@ -105,6 +106,8 @@ class Schedule:
             self._foreign_run += asker.priority is Priority.FOREIGN
         else:
             self._foreign_run = 0
+            if transaction.priority is Priority.PROBE:
+                transaction.unit.breaker.probe_s = math.inf  # one at a time
             self._rounds.begin(asker, now_s)
 
     def done(self, transaction: Transaction, now_s: float) -> Sequence[Polled]:
@@ -165,9 +168,14 @@ class Schedule:
         unit = self._probes.next(self._now_s, self._rounds.due_s())
         if unit is None:
             return None
+        later_s = self._now_s + FIRST_PROBE_S
         for group in self.groups:
             if group.unit is unit and (ask := group.survey.next()):
-                return None if self._clear_s(unit, ask) else (group, ask)
+                clear_s = self._clear_s(unit, ask)
+                if not clear_s:
+                    return group, ask
+                later_s = min(later_s, clear_s)
+        unit.breaker.probe_s = later_s  # something of it is under way, or may still come
         return None
 
     def _transaction(self, asker: Job | Group, wanted: Wanted, priority: Priority) -> Transaction:
@@ -187,7 +195,7 @@ class Schedule:
         unit, fault = transaction.unit, transaction.fault
         if fault is not None:
             unit.failed(fault.code)
-        if not unit.address:  # all units, and none answers
+        if transaction.left or not unit.address:  # to all units, of which none answers
             return False
         if transaction.answered:
             unit.answers += 1

@@ -70,6 +70,7 @@ class Transaction:
         "asker",
         "deadline_s",
         "fault",
+        "left",
         "pause_s",
         "priority",
         "refusals",
@@ -93,6 +94,7 @@ class Transaction:
         self.pause_s = -1.0
         self.response: Response | None = None
         self.fault: BusFault | None = None
+        self.left = False  # the line was closed: the unit is not to blame
 
     @property
     def answered(self) -> bool:
