@@ -12,6 +12,7 @@ from kerbline.agent import devices, sinks, upkeep
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
+from kerbline.agent.standing import Standing
 from kerbline.agent.status import SOCKET_FILE, Status
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config
@@ -57,6 +58,9 @@ async def run(config: Config) -> None:
     orders = Orders(kinds, store, group, nodes, loops, clock, counters, _rights(config))
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     bridged = devices.made(config, clock, counters)
+    standing = Standing(store, group)
+    for bus in bridged.buses:
+        bus.recall(standing.names)
     records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
 
     committing = asyncio.create_task(group.run())
@@ -74,13 +78,20 @@ async def run(config: Config) -> None:
             for running in bridged.running():
                 tasks.create_task(running)
             for source in bridged.sources:
-                tasks.create_task(_take_polls(source, records, orders, loops))
+                tasks.create_task(_take_polls(source, records, orders, loops, standing))
             tasks.create_task(nodes.run())
             tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
             status = Status(
-                config.gateway.id, clock, nodes, bridged.sources, north.sinks, store, group, counters
+                config.gateway.id,
+                clock,
+                nodes,
+                bridged.sources,
+                north.sinks,
+                store,
+                group,
+                counters,
             )
             answers = {"status": status.tell}
             tasks.create_task(local_socket.serve(config.gateway.state_dir / SOCKET_FILE, answers))
@@ -121,11 +132,17 @@ async def _take_arrivals(
                 await orders.joined(asset)
 
 
-async def _take_polls(source: Bus | Device, records: Records, orders: Orders, loops: Loops) -> None:
+async def _take_polls(
+    source: Bus | Device, records: Records, orders: Orders, loops: Loops, standing: Standing
+) -> None:
     """What a bus or a serial device gave, the same way, a tick at a time."""
     while True:
-        for reading in await records.polled(await source.next()):
+        burst = await source.next()
+        for reading in await records.polled(burst):
             await _consider(reading, records, orders, loops)
+        for measured in burst:
+            standing.note(measured.findings)
+            await records.found_at(measured.findings)
 
 
 async def _consider(reading: Reading, records: Records, orders: Orders, loops: Loops) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
@@ -63,6 +64,12 @@ class Records:
     async def found(self, finding: Finding) -> None:
         """An alarm of ours begins or ends."""
         await self.take(finding.alarm(self._key()))
+
+    async def found_at(self, findings: Iterable[Finding]) -> None:
+        """Alarms of devices begin or end, dated by real UTC."""
+        for finding in findings:
+            at_ms = self._clock.street_ms(finding.observed_at_ms)
+            await self.found(replace(finding, observed_at_ms=at_ms))
 
     async def polled(self, burst: Iterable[Measured]) -> Sequence[Reading]:
         """Polls or telegrams of devices become readings of ours."""
