@@ -213,10 +213,10 @@ class Device:
         self._more.set()
 
     def _say_lost(self, error: PortLost) -> None:
-        """Once an outage: log it, and tell each asset."""
-        self._counters.count("serial.port_lost")
+        """Once an outage: count it, log it, and tell each asset."""
         if self._lost:
             return
+        self._counters.count("serial.port_lost")
         self._lost = True
         log.warning("serial %s: %s", self._config.name, error)
         at_ms = self._clock.utc_ms()
