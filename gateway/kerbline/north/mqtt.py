@@ -59,14 +59,14 @@ class BrokerAddress:
 class _Incoming(asyncio.Queue["aiomqtt.Message"]):
     """What the library has received: a message too many is told of, where it would log."""
 
-    def __init__(self, dropped: Callable[[], None]) -> None:
+    def __init__(self, dropped: Callable[[aiomqtt.Message], None]) -> None:
         super().__init__(MAX_WAITING)
         self._dropped = dropped
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
         """Take a message, or drop it."""
         if self.full():
-            self._dropped()
+            self._dropped(item)
         else:
             super().put_nowait(item)
 
@@ -133,7 +133,7 @@ class _Client(aiomqtt.Client):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
-    def bound(self, dropped: Callable[[], None]) -> None:
+    def bound(self, dropped: Callable[[aiomqtt.Message], None]) -> None:
         """Acknowledge only what `acknowledge` says; call `dropped` where the library is silent."""
         self._client.manual_ack_set(True)
         self._queue = _Incoming(dropped)
@@ -308,7 +308,7 @@ class MqttPort:
             properties=_window() if is_5 else None,
         )
         client.acks = {}
-        client.bound(self._drop)
+        client.bound(lambda message: self._drop(client, message))
         return client
 
     async def _read(self, client: _Client, lost: asyncio.Future[str]) -> None:
@@ -319,14 +319,15 @@ class MqttPort:
                 try:
                     self._waiting.put_nowait(message)
                 except asyncio.QueueFull:
-                    self._drop()
+                    self._drop(client, message)
         except aiomqtt.MqttError as error:
             reason = str(error.__cause__ or error)
         finally:
             lost.set_result(reason)
             client.lose(reason)
 
-    def _drop(self) -> None:
+    def _drop(self, client: _Client, message: aiomqtt.Message) -> None:
+        client.acknowledge(message)  # or the broker would wait for it, and send one less
         self._counters.count("commands.dropped")
         if not self._flooded:  # once: the counters tell of each later flood
             _log.warning("messages come faster than they are taken: some are dropped")
