@@ -15,7 +15,7 @@ def group() -> None:
 
 
 @group.command()
-@click.argument("profile", required=False)
+@click.argument("profile", default="lighting-cabinet")
 @click.option("--units", default="1", show_default=True, help="How many, or 3,7 or 10-19.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="Modbus TCP here; 0: any port.")
 @click.option("--tcp", metavar="HOST:PORT", help="Modbus TCP at this address.")
@@ -31,7 +31,7 @@ def group() -> None:
 @click.option("--clock-table", type=_FILE, help="Street time (JSON rows).")
 @click.option("--report", type=_FILE, help="Write what the bus carried here, each second: JSON.")
 def modbus(
-    profile: str | None,
+    profile: str,
     units: str,
     port: int | None,
     tcp: str | None,
@@ -48,7 +48,7 @@ def modbus(
     clock_table: Path | None,
     report: Path | None,
 ) -> int:
-    """Serve Modbus units of a device PROFILE, by name or file; without one, the demo's cabinet.
+    """Serve Modbus units of a device PROFILE, by name or file; without one, a cabinet.
 
     Values move with time, writable registers take writes, faults come as ordered.
     """

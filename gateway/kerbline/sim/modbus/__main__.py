@@ -20,7 +20,9 @@ from kerbline.sim.modbus import faults, serving
 def main(words: Sequence[str] | None = None) -> None:
     """The command line of `python -m kerbline.sim.modbus`."""
     parser = argparse.ArgumentParser(prog="kerbline.sim.modbus", description=__doc__)
-    parser.add_argument("profile", nargs="?", help="a profile's name or file")
+    parser.add_argument(
+        "profile", nargs="?", default=serving.CABINET, help="a profile's name or file"
+    )
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--tcp", metavar="[HOST:]PORT", help="serve Modbus TCP")
     where.add_argument("--rtu-tcp", metavar="[HOST:]PORT", help="serve RTU over TCP")

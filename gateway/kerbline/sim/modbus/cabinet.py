@@ -34,10 +34,12 @@ class Cabinet:
 
     def load_w(self, street_ms: int) -> float:
         """Lamps between 18:00 and 06:00 UTC, and a slow ripple of the mains."""
-        hour = street_ms % DAY_MS / 3_600_000
-        lit = hour >= 18 or hour < 6
         ripple = 1 + 0.01 * math.sin(street_ms / 7_000)
-        return (STANDBY_W + self.lamps * LAMP_W * lit) * ripple
+        return (STANDBY_W + self.lamps * LAMP_W * self.lit(street_ms)) * ripple
+
+    def lit(self, street_ms: int) -> bool:
+        """Is it night?"""
+        return not 6 <= street_ms % DAY_MS / 3_600_000 < 18
 
     def volts(self, street_ms: int) -> float:
         """The mains."""
@@ -53,15 +55,18 @@ class Cabinet:
     def value(self, name: str, unit: int, street_ms: int) -> float:
         """A register by its name: the load's own, and for all else what any device shows."""
         watts, volts = self.load_w(street_ms), self.volts(street_ms)
-        match name:
-            case "voltage_v":
+        quantity = name.split("_")[0]
+        match quantity, name.rpartition("_")[2]:
+            case "voltage", "v":
                 return volts
-            case "current_a":
-                return watts / volts
-            case "power_w":
+            case "current", "a":
+                return watts / volts / (3 if "_l" in name else 1)
+            case "power", "w":
                 return watts
-            case "energy_kwh":
+            case "energy", "kwh":
                 return self.energy_kwh(street_ms)
-            case "door_open":
+            case "circuit" | "contactor" | "photocell", _:
+                return float(self.lit(street_ms))
+            case "door" | "by", _:
                 return 0.0
         return values.value(name, unit, street_ms)

@@ -129,7 +129,7 @@ def device(
             return None
         for at, label, register in table.touched(address, count):
             free = table.free_bits(at, register)
-            shown = encoding.words_of(register, value(label, unit, now))
+            shown = encoding.words_of(register, _now(register, label, value, unit, now))
             if register.bit is not None:
                 _show(words, at - start, free, shown[0] != 0)
             elif free:
@@ -140,6 +140,14 @@ def device(
         _simdata(tables[name], name, holes=holes) for name in _ORDER
     )
     return SimDevice(id=unit, simdata=(coils, discrete, holding, inputs), action=access)
+
+
+def _now(register: Register, name: str, value: ValueOf, unit: int, street_ms: int) -> float:
+    """What a register shows: a number, or all its flags, each a value of its own."""
+    if register.type != "bits":
+        return value(name, unit, street_ms)
+    flags = register.bits.items()
+    return sum(1 << bit for flag, bit in flags if value(f"{name}_{flag}", unit, street_ms))
 
 
 def _refused(limits: DeviceLimits, function: int, count: int) -> ExcCodes | None:

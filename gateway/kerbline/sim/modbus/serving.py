@@ -14,8 +14,7 @@ from pathlib import Path
 from pymodbus.simulator import SimDevice
 
 from kerbline.clock import Clock, StreetTable
-from kerbline.config.modbus import Register
-from kerbline.config.profiles import DeviceLimits, Profiles
+from kerbline.config.profiles import Profiles
 from kerbline.errors import KerblineError
 from kerbline.sim.modbus import cabinet, devices, ends, faults, values
 from kerbline.sim.modbus.adu import Framing
@@ -25,6 +24,7 @@ from kerbline.sim.modbus.wire import Tally, Trouble
 
 REPORT_S = 1.0
 SPIN_S = 0.0005  # a sleep ends late by up to this; the rest of a wait is watched
+CABINET = "lighting-cabinet"
 LAST_PORT = 65_535
 DEFAULT_SHARE = 0.2
 
@@ -38,12 +38,12 @@ class BadBus(KerblineError):
 
 @dataclass(frozen=True, slots=True)
 class Bus:
-    """Everything that a bus is made of; without `profile` its units are the demo's cabinet."""
+    """Everything that a bus is made of; of the cabinet's profile, the units are the demo's."""
 
     where: str | Path  # "[host:]port", or the link of a pty
     framing: Framing
     units: frozenset[int]
-    profile: str | None = None
+    profile: str = CABINET
     folder: Path | None = None  # of the user's own profiles
     trouble: Trouble = field(default_factory=Trouble)
     holes: bool = False
@@ -58,15 +58,13 @@ class Bus:
                 table = StreetTable.parse(self.clock_table.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise BadBus(f"{self.clock_table}: {error}; `docs/understand/time.md`") from None
-        registers: tuple[Register, ...] = cabinet.REGISTERS
-        value: devices.ValueOf = cabinet.Cabinet().value
-        limits = DeviceLimits()
-        if self.profile is not None:
-            profile, registers = Profiles(self.folder).get(self.profile)
-            limits, value = profile.limits, values.value
+        value: devices.ValueOf = (
+            cabinet.Cabinet().value if self.profile == CABINET else values.value
+        )
+        profile, registers = Profiles(self.folder).get(self.profile)
         clock = Clock(table)
         return [
-            devices.device(unit, registers, clock, value, limits, holes=self.holes)
+            devices.device(unit, registers, clock, value, profile.limits, holes=self.holes)
             for unit in sorted(self.units)
         ]
 
