@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from kerbline.clock import Clock
 from kerbline.config import Config, Gateway, Node, Udp
 from kerbline.counters import Counters
@@ -22,7 +24,7 @@ from kerbline.south import schemas
 from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
-from kerbwire.limits import SCHEMAS
+from kerbwire.limits import SCHEMAS, STREAM
 from kerbwire.messages import DIAG_BOARD, DIAG_BUILD, DIAG_WIRE, OBJECT_LOG, OUT_OF_RANGE
 from kerbwire.polled import PolledNode
 from kerbwire.schema import Field, Schema
@@ -541,3 +543,36 @@ async def refused_on_a_bus(folder: Path) -> list[str]:
 
 def test_a_key_that_is_refused_holds_up_no_other_node_of_its_bus(tmp_path: Path) -> None:
     assert asyncio.run(refused_on_a_bus(tmp_path)) == ["sl-2", "sl-1"]
+
+
+async def let_go(folder: Path, framing: int) -> tuple[list[int], list[int]]:
+    node = PocketNode("sl-1", KEY, framing=framing)
+    server = await serve_tcp(node)
+    tcp, udp = server.sockets[0].getsockname()[1], free_udp_port()
+    port = "udp" if framing == DATAGRAM else f"socket://127.0.0.1:{tcp}"
+    async with server, serving(folder, config_for(folder, port, udp)) as (nodes, _):
+        if framing == DATAGRAM:
+            transport, task = await connect_udp(node, udp)
+        for number in range(1, 8):
+            node.make(30, 245, number, 10, 12, 0, number)
+        first = await arrivals(nodes, lambda taken: len(readings(taken)) == 7)
+        nodes.keep([Span("sl-1", 7, 1, 2)])
+        nodes.ask_again(["sl-1", "gw-1"])  # the rest is gone here
+        again = await arrivals(nodes, lambda taken: len(readings(taken)) == 5)
+        nodes.keep([Span("sl-1", 7, 1, 7)])
+        async with asyncio.timeout(LONG_S):
+            await node.drained.wait()
+        if framing == DATAGRAM:
+            task.cancel()
+            transport.close()
+    return [each.key.number for each in readings(first)], [
+        each.key.number for each in readings(again)
+    ]
+
+
+@pytest.mark.parametrize("framing", [STREAM, DATAGRAM])
+def test_what_was_let_go_before_it_was_durable_is_asked_for_again(
+    framing: int, tmp_path: Path
+) -> None:
+    first, again = asyncio.run(let_go(tmp_path, framing))
+    assert (first, sorted(again)) == ([1, 2, 3, 4, 5, 6, 7], [3, 4, 5, 6, 7])
