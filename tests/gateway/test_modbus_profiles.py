@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from kerbline.config import Config, ConfigFault, load
 from kerbline.config.modbus import Register
-from kerbline.config.profiles import SHIPPED, Profiles
+from kerbline.config.profiles import SHIPPED, Profile, Profiles
 from kerbline.config.profiles import load as load_profile
 from kerbline.config.registers import value_names
 from kerbline.config.unit_codes import UNIT_CODES
 from kerbline.south.modbus.plan import Limits, plan
+from tests.gateway.test_config import keys_in, keys_of
 
 SHIPPED_NAMES = sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
@@ -130,6 +132,10 @@ def test_defaults_hold_where_a_register_says_nothing(tmp_path: Path) -> None:
         (
             POWER + "count = 30",
             "19: register[1].count: a list of 60 does not fit into one read of 40",
+        ),
+        (
+            POWER + 'type = "bool"\ntable = "holding"\nwritable = {min = 0}',
+            "21: register[1].writable: a bool has no range; leave out min, max, step and values",
         ),
         (POWER + "spread = true", "19: register[1].spread: there is no range to spread; write its"),
         (POWER + "bit = 1", "19: register[1].bit: picks a bool out of a word of input or holding"),
@@ -347,3 +353,33 @@ def test_the_codes_of_units_are_those_of_the_readings_schema() -> None:
     codes = re.search(r'"x-unitCodes": (\{[^}]*\})', schema.read_text())
     assert codes is not None
     assert json.loads(codes[1]) == {f"_{name}": code for name, code in UNIT_CODES.items()}
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def tomls(page: Path) -> list[str]:
+    return [part.split("```")[0] for part in page.read_text().split("```toml\n")[1:]]
+
+
+def test_the_reference_page_shows_a_good_profile_with_every_key(tmp_path: Path) -> None:
+    (text,) = tomls(DOCS / "reference" / "profiles.md")
+    path = tmp_path / "every-key.toml"
+    path.write_text(text)
+    load_profile(path)
+    assert set(keys_of(Profile, "")) <= set(keys_in(tomllib.loads(text), ""))
+
+
+def test_the_operators_page_has_a_good_config_and_a_good_profile(tmp_path: Path) -> None:
+    device, profile = tomls(DOCS / "operate" / "modbus.md")
+    (tmp_path / "acme-p7.toml").write_text(profile)
+    gateway = GATEWAY.partition("[[modbus]]")[0]
+    text = gateway + device.replace("eastron-sdm630", "acme-p7.toml")
+    registers = config(tmp_path, text).buses[0].devices[0].registers
+    reads = plan([each for each in registers if each.poll_s is None])
+    assert [(read.address, read.count) for read in reads] == [(100, 10)]
+
+
+def test_the_reference_page_names_every_shipped_profile() -> None:
+    page = (DOCS / "reference" / "profiles.md").read_text()
+    assert set(SHIPPED_NAMES) <= set(re.findall(r"`([a-z0-9-]+)`", page))

@@ -198,8 +198,8 @@ def _writable(reader: Reader, at: Place, register: Register, may: Writable) -> N
         problem = f"a register of type {register.type} is not written"
         reader.complain(here, problem, 'leave it out; a bool of the same word has its "bit"')
     elif register.type not in NUMBERS | {"bcd"}:
-        if may != Writable():
-            remedy = "write writable = {}"
+        if bounds != (None, None) or may.step is not None or may.values:
+            remedy = "leave out min, max, step and values"
             reader.complain(here, f"a {register.type} has no range", remedy)
     elif may.values:
         if bounds != (None, None) or may.step is not None:
