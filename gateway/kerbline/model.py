@@ -133,9 +133,14 @@ class Command:
     id: str
     asset: str
     operation: str  # "set_level", ...
-    arguments: Mapping[str, int]
+    arguments: Mapping[str, Value]  # of "write" registers and their values, in the order to go
     expires_at_ms: int  # real UTC; never delivered after it
     source: str  # "mqtt", "control/dimming", ...
+
+    def whole(self, name: str) -> int:
+        """A whole number among the arguments, 0 where it is not given."""
+        value = self.arguments.get(name, 0)
+        return value if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,13 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What may be asked of assets of `kinds`; `arguments` in the order of the wire."""
+    """What may be asked of assets of `kinds`; `arguments` in the order of the wire.
+
+    Without `arguments` they are values by name, and the device judges them.
+    """
 
     kinds: frozenset[str]
-    arguments: Mapping[str, Argument]
+    arguments: Mapping[str, Argument] | None
 
 
 _LAMPS = frozenset(["streetlight"])
@@ -38,5 +41,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "release": Operation(_LAMPS, {}),
     "identify": Operation(_LAMPS, {"seconds": Argument(1, 600, default=30)}),
     "reboot": Operation(_NODES, {}),
+    "write": Operation(frozenset(["modbus"]), None),
     "service": Operation(_NODES, {"seconds": Argument(0, 3_600)}),
 }

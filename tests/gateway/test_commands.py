@@ -122,7 +122,7 @@ def test_a_bad_order_is_rejected_by_name(change: dict[str, object], reason: str)
         ({"until": 1}, "unknown_field: until"),
         (
             {"operation": "explode"},
-            "unknown_operation: one of set_level release identify reboot service",
+            "unknown_operation: one of set_level release identify reboot write service",
         ),
     ],
 )

@@ -38,6 +38,7 @@ class MemoryStreet:
     def __init__(self, store: Store) -> None:
         self.there = True
         self.room = True
+        self.never = ""
         self.done: list[Command] = []
         self.booked: list[CommandState] = []
         self._store = store
@@ -45,6 +46,10 @@ class MemoryStreet:
     def reachable(self, asset: str) -> bool:
         """Whether the node is there."""
         return self.there
+
+    def refusal(self, command: Command) -> str:
+        """Why it never will."""
+        return self.never
 
     def send(self, command: Command) -> bool:
         """Carry it out."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kerbline import health, local_socket
 from kerbline.agent import devices, sinks, upkeep
+from kerbline.agent.actuators import Actuators
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
@@ -33,6 +34,7 @@ log = logging.getLogger("kerbline.agent")
 STORE_FILE = "kerbline.db"
 KEY_FOLDER = "keys"
 DAY_S = 86_400
+BRIDGED = "modbus"  # the kind of an asset that is a Modbus device
 # What is live waits at most so long for the thread that reads a backlog; CPython's own is 5 ms.
 SWITCH_S = 0.0005
 
@@ -54,10 +56,12 @@ async def run(config: Config) -> None:
     nodes.prepare(store)
     north = sinks.made(config, store, group, clock, counters)
     loops = Loops(plan(config), clock, remembered(store), group)
-    kinds = {node.asset: node.kind for node in config.nodes}
-    orders = Orders(kinds, store, group, nodes, loops, clock, counters, _rights(config))
-    epoch = store.begin_epoch(clock.utc_ms() // 1000)
     bridged = devices.made(config, clock, counters)
+    actuators = Actuators(nodes, bridged.actuators, clock)
+    kinds = {node.asset: node.kind for node in config.nodes}
+    kinds |= dict.fromkeys(bridged.actuators, BRIDGED)
+    orders = Orders(kinds, store, group, actuators, loops, clock, counters, _rights(config))
+    epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
     for bus in bridged.buses:
         bus.recall(standing.names)
@@ -77,6 +81,7 @@ async def run(config: Config) -> None:
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
             for running in bridged.running():
                 tasks.create_task(running)
+            tasks.create_task(_take_answers(actuators, orders))
             for source in bridged.sources:
                 tasks.create_task(_take_polls(source, records, orders, loops, standing))
             tasks.create_task(nodes.run())
@@ -143,6 +148,12 @@ async def _take_polls(
         for measured in burst:
             standing.note(measured.findings)
             await records.found_at(measured.findings)
+
+
+async def _take_answers(actuators: Actuators, orders: Orders) -> None:
+    """What commands to devices came to."""
+    while True:
+        await orders.answered(await actuators.answered())
 
 
 async def _consider(reading: Reading, records: Records, orders: Orders, loops: Loops) -> None:

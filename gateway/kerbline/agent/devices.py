@@ -5,11 +5,12 @@ Only what the config names is imported.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerbline.agent.actuators import Bridged
 from kerbline.clock import Clock
 from kerbline.config import Config, ModbusBus
 from kerbline.counters import Counters
@@ -25,6 +26,7 @@ class Devices:
     """Each source runs and gives what it measured; each share runs beside its bus."""
 
     buses: tuple[Bus, ...]
+    actuators: Mapping[str, Bridged]  # by asset: whoever has a register to write to
     serials: tuple[Device, ...]
     shares: tuple[Share, ...]
 
@@ -41,12 +43,14 @@ class Devices:
 def made(config: Config, clock: Clock, counters: Counters) -> Devices:
     """The devices of `config`, nothing opened yet."""
     buses, shares = [], []
+    actuators: dict[str, Bridged] = {}
     for section in config.buses:
         bus, share = _bus(section, clock, counters)
         buses.append(bus)
+        actuators.update(_actuators(section, bus))
         if share is not None:
             shares.append(share)
-    return Devices(tuple(buses), tuple(_serials(config, clock, counters)), tuple(shares))
+    return Devices(tuple(buses), actuators, tuple(_serials(config, clock, counters)), tuple(shares))
 
 
 def _bus(config: ModbusBus, clock: Clock, counters: Counters) -> tuple[Bus, Share | None]:
@@ -61,6 +65,16 @@ def _bus(config: ModbusBus, clock: Clock, counters: Counters) -> tuple[Bus, Shar
     bus = Bus(config, clock, counters, cache=cache)
     at_once = config.pipeline if config.framer == "tcp" else 1
     return bus, Share(config.name, config.share, bus, cache, counters, at_once)
+
+
+def _actuators(config: ModbusBus, bus: Bus) -> dict[str, Bridged]:
+    from kerbline.south.modbus.write import Writer
+
+    return {
+        device.asset: Bridged(device.unit, bus, Writer(device, bus))
+        for device in config.devices
+        if any(register.writable for register in device.registers)
+    }
 
 
 def _serials(config: Config, clock: Clock, counters: Counters) -> list[Device]:

@@ -35,10 +35,13 @@ _STATE_OF_REASON = {"": CommandState.OK, "expired": CommandState.EXPIRED}
 
 
 class Street(Protocol):
-    """What orders need of the nodes."""
+    """What orders need of nodes and devices."""
 
     def reachable(self, asset: str) -> bool:
         """Would the node of an asset take a command now?"""
+
+    def refusal(self, command: Command) -> str:
+        """Why its asset will never do it; empty if it may."""
 
     def send(self, command: Command) -> bool:
         """Send it; False where it could not go."""
@@ -62,7 +65,7 @@ class Orders:
         kinds: Mapping[str, str],
         store: Store,
         group: GroupCommit,
-        nodes: Street,
+        street: Street,
         loops: Loops,
         clock: Clock,
         counters: Counters,
@@ -72,7 +75,7 @@ class Orders:
         self._rights = rights
         self._store = store
         self._group = group
-        self._nodes = nodes
+        self._street = street
         self._loops = loops
         self._clock = clock
         self._counters = counters
@@ -110,7 +113,7 @@ class Orders:
 
     def issue(self, command: Command) -> None:
         """A loop's command: to its node now, or not at all."""
-        if not self._nodes.send(command):
+        if not self._street.send(command):
             self._log_own(command, CommandState.ERROR, "unreachable")
             return
         self._own[command.id] = command
@@ -146,10 +149,15 @@ class Orders:
             known = command.reason in REPEATABLE and await self._known(command.command_id)
             sink.tell(known or command.result(now_ms))
             return
+        if refusal := self._street.refusal(command):
+            self._counters.count(f"commands.{refusal.partition(':')[0]}")
+            known = await self._known(command.id)
+            sink.tell(known or _result(command, CommandState.REJECTED, refusal, now_ms))
+            return
         if len(self._open) >= MAX_OPEN:
             sink.tell(_result(command, CommandState.REJECTED, "too_many_open", now_ms))
             return
-        goes = self._nodes.reachable(command.asset) and not self._loops.refuses(command)
+        goes = self._street.reachable(command.asset) and not self._loops.refuses(command)
         submit = self._store.commands.submit
         try:
             submission = await self._group.call(submit, command, now_ms, goes=goes)
@@ -168,7 +176,7 @@ class Orders:
         refusal = self._loops.operate(command)
         if refusal:
             await self._settle(command, CommandState.REJECTED, refusal)
-        elif not (goes and self._nodes.send(command)):
+        elif not (goes and self._street.send(command)):
             self._waiting.add(command.id)
             await self._deliver(command)
 
@@ -184,11 +192,11 @@ class Orders:
             return
         if command.expires_at_ms <= self._clock.utc_ms():
             await self._settle(command, CommandState.EXPIRED, "expired")
-        elif self._nodes.reachable(command.asset):
+        elif self._street.reachable(command.asset):
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
             await self._enter(_result(command, CommandState.DELIVERED, "", self._clock.utc_ms()))
-            if not self._nodes.send(command):  # the node went, or has too many under way
+            if not self._street.send(command):  # the node went, or has too many under way
                 self._waiting.add(command.id)
 
     async def _settle(self, command: Command, state: CommandState, reason: str) -> None:

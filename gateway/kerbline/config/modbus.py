@@ -62,6 +62,8 @@ class Writable:
     max: float | None = None
     step: Annotated[float, Between(1e-9, 1e9)] | None = None  # from `min` on
     values: tuple[float, ...] = ()  # these alone
+    every_s: Annotated[float, Between(0, 86_400)] = 1.0  # not more often: some wear out
+    read_back: bool = True  # false: for what clears itself, like a reset
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def admit(claims: Claims, command: Command, now: Moment) -> tuple[Claims, str]:
     if held is not None and held.rank > mine and held.holds(now.street_ms):
         return claims, f"held by {held.source}"
     if command.operation == "set_level":
-        hold_s = command.arguments.get("hold_s", 0)
+        hold_s = command.whole("hold_s")
         until_ms = now.street_ms + 1000 * hold_s if hold_s else UNTIL_RELEASED
         claim = Claim(mine, until_ms, command.source)
         return replace(claims, by_asset={**claims.by_asset, command.asset: claim}), ""

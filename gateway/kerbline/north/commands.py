@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 
 from kerbline.errors import KerblineError
-from kerbline.model import Command, CommandResult, CommandState
+from kerbline.model import Command, CommandResult, CommandState, Value
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 from kerbline.operations import OPERATIONS, Argument
 
 MAX_PAYLOAD_BYTES = 4_096
+MAX_VALUES = 16  # of one order to a device
 MAX_AHEAD_MS = 24 * 3_600_000  # an order for later than tomorrow is a schedule's work
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,64}")
 _SOURCE = re.compile(r"[A-Za-z0-9._:@-]{1,32}")
@@ -143,7 +144,7 @@ def _instant_ms(text: str) -> int:
 
 def _order(
     body: Mapping[str, Any], asset: str, kinds: Mapping[str, str], rights: Rights
-) -> tuple[str, dict[str, int]]:
+) -> tuple[str, dict[str, Value]]:
     if unknown := sorted(body.keys() - _FIELDS):
         raise _Refused("unknown_field", unknown[0][:40])
     if asset not in kinds:
@@ -159,12 +160,29 @@ def _order(
     given = body.get("arguments", {})
     if not isinstance(given, dict):
         raise _Refused("wrong_type", "arguments: an object is expected")
+    if operation.arguments is None:
+        return name, _values(given)
     if unknown := sorted(given.keys() - operation.arguments.keys()):
         raise _Refused("unknown_argument", unknown[0][:40])
     return name, {
         label: _value(label, argument, given.get(label))
         for label, argument in operation.arguments.items()
     }
+
+
+def _values(given: Mapping[str, object]) -> dict[str, Value]:
+    """Values by name, in the order in which they are to be written."""
+    if not 1 <= len(given) <= MAX_VALUES:
+        raise _Refused("missing_argument", f"1 to {MAX_VALUES} values by name")
+    found: dict[str, Value] = {}
+    for label, value in given.items():
+        each = tuple(value) if isinstance(value, list) else value
+        if not isinstance(each, int | float | str | tuple) or (
+            isinstance(each, tuple) and not all(isinstance(one, int | float) for one in each)
+        ):
+            raise _Refused("wrong_type", f"{label[:40]}: a number, true, false, a text or a list")
+        found[label] = each
+    return found
 
 
 def _source(body: Mapping[str, Any], rights: Rights) -> str:

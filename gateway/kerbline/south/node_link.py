@@ -147,7 +147,7 @@ class NodeLink:
             return False
         number = max(self._last_number, self._info.command_id) + 1
         names = OPERATIONS[command.operation].arguments
-        arguments = tuple(command.arguments.get(name, 0) for name in names)
+        arguments = tuple(command.whole(name) for name in names or ())
         try:
             expires_s = command.expires_at_ms // 1000
             self.session.send_command(number, expires_s, _NUMBERS[command.operation], arguments)

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from kerbline.model import Command, CommandResult, CommandState
+from kerbline.model import Command, CommandResult, CommandState, Value
 from kerbline.store.database import Database, StoreBlocked
 from kerbline.store.schema import sealed
 
@@ -207,7 +207,7 @@ class CommandLedger:
         _note(sql, result)
 
 
-def _order(command: Command) -> tuple[str, str, dict[str, int]]:
+def _order(command: Command) -> tuple[str, str, dict[str, Value]]:
     return command.asset, command.operation, dict(command.arguments)
 
 
@@ -230,5 +230,9 @@ def _note(sql: sqlite3.Connection, result: CommandResult) -> None:
 
 def _parsed(row: Iterable[Any]) -> tuple[Command, CommandResult]:
     name, asset, operation, arguments, expires_at_ms, source, state, reason, at_ms = row
-    command = Command(name, asset, operation, orjson.loads(arguments), expires_at_ms, source)
+    given = {
+        label: tuple(value) if isinstance(value, list) else value
+        for label, value in orjson.loads(arguments).items()
+    }
+    command = Command(name, asset, operation, given, expires_at_ms, source)
     return command, CommandResult(name, asset, CommandState(state), reason, at_ms)

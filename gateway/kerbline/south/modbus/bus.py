@@ -135,6 +135,10 @@ class Bus:
             del self._asking[job]
             self._schedule.withdraw(job)
 
+    def answers(self, unit: int) -> bool:
+        """Is the line open, and a unit on it not taken for dead?"""
+        return self._up and not self._schedule.unit(unit).breaker.open
+
     def state(self) -> BusState:
         """How the bus and its units are."""
         assets = {group.unit: group.survey.asset for group in self._schedule.groups}
