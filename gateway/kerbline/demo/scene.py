@@ -110,7 +110,8 @@ class Scene:
     def _reading(self, message: Mapping[str, Any], reading: Mapping[str, Any]) -> None:
         source, asset = message["source"], message["asset"]
         if reading["kind"] != "event":
-            self.values[asset] = reading["values"]
+            # a Modbus reading has what changed
+            self.values[asset] = {**self.values.get(asset, {}), **reading["values"]}
         if source in self.names:  # else it is bridged
             self.published.add((source, message["epoch"], reading["n"]))
 

@@ -106,7 +106,7 @@ def _readings(scene: Scene, assets: list[Asset]) -> Table:
             table.add_row(asset.asset, f"PM2.5 {pm} µg/m³", f"NO₂ {no2} ppb")
     cabinet = scene.values.get(CABINET, {})
     if cabinet:
-        volts, watts = cabinet.get("voltage_v", 0.0), cabinet.get("power_w", 0.0)
+        volts, watts = cabinet.get("voltage_l1_v", 0.0), cabinet.get("power_w", 0.0)
         table.add_row(CABINET, f"{volts:.0f} V", f"{watts:.0f} W", Text("over Modbus", "grey50"))
     return table
 

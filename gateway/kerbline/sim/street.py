@@ -160,10 +160,8 @@ def _config(street: Street, ways: Ways) -> Iterator[str]:
     if ways.cabinet:
         framer = "tcp" if ways.cabinet.startswith("socket://") else "rtu"
         yield f'[[modbus]]\nname = "cabinet"\nport = "{ways.cabinet}"\nframer = "{framer}"\n'
-        yield f'[[modbus.device]]\nunit = 1\nasset = "{CABINET}"\npoll_s = 1.0\n'
-        for name, address in (("voltage_v", 0), ("current_a", 6), ("power_w", 52)):
-            yield "[[modbus.device.register]]"
-            yield f'name = "{name}"\naddress = {address}\ntable = "input"\ntype = "float32"\n'
+        yield f'[[modbus.device]]\nunit = 1\nasset = "{CABINET}"\nprofile = "lighting-cabinet"'
+        yield "poll_s = 1.0\n"
     lamps = [f'"{asset.asset}"' for asset in street.assets() if asset.kind == "streetlight"]
     if lamps:
         yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\nfade_ms = 500\n"
