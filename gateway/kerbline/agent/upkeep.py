@@ -61,8 +61,8 @@ async def watch(
             thinned = store.thinned
         before_ms, offset_ms = offset_ms, _offset_ms(records.clock)
         if abs(offset_ms - before_ms) >= JUMP_MS:
-            jump_s = (offset_ms - before_ms) / 1000
-            log.warning("this machine's clock jumped by %+.0f s; what comes is dated by it", jump_s)
+            jump_s = round((offset_ms - before_ms) / 1000)
+            log.warning("this machine's clock jumped by %d s; what comes is dated by it", jump_s)
         await asyncio.sleep(look_s)
 
 
