@@ -132,16 +132,19 @@ def test_states_fit(what: str) -> None:
 
 
 def test_the_example_command_is_taken() -> None:
-    (payload,) = [each for each in EXAMPLES if kind(each) == "command"]
-    message = Message("kerbline/gw-demo/lamp-6/command", json.dumps(payload).encode())
-    command = parse(message, TOPICS, {"lamp-6": "streetlight"}, payload["expires_at"] - 1000)
-    assert isinstance(command, Command)
+    kinds = {"lamp-6": "streetlight", "pump-7": "modbus"}
+    payloads = [each for each in EXAMPLES if kind(each) == "command"]
+    assert len(payloads) == len(kinds)
+    for payload, asset in zip(payloads, kinds, strict=True):
+        message = Message(f"kerbline/gw-demo/{asset}/command", json.dumps(payload).encode())
+        command = parse(message, TOPICS, kinds, payload["expires_at"] - 1000)
+        assert isinstance(command, Command), command
 
 
 def test_no_operation_and_no_field_is_forgotten() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     fields = {field.name for each in SCHEMAS for field in each.fields}
-    arguments = {name for each in OPERATIONS.values() for name in each.arguments}
+    arguments = {name for each in OPERATIONS.values() for name in each.arguments or ()}
     named = set(re.findall(r"`(\w+)`", text))
     assert fields | arguments | set(OPERATIONS) <= named
     schema_file = json.loads((FOLDER / "command.schema.json").read_text(encoding="utf-8"))
