@@ -79,8 +79,12 @@ def test_after_a_lost_line_and_a_clock_set_back_all_is_told() -> None:
 
 
 def test_texts_flags_and_lists_have_bands_too() -> None:
-    names = ("name", "on", "list")
-    reports = Reports("a", [register(name, deadband=0.5 * (name == "list")) for name in names])
+    registers = [
+        Register("name", 0, "string", deadband=0.0),
+        Register("on", 1, "bool", deadband=0.0),
+        Register("list", 2, count=2, deadband=0.5),
+    ]
+    reports = Reports("a", registers)
     told(reports, 0, name="a", on=True, list=(1, 2))
     assert told(reports, 1, name="a", on=True, list=(1, 2.4)) is None
     assert told(reports, 2, name="b", on=True, list=(1, 2)) == {"name": "b"}
@@ -198,3 +202,20 @@ def test_an_alarm_that_stood_is_not_told_again_and_can_end() -> None:
     reports = alarms(AlarmRule("hot", above=60.0))
     reports.recall(["hot"])
     assert findings(reports, 61, 61, 60) == [(2, False)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3), st.booleans()), max_size=60))
+def test_no_value_is_silent_for_longer_than_its_heartbeat(
+    polls: list[tuple[int, int, bool]],
+) -> None:
+    beats = {"a": 10, "b": 25}
+    reports = Reports("x", [register(name, beat_s=beat) for name, beat in beats.items()])
+    at_s, told_s = 0, dict.fromkeys(beats, -1_000)
+    for after_s, value, both in polls:
+        at_s += after_s
+        values: dict[str, Value] = {"a": value, "b": 0} if both else {"a": value}
+        news: dict[str, Value] = {}
+        for each in reports.told(values, at_s * SECOND, ()):
+            news.update(each.values)
+        told_s.update(dict.fromkeys(news, at_s))
+        assert all(at_s - told_s[name] < beats[name] for name in values)
