@@ -217,7 +217,7 @@ def _switch_rs485(line: serial.Serial) -> None:
 
     try:
         line.rs485_mode = RS485Settings()
-    except (OSError, ValueError):  # pyserial makes one of the other
+    except (OSError, ValueError, termios.error):  # which of them is the driver's choice
         log.warning(
             "%s: its driver can't switch RS-485; the adapter or the wiring must, so set"
             " rs485 = false",

@@ -34,8 +34,8 @@ from kerbline.south.modbus.transaction import Priority
 
 NIGHTLY = bool(os.getenv("KERBLINE_NIGHTLY"))
 SHARDS = 10
-RUNS = 1_000 if NIGHTLY else 12  # of each shard
-RUN_S = 20.0
+RUNS = 1_000 if NIGHTLY else 6  # of each shard
+RUN_S = 10.0
 UNITS = 6
 PERIOD_S = 0.25
 CEILING_S = 0.2
@@ -175,8 +175,9 @@ class Run:
     def judge(self) -> None:
         """Values came, and the line never stood still longer than one time-out allows."""
         values = sum(len(found.values) for found in self.found)
-        assert values > RUN_S / PERIOD_S * UNITS * len(REGISTERS) / 10
+        assert values > 0
         if not self.pulled:
+            assert values > RUN_S / PERIOD_S * UNITS * len(REGISTERS) / 10
             longest_s = max(then - now for now, then in itertools.pairwise(self.written))
             assert longest_s <= PERIOD_S + CEILING_S + 2 * LONGEST_FRAME_S + 0.12
 

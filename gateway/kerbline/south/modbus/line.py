@@ -168,9 +168,12 @@ class RtuLine:
         """Bytes came: an end of the transaction, a part of its answer, or none of our business."""
         if not data:
             return ()
+        silent = now_s > self._last_s + self._silence_s
         self._last_s = now_s
         asked = self._asked
         if asked is None:
+            if silent:
+                self._bound_s = now_s + self._pace.time_s(BABBLE_CHARACTERS)
             self.strays += 1  # late, and read away: the silence begins anew
             return ()
         self._heard = True

@@ -12,6 +12,7 @@ from kerbline.south.modbus.transaction import Group, Polled
 from kerbline.south.modbus.unit import Unit
 
 PROBE_SHARE = 0.02  # of the bus's time, when it has none to spare
+SPARE_WAIT_S = 2.0  # so long a probe waits for spare time before it takes its share
 _Turn = tuple[float, int, float, int]
 
 
@@ -175,17 +176,21 @@ class Probes:
         if not self._units:
             return None
         unit = min(self._units, key=_probe_s)
-        if unit.breaker.probe_s > now_s:
+        waited_s = now_s - unit.breaker.probe_s
+        if waited_s < 0:
             return None
-        spare_s = due_s - now_s
-        return unit if spare_s > unit.patience.timeout_s or now_s >= self._free_s else None
+        if due_s - now_s > unit.patience.timeout_s:
+            return unit
+        return unit if waited_s >= SPARE_WAIT_S and now_s >= self._free_s else None
 
     def wake_s(self, now_s: float) -> float:
         """When `next` may have one."""
         if not self._units:
             return math.inf
         probe_s = min(unit.breaker.probe_s for unit in self._units)
-        return probe_s if probe_s > now_s else max(self._free_s, now_s)
+        if probe_s > now_s:
+            return probe_s
+        return max(self._free_s, probe_s + SPARE_WAIT_S, now_s)
 
 
 def _probe_s(unit: Unit) -> float:

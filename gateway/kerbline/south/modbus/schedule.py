@@ -152,11 +152,11 @@ class Schedule:
         return None
 
     def _poll(self) -> Transaction | None:
-        found = self._rounds.next(self._now_s, self._clear_s)
-        priority = Priority.POLL
+        priority = Priority.PROBE
+        found = self._probe()  # in spare time, or for its share of a busy bus
         if found is None:
-            found = self._probe()
-            priority = Priority.PROBE
+            found = self._rounds.next(self._now_s, self._clear_s)
+            priority = Priority.POLL
         if found is None:
             return None
         group, ask = found

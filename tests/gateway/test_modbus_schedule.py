@@ -1,0 +1,254 @@
+"""Whose turn it is on a bus, with time as an argument."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerbline.config import ModbusBus, ModbusDevice, Register
+from kerbline.south.modbus.framing import NoAnswer, Refused, Request, Response, wanted
+from kerbline.south.modbus.schedule import FOREIGN_RUN, MAX_JOBS, Schedule, TooLate
+from kerbline.south.modbus.survey import FIRST_RECHECK_POLLS, Survey
+from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
+from kerbline.south.modbus.unit import FLOOR_S, Health, Patience
+
+ANSWER_S = 0.01
+CEILING_S = 0.5
+WORD = (Register("word", 0),)
+
+
+def scheduled(*units: int, poll_s: float = 1.0, nameless: bool = True) -> Schedule:
+    devices = tuple(ModbusDevice(unit, f"unit-{unit}", WORD, poll_s=poll_s) for unit in units)
+    return Schedule(ModbusBus("bus", "/dev/none", devices, timeout_s=CEILING_S), nameless=nameless)
+
+
+class Played:
+    """A bus in a loop of its own: asks whoever is next, answers for the units that live."""
+
+    def __init__(self, schedule: Schedule, dead: frozenset[int] = frozenset()) -> None:
+        self.schedule = schedule
+        self.dead = dead
+        self.now_s = 0.0
+        self.asked: list[tuple[float, int, Priority]] = []
+        self.polled: list[Polled] = []
+
+    def step(self) -> Transaction | None:
+        found = self.schedule.next(self.now_s)
+        if found is None:
+            self.now_s = max(self.schedule.wake_s(self.now_s), self.now_s + 1e-6)
+            return None
+        self.schedule.begin(found, self.now_s)
+        found.sent_s = self.now_s
+        self.asked.append((self.now_s, found.unit.address, found.priority))
+        if found.unit.address in self.dead:
+            self.now_s += found.timeout_s
+            found.fault = NoAnswer("dead")
+        else:
+            self.now_s += ANSWER_S
+            found.pause_s = ANSWER_S
+            found.response = Response([0] * found.wanted.request.count)
+        self.polled += self.schedule.done(found, self.now_s)
+        return found
+
+    def until(self, end_s: float) -> Played:
+        while self.now_s < end_s:
+            self.step()
+        return self
+
+    def counts(self) -> Counter[int]:
+        return Counter(polled.group.unit.address for polled in self.polled if polled.values)
+
+
+def job(schedule: Schedule, unit: int, priority: Priority, count: int = 1) -> Job:
+    made = Job(schedule.unit(unit), wanted(Request(unit, 3, 0, count)), priority, 100.0)
+    schedule.submit(made)
+    return made
+
+
+def test_units_of_one_period_share_a_tick() -> None:
+    played = Played(scheduled(1, 2, 3)).until(3.5)
+    times = [at for at, _, _ in played.asked]
+    assert [round(at, 2) for at in times[:3]] == [0.0, 0.01, 0.02]
+    assert [round(at, 2) for at in times[3:6]] == [1.0, 1.01, 1.02]
+    assert played.counts() == {1: 4, 2: 4, 3: 4}
+
+
+def test_a_bus_that_is_too_slow_leaves_polls_out_evenly() -> None:
+    played = Played(scheduled(*range(1, 11), poll_s=0.05)).until(10)
+    counts = played.counts().values()
+    assert sum(counts) == pytest.approx(10 / ANSWER_S, rel=0.02)
+    assert max(counts) - min(counts) <= 1
+    assert played.schedule.late > 0
+
+
+def test_a_command_is_next_and_another_master_leaves_polls_their_turn() -> None:
+    schedule = scheduled(1, 2, poll_s=0.05)
+    played = Played(schedule)
+    played.step()
+    for count in range(2, 10):
+        job(schedule, 1, Priority.FOREIGN, count)
+    job(schedule, 2, Priority.COMMAND, 2)
+    kinds = [found.priority for _ in range(7) if (found := played.step())]
+    foreign = [Priority.FOREIGN] * FOREIGN_RUN
+    assert kinds == [Priority.COMMAND, *foreign, Priority.POLL, Priority.FOREIGN, Priority.FOREIGN]
+
+
+def test_who_waits_for_a_bus_is_bounded_and_its_time_ends() -> None:
+    schedule = scheduled(1)
+    jobs = [job(schedule, 1, Priority.COMMAND) for _ in range(MAX_JOBS)]
+    with pytest.raises(TooLate):
+        job(schedule, 1, Priority.COMMAND)
+    schedule.withdraw(jobs[0])
+    assert not schedule.expired(99.0)
+    assert list(schedule.expired(100.0)) == jobs[1:]
+    assert schedule.next(200.0, polls=False) is None
+
+
+@pytest.mark.parametrize("poll_s", [0.05, 1.0])
+def test_dead_units_cost_the_healthy_ones_next_to_nothing(poll_s: float) -> None:
+    units = range(1, 51)
+    dead = frozenset(range(5, 51, 5))
+    healthy = Played(scheduled(*(set(units) - dead), poll_s=poll_s)).until(110)
+    played = Played(scheduled(*units, poll_s=poll_s), dead).until(10)  # the dead are found out
+    before = played.counts()
+    played.until(110)
+    rate = (played.counts() - before).total() / 100
+    assert rate >= 0.95 * healthy.counts().total() / 110
+    assert not dead & played.counts().keys()
+    assert {unit for _, unit, _ in played.asked[-6_000:]} & dead  # and yet they are tried
+
+
+def test_a_unit_that_comes_back_is_polled_at_once_and_so_are_all_if_none_answered() -> None:
+    played = Played(scheduled(1, 2, 3), frozenset({1, 2, 3})).until(200)
+    assert {unit.breaker.health for unit in played.schedule.units.values()} == {Health.OPEN}
+    played.dead = frozenset()
+    while not played.counts():
+        played.step()
+    played.until(played.now_s + 0.1)
+    assert played.counts() == {1: 1, 2: 1, 3: 1}
+
+
+def test_a_unit_that_answered_is_given_up_after_three_silences_and_another_at_once() -> None:
+    played = Played(scheduled(1, 2), frozenset({2})).until(1.5)
+    assert [unit for _, unit, _ in played.asked if unit == 2] == [2]
+    played.dead = frozenset({1, 2})
+    before = len(played.asked)
+    played.until(20)
+    polls = [1 for _, unit, kind in played.asked[before:] if (unit, kind) == (1, Priority.POLL)]
+    assert len(polls) == 3
+
+
+def test_after_a_silence_only_what_can_not_be_confused_is_asked() -> None:
+    schedule = scheduled(1, 2, poll_s=0.05)
+    played = Played(schedule, frozenset({1}))
+    schedule.unit(1).breaker.answered()  # it did answer once
+    while played.asked[-1:] == [] or played.asked[-1][1] != 1:
+        played.step()
+    silent_s = played.now_s
+    same, other = job(schedule, 1, Priority.COMMAND), job(schedule, 1, Priority.COMMAND, 2)
+    first = schedule.next(played.now_s)
+    assert first is not None
+    assert first.asker is other
+    assert not first.refusals  # one might be that of the poll
+    schedule.withdraw(other)
+    played.dead = frozenset()
+    while (found := schedule.next(played.now_s)) is None or found.asker is not same:
+        played.step()
+    assert played.now_s >= silent_s + 3 * CEILING_S
+    assert played.counts()[2] > 10  # the other went on meanwhile
+
+
+def test_on_tcp_nothing_waits_for_a_late_answer() -> None:
+    schedule = scheduled(1, nameless=False)
+    played = Played(schedule, frozenset({1}))
+    played.step()
+    same = job(schedule, 1, Priority.COMMAND)
+    found = schedule.next(played.now_s)
+    assert found is not None
+    assert found.asker is same
+
+
+def test_patience_is_learnt_within_its_bounds() -> None:
+    patience = Patience(CEILING_S)
+    assert patience.timeout_s == CEILING_S
+    for _ in range(50):
+        patience.learn(0.1)
+    assert 0.1 < patience.timeout_s < 0.12
+    patience.back_off()
+    assert patience.timeout_s > 0.2
+    for _ in range(10):
+        patience.back_off()
+    assert patience.timeout_s == CEILING_S
+    for _ in range(50):
+        patience.learn(0.0)
+    assert patience.timeout_s == FLOOR_S
+    for _ in range(50):
+        patience.learn(3.0)
+    assert patience.timeout_s == CEILING_S
+
+
+ADDRESSES = range(80)
+
+
+def surveyed(
+    survey: Survey, illegal: Callable[[int], bool], longest: int = 125
+) -> tuple[set[str], int]:
+    """One poll of a device that refuses some addresses: what it gave, in how many requests."""
+    requests = 0
+    while not survey.over:
+        ask = survey.next()
+        assert ask is not None
+        survey.sent()
+        requests += 1
+        read = ask.read
+        places = range(read.address, read.address + read.count)
+        if read.count > longest or any(illegal(at) for at in places):
+            survey.refused(ask, Refused(2).code)
+        else:
+            survey.took(ask, list(places))
+    values, flags = survey.end()
+    for name, value in values.items():
+        assert value == int(name[1:])
+    assert ("illegal_address" in flags) == (len(values) < len(survey.registers))
+    return set(values), requests
+
+
+def polls(survey: Survey, illegal: Callable[[int], bool]) -> Iterator[tuple[set[str], int]]:
+    while True:
+        yield surveyed(survey, illegal)
+
+
+@given(st.sets(st.sampled_from(ADDRESSES), min_size=1), st.sets(st.sampled_from(ADDRESSES)))
+def test_what_a_unit_refuses_is_found_in_its_first_poll_and_gone_round(
+    asked: set[int], illegal: set[int]
+) -> None:
+    registers = [Register(f"r{at}", at) for at in asked]
+    survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
+    there = {f"r{at}" for at in asked - illegal}
+    found = polls(survey, illegal.__contains__)
+    assert next(found)[0] == there
+    rest = [next(found) for _ in range(FIRST_RECHECK_POLLS - 1)]
+    assert all(values == there for values, _ in rest)
+    needed = rest[-1][1]
+    assert needed <= len(illegal) + 5 + (not there)  # no more pieces than culprits and wide gaps
+
+
+def test_a_read_that_is_too_long_for_a_unit_teaches_its_length() -> None:
+    registers = [Register(f"r{at}", at) for at in range(100)]
+    survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
+    assert len(surveyed(survey, lambda _: False, 30)[0]) == 100
+    assert surveyed(survey, lambda _: False, 30)[1] == 4
+
+
+def test_what_was_missing_is_asked_for_again_ever_more_seldom() -> None:
+    registers = [Register(f"r{at}", at) for at in (0, 1, 2, 3)]
+    survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
+    refused = [surveyed(survey, lambda at: at == 2)[1] > 2 for _ in range(40)]
+    assert [at for at, whole in enumerate(refused) if whole] == [0, 8, 24]
+    survey.forget()
+    seen = [len(surveyed(survey, lambda _: False)[0]) for _ in range(3)]
+    assert seen[-1] == 4
