@@ -57,16 +57,16 @@ def decode(body: "bytes | bytearray", most: int = CBOR_ITEMS) -> "list[int | byt
         number = body[at] & 0x1F
         at += 1
         if number > 23:
-            if number > 27:
-                raise RemoteError("cbor")
             size = 1 << (number - 24)
-            if at + size > end:
+            if size > 8 or at + size > end:
                 raise RemoteError("cbor")
-            number = int.from_bytes(body[at : at + size], "big")
+            number = 0
+            for place in range(at, at + size):
+                number = number << 8 | body[place]
             at += size
             # The shortest form only: 24 is the least for one byte, else what half the size holds.
             if number < (24 if size == 1 else 1 << (4 * size)):
-                raise RemoteError("cbor")
+                major = 1  # which is none
         if major == _UINT:
             items.append(number)
         elif major == _NEGATIVE:

@@ -185,7 +185,11 @@ class Engine:
             if channel.direction == header.direction:
                 raise RemoteError("direction")
             try:
-                items = _items(channel.open(header, data))
+                body = channel.open(header, data)
+                is_batch = len(body) and body[0] == m.BATCH  # its type, and the bits behind it
+                items: list[int | bytes] = (
+                    [m.BATCH, bytes(body[1:])] if is_batch else cbor.decode(body)
+                )
             except RemoteError as error:
                 if error.code == "cbor":
                     raise
@@ -241,10 +245,3 @@ class Engine:
             if time is not None and (when is None or time < when):
                 when = time
         return when
-
-
-def _items(body: "bytes | bytearray") -> "list[int | bytes]":
-    """A body's items; a BATCH is its type and the bits behind it."""
-    if len(body) and body[0] == m.BATCH:
-        return [m.BATCH, bytes(body[1:])]
-    return cbor.decode(body)
