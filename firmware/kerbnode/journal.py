@@ -146,7 +146,8 @@ class Journal:
     def release(self, kept: "RangeSet") -> None:
         """Forget what the gateway holds durably: settled gaps, and segments kept as a whole."""
         self._kept_to = kept.cumulative
-        self.gaps = [gap for gap in self.gaps if not kept.covers(gap[0], gap[1])]
+        if self.gaps:
+            self.gaps = [gap for gap in self.gaps if not kept.covers(gap[0], gap[1])]
         while len(self._segments) > 1 and not self.dirty:
             first, last = self._segments[0].first, self._segments[1].first - 1
             if first <= last and not self._settled(kept, first, last):

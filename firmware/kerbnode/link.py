@@ -1,6 +1,7 @@
 """The link's concern: bytes between the line and the session, events to those they are for."""
 
 import asyncio
+import sys
 
 from kerbnode import loaded, settings
 from kerbwire.node import GREETING_MODULES
@@ -59,7 +60,12 @@ class Link:
                 now = node.board.monotonic_ms()
                 self._take_events(now)
                 self._keep_key(now)
-                await self._write(line, now)
+                self._offer(now)
+                while True:
+                    data = node.session.outgoing(now)
+                    if not data:
+                        break
+                    await line.write(data)
                 if node.leaving:
                     await node.leave()
                 await node.link_wake.wait(self._wait_ms())
@@ -79,7 +85,8 @@ class Link:
             self._broken = True
             node.link_wake.set()
 
-    async def _write(self, line: "Line", now: int) -> None:
+    def _offer(self, now: int) -> None:
+        """Give the session what is to go out."""
         node = self._node
         node.records.offer(node.session, now)
         node.describe(now)
@@ -89,11 +96,6 @@ class Link:
 
             node.session.send_diag(diagnosis(node, self._faults, self._silences))
             loaded.forget("kerbnode", ("diagnosis",))
-        while True:
-            data = node.session.outgoing(now)
-            if not data:
-                return
-            await line.write(data)
 
     def _keep_key(self, now: int) -> None:
         """Store a new key; should NVS refuse it, this is tried again with the next line."""
@@ -131,7 +133,8 @@ class Link:
                 self._silences += 1
             elif kind == "KEPT":
                 node.journal.release(node.session.kept)
-                if node.session.kept.cumulative + 1 >= node.journal.next:
+                packed = "kerbwire.batch" in sys.modules
+                if packed and node.session.kept.cumulative + 1 >= node.journal.next:
                     loaded.forget("kerbwire", ("batch",))  # no backlog to pack
             elif kind == "TIME":
                 node.take_time(event[1], event[2], now)

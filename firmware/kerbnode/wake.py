@@ -34,9 +34,9 @@ class Wake:
                 if sys.implementation.name != "micropython":
                     self._waiting = asyncio.Event()
                     await asyncio.wait_for(self._waiting.wait(), time_ms / 1000)
-                else:  # a sleeper that is called: a tenth of the garbage that wait_for leaves
+                else:  # a sleeper that is called: no task and timer as wait_for makes
                     self._waiting = asyncio.current_task()
-                    await asyncio.sleep_ms(time_ms)  # type: ignore[attr-defined]
+                    await asyncio.sleep_ms(time_ms)
             except asyncio.TimeoutError:
                 pass
             finally:

@@ -24,6 +24,7 @@ class Bh1750:
         self._address = address
         self._time = FINE
         self._counts = bytearray(2)
+        self._opcode = bytearray(1)
         self._begun = False
         self._measure()
 
@@ -56,7 +57,8 @@ class Bh1750:
         """Start the next measurement; power on, time in two parts, mode."""
         try:
             for opcode in (0x01, 0x40 | self._time >> 5, 0x60 | self._time & 31, ONCE):
-                self._i2c.writeto(self._address, bytes((opcode,)))
+                self._opcode[0] = opcode
+                self._i2c.writeto(self._address, self._opcode)
             self._begun = True
         except OSError:
             self.fault = "silent"

@@ -61,4 +61,4 @@ class Bl0942(Asked):
 
 
 def _word(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 3], "little")
+    return data[at] | data[at + 1] << 8 | data[at + 2] << 16

@@ -269,6 +269,9 @@ class Counter:
         self._count += 1
 
 
+_GIVE_WAY = (None,)  # a task that awaits it sleeps until a queue wakes it
+
+
 class UartLine:
     """A UART as a stream; with a `de` pin an RS-485 transceiver on a line that others share.
 
@@ -290,17 +293,19 @@ class UartLine:
             txbuf=UART_BYTES,
             timeout=0,
         )
-        self._stream = asyncio.StreamReader(self._uart)
-        self._room = bytearray(READ_BYTES)
+        self._room = memoryview(bytearray(READ_BYTES))
         self._talking = None if de is None else machine.Pin(de, machine.Pin.OUT, value=0)
         self._baud = baud
 
     async def read(self) -> memoryview:
         """At least one byte; what was given before is gone."""
         while True:
-            count = await self._stream.readinto(self._room)
+            # What a StreamReader does, with less garbage.
+            asyncio.core._io_queue.queue_read(self._uart)  # type: ignore[attr-defined]
+            await _GIVE_WAY  # type: ignore[misc]
+            count = self._uart.readinto(self._room)
             if count:
-                return memoryview(self._room)[:count]
+                return self._room[:count]
 
     async def write(self, data: bytes) -> None:
         """All of it; on a shared line this returns when that is free for others."""

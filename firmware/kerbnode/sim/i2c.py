@@ -22,7 +22,7 @@ class Bus:
         self.stuck = False
         self._chips = chips
 
-    def writeto(self, address: int, data: bytes) -> int:
+    def writeto(self, address: int, data: "bytes | bytearray") -> int:
         """One transfer; how many bytes were acknowledged."""
         if not self._chip(address).write(bytes(data)):
             raise OSError(ENODEV)
