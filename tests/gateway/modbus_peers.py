@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -90,8 +91,8 @@ def modbus_tk(where: str, unit: int) -> tuple[int, Stop]:
     if where == "tcp":
         server = modbus_tcp.TcpServer(0, "127.0.0.1", error_on_missing_slave=False)
         server.start()
-        while not server._sa or server._sock is None:  # it binds in its own thread
-            pass
+        while not server._sockets:  # it binds in its own thread
+            time.sleep(0.01)
         port = server._sock.getsockname()[1]
     else:
         server = modbus_rtu.RtuServer(serial_port(where), error_on_missing_slave=False)

@@ -1,7 +1,8 @@
 """The bus against servers that others wrote: umodbus and modbus-tk, over TCP and RTU on a pty.
 
 Each server runs in a process of its own, for these libraries keep their state in modules, and says
-at its end what it holds: what we wrote must stand there, not only in what it reads back to us.
+at its end what it holds: what we wrote must stand there, not only in what it reads back to us. The
+simulator has to bear libmodbus, of Debian's mbpoll: else it would agree with us alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -210,3 +213,45 @@ def test_a_unit_that_is_not_there_is_told(peer: Peer) -> None:
         assert await rig.ask(3, 1) == [1_001]
 
     ran(peer, scenario, HOLDING)
+
+
+# ---------------------------------------------------------------- a master that we did not write
+
+MBPOLL = shutil.which("mbpoll")
+VALUE = re.compile(r"^\[\d+\]:\s+(\S+)$", re.MULTILINE)
+
+
+@pytest.mark.skipif(MBPOLL is None, reason="needs Debian's mbpoll")
+@pytest.mark.parametrize("way", ["tcp", "rtu"])
+def test_mbpoll_reads_and_writes_the_simulated_devices(way: str, tmp_path: Path) -> None:
+    link = tmp_path / "bus"
+    where = ["--tcp", "127.0.0.1:0"] if way == "tcp" else ["--pty", str(link)]
+    command = [sys.executable, "-m", "kerbline", "sim", "modbus", "lighting-cabinet", *where]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as simulator:
+        try:
+            assert simulator.stdout is not None
+            at = simulator.stdout.readline().split()[1]
+            if way == "tcp":
+                host, _, port = at.removeprefix("socket://").rpartition(":")
+                target = ["-m", "tcp", "-p", port, host]
+            else:
+                target = ["-m", "rtu", "-b", "19200", "-P", "none", str(link)]
+
+            def mbpoll(*words: str, value: str = "") -> str:
+                ask = [str(MBPOLL), "-a", "1", "-o", "5", "-1", "-q", *words, *target]
+                return subprocess.run(
+                    [*ask, *([value] if value else [])],
+                    capture_output=True,
+                    text=True,
+                    timeout=30,
+                    check=True,
+                ).stdout
+
+            (volts,) = VALUE.findall(mbpoll("-t", "3:float", "-B", "-r", "1", "-c", "1"))
+            assert 225 < float(volts) < 235
+            for wanted in ("0", "1"):
+                assert "Written 1 references" in mbpoll("-t", "0", "-r", "2", value=wanted)
+                assert VALUE.findall(mbpoll("-t", "0", "-r", "2", "-c", "1")) == [wanted]
+        finally:
+            simulator.terminate()
+            assert simulator.wait(20) == 0

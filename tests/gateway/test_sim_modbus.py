@@ -380,15 +380,20 @@ def test_what_is_unplugged_hangs_up_and_comes_back(tmp_path: Path) -> None:
         (("--pty", "/"), "is there and no link"),
     ],
 )
-@pytest.mark.parametrize("way", [OLD_WAY, COMMAND])
-def test_what_cannot_be_served_is_said_in_a_line(
-    way: Sequence[str], words: Sequence[str], said: str
-) -> None:
-    command = [sys.executable, *way, *words]
+def test_what_cannot_be_served_is_said_in_a_line(words: Sequence[str], said: str) -> None:
+    command = [sys.executable, *COMMAND, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr and "a fault of ours" not in done.stderr
+
+
+def test_the_module_says_it_too() -> None:
+    command = [sys.executable, *OLD_WAY, "nothing", "--tcp", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "no profile is called so" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_command_asks_where() -> None:
