@@ -275,5 +275,13 @@ def test_a_write_takes_the_next_raw_value() -> None:
     assert to_words(register, 0.3) == (3,)
 
 
+@given(st.lists(st.lists(st.sampled_from([0, 1, 0x3F80, 0x4366, 0x7FC0]), min_size=8, max_size=8)))
+def test_what_came_before_does_not_change_what_comes(reads: list[list[int]]) -> None:
+    (read,) = plan([Register(f"x{n}", 2 * n, "float32") for n in range(4)])
+    decoder = Decoder(read)
+    for words in reads:
+        assert decoder.decode(words) == Decoder(read).decode(words)
+
+
 def test_a_read_without_registers_gives_nothing() -> None:
     assert Decoder(Read("holding", 0, 1, ())).decode([5]) == ({}, ())

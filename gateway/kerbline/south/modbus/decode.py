@@ -144,11 +144,13 @@ class _Run:
     first; swapped in both, as they are; "" is no struct at all.
     """
 
-    __slots__ = ("_fetch", "_kind", "_ranges", "_struct", "names", "packing")
+    __slots__ = ("_fetch", "_kind", "_ranges", "_raws", "_shorts", "_struct", "names", "packing")
 
     def __init__(self, kind: _Kind, registers: Sequence[Register], read: Read) -> None:
         self._kind = kind
         self._ranges = _ranges(registers)
+        self._raws: Sequence[Number] = ()  # of the read before: meters repeat much
+        self._shorts: list[Number] = []
         self._struct = struct.Struct(_form(kind, registers, read))
         self._fetch: Callable[[Sequence[int]], Sequence[Number]] = self._struct.unpack  # type: ignore[assignment]
         self.names = [register.name for register in registers]
@@ -176,9 +178,25 @@ class _Run:
             self._kind.type not in FLOATS or sum(map(abs, raws)) < _LARGEST
         )
 
+    def _shortened(self, raws: Sequence[Number]) -> Sequence[Number]:
+        """The shortest decimals; of what did not change since the read before, those of then."""
+        before = self._raws
+        if raws == before:
+            return self._shorts
+        if len(before) == len(raws):
+            pairs = zip(raws, before, strict=True)
+            moved = [at for at, (raw, old) in enumerate(pairs) if raw != old]
+            shorts = [*self._shorts]
+            for at, short in zip(moved, _short([raws[at] for at in moved]), strict=True):
+                shorts[at] = short
+        else:
+            shorts = _short(raws)
+        self._raws, self._shorts = raws, shorts
+        return shorts
+
     def _scaled(self, raws: Sequence[Number]) -> Sequence[Number]:
         if self._kind.type == "float32":
-            raws = _short(raws)
+            raws = self._shortened(raws)
         linear = self._kind.linear
         if linear == UNSCALED:
             return raws
@@ -253,7 +271,7 @@ def _gathered(ranges: Iterable[tuple[int, int]], found: Sequence[Number]) -> lis
     return [found[at] if count == 1 else tuple(found[at : at + count]) for at, count in ranges]
 
 
-def _short(raws: Sequence[Number]) -> Sequence[float]:
+def _short(raws: Sequence[Number]) -> list[Number]:
     """The shortest decimals of float32 values: 230.1, where a double says 230.10000610351562.
 
     All at once with few digits, then those that don't come back exactly with more.
@@ -273,7 +291,7 @@ def _short(raws: Sequence[Number]) -> Sequence[float]:
     return shorts
 
 
-def _rounded(raws: Sequence[Number], digits: int) -> list[float]:
+def _rounded(raws: Sequence[Number], digits: int) -> list[Number]:
     return list(map(float, (f"%.{digits}g " * len(raws) % tuple(raws)).split()))
 
 
