@@ -20,7 +20,8 @@ from kerbline.config.rules import (
     OneOf,
     read_secret,
 )
-from kerbline.config.sections import DEFAULT_BAUD, NodeId
+from kerbline.config.sections import DEFAULT_BAUD
+from kerbline.config.terms import NodeId
 
 KINDS = ("streetlight", "water_meter", "air_quality")
 _HEX = re.compile(rf"[0-9a-fA-F]{{{2 * KEY_BYTES}}}")
