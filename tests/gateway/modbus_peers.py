@@ -12,7 +12,6 @@ import os
 import struct
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -89,10 +88,16 @@ def modbus_tk(where: str, unit: int) -> tuple[int, Stop]:
     from modbus_tk import defines, modbus_rtu, modbus_tcp
 
     if where == "tcp":
-        server = modbus_tcp.TcpServer(0, "127.0.0.1", error_on_missing_slave=False)
+        bound = threading.Event()
+
+        class Server(modbus_tcp.TcpServer):  # type: ignore[misc]
+            def _do_init(self) -> None:  # it binds in its own thread
+                super()._do_init()
+                bound.set()
+
+        server = Server(0, "127.0.0.1", error_on_missing_slave=False)
         server.start()
-        while not server._sockets:  # it binds in its own thread
-            time.sleep(0.01)
+        bound.wait()
         port = server._sock.getsockname()[1]
     else:
         server = modbus_rtu.RtuServer(serial_port(where), error_on_missing_slave=False)
