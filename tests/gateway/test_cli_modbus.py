@@ -45,6 +45,7 @@ def test_check_says_what_is_good_and_each_fault(tmp_path: Path) -> None:
 def test_show_tells_the_manual_and_the_requests_of_a_poll() -> None:
     lines = run("show", "eastron-sdm630").output.splitlines()
     assert "poll      every 1 s 1 request: input 0+72" in lines
+    assert f"file      {SHIPPED / 'eastron-sdm630.toml'}" in lines
     assert "line      unit 1, 9600 baud, parity none, 1 stop bits" in lines
     assert any(line.startswith("manual    SDM630-Modbus, Smart Meter") for line in lines)
     (energy,) = [line for line in lines if line.startswith("energy_import_kwh ")]
@@ -56,7 +57,7 @@ def test_show_tells_every_register(name: str) -> None:
     lines = run("show", name).output.splitlines()
     assert lines[0].startswith(f"{name}: ")
     text = (SHIPPED / f"{name}.toml").read_text()
-    assert len([each for each in lines if " 0x" not in each]) - 5 >= text.count("[[register]]")
+    assert len([each for each in lines if " 0x" not in each]) - 6 >= text.count("[[register]]")
 
 
 def test_a_name_that_is_no_profile_is_told() -> None:

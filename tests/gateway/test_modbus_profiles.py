@@ -113,7 +113,7 @@ def test_defaults_hold_where_a_register_says_nothing(tmp_path: Path) -> None:
     [
         ("", "meter.toml:1: register: is missing; write [[register]]"),
         (POWER.replace("12", "65535"), "18: register[1].address: 2 from 65535 on end past 65535;"),
-        (POWER + "addres = 1", "19: register[1].addres: is not a key that belongs here; did you"),
+        (POWER + "skale = 1", "19: register[1].skale: is not a key that belongs here; did you"),
         (POWER + 'type = "float"', '19: register[1].type: "float" is not known; write one of'),
         (POWER + "scale = 0", "19: register[1].scale: 0.0 is no scale; write what one step"),
         (

@@ -89,6 +89,7 @@ def told(known: Profiles, name: str) -> list[str]:
     manual = about.manual
     lines = [
         f"{about.name}: {about.title}",
+        f"file      {known.find(name)}",
         f"models    {', '.join(about.models)}, by {about.maker}",
         f"manual    {manual.title}; {manual.edition}; {manual.table}",
         f"line      unit {line.unit}, {line.baud} baud, parity {line.parity}, "
