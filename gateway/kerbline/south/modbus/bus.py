@@ -14,14 +14,16 @@ from kerbline.config import ModbusBus
 from kerbline.counters import Counters
 from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S, SOCKET, Parity, PortLost, open_port
 from kerbline.south.measured import Measured
+from kerbline.south.modbus.asking import Asking
+from kerbline.south.modbus.burst import Burst
 from kerbline.south.modbus.cache import Cache
 from kerbline.south.modbus.framing import NoAnswer, Request, Response, silence_library, wanted
 from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
-from kerbline.south.modbus.schedule import Schedule, TooLate
+from kerbline.south.modbus.schedule import Schedule
 from kerbline.south.modbus.state import BusState, UnitState, Usage
 from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
 
-QUEUE_BOUND = 256  # polls nobody took; then polling waits: a poll not made is no reading lost
+FULL_S = 0.1  # while nobody takes what was found, others' jobs alone are looked for
 BURST_S = 0.02  # how long what a fast line gave waits for the rest of its tick
 SILENT_REQUESTS = 3  # in a row, of units that answered: then a connection is taken for dead
 COARSE_S = 0.001  # the loop wakes so much late at most: so much early, a silence is slept out
@@ -78,13 +80,9 @@ class Bus:
         self._sleep = sleep
         self._cache = cache  # of a bus that is shared
         self._schedule = Schedule(config, nameless=config.framer == "rtu")
-        self._burst_s = BURST_S if config.framer == "tcp" else 0.0
-        self._found: list[Measured] = []
-        self._found_s = 0.0  # when the first of them came
-        self._released = False
-        self._taker: asyncio.Future[None] | None = None
+        self._burst = Burst(BURST_S if config.framer == "tcp" else 0.0)
+        self._asking = Asking(self._schedule)
         self._waiter: asyncio.Future[None] | None = None
-        self._asking: dict[Job, asyncio.Future[Response]] = {}
         self._usage = Usage()
         self._silent = 0  # requests in a row that units left unanswered which do answer
         self._late = 0
@@ -98,12 +96,9 @@ class Bus:
 
     async def next(self) -> list[Measured]:
         """What was found since the last call: one burst a tick; waits for it."""
-        while not self._released:
-            self._taker = asyncio.get_running_loop().create_future()
-            await self._taker
-        found, self._found = self._found, []
-        self._released = False
-        if len(found) >= QUEUE_BOUND:
+        full = self._burst.full
+        found = await self._burst.next()
+        if full:
             self._wake()
         return found
 
@@ -114,7 +109,7 @@ class Bus:
         """
         loop = asyncio.get_running_loop()
         unit = self._schedule.unit(request.unit)
-        if self._lost:
+        if self._lost and not self._up:
             raise PortLost(f"{self._config.port}: not there")
         if (
             priority is Priority.FOREIGN
@@ -123,17 +118,9 @@ class Bus:
         ):
             raise NoAnswer(f"unit {request.unit}: it did not answer before")
         job = Job(unit, wanted(request), priority, loop.time() + within_s)
-        self._schedule.submit(job)
-        future: asyncio.Future[Response] = loop.create_future()
-        self._asking[job] = future
-        expiry = loop.call_later(within_s, self._expire)
+        future = self._asking.enter(job)
         self._wake()
-        try:
-            return await future
-        finally:
-            expiry.cancel()
-            del self._asking[job]
-            self._schedule.withdraw(job)
+        return await self._asking.end(job, future)
 
     def answers(self, unit: int) -> bool:
         """Is the line open, and a unit on it not taken for dead?"""
@@ -181,21 +168,32 @@ class Bus:
             self._schedule.reset(loop.time())
         self._up = True
         self._silent = 0
-        while not (line.broken or self._silent >= SILENT_REQUESTS):
-            now_s = loop.time()
-            data = carrier.take()  # before time-outs: what is late may be we
-            self._settle(line.receive(data, now_s), now_s)
-            self._settle(line.expire(now_s), now_s)
-            wake_s = self._send(carrier, line)
-            wake_s = min(wake_s, line.deadline_s, self._release(line, now_s))
-            await self._wait(wake_s, line)
-            if line.strays:
-                self._counters.count("modbus.stray", line.strays)
-                line.strays = 0
-            if line.echo_found:
-                line.echo_found = False
-                log.warning("bus %s: its adapter echoes; set echo = true", self._config.name)
+        try:
+            while not (line.broken or self._silent >= SILENT_REQUESTS):
+                now_s = loop.time()
+                data = carrier.take()  # before time-outs: what is late may be we
+                self._settle(line.receive(data, now_s), now_s)
+                self._settle(line.expire(now_s), now_s)
+                wake_s = self._send(carrier, line)
+                over = line.deadline_s == math.inf  # nothing is under way: the tick is
+                wake_s = min(wake_s, line.deadline_s, self._burst.settle(now_s, over=over))
+                self._count(line)
+                await self._wait(wake_s, line)
+        except PortLost:
+            self._schedule.leave(line.abandon(), loop.time())
+            raise
         self._settle(line.abandon(), loop.time())
+
+    def _count(self, line: Line) -> None:
+        if line.strays:
+            self._counters.count("modbus.stray", line.strays)
+            line.strays = 0
+        if line.echo_found:
+            line.echo_found = False
+            log.warning("bus %s: its adapter echoes; set echo = true", self._config.name)
+        if self._schedule.late > self._late:
+            self._counters.count("modbus.late", self._schedule.late - self._late)
+            self._late = self._schedule.late
 
     def _line(self, now_s: float) -> Line:
         config = self._config
@@ -208,14 +206,14 @@ class Bus:
         """Send whatever may go out now, in one write; when to look again."""
         frames: list[bytes] = []
         schedule, now_s, wake_s = self._schedule, asyncio.get_running_loop().time(), math.inf
-        polls = len(self._found) < QUEUE_BOUND
+        polls = not self._burst.full
         while line.room():
             wake_s = line.clear_s(None)
             if wake_s > now_s:
                 break
             transaction = schedule.next(now_s, polls=polls)
             if transaction is None:
-                wake_s = schedule.wake_s(now_s) if polls else math.inf
+                wake_s = schedule.wake_s(now_s) if polls else now_s + FULL_S
                 break
             wake_s = line.clear_s(transaction.unit)
             if wake_s > now_s:
@@ -265,7 +263,7 @@ class Bus:
                 request, words = transaction.wanted.request, transaction.response.words
                 self._cache.saw(request, words, transaction.sent_s, now_s)
             if isinstance(transaction.asker, Job):
-                self._answer(transaction.asker, transaction)
+                self._asking.answer(transaction.asker, transaction)
             if transaction.fault is not None:
                 self._counters.count(f"modbus.{transaction.fault.code}")
             if unit.breaker.open != was_open:
@@ -273,20 +271,9 @@ class Bus:
             self._trust(transaction, was_open=was_open)
 
     def _keep(self, polled: Polled, now_s: float) -> None:
-        if not self._found:
-            self._found_s = now_s
         read_at_ms = self._clock.utc_ms() - round((now_s - polled.begun_s) * 1_000)
         reports = polled.group.survey.reports
-        self._found += reports.told(polled.values, read_at_ms, polled.quality)
-
-    def _answer(self, job: Job, transaction: Transaction) -> None:
-        future = self._asking.get(job)
-        if future is None or future.done():
-            return
-        if transaction.fault is not None:
-            future.set_exception(transaction.fault)
-        elif transaction.response is not None:
-            future.set_result(transaction.response)
+        self._burst.add(reports.told(polled.values, read_at_ms, polled.quality), now_s)
 
     def _trust(self, transaction: Transaction, *, was_open: bool) -> None:
         """A connection on which nobody answers any more is taken for dead; a serial line is not."""
@@ -295,30 +282,6 @@ class Bus:
             self._lost = False
         elif self._config.port.startswith(SOCKET) and not (was_open and self._schedule.anybody()):
             self._silent += 1
-
-    def _release(self, line: Line, now_s: float) -> float:
-        """Hand out what was found once a tick is over; when to look again."""
-        if not self._found or self._released:
-            return math.inf
-        late_s = self._found_s + self._burst_s
-        if late_s > now_s and line.deadline_s < math.inf and len(self._found) < QUEUE_BOUND:
-            return late_s
-        self._released = True
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
-        if self._schedule.late > self._late:
-            self._counters.count("modbus.late", self._schedule.late - self._late)
-            self._late = self._schedule.late
-        return math.inf
-
-    def _expire(self) -> None:
-        for job in self._schedule.expired(asyncio.get_running_loop().time()):
-            self._refuse(job, TooLate("the bus had no turn for it in time"))
-
-    def _refuse(self, job: Job, error: Exception) -> None:
-        future = self._asking.get(job)
-        if future is not None and not future.done():
-            future.set_exception(error)
 
     def _say_changed(self, transaction: Transaction) -> None:
         name, unit = self._config.name, transaction.unit
@@ -330,8 +293,7 @@ class Bus:
     def _say_lost(self, error: PortLost) -> None:
         """Once an outage: log it, and tell each asset of the bus."""
         self._counters.count("modbus.port_lost")
-        for job in list(self._asking):
-            self._refuse(job, error)
+        self._asking.refuse_all(error)
         if self._lost:
             return
         self._lost = True
@@ -340,7 +302,6 @@ class Bus:
         assets = dict.fromkeys(group.survey.asset for group in self._schedule.groups)
         for group in self._schedule.groups:
             group.survey.reports.lost()
-        self._found += [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in assets]
-        self._released = True
-        if self._taker is not None and not self._taker.done():
-            self._taker.set_result(None)
+        lost = [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in assets]
+        self._burst.add(lost, asyncio.get_running_loop().time())
+        self._burst.release()

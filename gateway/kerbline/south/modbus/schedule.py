@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kerbline.config import ModbusBus
 from kerbline.errors import KerblineError
@@ -127,6 +127,12 @@ class Schedule:
         if dead and fault is not None:
             polled += self._rounds.stop(transaction.unit, fault.code, now_s)
         return polled
+
+    def leave(self, under_way: Iterable[Transaction], now_s: float) -> None:
+        """The line is lost: what was under way may still be answered, on the next one."""
+        for transaction in under_way:
+            if self._nameless:
+                transaction.unit.doubts.add(transaction.wanted, transaction.timeout_s, now_s)
 
     def reset(self, now_s: float) -> Sequence[Job]:
         """The line is a new one: all is due. The jobs of before are not: they are given up."""
