@@ -70,7 +70,7 @@ firmware: .venv/.all ## a board's node into build/firmware, with its size; BOARD
 # A bench-NAME target is a benchmark; each compares with something measured in the same run.
 BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 .PHONY: bench $(BENCHES)
-bench: .venv/.all $(filter-out bench-fuzz,$(BENCHES)) ## the benchmarks; bench-fuzz alone takes hours
+bench: .venv/.all $(filter-out bench-fuzz bench-cycles,$(BENCHES)) ## the benchmarks but those that take hours
 	@$(if $(BENCHES),:,echo "no benchmark yet: add a target bench-NAME to the Makefile")
 
 bench-wire: .venv/.all build/micropython32 ## each target of the wire beside its measured figure; ARGS="gateway"
@@ -78,6 +78,9 @@ bench-wire: .venv/.all build/micropython32 ## each target of the wire beside its
 
 bench-node: .venv/.all build/micropython32 ## each target of a whole node beside its measured figure
 	@PYTHONPATH=firmware $(PY) -m tools.bench_wire whole
+
+bench-cycles: .venv/.all build/micropython32 ## 10^5 telemetry cycles of each node in a chip's heap; takes hours
+	@PYTHONPATH=firmware $(PY) -m tools.bench_cycles $(ARGS)
 
 STORE_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard \
   tests/budgets/bench_store*.py tests/budgets/bench_north*.py))

@@ -37,6 +37,7 @@ ANSWER_MS = 10
 HEAD = struct.Struct("<BHIB")
 REPLY = struct.Struct("<BHiB")
 GO, END, LOOK, METER, REFUSED = range(5)
+TICK, ANSWER, REPORT = range(3)  # what an instant of the node was for
 CONFIG_EACH = 50  # frames between two updates of settings
 FAKES_KIB = 18  # of the heap for whole_probe.py and what it keeps; held by a test
 
@@ -65,16 +66,17 @@ class Told:
     fakes: int = 0
     frames: int = 0
     modules: tuple[str, ...] = ()
-    garbage: tuple[int, int, int, int] = (0, 0, 0, 0)  # frames, of those; waits, of the others
+    # Bytes and count of the instants without a frame, in which one came, and in which one left.
+    garbage: tuple[int, ...] = (0,) * 6
     configured: int = 0
     reports: int = 0
     said: list[str] = field(default_factory=list)
+    checkpoints: list[int] = field(default_factory=list)  # what was retained at each look
 
-    @property
-    def garbage_a_frame(self) -> float:
-        """Bytes from a wait to the next in which a frame left or came, for each that left."""
-        frames, busy, _, _ = self.garbage
-        return busy / max(1, frames)
+    def garbage_each(self, kind: int) -> float:
+        """Bytes of an instant of that kind: TICK, ANSWER or REPORT."""
+        made, count = self.garbage[2 * kind : 2 * kind + 2]
+        return made / max(1, count)
 
 
 class World:
@@ -234,13 +236,14 @@ def run(
     world: World,
     heap_kib: int = 256,
     ballast_kib: int = 0,
+    log: Path | None = None,
 ) -> Told:
-    """Runs the node until the world's plan ends it; raises where it said that it failed."""
+    """Runs the node until the world's plan ends it; `log` has what it says as it says it."""
     to_node, from_us = os.pipe()
     to_us, from_node = os.pipe()
     command = [*command, "-X", f"heapsize={heap_kib}K", str(PROBE), str(ballast_kib)]
     command += [f"/dev/fd/{to_node}", f"/dev/fd/{from_node}"]
-    with tempfile.TemporaryFile() as said:
+    with log.open("w+b") if log else tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -267,11 +270,12 @@ def _told(told: Told, text: str) -> Told:
         name, _, rest = line.partition(" ")
         if name in ("retained", "free", "fakes"):
             setattr(told, name, int(rest))
+            if name == "retained":
+                told.checkpoints.append(int(rest))
         elif name == "modules":
             told.modules = tuple(rest.split())
         elif name == "garbage":
-            frames, busy, waits, idle = map(int, rest.split())
-            told.garbage = (frames, busy, waits, idle)
+            told.garbage = tuple(map(int, rest.split()))
         else:
             told.said.append(line)
     return told

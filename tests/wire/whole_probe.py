@@ -24,8 +24,10 @@ ROOM = 1200
 BLOCK = 4096
 BLOCKS = 512
 PIECE = 1024
+LOOK_MS = 500  # behind a report: it is kept by now, and what it needed is gone again
 COLLECT_EACH = 16  # frames between two looks at what is free
 POLLIN = 1
+IDLE, CAME, LEFT = 0, 1, 2
 
 
 class Chip:
@@ -41,11 +43,12 @@ class Chip:
         self.bare = 0
         self.free = 1 << 30
         self.frames = 0
-        self.busy = 0  # garbage between two waits in which a frame left or came
-        self.idle = 0  # and of all other times
-        self.idles = 0
+        # Garbage and count of the instants in which a frame left, one came, and none did.
+        self.made = [0] * 6
+        self._look_ms = -1  # when to look at what is held, -1: not now
+        self._taken = 0  # in this instant: all work between two moves of the clock
         self._at = 0
-        self._had_frame = False
+        self._had = IDLE
         self._in = open(sys.argv[2], "rb", 0)
         self._out = open(sys.argv[3], "wb", 0)
         self._head = bytearray(8)
@@ -70,7 +73,7 @@ class Chip:
         if flag == 1:
             raise SystemExit
         if flag == 2:
-            self.look(deep=True)
+            self._look_ms = self.waited_ms + LOOK_MS
         if flag == 3:
             self.meter()
         if flag == 4:
@@ -87,12 +90,13 @@ class Chip:
         if self.metering:
             self.own = self._own_before + gc.mem_alloc() - before
 
-    def frame(self) -> None:
-        """One went or came."""
-        self._had_frame = True
+    def came(self) -> None:
+        """A frame has come; an instant in which one leaves too is that one's."""
+        self._had = max(self._had, CAME)
 
     def sent(self) -> None:
         """A frame has left."""
+        self._had = LEFT
         self.frames += 1
         if not self.metering and self.frames % COLLECT_EACH == 0:
             self.look(deep=False)
@@ -111,30 +115,35 @@ class Chip:
         if self.metering:
             gc.collect()
             gc.disable()
-            self.frames = self.busy = self.idle = self.idles = self.own = 0
+            self.own = self._taken = 0
+            for place in range(6):
+                self.made[place] = 0
             self._at = gc.mem_alloc()
             return
         gc.enable()
-        tell("garbage", self.frames, self.busy, self.idles, self.idle)
+        tell("garbage", *self.made)
 
     def wait(self, ms: int) -> bool:
         """Time goes on by as much, or until the line has bytes: has it?"""
         if self.metering:
-            taken = gc.mem_alloc() - self._at - self.own
-            if self._had_frame:
-                self.busy += taken
-            else:
-                self.idle += taken
-                self.idles += 1
-            self._had_frame = False
+            self._taken += gc.mem_alloc() - self._at - self.own
             self.own = 0
-            self._at = gc.mem_alloc()
+        if 0 <= self._look_ms <= self.waited_ms:
+            self._look_ms = -1
+            self.look(deep=True)
         left = self.due_ms - self.waited_ms
         ready = self.due_ms >= 0 and (ms < 0 or left <= ms)
         if ready:
             ms = max(0, left)
         self.waited_ms += ms
         self.ticks = (self.ticks + ms) % PERIOD
+        if self.metering:
+            if ms:
+                self.made[2 * self._had] += self._taken
+                self.made[2 * self._had + 1] += 1
+                self._had = IDLE
+                self._taken = 0
+            self._at = gc.mem_alloc()
         return ready
 
 
@@ -163,9 +172,13 @@ class Poller:
 
     def __init__(self) -> None:
         self._line: Any = None
-        self._found: tuple[Any, int] | tuple[()] = ()
+        self._found: Any = ()  # given again and again, as the image does
 
     def register(self, line: "Any", events: int) -> None:
+        if self._found == () or self._found[0][0] is not line:
+            before = chip.begin()
+            self._found = ((line, POLLIN),)
+            chip.end(before)
         self._line = line
 
     modify = register
@@ -175,7 +188,7 @@ class Poller:
 
     def ipoll(self, ms: int) -> "Any":
         if chip.wait(ms) and self._line is not None:
-            return ((self._line, POLLIN),)
+            return self._found
         return ()
 
 
@@ -258,14 +271,16 @@ class Uart:
 
     def readinto(self, buffer: bytearray) -> "int | None":
         data = chip.ask(ord("r"), self._number)
-        chip.frame()
+        before = chip.begin()
         buffer[: len(data)] = data
+        chip.end(before)
+        if len(data):
+            chip.came()
         return len(data) or None
 
     def write(self, data: bytes) -> int:
         chip.ask(ord("w"), self._number, data)
         if self._number == 1:
-            chip.frame()
             chip.sent()
         return len(data)
 
