@@ -212,6 +212,15 @@ def test_a_bad_register_is_told(tmp_path: Path, register: str, says: str) -> Non
     assert any(says in fault for fault in found), found
 
 
+def test_a_bad_default_is_told_once(tmp_path: Path) -> None:
+    text = HEAD.replace('"float32"', '"float"').replace("[defaults]", "[defaults]\nspread = true")
+    found = profile_faults(tmp_path, text + POWER + POWER.replace("power_w", "a_w"))
+    assert [fault.partition("; ")[0] for fault in found] == [
+        "meter.toml:14: defaults.spread: is not a key that belongs here",
+        'meter.toml:15: defaults.type: "float" is not known',
+    ]
+
+
 def test_a_coil_is_a_bool(tmp_path: Path) -> None:
     (found,) = profile_faults(tmp_path, HEAD + POWER + 'table = "coil"')
     assert found.startswith("meter.toml:16: register[1].type: coil registers are single bits, not")

@@ -52,6 +52,13 @@ UnitCode = Annotated[
 ]
 Seconds = Annotated[float, Between(0.05, 86_400)]
 Parity = Annotated[str, OneOf("none", "even", "odd")]
+RegisterType = Annotated[str, OneOf(*WIDTHS, *sorted(WIDE))]
+Table = Annotated[str, OneOf("input", "holding", "coil", "discrete")]
+Order = Annotated[str, OneOf("high_first", "low_first")]
+RawValue = Annotated[int, Between(-(1 << 63), (1 << 64) - 1)]
+Deadband = Annotated[float, Between(0, 1e300)]
+Heartbeat = Annotated[float, Between(0.05, 7 * 86_400)]
+Retention = Annotated[str, OneOf("telemetry", "meter", "alarm")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +97,10 @@ class Register:
 
     name: ValueName
     address: Annotated[int, Between(0, ADDRESSES - 1)]
-    type: Annotated[str, OneOf(*WIDTHS, *sorted(WIDE))] = "uint16"
-    table: Annotated[str, OneOf("input", "holding", "coil", "discrete")] = "holding"
-    word_order: Annotated[str, OneOf("high_first", "low_first")] = "high_first"
-    byte_order: Annotated[str, OneOf("high_first", "low_first")] = "high_first"
+    type: RegisterType = "uint16"
+    table: Table = "holding"
+    word_order: Order = "high_first"
+    byte_order: Order = "high_first"
     scale: float = 1.0
     offset: float = 0.0
     count: Annotated[int, Between(1, MAX_BITS)] = 1
@@ -101,11 +108,11 @@ class Register:
     words: Annotated[int, Between(1, MAX_WORDS)] = 1
     bit: Annotated[int, Between(0, WORD_BITS - 1)] | None = None
     bits: dict[str, Annotated[int, Between(0, 63)]] = field(default_factory=dict, hash=False)
-    invalid: tuple[Annotated[int, Between(-(1 << 63), (1 << 64) - 1)], ...] = ()
+    invalid: tuple[RawValue, ...] = ()
     unit: UnitCode | None = None
-    deadband: Annotated[float, Between(0, 1e300)] | None = None
-    heartbeat_s: Annotated[float, Between(0.05, 7 * 86_400)] = 900.0
-    retention: Annotated[str, Key("class"), OneOf("telemetry", "meter", "alarm")] = "telemetry"
+    deadband: Deadband | None = None
+    heartbeat_s: Heartbeat = 900.0
+    retention: Annotated[Retention, Key("class")] = "telemetry"
     poll_s: Seconds | None = None
     writable: Writable | None = None
     alarms: Annotated[tuple[AlarmRule, ...], Key("alarm")] = ()

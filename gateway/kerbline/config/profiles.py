@@ -19,11 +19,18 @@ from kerbline.config.modbus import (
     MAX_BITS,
     MAX_GAP,
     MAX_WORDS,
+    Deadband,
+    Heartbeat,
     ModbusBus,
     ModbusDevice,
+    Order,
     Parity,
+    RawValue,
     Register,
+    RegisterType,
+    Retention,
     Seconds,
+    Table,
 )
 from kerbline.config.reader import Key, Reader
 from kerbline.config.rules import Between, Filled, Matching, OneOf
@@ -80,16 +87,16 @@ class DeviceLimits:
 class Defaults:
     """What holds for each register that does not say otherwise: the same keys, the same values."""
 
-    type: object = None
-    table: object = None
-    word_order: object = None
-    byte_order: object = None
-    scale: object = None
-    deadband: object = None
-    heartbeat_s: object = None
-    invalid: object = None
-    retention: Annotated[object, Key("class")] = None
-    poll_s: object = None
+    type: RegisterType | None = None
+    table: Table | None = None
+    word_order: Order | None = None
+    byte_order: Order | None = None
+    scale: float | None = None
+    deadband: Deadband | None = None
+    heartbeat_s: Heartbeat | None = None
+    invalid: tuple[RawValue, ...] | None = None
+    retention: Annotated[Retention | None, Key("class")] = None
+    poll_s: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +159,7 @@ class Profiles:
 def load(path: Path) -> Profile:
     """Read and check a profile; raises ConfigFault with every fault in it."""
     reader, table = document.opened(path)
-    profile = reader.section(Profile, _filled(table))
+    profile = reader.section(Profile, _filled(reader, table))
     assert isinstance(profile, Profile)
     name = reader.accepted.get(("profile", "name"))
     if name is not None and name != path.stem:
@@ -171,18 +178,16 @@ def load(path: Path) -> Profile:
     return profile
 
 
-def _filled(table: Mapping[str, object]) -> Mapping[str, object]:
-    """The profile's table with its defaults written into each register."""
+def _filled(reader: Reader, table: Mapping[str, object]) -> Mapping[str, object]:
+    """The profile's table with its defaults, where they are good, written into each register."""
     defaults, listed = table.get("defaults"), table.get("register")
     if not isinstance(defaults, dict) or not isinstance(listed, list):
         return table
-    known = {entry for entry in defaults if entry in _DEFAULT_KEYS}
-    given = {key: defaults[key] for key in known}
+    trial = reader.afresh()
+    trial.section(Defaults, defaults, ("defaults",))
+    given = {key: defaults[key] for key in defaults if ("defaults", key) in trial.accepted}
     filled = [{**given, **each} if isinstance(each, dict) else each for each in listed]
     return {**table, "register": filled}
-
-
-_DEFAULT_KEYS = {each.name for each in dataclasses.fields(Defaults)} - {"retention"} | {"class"}
 
 
 def resolve(
