@@ -7,8 +7,9 @@ ready does time go on. A simulation that waits for another process belongs in re
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -41,6 +42,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._jumping.now_s
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[..., object],
+        *args: object,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """From this thread, as most libraries call it, no system call is needed to wake up."""
+        try:
+            ours = asyncio.get_running_loop() is self
+        except RuntimeError:
+            ours = False
+        call = self.call_soon if ours else super().call_soon_threadsafe
+        return call(callback, *args, context=context)
 
     def sleep(self, seconds: float) -> None:
         """As `time.sleep`: time goes on, and nothing else happens meanwhile."""
