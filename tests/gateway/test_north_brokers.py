@@ -229,6 +229,10 @@ class Obedient:
         """Always."""
         return True
 
+    def refusal(self, command: Command) -> str:
+        """Never."""
+        return ""
+
     def send(self, command: Command) -> bool:
         """Take it."""
         self.sent.put_nowait(command)
