@@ -17,6 +17,7 @@ from kerbline.config.modbus import Writable
 from kerbline.counters import Counters
 from kerbline.model import Value
 from kerbline.sim import modbus as sim
+from kerbline.sim import virtual_time
 from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.framing import (
     ILLEGAL_FUNCTION,
@@ -26,8 +27,9 @@ from kerbline.south.modbus.framing import (
     Request,
     Response,
 )
+from kerbline.south.modbus.schedule import TooLate
 from kerbline.south.modbus.transaction import Priority
-from kerbline.south.modbus.write import Writer, refusal
+from kerbline.south.modbus.write import ACKNOWLEDGE, Writer, refusal
 
 ANY = Writable(every_s=0.0)
 REGISTERS = (
@@ -53,12 +55,23 @@ class Unit:
         self.deaf = 0  # so many writes are carried out, and the answer is lost
         self.stuck = False  # writes are answered, and nothing changes
         self.masks = True  # it knows function 22
+        self.busy = 0  # so many writes are carried out and answered with exception 5
+        self.lag_s = 0.0  # how long each request takes
+        self.full = False  # too many wait for the bus
+        self.at_s: list[float] = []  # when each request came
 
     async def transact(self, request: Request, *, priority: Priority, within_s: float) -> Response:
         """Answer as a device does."""
         assert priority is Priority.COMMAND
         assert within_s > 0
+        if self.full:
+            raise TooLate("too many wait for the bus")
+        self.at_s.append(asyncio.get_running_loop().time())
+        if self.lag_s > within_s:
+            await asyncio.sleep(within_s)
+            raise TooLate("no turn")
         self.asked.append(request)
+        await asyncio.sleep(self.lag_s)
         table = self.coils if request.function in (1, 5, 15) else self.words
         if request.function in (1, 3):
             places = range(request.address, request.address + request.count)
@@ -72,6 +85,9 @@ class Unit:
             written = {request.address + at: word for at, word in enumerate(request.words)}
         if not self.stuck:
             table.update(written)
+        if self.busy:
+            self.busy -= 1
+            raise Refused(ACKNOWLEDGE)
         if self.deaf:
             self.deaf -= 1
             raise NoAnswer("unit 1")
@@ -97,6 +113,7 @@ def write(unit: Unit, values: Mapping[str, Value], within_s: float = 5.0) -> str
         ({"speed_hz": 12.3}, "out_of_range: speed_hz: steps of 0.5"),
         ({"mode": 3}, "out_of_range: mode: one of 1 2"),
         ({"level_w": math.nan}, "out_of_range: level_w: a finite number"),
+        ({"level_w": 10**400}, "out_of_range: level_w: a finite number"),
         ({"speed_hz": "fast"}, "wrong_type: speed_hz: 'fast' is no number"),
         ({"speed_hz": True}, "wrong_type: speed_hz: True is no number"),
         ({"run": 2}, "wrong_type: run: 2 is neither true nor false"),
@@ -168,6 +185,74 @@ def test_a_register_that_wears_is_not_written_to_too_often() -> None:
         assert writer.refusal({"mode": 1}, loop.time() + 60) == ""
 
     asyncio.run(main())
+
+
+def test_orders_that_waited_together_are_spaced_and_the_last_stays() -> None:
+    """While the device was away nobody could be told `too_often`: both were taken."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        unit = Unit()
+        writer = Writer(DEVICE, unit)
+        until_s = loop.time() + 100
+        orders = [{"mode": 2}, {"mode": 1}, {"mode": 2}, {"speed_hz": 5}]
+        done = await asyncio.gather(*(writer.write(each, until_s) for each in orders))
+        assert done == ["", "", "too_often: mode: every 60 s", ""]
+        assert unit.words[14] == 1
+        writes = [
+            at for at, asked in zip(unit.at_s, unit.asked, strict=True) if asked.address == 14
+        ][::2]
+        assert writes[1] - writes[0] == pytest.approx(60)
+        assert writer.refusal({"mode": 2}, loop.time()) == "too_often: mode: every 60 s"
+
+    virtual_time.run(main())
+
+
+def test_a_register_that_was_not_reached_may_be_written_to_at_once() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        unit = Unit()
+        unit.stuck = True
+        writer = Writer(DEVICE, unit)
+        assert await writer.write({"speed_hz": 5, "mode": 2}, loop.time() + 5) != ""
+        assert writer.refusal({"mode": 2}, loop.time()) == ""
+
+    virtual_time.run(main())
+
+
+def test_expired_is_only_what_never_went_out() -> None:
+    """The first value is written, then the time is over: the device is not as it was."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        unit = Unit()
+        unit.lag_s = 2.0
+        writer = Writer(DEVICE, unit)
+        order = {"speed_hz": 5, "run": True}
+        assert await writer.write(order, loop.time() + 1) == "expired"
+        assert unit.asked == []
+        assert await writer.write(order, loop.time() + 5) == "too_late: run"
+        assert unit.words[10] == 50
+        unit.full = True
+        assert await writer.write({"lamp": 1}, loop.time() + 5) == "too_late: lamp"
+
+    virtual_time.run(main())
+
+
+def test_a_device_that_is_not_done_yet_is_read_back() -> None:
+    unit = Unit()
+    unit.busy = 1
+    assert write(unit, {"speed_hz": 12.5}) == ""
+    unit.busy, unit.stuck = 1, True
+    assert write(unit, {"speed_hz": 20}) == "acknowledge: speed_hz"
+
+
+def test_the_lost_answer_of_a_bit_is_settled_by_reading_back() -> None:
+    unit = Unit()
+    unit.masks = False
+    unit.deaf = 1
+    assert write(unit, {"run": True}) == ""
+    assert unit.words[13] == 0b1000
 
 
 def test_over_a_real_line(tmp_path: Path) -> None:

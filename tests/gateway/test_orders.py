@@ -176,6 +176,39 @@ def test_after_an_outage_nothing_stale_is_written(tmp_path: Path) -> None:
     lives(tmp_path / "s.db", before, after, later_ms=5_000)
 
 
+def test_what_the_config_allows_no_more_is_not_sent_after_a_restart(tmp_path: Path) -> None:
+    """An order that waited was judged by another config."""
+
+    async def before(life: Life) -> None:
+        life.street.there = False
+        await life.order(order())
+
+    async def after() -> None:
+        life = Life(tmp_path / "s.db")
+        life.street.never = "not_writable: speed_hz"
+        await life.orders.resume([life.desk])
+        await life.orders.joined("lamp-1")
+        assert life.street.done == []
+        assert life.states() == [("a1", "REJECTED", "not_writable: speed_hz")]
+        await life.group.close()
+
+    lives(tmp_path / "s.db", before)
+    asyncio.run(after())
+
+
+def test_a_loops_command_is_judged_like_any_other(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        life.street.never = "out_of_range: speed_hz: 0 to 50"
+        life.orders.issue(control())
+        assert life.street.done == []
+        life.group.stop()
+        await life.group.run()
+        (result,) = life.store.commands.audit("own")
+        assert (result.state, result.reason) == (CommandState.REJECTED, life.street.never)
+
+    lives(tmp_path / "s.db", story)
+
+
 def test_a_node_with_no_room_gets_it_later(tmp_path: Path) -> None:
     async def story(life: Life) -> None:
         life.street.room = False

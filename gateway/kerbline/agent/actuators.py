@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.modbus.write import Writer
 
+WRITE = "write"  # the one operation of a device
 MAX_UNDER_WAY = 8  # commands of one device; the next waits like one whose node is away
 
 
@@ -40,8 +41,8 @@ class Actuators:
         self._nodes = nodes
         self._bridged = bridged
         self._clock = clock
-        self._answers: asyncio.Queue[Answered] = asyncio.Queue(MAX_UNDER_WAY * max(1, len(bridged)))
-        self._writing: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[Answered]] = set()
+        self._written: asyncio.Queue[asyncio.Task[Answered]] = asyncio.Queue()
 
     def reachable(self, asset: str) -> bool:
         """Would it take a command now?"""
@@ -51,6 +52,8 @@ class Actuators:
     def refusal(self, command: Command) -> str:
         """Why its asset will never do it, as its config says; empty if it may."""
         device = self._bridged.get(command.asset)
+        if (device is None) == (command.operation == WRITE):  # the config was another once
+            return f"unsupported: {command.operation}"
         if device is None:
             return ""
         return device.writer.refusal(command.arguments, asyncio.get_running_loop().time())
@@ -65,18 +68,22 @@ class Actuators:
         device.under_way += 1
         task = asyncio.create_task(self._write(device, command))
         self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        task.add_done_callback(self._done)
         return True
 
     async def answered(self) -> Answered:
         """What the next command to a device came to; waits for it."""
-        return await self._answers.get()
+        answer = (await self._written.get()).result()  # a bug in there ends the gateway, aloud
+        self._bridged[answer.asset].under_way -= 1
+        return answer
 
-    async def _write(self, device: Bridged, command: Command) -> None:
+    def _done(self, task: asyncio.Task[Answered]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():  # else we stop: the book says that its outcome is not known
+            self._written.put_nowait(task)
+
+    async def _write(self, device: Bridged, command: Command) -> Answered:
         left_s = (command.expires_at_ms - self._clock.utc_ms()) / 1000
         until_s = asyncio.get_running_loop().time() + left_s
-        try:
-            reason = await device.writer.write(command.arguments, until_s)
-        finally:
-            device.under_way -= 1
-        await self._answers.put(Answered(command.id, command.asset, reason))
+        reason = await device.writer.write(command.arguments, until_s)
+        return Answered(command.id, command.asset, reason)

@@ -87,16 +87,18 @@ class Orders:
     async def resume(self, sinks: Sequence[Desk]) -> None:
         """After a restart: what was not delivered waits again, the rest is settled as unknown.
 
-        Who held an asset holds it again.
+        Who held an asset holds it again. What the config allows no more is rejected.
         """
         for command, state in await self._group.call(self._store.commands.open):
             self._open[command.id] = command
             if sinks:
                 self._sinks[command.id] = sinks[0]
-            if state is CommandState.PENDING:
-                self._waiting.add(command.id)
-            else:
+            if state is not CommandState.PENDING:
                 await self._settle(command, CommandState.ERROR, OUTCOME_UNKNOWN)
+            elif refusal := self._street.refusal(command):
+                await self._settle(command, CommandState.REJECTED, refusal)
+            else:
+                self._waiting.add(command.id)
         self._loops.recall(await self._group.call(self._store.commands.standing))
 
     async def serve(self, sink: Desk, topics: Topics) -> None:
@@ -112,7 +114,10 @@ class Orders:
                 await self._deliver(command)
 
     def issue(self, command: Command) -> None:
-        """A loop's command: to its node now, or not at all."""
+        """A loop's command: to its node or device now, or not at all."""
+        if refusal := self._street.refusal(command):
+            self._log_own(command, CommandState.REJECTED, refusal)
+            return
         if not self._street.send(command):
             self._log_own(command, CommandState.ERROR, "unreachable")
             return

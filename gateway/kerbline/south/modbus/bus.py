@@ -22,10 +22,12 @@ from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
 from kerbline.south.modbus.schedule import Schedule
 from kerbline.south.modbus.state import BusState, UnitState, Usage
 from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
+from kerbline.south.modbus.unit import Health
 
 FULL_S = 0.1  # while nobody takes what was found, others' jobs alone are looked for
 BURST_S = 0.02  # how long what a fast line gave waits for the rest of its tick
 SILENT_REQUESTS = 3  # in a row, of units that answered: then a connection is taken for dead
+ANSWERING = frozenset([Health.GOOD, Health.FAILING])
 COARSE_S = 0.001  # the loop wakes so much late at most: so much early, a silence is slept out
 SLEPT_S = 0.0012  # what of a silence is slept out at most
 
@@ -123,8 +125,8 @@ class Bus:
         return await self._asking.end(job, future)
 
     def answers(self, unit: int) -> bool:
-        """Is the line open, and a unit on it not taken for dead?"""
-        return self._up and not self._schedule.unit(unit).breaker.open
+        """Is the line open, and did the unit answer on it lately?"""
+        return self._up and self._schedule.unit(unit).breaker.health in ANSWERING
 
     def state(self) -> BusState:
         """How the bus and its units are."""
