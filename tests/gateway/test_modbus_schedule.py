@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.south.modbus.framing import NoAnswer, Refused, Request, Response, wanted
-from kerbline.south.modbus.schedule import FOREIGN_RUN, MAX_JOBS, Schedule, TooLate
+from kerbline.south.modbus.schedule import FIRST_GUESS_S, FOREIGN_RUN, MAX_JOBS, Schedule, TooLate
 from kerbline.south.modbus.survey import FIRST_RECHECK_POLLS, Survey
 from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
 from kerbline.south.modbus.unit import FLOOR_S, Health, Patience
@@ -133,7 +133,7 @@ def test_a_unit_that_comes_back_is_polled_at_once_and_so_are_all_if_none_answere
 
 
 def test_a_unit_that_answered_is_given_up_after_three_silences_and_another_at_once() -> None:
-    played = Played(scheduled(1, 2), frozenset({2})).until(1.5)
+    played = Played(scheduled(1, 2), frozenset({2})).until(1.05)
     assert [unit for _, unit, _ in played.asked if unit == 2] == [2]
     played.dead = frozenset({1, 2})
     before = len(played.asked)
@@ -160,6 +160,15 @@ def test_after_a_silence_only_what_can_not_be_confused_is_asked() -> None:
         played.step()
     assert played.now_s >= silent_s + 3 * CEILING_S
     assert played.counts()[2] > 10  # the other went on meanwhile
+
+
+def test_a_dead_unit_costs_little_at_the_start_and_a_slow_one_is_found() -> None:
+    played = Played(scheduled(1, 2, 3), frozenset({3})).until(0.5)
+    (first_s,) = [at for at, unit, _ in played.asked if unit == 3]
+    silent = played.polled[2]
+    assert silent.quality == ("no_answer",)
+    assert silent.group.polled_s == pytest.approx(first_s + FIRST_GUESS_S)
+    assert silent.group.unit.patience.timeout_s == CEILING_S
 
 
 def test_on_tcp_nothing_waits_for_a_late_answer() -> None:

@@ -343,8 +343,16 @@ class TcpLine:
         return done
 
     def _begins(self, data: bytes) -> bool:
-        """Is this the head of an answer?"""
-        return any(data.startswith(head[:MBAP_TELLING]) for head in self._heads())
+        """Is this the head of an answer, and no more of what is pending?
+
+        One byte says little: it is held for a head where it would end what is pending.
+        """
+        begun = data[:MBAP_TELLING]
+        if len(begun) < TID_BYTES:
+            length = int.from_bytes(self._pending[MBAP_TELLING : MBAP_BYTES - 1], "big")
+            if len(self._pending) + len(begun) != MBAP_BYTES - 1 + length:
+                return False
+        return any(head.startswith(begun) for head in self._heads())
 
     def _heads(self) -> Iterator[bytes]:
         """How answers that may come begin, up to the length; a wrong unit may follow."""

@@ -18,6 +18,7 @@ from kerbline.south.modbus.transaction import Group, Job, Polled, Priority, Tran
 from kerbline.south.modbus.unit import FIRST_PROBE_S, Health, Unit
 
 MAX_JOBS = 64  # of commands, and of other masters, for each bus; more are refused
+FIRST_GUESS_S = 0.1  # at least, for a unit that was never asked
 FOREIGN_RUN = 3  # so many requests of other masters, then a poll that is due
 
 
@@ -168,6 +169,8 @@ class Schedule:
         group, ask = found
         transaction = self._transaction(group, ask.wanted, priority)
         transaction.ask = ask
+        if group.unit.breaker.unheard:
+            transaction.timeout_s = self._guess_s()
         return transaction
 
     def _probe(self) -> tuple[Group, Ask] | None:
@@ -183,6 +186,16 @@ class Schedule:
                 later_s = min(later_s, clear_s)
         unit.breaker.probe_s = later_s  # something of it is under way, or may still come
         return None
+
+    def _guess_s(self) -> float:
+        """For a unit's first request: twice what the slowest of the others needs.
+
+        If that is too short, its first probe has the whole ceiling; a bus with many dead units
+        would otherwise begin with as many ceilings.
+        """
+        needed_s = [each.patience.timeout_s for each in self.units.values() if each.patience.learnt]
+        guess_s = max(2 * max(needed_s), FIRST_GUESS_S) if needed_s else self._ceiling_s
+        return min(guess_s, self._ceiling_s)
 
     def _transaction(self, asker: Job | Group, wanted: Wanted, priority: Priority) -> Transaction:
         transaction = Transaction(asker, wanted, priority)

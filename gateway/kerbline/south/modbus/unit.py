@@ -38,6 +38,11 @@ class Patience:
         self._variation_s = 0.0
         self.timeout_s = ceiling_s
 
+    @property
+    def learnt(self) -> bool:
+        """The unit has answered."""
+        return self._mean_s >= 0
+
     def learn(self, pause_s: float) -> None:
         """The unit answered after so long."""
         if self._mean_s < 0:
@@ -93,6 +98,11 @@ class Breaker:
         self.silences = 0  # in a row
         self.spacing_s = 0.0  # of probes
         self.probe_s = math.inf  # when the next may be
+
+    @property
+    def unheard(self) -> bool:
+        """The unit was never asked."""
+        return self.health is Health.UNHEARD
 
     @property
     def open(self) -> bool:
