@@ -342,6 +342,26 @@ def test_a_schedule_has_its_share_of_every_fault_and_units_of_their_own() -> Non
     assert any(before != after for before, after in pairwise(drawn))
 
 
+def test_a_schedule_goes_on_through_new_connections() -> None:
+    whole, parted = Schedule(seed=5, share=0.5), Schedule(seed=5, share=0.5)
+    began_s = 25_000.0  # a loop's clock, since the machine's start
+    drawn = [whole.at(1, number / 2) for number in range(400)]
+    assert [parted.at(1, began_s + number / 2) for number in range(400)] == drawn
+
+    async def main() -> Tally:
+        trouble, tally = Trouble(schedule=Schedule(seed=5, share=0.5)), Tally()
+        server = Server([device(1, REGISTERS, ManualClock(), its_own)], "rtu")
+        for _ in range(400):
+            port = MemoryPort(server, trouble, tally)
+            port.write(request("rtu", 1, 0))
+            await asyncio.sleep(0.5)
+            port.close()
+        return tally
+
+    tally = virtual_time.run(main())
+    assert len(tally.faults) >= 5  # not one episode for ever
+
+
 def test_a_pulled_wire_is_told_to_who_reads() -> None:
     async def scenario(master: Master) -> None:
         reading = asyncio.ensure_future(master.port.read())

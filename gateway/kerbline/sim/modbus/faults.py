@@ -65,7 +65,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What a schedule gives one unit until a time (s from the start); without a name: health."""
+    """What a schedule gives one unit until a time (s from its beginning): a fault, or health."""
 
     until_s: float
     fault: Fault | None
@@ -73,19 +73,25 @@ class Episode:
 
 @dataclass(slots=True)
 class Schedule:
-    """Each unit in turn well and ill, `share` of the time; the same for the same seed."""
+    """Each unit in turn well and ill, `share` of the time; the same for the same seed.
+
+    It begins when it is asked first, and goes on through new connections.
+    """
 
     seed: int
     share: float = 0.2
+    _begun_s: float | None = None
     _drawn: dict[int, tuple[Iterator[Episode], Episode]] = field(default_factory=dict)
 
     def at(self, unit: int, now_s: float) -> Fault | None:
         """What the unit has at a time; of one unit time only goes on."""
+        if self._begun_s is None:
+            self._begun_s = now_s
         if unit not in self._drawn:
             episodes = self._episodes(unit)
             self._drawn[unit] = (episodes, next(episodes))
         episodes, episode = self._drawn[unit]
-        while episode.until_s <= now_s:
+        while episode.until_s <= now_s - self._begun_s:
             episode = next(episodes)
         self._drawn[unit] = (episodes, episode)
         return episode.fault

@@ -35,39 +35,33 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Everything that a wire does to its frames; without any, nothing."""
+    """Everything that a wire does to its frames; without any, nothing.
+
+    Which fault strikes which unit when: a sequence of its own for each, from one seed, that goes on
+    through new connections.
+    """
 
     orders: Orders = field(default_factory=Orders)
     schedule: Schedule | None = None
     speed: Speed | None = None
     seed: int = 0
+    _chances: dict[int, random.Random] = field(default_factory=dict, repr=False, compare=False)
 
-
-class Chances:
-    """Which fault strikes which unit when: a sequence of its own for each, from one seed."""
-
-    __slots__ = ("_begun", "_chances", "_trouble")
-
-    def __init__(self, trouble: Trouble, now: float) -> None:
-        self._trouble = trouble
-        self._begun = now
-        self._chances: dict[int, random.Random] = {}
-
-    def of(self, unit: int) -> random.Random:
-        """The unit's own chance."""
+    def chance(self, unit: int) -> random.Random:
+        """The unit's own."""
         if unit not in self._chances:
-            self._chances[unit] = random.Random(f"{self._trouble.seed}/{unit}")
+            self._chances[unit] = random.Random(f"{self.seed}/{unit}")
         return self._chances[unit]
 
     def strikes(self, unit: int, now: float, *, dead: bool) -> Iterator[Fault]:
         """The faults that strike now: before the request is served (`dead`), or after."""
-        faults = list(self._trouble.orders.faults)
-        if self._trouble.schedule is not None:
-            drawn = self._trouble.schedule.at(unit, now - self._begun)
+        faults = list(self.orders.faults)
+        if self.schedule is not None:
+            drawn = self.schedule.at(unit, now)
             faults += [drawn] if drawn is not None else []
         for fault in faults:
             due = (fault.name == "dead") is dead and unit in fault.units
-            if due and self.of(unit).random() < fault.chance:
+            if due and self.chance(unit).random() < fault.chance:
                 yield fault
 
 
@@ -82,7 +76,7 @@ class BadWire:
         self._send = send
         self._tally = tally
         self._echo = trouble.orders.echo
-        self._chances = Chances(trouble, self._loop.time())
+        self._trouble = trouble
         self.line = LineTime(trouble.speed) if trouble.speed else None
         self._pending = b""
         self._heard_at = 0.0
@@ -139,7 +133,7 @@ class BadWire:
             self._put(held)
         if unit not in self._server.units:
             return
-        for fault in self._chances.strikes(unit, self._loop.time(), dead=True):
+        for fault in self._trouble.strikes(unit, self._loop.time(), dead=True):
             self._tally.faults[fault.name] += 1
             return
         self._requests.append(frame)
@@ -167,7 +161,7 @@ class BadWire:
     def _spoil(self, frame: bytes) -> None:
         unit = adu.unit(frame, self._framing)
         delay_s = held_s = 0.0
-        for fault in self._chances.strikes(unit, self._loop.time(), dead=False):
+        for fault in self._trouble.strikes(unit, self._loop.time(), dead=False):
             self._tally.faults[fault.name] += 1
             if fault.name == "slow":
                 delay_s += fault.amount
@@ -183,7 +177,7 @@ class BadWire:
             self._put(frame)
 
     def _changed(self, frame: bytes, unit: int, fault: Fault) -> bytes:
-        chance = self._chances.of(unit)
+        chance = self._trouble.chance(unit)
         match fault.name:
             case "crc":
                 return adu.broken(frame, self._framing, chance.randrange(8 * len(frame)))
