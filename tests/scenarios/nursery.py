@@ -117,9 +117,22 @@ def _cursor_before_the_ack() -> None:
     setattr(GroupCommit, "read", hasty)  # noqa: B010
 
 
+def _newest_first() -> None:
+    """A message says its readings from the last to the first."""
+    from kerbline.north.mapping import Mapper
+
+    readings = Mapper.readings
+
+    def backwards(self: Any, log: Any, asset: str, marks: Any, items: Any) -> Any:
+        return readings(self, log, asset, marks[::-1], items[::-1])
+
+    setattr(Mapper, "readings", backwards)  # noqa: B010
+
+
 SINS: dict[str, Callable[[], None]] = {
     "kept_before_the_commit": _kept_before_the_commit,
     "cursor_before_the_ack": _cursor_before_the_ack,
+    "newest_first": _newest_first,
 }
 
 

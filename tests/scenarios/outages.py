@@ -34,6 +34,7 @@ from kerbwire.limits import STREAM
 from kerbwire.node import NodeSession
 from tests.gateway.pocket_node import PocketNode
 from tests.scenarios.nursery import PLACES, Doom, request
+from tests.scenarios.tap import Tap
 
 ROOT = Path(__file__).parents[2]
 CONSUMER = ROOT / "docs" / "operate" / "consumer.py"
@@ -137,15 +138,39 @@ class LedgerNode(PocketNode):
         return await asyncio.start_server(connected, "127.0.0.1", 0)
 
 
-class Wire:
-    """The way from the gateway to the broker: it can be cut, and it can be slow."""
+class Spoken:
+    """In which order each life of the gateway published each log's records, the first time."""
 
-    def __init__(self, broker_port: int) -> None:
+    def __init__(self) -> None:
+        self.life = 0
+        self.order: dict[tuple[int, str, int], dict[int, None]] = defaultdict(dict)
+
+    def listener(self) -> Callable[[str, bytes], None]:
+        """Who hears a connection that this life begins, to its end."""
+        life = self.life
+
+        def published(topic: str, payload: bytes) -> None:
+            if topic.endswith("/readings"):
+                told = json.loads(payload)
+                numbers = (item["n"] for item in told["readings"])
+                self.order[life, told["source"], told["epoch"]].update(dict.fromkeys(numbers))
+
+        return published
+
+
+class Wire:
+    """The way from the gateway to the broker: it can be cut, and it can be slow.
+
+    Whatever is published over it is `spoken` in that order.
+    """
+
+    def __init__(self, broker_port: int, spoken: Spoken) -> None:
         self.delay_s = 0.0
         self.shut = False
         self.clear = asyncio.Event()  # while it is not set what comes is taken, and goes no further
         self.clear.set()
         self._broker_port = broker_port
+        self._spoken = spoken
         self._open: set[asyncio.StreamWriter] = set()
 
     async def serve(self) -> asyncio.Server:
@@ -166,7 +191,9 @@ class Wire:
             back.close()
             return
         self._open |= {back, out}
-        copying = [asyncio.create_task(self._copy(*ends)) for ends in ((near, out), (far, back))]
+        listen = Tap(self._spoken.listener()).take
+        ways = (near, out, listen), (far, back, len)
+        copying = [asyncio.create_task(self._copy(*way)) for way in ways]
         await asyncio.wait(copying, return_when=asyncio.FIRST_COMPLETED)
         for task in copying:
             task.cancel()
@@ -174,9 +201,15 @@ class Wire:
         back.close()
         out.close()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        listen: Callable[[bytes], object],
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(4096):
+                listen(data)
                 if self.delay_s:
                     await asyncio.sleep(self.delay_s)
                 await self.clear.wait()
@@ -235,7 +268,6 @@ class Nursery:
 class Heard:
     """What a subscriber with a persistent session saw, message by message."""
 
-    order: dict[tuple[str, int], list[int]] = field(default_factory=lambda: defaultdict(list))
     raw: Counter[tuple[str, int, int]] = field(default_factory=Counter)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     states: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -246,8 +278,6 @@ class Heard:
             for item in told["readings"]:
                 key = (told["source"], told["epoch"], item["n"])
                 self.raw[key] += 1
-                if self.raw[key] == 1:
-                    self.order[key[:2]].append(item["n"])
         elif channel == "gap":
             self.gaps.append(told)
         elif channel == "result":
@@ -296,7 +326,8 @@ class Scene:
         self._stalled_s = stalled_s
         self._ack = ack or ("application" if seed % 2 else "broker")
         self.nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
-        self._wire = Wire(self.broker.port)
+        self.spoken = Spoken()
+        self._wire = Wire(self.broker.port, self.spoken)
         self._nursery = Nursery(folder)
         self.sent: dict[str, int] = {}  # serial of each command
         self._consumer: children.Child | None = None
@@ -318,6 +349,7 @@ class Scene:
             self._wire.clear.set()
             await self._killed(0)
             await self._deaf(0)
+            self.spoken.life += 1
             await self._nursery.begin(Doom(sin=self._sin))
             await self._drained()
             await _ended(ordering)
@@ -370,6 +402,7 @@ class Scene:
         place = chance.choice(["", "", *PLACES])
         nth = 1 if place in ("open", "key") else chance.choice([1, 2, 3, 5, 9, 14])
         after_us = 0 if chance.random() < 0.3 else int(10 ** chance.uniform(1, 4.3))
+        self.spoken.life += 1
         await self._nursery.begin(Doom(place, nth, after_us, self._sin))
         status = await self._nursery.end(signal.SIGKILL, chance.uniform(*LIFE_S))
         if (
@@ -528,7 +561,7 @@ def judge(scene: Scene) -> None:
     verdict.blame("changed", [key for key in came if made.get(key, came[key]) != came[key]])
     names = {n.name.decode() for n in nodes}
     verdict.blame("untrue gaps", [gap for gap in heard.gaps if gap["source"] in names])
-    verdict.blame("out of order", [k for k, v in heard.order.items() if lanes(v) > 2])
+    verdict.blame("out of order", [k for k, v in scene.spoken.order.items() if lanes(v) > 2])
     judge_orders(scene)
     verdict.blame("stored twice", [k for k, n in Counter(stored(scene.folder)).items() if n > 1])
     log = (scene.folder / "gateway.log").read_text()

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
 from kerbline.sim.broker import BrokerKind, program
-from tests.scenarios.outages import Scene, Verdict, lanes
+from tests.scenarios.outages import Scene, Spoken, Verdict, lanes
+from tests.scenarios.tap import Tap
 from tools.progress import Progress
 
 GATEWAY = [f"gateway/kerbline/{room}" for room in ("agent", "north", "south", "store")]
@@ -60,15 +62,22 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
 
 
 @here(BrokerKind.NATS)
-@pytest.mark.parametrize("sin", ["kept_before_the_commit", "cursor_before_the_ack"])
-def test_a_gateway_that_is_sure_too_early_is_caught(sin: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sin", "fault"),
+    [
+        ("kept_before_the_commit", "acknowledged and lost"),
+        ("cursor_before_the_ack", "acknowledged and lost"),
+        ("newest_first", "out of order"),
+    ],
+)
+def test_a_gateway_that_sins_is_caught(sin: str, fault: str, tmp_path: Path) -> None:
     verdicts = []
     for seed in range(5, 9):  # the sin shows where a kill comes in its moment
         place = tmp_path / str(seed)
         place.mkdir()
         scene = Scene(place, BrokerKind.NATS, seed, sin, ("held",), "broker", stalled_s=5)
         verdicts.append(asyncio.run(scene.play(14)))
-        if any("acknowledged and lost" in fault for fault in verdicts[-1].faults):
+        if any(fault in said for said in verdicts[-1].faults):
             return
     pytest.fail(f"nobody saw it: {verdicts}")
 
@@ -77,3 +86,30 @@ def test_an_order_that_two_lanes_keep_is_told_from_one_that_they_do_not() -> Non
     assert lanes([1, 2, 3, 4]) == 1
     assert lanes([1, 2, 7, 3, 8, 4, 5, 6, 9]) == 2
     assert lanes([3, 2, 1]) == 3
+
+
+def published(topic: str, payload: bytes, version: int) -> bytes:
+    """A PUBLISH of QoS 1 as it goes over the line."""
+    body = len(topic).to_bytes(2) + topic.encode() + b"\0\7" + b"\0" * (version == 5) + payload
+    size = bytes([len(body) & 127 | 128, len(body) >> 7])
+    return b"\x32" + size + body
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("piece", [1, 7, 10_000])
+def test_the_order_is_heard_where_the_gateway_speaks(version: int, piece: int) -> None:
+    said = b"\x10\x0c\0\4MQTT" + bytes([version]) + b"\2\0\x0f\0\0"
+    for numbers in ([1, 2], [9], [3], [9, 4]):
+        readings = [{"n": n, "why": "x" * 100} for n in numbers]
+        told = {"source": "sl-1", "epoch": 7, "readings": readings}
+        said += published("p/gw/sl-1/readings", json.dumps(told).encode(), version)
+        said += published("p/gw/status", b"{}", version) + b"\x40\2\0\7"
+    spoken = Spoken()
+    for life in (1, 2):
+        spoken.life = life
+        tap = Tap(spoken.listener())
+        spoken.life = 3  # begins while this connection still brings what was under way
+        for start in range(0, len(said), piece):
+            tap.take(said[start : start + piece])
+    orders = {key: list(order) for key, order in spoken.order.items()}
+    assert orders == {(life, "sl-1", 7): [1, 2, 9, 3, 4] for life in (1, 2)}
