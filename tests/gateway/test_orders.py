@@ -95,7 +95,7 @@ class Life:
 
     async def order(self, payload: bytes, *, retained: bool = False) -> None:
         """One message comes in."""
-        await self.orders._submit(Message(LAMP, payload, retained), self.desk, TOPICS)
+        await self.orders.submit(Message(LAMP, payload, retained), self.desk, TOPICS)
 
     def states(self) -> list[tuple[str, str, str]]:
         """What was told."""

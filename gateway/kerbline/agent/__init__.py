@@ -11,6 +11,7 @@ from kerbline import health, local_socket
 from kerbline.agent import devices, sinks, upkeep
 from kerbline.agent.actuators import Actuators
 from kerbline.agent.loops import Loops, plan, remembered
+from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.agent.standing import Standing
@@ -98,7 +99,21 @@ async def run(config: Config) -> None:
                 group,
                 counters,
             )
-            answers = {"status": status.tell}
+            on_site = OnSite(
+                config.gateway.id,
+                {
+                    section.name: bus
+                    for section, bus in zip(config.buses, bridged.buses, strict=True)
+                },
+                bridged.actuators,
+                orders,
+                clock,
+            )
+            answers = {
+                "status": status.tell,
+                "modbus-read": on_site.read,
+                "modbus-write": on_site.write,
+            }
             tasks.create_task(local_socket.serve(config.gateway.state_dir / SOCKET_FILE, answers))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")

@@ -47,14 +47,18 @@ class Street(Protocol):
         """Send it; False where it could not go."""
 
 
-class Desk(Protocol):
+class Asker(Protocol):
+    """Whoever gave a command."""
+
+    def tell(self, result: CommandResult) -> None:
+        """Tell what became of a command."""
+
+
+class Desk(Asker, Protocol):
     """Where commands come from and results go."""
 
     async def received(self) -> Message:
         """The next message."""
-
-    def tell(self, result: CommandResult) -> None:
-        """Tell what became of a command."""
 
 
 class Orders:
@@ -82,7 +86,7 @@ class Orders:
         self._open: dict[str, Command] = {}  # the city's, by id, until they are final
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._own: dict[str, Command] = {}  # our loops', under way
-        self._sinks: dict[str, Desk] = {}  # who is to be told of an open command
+        self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
 
     async def resume(self, sinks: Sequence[Desk]) -> None:
         """After a restart: what was not delivered waits again, the rest is settled as unknown.
@@ -104,7 +108,7 @@ class Orders:
     async def serve(self, sink: Desk, topics: Topics) -> None:
         """Take the commands that a sink receives; for ever."""
         while True:
-            await self._submit(await sink.received(), sink, topics)
+            await self.submit(await sink.received(), sink, topics, self._rights)
 
     async def retry(self) -> None:
         """Deliver what waits, or tell that it was not delivered in time; for ever."""
@@ -144,9 +148,12 @@ class Orders:
             if command.asset == asset:
                 await self._deliver(command)
 
-    async def _submit(self, message: Message, sink: Desk, topics: Topics) -> None:
+    async def submit(
+        self, message: Message, sink: Asker, topics: Topics, rights: Rights = ALL
+    ) -> None:
+        """Judge an order, and let it go or wait; `sink` is told what became of it, once."""
         now_ms = self._clock.utc_ms()
-        command = parse(message, topics, self._kinds, now_ms, self._rights)
+        command = parse(message, topics, self._kinds, now_ms, rights)
         if command is None:
             return
         if isinstance(command, Rejection):

@@ -1,0 +1,136 @@
+"""What a technician asks the running gateway at its own socket: reads and writes of Modbus units.
+
+A write is a command like any other, of the source "operator/cli"; a read is a request on the bus.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from kerbline.agent.orders import Orders
+from kerbline.clock import Clock
+from kerbline.local_socket import Answer, Declined, Question
+from kerbline.model import CommandResult, CommandState
+from kerbline.north.commands import ALL
+from kerbline.north.port import Message
+from kerbline.north.topics import Topics
+from kerbline.ports import PortLost
+
+if TYPE_CHECKING:
+    from kerbline.south.modbus.bus import Bus
+
+READ_S = 5.0  # for its turn on the bus
+LONGEST_WAIT_S = 300.0
+SOURCE = "cli"
+_UNDER_WAY = frozenset([CommandState.PENDING, CommandState.DELIVERED])
+
+
+class _Waiting:
+    """Whoever asked waits for what becomes of one command."""
+
+    def __init__(self) -> None:
+        self.result: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
+
+    def tell(self, result: CommandResult) -> None:
+        """What became of it."""
+        if result.state not in _UNDER_WAY and not self.result.done():
+            self.result.set_result(result)
+
+
+class OnSite:
+    """Answers "modbus-read" and "modbus-write"."""
+
+    def __init__(
+        self,
+        gateway: str,
+        buses: Mapping[str, Bus],
+        assets: Collection[str],
+        orders: Orders,
+        clock: Clock,
+    ) -> None:
+        """`assets` are those that take a write."""
+        self._topics = Topics("on-site", gateway)
+        self._buses = buses
+        self._assets = assets
+        self._orders = orders
+        self._clock = clock
+
+    async def read(self, question: Question) -> Answer:
+        """One read: of `bus`, `unit`, `function`, `address`, `count`; or 43 with `words`.
+
+        Answers `words`, or `objects` by their numbers, or `fault` with what is `said` of it.
+        """
+        from kerbline.south.modbus.framing import (
+            READS,
+            BusFault,
+            Function,
+            Refused,
+            Request,
+            WrongRequest,
+        )
+        from kerbline.south.modbus.schedule import TooLate
+        from kerbline.south.modbus.transaction import Priority
+
+        bus = self._buses.get(str(question.get("bus")))
+        if bus is None:
+            raise Declined(f"no such bus here: {', '.join(self._buses) or 'there is none'}")
+        unit, function, address, count = (
+            _whole(question, key) for key in ("unit", "function", "address", "count")
+        )
+        if function not in (*READS.values(), Function.READ_DEVICE_IDENTIFICATION):
+            raise Declined(f"function {function} does not read")
+        words = question.get("words", [])
+        if not isinstance(words, list) or not all(isinstance(word, int) for word in words):
+            raise Declined("words: whole numbers are expected")
+        request = Request(unit, function, address, count, tuple(words))
+        priority = Priority.COMMAND if question.get("urgent") else Priority.FOREIGN
+        try:
+            response = await bus.transact(request, priority=priority, within_s=READ_S)
+        except Refused as error:
+            return {"fault": error.code, "exception": error.exception, "said": str(error)}
+        except (BusFault, TooLate, PortLost, WrongRequest) as error:
+            return {"fault": error.code, "said": str(error)}
+        objects = {str(key): each.decode("latin-1") for key, each in response.objects.items()}
+        return {"words": list(response.words), "objects": objects}
+
+    async def write(self, question: Question) -> Answer:
+        """Write `values` to `asset` within `within_s`; answers the command's id, state, reason."""
+        asset, values = question.get("asset"), question.get("values")
+        within_s = question.get("within_s")
+        if not isinstance(asset, str) or asset not in self._assets:
+            known = ", ".join(self._assets) or "none"
+            raise Declined(f"no such asset with a register to write to; known here: {known}")
+        if not isinstance(values, dict):
+            raise Declined("values: an object is expected")
+        if not isinstance(within_s, int | float) or not 0 < within_s <= LONGEST_WAIT_S:
+            raise Declined(f"within_s: up to {LONGEST_WAIT_S:g} is expected")
+        order = {
+            "id": f"cli-{secrets.token_hex(8)}",
+            "operation": "write",
+            "arguments": values,
+            "expires_at": self._clock.utc_ms() + int(1_000 * within_s),
+            "priority": "operator",
+            "source": SOURCE,
+        }
+        try:
+            payload = orjson.dumps(order)
+        except TypeError as error:  # a whole number of more than 64 bits
+            raise Declined(f"values: {error}") from None
+        waiting = _Waiting()
+        message = Message(self._topics.commands.replace("+", asset), payload)
+        await self._orders.submit(message, waiting, self._topics, ALL)
+        result = await waiting.result
+        told: dict[str, Any] = {"id": order["id"], "state": result.state, "reason": result.reason}
+        return told
+
+
+def _whole(question: Question, key: str) -> int:
+    value = question.get(key, 0)
+    if not isinstance(value, int):
+        raise Declined(f"{key}: a whole number is expected")
+    return value
