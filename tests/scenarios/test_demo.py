@@ -111,7 +111,9 @@ async def killed(
             assert stage.gateway is not None
             await stage.gateway.kill()
         stage.plug(*halves[0], *halves[1])
+        born = len(text(log))
         await stage.start_gateway()
+        await until(partial(in_session, stage, born), f"the last session ({log})")
         await drained(stage, stop_ms / 1000)
         assert await stage.end_gateway() == 0
         return await stage.count()
