@@ -1,5 +1,6 @@
 """A board's built files on a 32-bit heap: they live in a chip's, and nothing else is loaded."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,25 @@ def test_a_node_lives_in_a_chips_heap_while_its_settings_change(
 def test_its_heap_does_not_shrink_in_many_cycles(board: str) -> None:
     """One life; a board that has done it with this very code is passed over."""
     assert bench_cycles.live(whole.built(board), bench_cycles.CYCLES) == ""
+
+
+def test_a_line_gives_what_there_is_room_for_and_the_rest_at_once() -> None:
+    world = whole.World("streetlight-esp32", 1)
+    sent = bytes(range(100))
+    world.arrive(20, sent)
+    assert world.due_ms == 20
+    room = (64).to_bytes(2, "little")
+    first = world.answer("r", 1, room, 20)[1]
+    assert first == sent[:64]
+    assert world.due_ms == 20
+    assert world.answer("r", 1, room, 20)[1] == sent[64:]
+    assert world.due_ms == -1
+
+
+def test_a_node_ends_with_its_world(micropython32: Path) -> None:
+    command = [str(micropython32), str(whole.PROBE), "0", "/dev/null", "/dev/null"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "ended the world is gone" in ended.stdout
 
 
 def test_a_heap_that_shrinks_is_seen() -> None:

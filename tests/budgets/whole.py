@@ -101,6 +101,7 @@ class World:
         )
         self._gateway.set_utc(UTC_MS, 20)
         self._due: list[tuple[int, bytes]] = []
+        self._came = b""  # has arrived and was not read yet
         self._report_s = report_s
         self.told = Told()
         self._plan: list[tuple[int, int]] = []  # (from that report on, flag)
@@ -131,6 +132,10 @@ class World:
         self._plan = list(steps)
         self.until_ms = 1000 * self._report_s * (steps[-1][0] + 60)
 
+    def arrive(self, when_ms: int, data: bytes) -> None:
+        """Those bytes reach the node's UART then."""
+        self._due.append((when_ms, data))
+
     def answer(self, op: str, a: int, data: bytes, now: int) -> tuple[int, bytes]:
         """(flag, bytes) for one question of the node."""
         self._now = now
@@ -140,7 +145,7 @@ class World:
                 return self._flag(), b""
             self._chips[a].write(data)
         elif op == "r":
-            return GO, self._read(a, now)
+            return GO, self._read(a, int.from_bytes(data, "little"), now)
         elif op == "g":
             return (GO, self.nvs[name]) if (name := data.decode()) in self.nvs else (REFUSED, b"")
         elif op == "s":
@@ -173,18 +178,22 @@ class World:
     @property
     def due_ms(self) -> int:
         """When the line may have bytes for the node; -1: nothing is under way."""
+        if self._came:
+            return self._now
         times = [when for when, _ in self._due[:1]]
         deadline = self._gateway.deadline()
         if deadline is not None:
             times.append(max(deadline, self._now + 1))
         return min(times, default=-1)
 
-    def _read(self, number: int, now: int) -> bytes:
+    def _read(self, number: int, most: int, now: int) -> bytes:
         if number != 1:
             return self._chips[number].read() or b""
-        if self._due and self._due[0][0] <= now:
-            return self._due.pop(0)[1]
-        return self._gateway.outgoing(now)
+        if not self._came:
+            is_due = self._due and self._due[0][0] <= now
+            self._came = self._due.pop(0)[1] if is_due else self._gateway.outgoing(now)
+        taken, self._came = self._came[:most], self._came[most:]
+        return taken
 
     def _flag(self) -> int:
         if self._plan and self.told.reports >= self._plan[0][0]:
@@ -218,7 +227,7 @@ class World:
             gateway.send_config(self._version, values)
         answer = gateway.outgoing(now + ANSWER_MS)
         if answer:
-            self._due.append((now + ANSWER_MS, answer))
+            self.arrive(now + ANSWER_MS, answer)
 
 
 def _serve(world: World, asked: BinaryIO, answers: BinaryIO) -> None:

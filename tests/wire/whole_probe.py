@@ -62,7 +62,8 @@ class Chip:
         self._out.write(self._head)
         if data:
             self._out.write(data)
-        self._in.readinto(self._head)
+        if self._in.readinto(self._head) != len(self._head):
+            raise SystemExit("the world is gone")
         flag, length, due, _ = unpack_from("<BHiB", self._head)
         self.due_ms = due
         if length:
@@ -264,13 +265,16 @@ class Uart:
 
     def __init__(self, number: int, baud: int, **given: int):
         self._number = number
+        self._most = bytearray(2)
 
-    def read(self, count: int = 0) -> "bytes | None":
-        data = chip.ask(ord("r"), self._number)
+    def read(self, count: int = ROOM) -> "bytes | None":
+        pack_into("<H", self._most, 0, count)
+        data = chip.ask(ord("r"), self._number, self._most)
         return bytes(data) if len(data) else None
 
     def readinto(self, buffer: bytearray) -> "int | None":
-        data = chip.ask(ord("r"), self._number)
+        pack_into("<H", self._most, 0, len(buffer))  # what is more waits, as in a chip's buffer
+        data = chip.ask(ord("r"), self._number, self._most)
         before = chip.begin()
         buffer[: len(data)] = data
         chip.end(before)
