@@ -45,7 +45,7 @@ def meter(unit: int, registers: tuple[Register, ...] = METER) -> ModbusDevice:
 
 def bus(port: str, *devices: ModbusDevice) -> ModbusBus:
     framer = "tcp" if port.startswith("socket://") else "rtu"
-    return ModbusBus("bus", port, devices, framer, baud=115_200, timeout_s=0.05)
+    return ModbusBus("bus", port, devices, framer, baud=115_200, timeout_s=0.2)
 
 
 @asynccontextmanager

@@ -185,10 +185,10 @@ def test_patience_is_learnt_within_its_bounds() -> None:
     patience = Patience(CEILING_S)
     assert patience.timeout_s == CEILING_S
     for _ in range(50):
-        patience.learn(0.1)
-    assert 0.1 < patience.timeout_s < 0.12
+        patience.learn(0.15)
+    assert 0.15 < patience.timeout_s < 0.17
     patience.back_off()
-    assert patience.timeout_s > 0.2
+    assert patience.timeout_s > 0.3
     for _ in range(10):
         patience.back_off()
     assert patience.timeout_s == CEILING_S

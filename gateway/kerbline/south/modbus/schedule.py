@@ -18,7 +18,8 @@ from kerbline.south.modbus.transaction import Group, Job, Polled, Priority, Tran
 from kerbline.south.modbus.unit import FIRST_PROBE_S, Health, Unit
 
 MAX_JOBS = 64  # of commands, and of other masters, for each bus; more are refused
-FIRST_GUESS_S = 0.1  # at least, for a unit that was never asked
+FIRST_GUESS_S = 0.2  # at least, for a unit that was never asked
+JOB_PATIENCE_S = 0.25  # at least: a write whose answer is missed leaves more doubt than a poll
 FOREIGN_RUN = 3  # so many requests of other masters, then a poll that is due
 
 
@@ -155,7 +156,10 @@ class Schedule:
         """The first that may go; an answer to it must be its own."""
         for job in jobs:
             if not self._wanted_clear_s(job.unit, job.wanted):
-                return self._transaction(job, job.wanted, job.priority)
+                transaction = self._transaction(job, job.wanted, job.priority)
+                patient_s = max(2 * transaction.timeout_s, JOB_PATIENCE_S)
+                transaction.timeout_s = min(patient_s, self._ceiling_s)
+                return transaction
         return None
 
     def _poll(self) -> Transaction | None:

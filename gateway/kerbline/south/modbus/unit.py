@@ -11,7 +11,7 @@ from enum import Enum
 
 from kerbline.south.modbus.framing import Wanted
 
-FLOOR_S = 0.05  # USB adapters deliver up to 16 ms late, and so may we
+FLOOR_S = 0.1  # what a device needs when it is busy for once; USB adapters alone are 16 ms late
 # RFC 6298, 2: how much an answer moves the mean and the variation, and how much of that is waited
 MEAN_GAIN = 1 / 8
 VARIATION_GAIN = 1 / 4
