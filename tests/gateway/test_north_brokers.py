@@ -386,3 +386,63 @@ def test_the_newest_version_that_a_broker_has_is_spoken(kind: BrokerKind, tmp_pa
         await port.close()
 
     assert with_broker(kind, tmp_path, story) == []
+
+
+async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The first byte of an MQTT packet, and what follows its length."""
+    (head,) = await reader.readexactly(1)
+    size = shift = 0
+    more = True
+    while more:
+        (byte,) = await reader.readexactly(1)
+        size |= (byte & 127) << shift
+        shift += 7
+        more = byte > 127
+    return head, await reader.readexactly(size)
+
+
+@pytest.mark.parametrize("takes", [1, 3])
+def test_a_broker_is_not_given_more_at_a_time_than_it_takes(takes: int) -> None:
+    """Receive Maximum, MQTT 5, 3.2.2.3.3: HiveMQ's is 10, and it hangs up on the eleventh."""
+    topics: list[str] = []
+    most = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal most
+        open_: list[bytes] = []
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            coming = asyncio.ensure_future(_packet(reader))
+            while True:
+                if not (await asyncio.wait((coming,), timeout=0.05))[0]:  # no more comes
+                    for name in open_:
+                        writer.write(b"\x40\x02" + name)
+                    open_.clear()
+                    continue
+                head, body = coming.result()
+                coming = asyncio.ensure_future(_packet(reader))
+                if head == 0x10:
+                    writer.write(b"\x20\x06\0\0\x03\x21" + takes.to_bytes(2))
+                elif head == 0x82:
+                    writer.write(b"\x90\x04" + body[:2] + b"\0\1")
+                elif head >> 4 == 3:
+                    end = 2 + int.from_bytes(body[:2])
+                    topics.append(body[2:end].decode())
+                    open_.append(body[end : end + 2])
+                    most = max(most, len(open_))
+        writer.close()
+
+    async def scene() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        at = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1], "gw-1")
+        port = MqttPort(at, [TOPICS.commands])
+        await port.connect()
+        some = [MAPPER.outgoing([reading(1, f"sl-{n}")])[0].message for n in range(7)]
+        async with asyncio.timeout(20), asyncio.TaskGroup() as publishing:
+            for message in some:
+                publishing.create_task(port.publish(message))
+        await port.close()
+        server.close()
+        assert topics == [message.topic for message in some]
+
+    asyncio.run(scene())
+    assert 0 < most <= takes

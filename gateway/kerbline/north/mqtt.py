@@ -27,6 +27,7 @@ AT_LEAST_ONCE = 1
 # Messages that a broker may send before we acknowledge: with MQTT 5 so many, else its own limit
 # (mosquitto 20, nats-server 1,024). What is not taken waits there.
 RECEIVE_MAXIMUM = 64
+AT_ONCE = 20  # messages that a broker is given before it acknowledges, or fewer if it says so
 MAX_WAITING = 1_100  # received and not yet taken; more, of QoS 0, are dropped, and logged
 CONNECT_TIMEOUT_S = 5.0
 CLOSE_TIMEOUT_S = 0.5
@@ -79,6 +80,19 @@ class _Client(aiomqtt.Client):
 
     gone = False  # the library forgets a loss between CONNACK and the end of __aenter__
     acks: dict[int, asyncio.Future[str]]  # by message id: the broker's refusal, or nothing
+    room: asyncio.Semaphore  # to publish; in turn
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        """Note how much the broker takes, its Receive Maximum: beyond that it may hang up."""
+        self.room = asyncio.Semaphore(min(AT_ONCE, getattr(properties, "ReceiveMaximum", AT_ONCE)))
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(
         self,
@@ -102,18 +116,21 @@ class _Client(aiomqtt.Client):
 
         The library's own way makes two tasks a message, a third of what a publish costs.
         """
-        sent = self._client.publish(message.topic, message.payload, AT_LEAST_ONCE, message.retained)
-        if sent.rc:
-            raise aiomqtt.MqttCodeError(sent.rc, "could not publish")
-        ack: asyncio.Future[str] = self._loop.create_future()
-        self.acks[sent.mid] = ack
-        try:
-            async with asyncio.timeout(ACK_TIMEOUT_S):
-                return await ack
-        except TimeoutError:
-            raise aiomqtt.MqttError("no acknowledgement") from None
-        finally:
-            self.acks.pop(sent.mid, None)
+        async with self.room:
+            sent = self._client.publish(
+                message.topic, message.payload, AT_LEAST_ONCE, message.retained
+            )
+            if sent.rc:
+                raise aiomqtt.MqttCodeError(sent.rc, "could not publish")
+            ack: asyncio.Future[str] = self._loop.create_future()
+            self.acks[sent.mid] = ack
+            try:
+                async with asyncio.timeout(ACK_TIMEOUT_S):
+                    return await ack
+            except TimeoutError:
+                raise aiomqtt.MqttError("no acknowledgement") from None
+            finally:
+                self.acks.pop(sent.mid, None)
 
     def _on_publish(
         self,
