@@ -1,4 +1,7 @@
-"""`kerbline modbus`: what is known of Modbus devices; `profile` lists, checks and shows it."""
+"""`kerbline modbus`: what is known of Modbus devices; `profile` lists, checks and shows it.
+
+`scan`, `read` and `write`, at the devices themselves, are in `modbus_line`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from kerbline.cli import modbus_line
 
 if TYPE_CHECKING:
     from kerbline.config.modbus import AlarmRule, Register, Writable
@@ -22,6 +27,10 @@ _folder = click.option(
 @click.group("modbus")
 def group() -> None:
     """Look at Modbus devices."""
+
+
+for _command in (modbus_line.scan, modbus_line.read, modbus_line.write):
+    group.add_command(_command)
 
 
 @group.group()
