@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kerbline.store import Store
+from kerbline.store import Store, StoreBlocked
 from tests.gateway.samples import numbers, stored
 
 KILLS = 15
@@ -122,3 +123,23 @@ def test_a_store_killed_on_a_full_disk_opens_there(tmp_path: Path) -> None:
     assert told == dict.fromkeys(
         ["refused", "declared", "rising", "whole", "enough", "after"], True
     )
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO])
+def test_a_disk_that_has_no_room_for_a_lock_is_named_with_a_remedy(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "kerbline.db"
+    Store.open(path).close()
+    opened = os.open
+
+    def refuse(file: Path, flags: int, *more: Any, **names: Any) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number), str(file))
+        return opened(file, flags, *more, **names)
+
+    monkeypatch.setattr(os, "open", refuse)
+    text = f"{path}.lock: {os.strerror(number)}: free space or mend the disk"
+    with pytest.raises(StoreBlocked) as raised:
+        Store.open(path)
+    assert str(raised.value) == text

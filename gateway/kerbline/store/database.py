@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -40,6 +41,7 @@ _BLOCKED = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOMEM,
 )
+_REFUSED = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 class StoreError(KerblineError):
@@ -387,7 +389,12 @@ def _relocked(path: Path, locks: tuple[int, int]) -> tuple[int, int]:
 
 
 def _lock(path: Path, file: Path, mode: int) -> int:
-    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    try:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise StoreBlocked(f"{file}: {error.strerror}: free space or mend the disk") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
