@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BOOT_MODULES = ("assembly", "boots", "identity", "uptake")
 SAFE_AFTER = 3  # boots that failed in a row
 GOOD_MS = 120_000  # a boot that all concerns live through so long is a good one
+STRAP_S = 900  # service that the strap pin opens
 PROMPT_S = 120  # a debug build at the prompt, until the watchdog starts the node again
 
 
@@ -49,6 +50,7 @@ class Node:
         self.failed = 0  # boots in a row, before this one
         self._began_ms = board.monotonic_ms()
         self._on_trial = True
+        self.tied = False  # the service pin was, at the start
         self._service_ms: int | None = None  # when the console closes
         self.store_wake = Wake()
         self._key = key
@@ -77,6 +79,9 @@ class Node:
             self._went_well(keep=self.failed < SAFE_AFTER)
         if self._service_ms is not None and now >= self._service_ms:
             self.serve(0)
+        if self.tied and not strapped(self.board):  # let go: no wet or broken pin does that
+            self.tied = False
+            self.serve(STRAP_S)
 
     @property
     def serving(self) -> bool:
@@ -198,7 +203,7 @@ def main() -> None:
         except settings.SettingsError as error:
             from kerbnode import safe
 
-            safe.stay_lit(board, error.code, asked=strapped(board))
+            safe.stay_lit(board, error.code, strapped)
             return
         try:
             asyncio.run(supervisor.run())

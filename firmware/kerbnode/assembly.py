@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 FIRMWARE = VERSION[0] << 16 | VERSION[1] << 8 | VERSION[2]
 FRESH = (1, 4, 6)  # reset causes that are nobody's failure: power-on, deep sleep, brown-out
 BROWN_OUT = 6  # ours: the chip tells it, machine.reset_cause() does not
-STRAP_S = 900  # service that the strap pin opens
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
 SENSE_SILENCE_S = 10
 STORE_SILENCE_S = 30
@@ -91,8 +90,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
         node.tell(m.EV_SETTINGS, 1 if wanted.restored == "settings" else 2)
     if node.failed >= SAFE_AFTER:
         node.tell(m.EV_SAFE_MODE, node.failed)
-    if strapped(board):
-        node.serve(STRAP_S)
+    node.tied = strapped(board)
     supervisor = Supervisor(board, node.look)
     supervisor.add(Link(node), LINK_SILENCE_S)
     supervisor.add(node.sense, SENSE_SILENCE_S)

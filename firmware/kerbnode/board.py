@@ -13,7 +13,7 @@ NAME = "sim"
 CHIP = "host"
 # Each link's UART, tx, rx and the pin that is high while we talk.
 LINKS: "dict[str, tuple[Pin, ...]]" = {"uart": (), "rs485": (), "udp": ()}
-SERVICE_PIN: "Pin" = None  # tied to ground at the start: the REPL opens
+SERVICE_PIN: "Pin" = None  # tied to ground at the start, then let go: the REPL opens
 SLEEP: "tuple[Pin, ...]" = ("forward", "backward")  # contacts that end a deep sleep
 
 

@@ -77,17 +77,19 @@ def leave(node: "Node") -> None:
     node.board.leave(node.prompt_s())
 
 
-def stay_lit(board: "Board", code: str, *, asked: bool) -> None:
+def stay_lit(board: "Board", code: str, strapped: "Callable[[Board], bool]") -> None:
     """Settings or key can't be used: lit until somebody mends that, or the power goes.
 
-    A release's console stays closed (main.py) unless the strap asks for it.
+    A release's console stays closed (main.py) unless the strap, tied and let go, asks for it.
     """
     print("kerbnode: no node without its settings:", code)
-    if asked:
-        board.console(is_open=True)
+    tied = strapped(board)
     try:
         while True:
             board.feed()
+            if tied and not strapped(board):
+                tied = False
+                board.console(is_open=True)
             time.sleep(FEED_S)
     except KeyboardInterrupt:
         board.leave(PROMPT_S)

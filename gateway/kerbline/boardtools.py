@@ -149,7 +149,8 @@ def _refused(refusal: str, heard: bytes, *, calm: bool) -> str:
     spoken = f" (it says {_words(heard)})" if heard else ""
     return (
         f"no REPL answers{spoken}; is it the board's UART0 or USB port? A release build keeps its "
-        "REPL closed: tie its service pin to ground and restart it, or send it the service command"
+        "REPL closed: tie its service pin to ground, restart it and let go after 5 s, or send it "
+        "the service command"
     )
 
 

@@ -26,7 +26,8 @@ class Boot:
         board.monotonic_ms = lambda: self.now
         board.reset_cause = lambda: cause
         board.console = self.console
-        board.input = lambda _: Strap(strap)
+        self.strap = Strap(strap)
+        board.input = lambda _: self.strap
         self.board = board
         if given:
             nvs.set_checked(board.nvs, "settings", given)
@@ -51,10 +52,10 @@ class Strap:
     """The service pin."""
 
     def __init__(self, level: int):
-        self._level = level
+        self.level = level
 
     def value(self) -> int:
-        return self._level
+        return self.level
 
 
 def failing(board: Board, boots: int, cause: int = WATCHDOG) -> Boot:
@@ -185,14 +186,24 @@ def test_service_opens_the_console_for_its_time() -> None:
     scratch.remove(place)
 
 
-def test_the_strap_opens_it_at_the_start_and_a_debug_build_never_closes_it() -> None:
+def test_the_strap_let_go_opens_it_and_a_debug_build_never_closes_it() -> None:
     board, place = powered(NOON_MS, "streetlight")
     boot = Boot(board, strap=0)
+    boot.lasts(3600)
+    assert boot.consoles == [] and boot.told() == [(m.EV_BOOT, 1)]  # low for ever: wet, or broken
+    boot.strap.level = 1
+    boot.lasts(2)
     assert boot.consoles == [True] and boot.told() == [(m.EV_BOOT, 1), (m.EV_SERVICE, 900)]
     boot.lasts(902)
     assert boot.consoles == [True, False]
+    boot.strap.level = 0  # not at the start
+    boot.lasts(10)
+    boot.strap.level = 1
+    boot.lasts(10)
+    assert boot.consoles == [True, False]
     debug = Boot(board, strap=0, given=GOOD.replace(b"{", b'{"build": "debug", '))
-    debug.lasts(902)
+    debug.strap.level = 1
+    debug.lasts(904)
     assert debug.consoles == [True, True] and debug.node.prompt_s() == app.PROMPT_S
     scratch.remove(place)
 
@@ -291,8 +302,10 @@ class Dark:
 
 def test_without_settings_the_watchdog_is_fed_and_no_pin_touched() -> None:
     held, safe.FEED_S = safe.FEED_S, 0
-    for asked, did in ((False, [safe.PROMPT_S]), (True, [True, safe.PROMPT_S])):
+    closed, opened = [safe.PROMPT_S], [True, safe.PROMPT_S]
+    for tied, did in (([0, 0, 0], closed), ([1, 1, 0, 0], opened), ([1, 1, 1, 1], closed)):
         board = Dark({"key": bytes(20)})
-        safe.stay_lit(board, "damaged", asked=asked)
+        looks = list(tied)
+        safe.stay_lit(board, "damaged", lambda _, looks=looks: bool(looks.pop(0)))
         assert board.meals == 3 and board.did == did
     safe.FEED_S = held

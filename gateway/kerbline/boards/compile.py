@@ -25,7 +25,7 @@ NAME = {name_text}
 CHIP = {chip}
 # Each link's UART, tx, rx and the pin that is high while we talk.
 {links}
-SERVICE_PIN: "Pin" = {service}  # tied to ground at the start: the REPL opens
+SERVICE_PIN: "Pin" = {service}  # tied to ground at the start, then let go: the REPL opens
 '''
 SLEEP = """\
 SLEEP: "tuple[Pin, ...]" = {pins}  # contacts that end a deep sleep

@@ -136,7 +136,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The pin that, tied to ground at the start, opens the REPL of a release build."""
+    """The pin that, tied to ground at the start and let go, opens the REPL of a release build."""
 
     strap: AnyPin
 
