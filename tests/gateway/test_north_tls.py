@@ -159,3 +159,38 @@ def test_what_other_brokers_and_versions_of_openssl_say(text: str, expected: str
     files = TlsFiles(Path("ca.pem"), Path("gw.pem"), Path("gw.key"))
     assert plainly(text, "broker", files, closed=False) == expected
     assert plainly(text, "broker", None, closed=False) == text
+
+
+@pytest.mark.parametrize("hurt", ["ca gone", "ca torn", "key gone", "key foreign", "key locked"])
+def test_files_that_are_spoilt_while_we_run_end_nothing(hurt: str, tmp_path: Path) -> None:
+    """Who renews certificates replaces one file after the other."""
+    office = Office(tmp_path, "ca")
+    office.issue("gateway")
+    office.issue("foreign")
+    ca, cert, key = (tmp_path / name for name in ("ca.pem", "gateway.pem", "gateway.key"))
+    match hurt:
+        case "ca gone":
+            ca.unlink()
+        case "ca torn":
+            ca.write_bytes(ca.read_bytes()[:100])
+        case "key gone":
+            key.unlink()
+        case "key foreign":
+            key.write_bytes((tmp_path / "foreign.key").read_bytes())
+        case "key locked":
+            whole = serialization.load_pem_private_key(key.read_bytes(), None)
+            locked = serialization.BestAvailableEncryption(b"secret")
+            encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+            key.write_bytes(whole.private_bytes(encoding, form, locked))
+    address = BrokerAddress("127.0.0.1", free_port(), "gw-1", tls=TlsFiles(ca, cert, key))
+    port = MqttPort(address, [TOPICS.commands])
+    with pytest.raises(NotConnected) as raised:
+        asyncio.run(port.connect())
+    unfit = "the files of [mqtt.tls] can't be used; see `kerbline check`"
+    assert str(raised.value) == f"127.0.0.1:{address.port}: {unfit}"
+
+
+def test_a_host_that_no_name_can_be_is_one_line() -> None:
+    port = MqttPort(BrokerAddress("broker..example", 1883, "gw-1"), [TOPICS.commands])
+    with pytest.raises(NotConnected, match=r"^broker\.\.example:1883: "):
+        asyncio.run(port.connect())

@@ -299,6 +299,9 @@ class MqttPort:
         except (aiomqtt.MqttError, asyncio.CancelledError):
             await client.let_go()
             raise
+        except UnicodeError as error:
+            where = f"{self._address.host}:{self._address.port}"
+            raise NotConnected(f"{where}: no host can have that name; mend host") from error
         self._version = version
         self._client = client
         self._waiting = asyncio.Queue(MAX_WAITING)
@@ -366,6 +369,7 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
         ca_certs=str(files.ca),
         certfile=str(files.cert) if files.cert else None,
         keyfile=str(files.key) if files.key else None,
+        keyfile_password="",  # or OpenSSL asks whoever sits at the terminal, and waits
     )
 
 

@@ -47,6 +47,11 @@ _TLS = (
         "the connection broke in its greeting: what listens there may not speak TLS",
         "write the broker's port for TLS, often 8883",
     ),
+    (  # they were whole when we began
+        ("[X509", "[SSL] PEM lib", "No such file", "Permission denied", "Is a directory"),
+        "the files of [mqtt.tls] can't be used",
+        "see `kerbline check`",
+    ),
 )
 
 
