@@ -48,10 +48,6 @@ class StreetTable:
                 raise ValueError(f"row {number + 2} turns street time back")
         return table
 
-    def monotonic_us(self) -> int:
-        """The same in microseconds, for a line where single bytes count."""
-        return time.monotonic_ns() // 1_000
-
     def street_ms(self, real_utc_ms: int) -> int:
         """The street time at a real time, ms since 1970, rounded down."""
         if not self.rows:
