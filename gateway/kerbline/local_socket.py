@@ -16,6 +16,7 @@ from typing import Any
 
 from kerbline.errors import KerblineError
 
+SOCKET_FILE = "status.sock"  # in the gateway's state folder
 MAX_LINE_BYTES = 1 << 20
 MAX_CLIENTS = 8
 QUESTION_S = 5.0  # for a client to ask, and to take its answer

@@ -132,6 +132,25 @@ def test_a_unit_that_comes_back_is_polled_at_once_and_so_are_all_if_none_answere
     assert played.counts() == {1: 1, 2: 1, 3: 1}
 
 
+def test_units_that_only_others_asked_for_cost_nothing_any_more() -> None:
+    """Somebody scanned the bus: the dead are not probed, nor does the bus wake up for them."""
+    strangers = frozenset(range(100, 200))
+    schedule = scheduled(1)
+    played = Played(schedule, strangers)
+    for unit in strangers:
+        job(schedule, unit, Priority.FOREIGN)
+        played.step()
+    played.until(100)
+    steps = 0
+    while played.now_s < 200:
+        played.step()
+        steps += 1
+    assert steps <= 2 * 100 + 2
+    assert (
+        Counter(unit for _, unit, _ in played.asked if unit in strangers).most_common(1)[0][1] == 1
+    )
+
+
 def test_a_unit_that_answered_is_given_up_after_three_silences_and_another_at_once() -> None:
     played = Played(scheduled(1, 2), frozenset({2})).until(1.05)
     assert [unit for _, unit, _ in played.asked if unit == 2] == [2]

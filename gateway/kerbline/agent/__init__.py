@@ -15,7 +15,7 @@ from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.agent.standing import Standing
-from kerbline.agent.status import SOCKET_FILE, Status
+from kerbline.agent.status import Status
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config
 from kerbline.counters import Counters
@@ -114,7 +114,9 @@ async def run(config: Config) -> None:
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,
             }
-            tasks.create_task(local_socket.serve(config.gateway.state_dir / SOCKET_FILE, answers))
+            tasks.create_task(
+                local_socket.serve(config.gateway.state_dir / local_socket.SOCKET_FILE, answers)
+            )
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:

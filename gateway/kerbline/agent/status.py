@@ -16,8 +16,6 @@ from kerbline.north.sink import Sink
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
-SOCKET_FILE = "status.sock"
-
 
 class Line(Protocol):
     """A bus or a serial device that tells how it is."""

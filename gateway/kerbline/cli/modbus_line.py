@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -78,7 +79,7 @@ def read(
 
     While the config's gateway runs, it does the reading.
     """
-    from kerbline.field.modbus.line import bench
+    from kerbline.field.modbus.line import master
 
     if port is None:
         config, device, bus = _device(words)
@@ -91,11 +92,8 @@ def read(
     device = _described(folder, unit, profile, specs)
 
     async def main() -> int:
-        open_line = await bench(line)
-        try:
-            return await _told(open_line, device, device.registers, f"unit {unit}", line)
-        finally:
-            open_line.close()
+        async with master(line, _say, urgent=True) as asked:
+            return await _told(asked, device, device.registers, f"unit {unit}", line)
 
     return asyncio.run(main())
 
@@ -137,11 +135,8 @@ async def _read_asset(
         through = Through(_socket(config), bus)
         return await _told(through, device, registers, name, bus)
     click.echo(f"no gateway of this config runs: at {bus.port} itself", err=True)
-    open_line = await bench(bus)
-    try:
+    async with bench(bus) as open_line:
         return await _told(open_line, device, registers, name, bus)
-    finally:
-        open_line.close()
 
 
 async def _told(
@@ -234,11 +229,8 @@ async def _write_direct(
     from kerbline.field.modbus import writing
     from kerbline.field.modbus.line import bench
 
-    open_line = await bench(bus)
-    try:
+    async with bench(bus) as open_line:
         return await writing.write(open_line, device, values, within_s)
-    finally:
-        open_line.close()
 
 
 # ---------------------------------------------------------------- scan
@@ -294,43 +286,28 @@ class _Scanner:
 
     async def run(self, line: ModbusBus, *, all_bauds: bool) -> ModbusBus:
         """Find and introduce; raises Failed when nobody answers."""
-        from dataclasses import replace
-
-        from kerbline.field.modbus.line import InUse, gateway
         from kerbline.field.modbus.scan import SPEEDS
 
         lines = [replace(line, timeout_s=self._timeout_s or 0.5)]
         if all_bauds and line.framer == "rtu" and line.port.startswith("/"):
             lines = [replace(lines[0], baud=baud, parity=parity) for baud, parity in SPEEDS]
-        try:
-            for each in lines:
-                if await self._at_line(each, patient=len(lines) == 1):
-                    return each
-        except InUse as error:
-            from kerbline.agent.status import SOCKET_FILE
-
-            through = gateway(error.by, line.port, SOCKET_FILE) if error.by else None
-            if through is None or all_bauds:
-                raise
-            click.echo(f"{error}; through it, between its polls", err=True)
-            if await self._units_of(through, through.bus):
-                return through.bus
+        for each in lines:
+            if await self._at_line(each, patient=len(lines) == 1):
+                return each
         raise Failed(f"{line.port}: nobody answers at any of {len(lines)} speeds")
 
     async def _at_line(self, line: ModbusBus, *, patient: bool) -> bool:
-        from kerbline.field.modbus.line import bench
+        from kerbline.field.modbus.line import Through, master
 
         if not patient:
             self.line(f"{line.baud} baud, parity {line.parity}\n")
-        open_line = await bench(line)
-        try:
-            if await self._units_of(open_line, line, patient=patient):
+        async with master(line, _say, urgent=False) as asked:
+            at = asked.bus if isinstance(asked, Through) else line
+            if await self._units_of(asked, at, patient=patient):
                 return True
-            if patient:
-                _nobody(f"{line.port}: nobody answers", line, open_line)
+            if patient or isinstance(asked, Through):  # the gateway's line has one speed
+                _nobody(f"{line.port}: nobody answers", line, asked)
             return False
-        finally:
-            open_line.close()
 
     async def _units_of(self, master: Master, line: ModbusBus, *, patient: bool = True) -> bool:
         from kerbline.field.modbus.scan import FIRST_S, answering, introduced
@@ -382,9 +359,13 @@ def _chosen(device: ModbusDevice, names: Sequence[str]) -> Sequence[Register]:
 
 
 def _socket(config: Config) -> Path:
-    from kerbline.agent.status import SOCKET_FILE
+    from kerbline.local_socket import SOCKET_FILE
 
     return config.gateway.state_dir / SOCKET_FILE
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _runs(config: Config) -> bool:

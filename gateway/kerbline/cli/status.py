@@ -19,9 +19,8 @@ Row = Sequence[str]
 @click.option("--json", "as_json", is_flag=True, help="For a machine: one JSON object.")
 def status(config: Path, *, as_json: bool) -> int:
     """Tell how a running gateway is: nodes, lines, devices, sinks, store. Status 1 if none runs."""
-    from kerbline.agent.status import SOCKET_FILE
     from kerbline.config import load
-    from kerbline.local_socket import ask
+    from kerbline.local_socket import SOCKET_FILE, ask
 
     found = ask(load(config).gateway.state_dir / SOCKET_FILE, {"ask": "status"})
     click.echo(json.dumps(found) if as_json else "\n".join(told(found)))
@@ -38,7 +37,11 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _table("nodes", [_node(node, now_ms) for node in found["nodes"]])
     for line in found["lines"]:
-        yield from _line(line)
+        if "units" in line:
+            yield from _bus(line)
+    serials = [_serial(line) for line in found["lines"] if "telegrams" in line]
+    head = ("device", "port", "line", "telegrams", "broken", "readings")
+    yield from _table("serial devices", [head, *serials] if serials else [])
     yield from _table("sinks", [_sink(sink) for sink in found["sinks"]])
     yield _store(found["store"])
     counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
@@ -54,20 +57,44 @@ def _node(node: Mapping[str, Any], now_ms: int) -> Row:
     return node["node"], node["asset"], node["kind"], spent, made
 
 
-def _line(line: Mapping[str, Any]) -> Iterator[str]:
-    """A bus or serial line: its own facts in one row, then a row for each device."""
-    devices = line.get("devices", ())
-    facts = (f"{key} {_short(value)}" for key, value in line.items() if _plain(key, value))
-    yield f"line {line['name']}: " + ", ".join(facts)
-    for row in _aligned([_device(device) for device in devices]):
-        yield f"  {row}"
+def _bus(bus: Mapping[str, Any]) -> Iterator[str]:
+    """A bus in a line, and a row for each unit of the config, or that answers others."""
+    line = f"open, {bus['utilisation']:.0%} in use" if bus["up"] else "NOT THERE"
+    units = sorted(bus["units"], key=lambda unit: int(unit["unit"]))
+    rows = [_unit(unit) for unit in units if unit["asset"] or unit["answers"]]
+    head = ("unit", "asset", "health", "time-out", "answers", "faults")
+    yield from _table(f"bus {bus['name']} at {bus['port']}: {line}", [head, *rows])
 
 
-def _device(device: Mapping[str, Any]) -> Row:
-    return tuple(
-        _short(value) if key in ("asset", "state") else f"{key} {_short(value)}"
-        for key, value in device.items()
-        if value not in (None, "", {})
+def _unit(unit: Mapping[str, Any]) -> Row:
+    faults = ", ".join(f"{code} {count}" for code, count in sorted(unit["faults"].items()))
+    return (
+        str(unit["unit"]),
+        unit["asset"] or "(not ours)",
+        _HEALTH[unit["health"]],
+        f"{unit['timeout_ms']:.0f} ms",
+        str(unit["answers"]),
+        faults,
+    )
+
+
+_HEALTH = {
+    "unheard": "not asked yet",
+    "good": "good",
+    "failing": "failing",
+    "open": "silent, probed",
+}
+
+
+def _serial(device: Mapping[str, Any]) -> Row:
+    up = "open" if device["up"] else "NOT THERE"
+    return (
+        device["name"],
+        device["port"],
+        device["trouble"] if device["up"] and device["trouble"] else up,
+        str(device["telegrams"]),
+        str(device["broken_telegrams"]),
+        str(device["readings"]),
     )
 
 
@@ -88,7 +115,7 @@ def _store(store: Mapping[str, Any]) -> str:
 
 def _table(name: str, rows: Sequence[Row]) -> Iterator[str]:
     if rows:
-        yield f"{name}:"
+        yield name if ":" in name else f"{name}:"
         for row in _aligned(rows):
             yield f"  {row}"
 
@@ -100,18 +127,6 @@ def _aligned(rows: Sequence[Row]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*full, strict=True)]
     for row in full:
         yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-
-
-def _plain(key: str, value: object) -> bool:
-    return key not in ("name", "devices") and value not in (None, "", {})
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{key}={_short(each)}" for key, each in value.items())
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
 
 
 def _span(seconds: float) -> str:

@@ -6,15 +6,15 @@ import asyncio
 import errno
 import math
 import os
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
 from kerbline.config import ModbusBus, load
 from kerbline.errors import KerblineError
-from kerbline.local_socket import ask
+from kerbline.local_socket import SOCKET_FILE, ask
 from kerbline.ports import SOCKET, Parity, Port, PortLost, open_port
 from kerbline.south.modbus import line as lines
 from kerbline.south.modbus.framing import (
@@ -153,9 +153,34 @@ class Bench:
         return lines.RtuLine(pace, self._loop.time(), echo=config.echo)
 
 
-async def bench(config: ModbusBus) -> Bench:
+@asynccontextmanager
+async def bench(config: ModbusBus) -> AsyncIterator[Bench]:
     """The line of a config, for us alone; raises PortLost, or InUse with who has it."""
-    return Bench(await _opened(config), config)
+    open_line = Bench(await _opened(config), config)
+    try:
+        yield open_line
+    finally:
+        open_line.close()
+
+
+@asynccontextmanager
+async def master(
+    config: ModbusBus, say: Callable[[str], None], *, urgent: bool
+) -> AsyncIterator[Master]:
+    """A line at a port: for us alone, or through our gateway that has it, which is said."""
+    try:
+        open_line = Bench(await _opened(config), config)
+    except InUse as error:
+        through = _gateway(error.by, config.port, urgent=urgent)
+        if through is None:
+            raise
+        say(f"{error}: through it")
+        yield through
+        return
+    try:
+        yield open_line
+    finally:
+        open_line.close()
 
 
 async def _opened(config: ModbusBus) -> Port:
@@ -170,8 +195,9 @@ async def _opened(config: ModbusBus) -> Port:
     except PortLost as error:
         if IN_USE in str(error):
             by = holder(config.port)
-            remedy = f"who, only root can see: `sudo fuser {config.port}`"
-            who = f"it is {by.command} (process {by.pid})" if by is not None else remedy
+            who = f"only root can see which: `sudo fuser {config.port}`"
+            if by is not None:
+                who = f"it is {by.command} (process {by.pid})"
             raise InUse(f"{error}; {who}", by) from None
         raise PortLost(f"{error}{_remedy(config.port, str(error))}") from None
 
@@ -248,15 +274,16 @@ class Holder:
 
 
 def holder(port: str) -> Holder | None:
-    """Who has a serial line open, as far as we may see."""
+    """Who has a serial line open, as far as we may see; a gateway of ours before any other."""
     real = os.path.realpath(port)
+    found = []
     for process in _processes():
         if any(target == real for target in _open_files(process)):
             words = _words(process)
             name = words[0].rpartition("/")[2] if words else "?"
             shown = " ".join([name, *words[1:]])
-            return Holder(int(process.name), shown[:120], words)
-    return None
+            found.append(Holder(int(process.name), shown[:120], words))
+    return next((each for each in found if each.config is not None), next(iter(found), None))
 
 
 def _processes() -> Iterator[Path]:
@@ -277,16 +304,16 @@ def _words(process: Path) -> tuple[str, ...]:
     return ()
 
 
-def gateway(by: Holder, port: str, socket_file: str) -> Through | None:
+def _gateway(by: Holder | None, port: str, *, urgent: bool) -> Through | None:
     """The way through a gateway that has a line; None where it is no gateway of ours."""
     try:
-        config = load(by.config) if by.config is not None else None
+        config = load(by.config) if by is not None and by.config is not None else None
     except (KerblineError, OSError):
         return None
     real = os.path.realpath(port)
     for bus in config.buses if config is not None else ():
         if config is not None and os.path.realpath(bus.port) == real:
-            return Through(config.gateway.state_dir / socket_file, bus, urgent=False)
+            return Through(config.gateway.state_dir / SOCKET_FILE, bus, urgent=urgent)
     return None
 
 

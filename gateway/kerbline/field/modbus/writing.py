@@ -34,7 +34,7 @@ def values_of(device: ModbusDevice, words: Iterable[str]) -> dict[str, Value]:
             raise BadValue(f"{word}: write NAME=VALUE")
         register = registers.get(name)
         if register is None:
-            known = ", ".join(each.name for each in device.registers if each.writable)
+            known = ", ".join(each.name for each in device.registers if each.writable) or "none"
             raise BadValue(f"{name}: {device.asset} has no such register; to write to: {known}")
         found[name] = _value(register, text)
     return found

@@ -268,7 +268,7 @@ class Bus:
                 self._asking.answer(transaction.asker, transaction)
             if transaction.fault is not None:
                 self._counters.count(f"modbus.{transaction.fault.code}")
-            if unit.breaker.open != was_open:
+            if unit.breaker.open != was_open and self._schedule.polls(unit):
                 self._say_changed(transaction)
             self._trust(transaction, was_open=was_open)
 

@@ -60,6 +60,10 @@ class Schedule:
             self.units[address] = Unit(address, self._ceiling_s)
         return self.units[address]
 
+    def polls(self, unit: Unit) -> bool:
+        """Is something of the unit polled? Others may ask units that no config names."""
+        return any(group.unit is unit for group in self.groups)
+
     def submit(self, job: Job) -> None:
         """A transaction of somebody else; raises TooLate when too many wait."""
         jobs = self._waiting(job)
@@ -233,7 +237,7 @@ class Schedule:
         if unit.breaker.open:
             self._probes.spent(now_s - transaction.sent_s, now_s)
         dead = unit.breaker.silent(now_s)
-        if dead:
+        if dead and self.polls(unit):
             self._probes.add(unit)
         return dead
 
