@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.model import Command, CommandResult, CommandState
+from kerbline.model import Command, CommandResult, CommandState, Gap
 from kerbline.store import Anchor, Notes, Store, StoreError, schema
 from kerbline.store.verify import Verdict, verify
 from tests.gateway.samples import EPOCH, T0_MS, alarm, gap, reading, stored
@@ -177,6 +177,25 @@ def test_a_batch_not_yet_folded_is_bounded_by_its_neighbours(tmp_path: Path) -> 
     (fault,) = hit(path, batch_bytes(path, 2) + 20).faults
     assert [(a.first, a.last) for a in fault.affected] == [(4, 6)]
     assert "batch 2" in fault.what
+
+
+def test_of_the_runs_that_a_damaged_batch_may_be_of_only_the_next_that_ended_is_named(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "s.db"
+    store = Store.open(path)
+    for first in (1, 4, 7):
+        entries = [reading(first, power_w=random.Random(first).random()), reading(first + 2)]
+        store.append(entries, T0_MS)
+    for epoch in (11, 12, 13):
+        store.append([Gap("gw-1", epoch, 1, None, "restart", T0_MS)], T0_MS)
+    store.close()
+    sql = sqlite3.connect(path, isolation_level=None)
+    sql.execute("UPDATE batch SET body = x'00' WHERE seq = 2")
+    sql.close()
+    (fault,) = verify(path).faults
+    found = [(a.source, a.epoch, a.first, a.last) for a in fault.affected]
+    assert found == [("gw-1", 11, 1, None), ("sl-1", EPOCH, 4, 6)]
 
 
 @pytest.mark.parametrize(

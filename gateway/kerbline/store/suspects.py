@@ -38,6 +38,7 @@ class _Break:
     why: str
     before: dict[_Source, int]
     after: dict[_Source, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)  # the first epoch of a source to end after
 
 
 class Suspects:
@@ -78,6 +79,8 @@ class Suspects:
         for each in self._breaks:
             for one in found:
                 name = (one.source, one.epoch)
+                if one.first == LAST_NUMBER:
+                    each.ended.setdefault(one.source, one.epoch)
                 if one.first > each.before.get(name, 0):
                     each.after[name] = min(one.first, each.after.get(name, LAST_NUMBER))
         for one in found:
@@ -133,7 +136,9 @@ class Suspects:
                     if low <= high:
                         yield Affected(*name, low, _open(high))
             elif first <= last and (each.last > self._folded or not self._held):
-                yield Affected(*name, first, _open(last))
+                at_end = last == LAST_NUMBER - 1  # nothing but an open-ended gap comes after it
+                if not at_end or first > 1 or each.ended[name[0]] == name[1]:
+                    yield Affected(*name, first, None if at_end else _open(last))
 
     def _compare(self, seq: int, entries: Sequence[Entry], found: Sequence[Span]) -> None:
         """What follows from a batch must stand in the tables that were written later."""
