@@ -81,12 +81,13 @@ class _Clocked:
         self.offered: dict[str, float] = {}
         self.spans_s: list[float] = []
 
-    async def publish(self, message: Message) -> None:
-        """Pass it on."""
-        await self._port.publish(message)
-        begun = self.offered.pop(message.topic, None)
-        if begun is not None:
-            self.spans_s.append(time.perf_counter() - begun)
+    async def publish(self, *messages: Message) -> None:
+        """Pass them on."""
+        await self._port.publish(*messages)
+        for message in messages:
+            begun = self.offered.pop(message.topic, None)
+            if begun is not None:
+                self.spans_s.append(time.perf_counter() - begun)
 
 
 async def _live(outbox: Outbox, group: GroupCommit, port: _Clocked) -> None:

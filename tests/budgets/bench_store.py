@@ -136,9 +136,9 @@ class Counting:
     async def connect(self) -> None:
         """There."""
 
-    async def publish(self, message: Message) -> None:
-        """Count it."""
-        self.messages += 1
+    async def publish(self, *messages: Message) -> None:
+        """Count them."""
+        self.messages += len(messages)
         await asyncio.sleep(0)
 
     async def receive(self) -> Message:

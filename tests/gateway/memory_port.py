@@ -29,11 +29,11 @@ class MemoryPort:
             raise NotConnected("away")
         self._lost = asyncio.Event()
 
-    async def publish(self, message: Message) -> None:
-        """Take the message; acknowledge it when in the mood."""
+    async def publish(self, *messages: Message) -> None:
+        """Take the messages; acknowledge them when in the mood."""
         self._check()
-        self.published.append(message)
-        self.in_flight += 1
+        self.published += messages
+        self.in_flight += len(messages)
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self._tell()
         try:
@@ -42,7 +42,7 @@ class MemoryPort:
                 await self._lost.wait()
             self._check()
         finally:
-            self.in_flight -= 1
+            self.in_flight -= len(messages)
 
     async def receive(self) -> Message:
         """The next message, or the loss of the connection."""

@@ -27,16 +27,17 @@ from kerbline.store import Batch, StoreBlocked
 
 MAX_INBOX = 64
 CLOSE_TIMEOUT_S = 2.0
+LIVE_BURSTS = 2  # one on its way while the other's acknowledgements come
 LOOK = 32  # entries of a backlog that are taken without a look at what is live
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
-    """Bounds of one outbox. Both windows together stay below the 20 that brokers allow."""
+    """Bounds of one outbox."""
 
     window: int = 12  # messages of the durable lane without an acknowledgement
-    live_window: int = 6
+    live_window: int = 12  # in LIVE_BURSTS; together the port gives a broker what it takes
     read_entries: int = 1_000  # taken from the log at a time
     chunk_entries: int = 10_000  # on their way, until all are acknowledged and the cursor moves
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
@@ -233,12 +234,15 @@ class Outbox:
             await self._publish(chunk)
 
     async def _live_lane(self) -> None:
-        window = asyncio.Semaphore(self._limits.live_window)
+        """Publish in bursts, of which each has one task and one wake-up."""
+        window = asyncio.Semaphore(LIVE_BURSTS)
+        room = self._limits.live_window // LIVE_BURSTS
         async with asyncio.TaskGroup() as publishing:
             while True:
-                for outgoing in self._mapper.outgoing(await self._live.take()):
+                outgoing = self._mapper.outgoing(await self._live.take())
+                for at in range(0, len(outgoing), room):
                     await window.acquire()
-                    publishing.create_task(self._deliver_live(outgoing, window))
+                    publishing.create_task(self._deliver_live(outgoing[at : at + room], window))
 
     async def _incoming(self) -> None:
         while True:
@@ -257,20 +261,22 @@ class Outbox:
             self._refusals.add(refused.reason)
             _log.warning("%s: an acknowledgement is refused: %s", self.name, refused)
 
-    async def _deliver_live(self, outgoing: Outgoing, window: asyncio.Semaphore) -> None:
+    async def _deliver_live(self, burst: Sequence[Outgoing], window: asyncio.Semaphore) -> None:
         try:
-            await self._deliver(outgoing)
+            await self._deliver(*burst)
         finally:
             window.release()
 
-    async def _deliver(self, outgoing: Outgoing) -> None:
+    async def _deliver(self, *burst: Outgoing) -> None:
         if self._acks is not None:  # before: the consumer may be quicker than the broker's ack
-            self._acks.published(outgoing.log, outgoing.marks)
-        await self._port.publish(outgoing.message)
-        if self._acks is not None:
-            self._live.landed(outgoing.log, outgoing.marks)
-        else:
-            self._live.acknowledge(outgoing.log, outgoing.marks)
+            for each in burst:
+                self._acks.published(each.log, each.marks)
+        await self._port.publish(*[each.message for each in burst])
+        for each in burst:
+            if self._acks is not None:
+                self._live.landed(each.log, each.marks)
+            else:
+                self._live.acknowledge(each.log, each.marks)
 
     async def _read(self, after: int) -> Sequence[Batch]:
         while True:

@@ -35,8 +35,8 @@ class Port(Protocol):
     async def connect(self) -> None:
         """Connect and subscribe; raises NotConnected."""
 
-    async def publish(self, message: Message) -> None:
-        """Return when the broker has taken charge of the message; raises NotConnected.
+    async def publish(self, *messages: Message) -> None:
+        """Return when the broker has taken charge of all of these; raises NotConnected.
 
         Several calls may be in flight; the connection's loss ends all of them at once.
         """
