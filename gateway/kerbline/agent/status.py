@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Any, Protocol
 
 from kerbline.clock import Clock
@@ -40,6 +39,8 @@ class Status:
 
     async def tell(self, _question: Question) -> Answer:
         """Everything; times in ms since 1970 (real UTC)."""
+        from importlib.metadata import version  # 3 MB, for those who ask
+
         return {
             "gateway": self.gateway,
             "version": version("kerbline"),

@@ -13,12 +13,10 @@ from kerbline.config.sections import UDP
 from kerbline.counters import Counters
 from kerbline.keys import KeyRing, NodeKeys
 from kerbline.model import Command, NodeState
-from kerbline.south import node_config, schemas, serial_line
+from kerbline.south import node_config, schemas
 from kerbline.south.arrivals import Arrival
 from kerbline.south.dating import BootClock
 from kerbline.south.node_config import NodeConfig
-from kerbline.south.rs485 import SharedLine
-from kerbline.south.udp import UdpNodes, connection_id
 from kerbline.store import Anchor, Span, Store
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 from kerbwire.ranges import RangeSet
@@ -54,6 +52,8 @@ class Nodes:
         for node in self._config.nodes:
             address = None
             if node.port == UDP:
+                from kerbline.south.udp import connection_id
+
                 address = connection_id(datagram_nodes)
                 datagram_nodes += 1
             elif node.bus:
@@ -66,8 +66,14 @@ class Nodes:
             self._by_asset[node.asset] = link
 
     async def run(self) -> None:
-        """Serve all lines until cancelled."""
+        """Serve all lines until cancelled; a gateway without nodes loads nothing of theirs."""
         try:
+            if not self._links and self._config.udp is None:
+                return
+            from kerbline.south import serial_line
+            from kerbline.south.rs485 import SharedLine
+            from kerbline.south.udp import UdpNodes
+
             async with asyncio.TaskGroup() as tasks:
                 shared: dict[str, list[NodeLink]] = {}
                 for link in self._links.values():

@@ -1,0 +1,74 @@
+"""A gateway loads what its config names: a Modbus bridge has no part of the nodes' in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BRIDGE = """\
+[gateway]
+id = "gw-1"
+state_dir = "{folder}/state"
+[mqtt]
+host = "127.0.0.1"
+port = 1
+[[modbus]]
+name = "cabinet"
+port = "socket://127.0.0.1:1"
+framer = "tcp"
+[[modbus.device]]
+unit = 1
+asset = "meter-1"
+[[modbus.device.register]]
+name = "power_w"
+address = 0
+"""
+# Runs the agent until everything was begun, and tells what it has loaded by then.
+RUN = """\
+import asyncio, json, sys
+from pathlib import Path
+from kerbline.agent import run
+from kerbline.config import load
+async def main():
+    running = asyncio.create_task(run(load(Path(sys.argv[1]))))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    print(json.dumps(sorted(sys.modules)))
+asyncio.run(main())
+"""
+FOREIGN = (
+    "cryptography",
+    "httpx",
+    "importlib.metadata",
+    "kerbline.demo",
+    "kerbline.south.node_link",
+    "kerbline.south.rs485",
+    "kerbline.south.serial",
+    "kerbline.south.udp",
+    "kerbline.sim",
+    "kerbwire.seal",
+    "serial",
+    "starlette",
+    "uvicorn",
+)
+
+
+def test_a_modbus_bridge_loads_nothing_of_nodes_and_ciphers(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(BRIDGE.format(folder=tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(config)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert {"aiomqtt", "kerbline.south.modbus.bus", "kerbline.north.mqtt"} <= loaded
+    assert loaded.isdisjoint(FOREIGN), sorted(loaded.intersection(FOREIGN))
