@@ -8,7 +8,7 @@ import logging
 import random
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -401,48 +401,81 @@ async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return head, await reader.readexactly(size)
 
 
-@pytest.mark.parametrize("takes", [1, 3])
-def test_a_broker_is_not_given_more_at_a_time_than_it_takes(takes: int) -> None:
-    """Receive Maximum, MQTT 5, 3.2.2.3.3: HiveMQ's is 10, and it hangs up on the eleventh."""
-    topics: list[str] = []
-    most = 0
+class Frugal:
+    """A broker that takes few messages at a time, and acknowledges when no more comes."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal most
-        open_: list[bytes] = []
+    def __init__(self, takes: int, *, acking: bool = True) -> None:
+        self.topics: list[str] = []
+        self.most = 0  # open at a time
+        self._takes = takes
+        self._acking = acking
+
+    @contextlib.asynccontextmanager
+    async def port(self) -> AsyncIterator[MqttPort]:
+        """A connection to it."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        at = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1], "gw-1")
+        port = MqttPort(at, [TOPICS.commands])
+        try:
+            async with asyncio.timeout(20):
+                await port.connect()
+                yield port
+        finally:
+            await port.close()
+            server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting: list[bytes] = []
         with contextlib.suppress(asyncio.IncompleteReadError):
             coming = asyncio.ensure_future(_packet(reader))
             while True:
-                if not (await asyncio.wait((coming,), timeout=0.05))[0]:  # no more comes
-                    for name in open_:
+                if not (await asyncio.wait((coming,), timeout=0.05))[0]:
+                    for name in waiting if self._acking else ():
                         writer.write(b"\x40\x02" + name)
-                    open_.clear()
+                    waiting.clear()
                     continue
                 head, body = coming.result()
                 coming = asyncio.ensure_future(_packet(reader))
                 if head == 0x10:
-                    writer.write(b"\x20\x06\0\0\x03\x21" + takes.to_bytes(2))
+                    writer.write(b"\x20\x06\0\0\x03\x21" + self._takes.to_bytes(2))
                 elif head == 0x82:
                     writer.write(b"\x90\x04" + body[:2] + b"\0\1")
                 elif head >> 4 == 3:
                     end = 2 + int.from_bytes(body[:2])
-                    topics.append(body[2:end].decode())
-                    open_.append(body[end : end + 2])
-                    most = max(most, len(open_))
+                    self.topics.append(body[2:end].decode())
+                    waiting.append(body[end : end + 2])
+                    self.most = max(self.most, len(waiting))
         writer.close()
 
+
+NINE = [MAPPER.outgoing([reading(1, f"sl-{n}")])[0].message for n in range(9)]
+
+
+@pytest.mark.parametrize("takes", [1, 3])
+@pytest.mark.parametrize("burst", [1, 4])
+def test_a_broker_is_not_given_more_at_a_time_than_it_takes(takes: int, burst: int) -> None:
+    """Receive Maximum, MQTT 5, 3.2.2.3.3: HiveMQ's is 10, and it hangs up on the eleventh.
+
+    However little it takes, bursts stay in order.
+    """
+    broker = Frugal(takes)
+
     async def scene() -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        at = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1], "gw-1")
-        port = MqttPort(at, [TOPICS.commands])
-        await port.connect()
-        some = [MAPPER.outgoing([reading(1, f"sl-{n}")])[0].message for n in range(7)]
-        async with asyncio.timeout(20), asyncio.TaskGroup() as publishing:
-            for message in some:
-                publishing.create_task(port.publish(message))
-        await port.close()
-        server.close()
-        assert topics == [message.topic for message in some]
+        async with broker.port() as port, asyncio.TaskGroup() as publishing:
+            for start in range(0, len(NINE), burst):
+                publishing.create_task(port.publish(*NINE[start : start + burst]))
 
     asyncio.run(scene())
-    assert 0 < most <= takes
+    assert broker.topics == [message.topic for message in NINE]
+    assert 0 < broker.most <= takes
+
+
+def test_a_broker_that_takes_no_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kerbline.north.mqtt.ACK_TIMEOUT_S", 0.1)
+
+    async def scene() -> None:
+        async with Frugal(2, acking=False).port() as port:
+            with pytest.raises(NotConnected, match="^no acknowledgement$"):
+                await port.publish(*NINE)
+
+    asyncio.run(scene())

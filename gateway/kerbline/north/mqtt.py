@@ -96,7 +96,8 @@ class _Client(aiomqtt.Client):
 
     gone = False  # the library forgets a loss between CONNACK and the end of __aenter__
     acks: dict[int, _Burst]  # who waits for a message id's acknowledgement, or did
-    room: asyncio.Semaphore  # to publish; in turn
+    turn: asyncio.Lock  # of bursts: one that waits in its midst is not overtaken
+    room: asyncio.Semaphore  # to publish
 
     def _on_connect(
         self,
@@ -107,6 +108,7 @@ class _Client(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         """Note how much the broker takes, its Receive Maximum: beyond that it may hang up."""
+        self.turn = asyncio.Lock()
         self.room = asyncio.Semaphore(min(AT_ONCE, getattr(properties, "ReceiveMaximum", AT_ONCE)))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
@@ -134,16 +136,14 @@ class _Client(aiomqtt.Client):
         """
         burst = _Burst(self._loop, len(messages))
         try:
-            async with asyncio.timeout(ACK_TIMEOUT_S) as patience:
+            async with self.turn:
                 for each in messages:
-                    if self.room.locked():
-                        await self.room.acquire()
-                        patience.reschedule(self._loop.time() + ACK_TIMEOUT_S)
-                    else:
+                    async with asyncio.timeout(ACK_TIMEOUT_S if self.room.locked() else None):
                         await self.room.acquire()
                     if burst.outcome.done():
                         break
                     self._send(each, burst)
+            async with asyncio.timeout(ACK_TIMEOUT_S):
                 return await burst.outcome
         except TimeoutError:
             raise aiomqtt.MqttError("no acknowledgement") from None
