@@ -426,8 +426,8 @@ class Frugal:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: list[bytes] = []
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            coming = asyncio.ensure_future(_packet(reader))
+        coming = asyncio.ensure_future(_packet(reader))
+        try:
             while True:
                 if not (await asyncio.wait((coming,), timeout=0.05))[0]:
                     for name in waiting if self._acking else ():
@@ -445,7 +445,11 @@ class Frugal:
                     self.topics.append(body[2:end].decode())
                     waiting.append(body[end : end + 2])
                     self.most = max(self.most, len(waiting))
-        writer.close()
+        except asyncio.IncompleteReadError:
+            writer.close()
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 NINE = [MAPPER.outgoing([reading(1, f"sl-{n}")])[0].message for n in range(9)]
@@ -475,7 +479,7 @@ def test_a_broker_that_takes_no_more_is_left(monkeypatch: pytest.MonkeyPatch) ->
 
     async def scene() -> None:
         async with Frugal(2, acking=False).port() as port:
-            with pytest.raises(NotConnected, match="^no acknowledgement$"):
+            with pytest.raises(NotConnected, match=r"^no acknowledgement$"):
                 await port.publish(*NINE)
 
     asyncio.run(scene())
