@@ -28,7 +28,9 @@ def _head(out: bytearray, major: int, number: int) -> None:
     if size > 8:
         raise LocalError("integer")
     out.append(major + 24)
-    out.extend(number.to_bytes(size, "big"))
+    while size:
+        size -= 1
+        out.append(number >> 8 * size & 0xFF)
 
 
 def encode(items: "Sequence[int | bytes]") -> bytes:

@@ -18,6 +18,7 @@ GARBAGE_BYTES = 1024
 THOUSANDS = 300
 SETTLED = 60  # reports until nothing is loaded for the first time
 METERED = 8
+HOURS = {"water-meter-esp32": 24}  # whose readings a report of that board carries
 
 
 def steady(runtime: Path, firmware: building.Firmware, reports: int) -> whole.Told:
@@ -69,12 +70,17 @@ def figures() -> list[Figure]:
             Figure(f"{board}: free at 96K", told.free, "bytes", f">= {FREE_BYTES}"),
         ]
         waste = metered(runtime32.PROGRAM, firmware)
-        for kind, name in (
-            (whole.REPORT, "a report's tick and frame"),
-            (whole.ANSWER, "the frame that answers it"),
-        ):
-            name = f"{board}: garbage of {name}"
-            found.append(Figure(name, waste.garbage_each(kind), "bytes", f"<= {GARBAGE_BYTES}"))
+        made = {"the frame that answers it": waste.garbage_each(whole.ANSWER)}
+        report = waste.garbage_each(whole.REPORT)
+        hours = HOURS.get(board)
+        if hours:
+            made[f"each hour in a report of {hours}"] = report / hours
+            found.append(Figure(f"{board}: garbage of such a report", report, "bytes"))
+        else:
+            made["a report's tick and frame"] = report
+        for what, each_bytes in made.items():
+            name = f"{board}: garbage of {what}"
+            found.append(Figure(name, each_bytes, "bytes", f"<= {GARBAGE_BYTES}"))
         found.append(Figure(f"{board}: garbage of a tick", waste.garbage_each(whole.TICK), "bytes"))
     cost: float | str = "no valgrind"
     if shutil.which("valgrind") and MICROPYTHON.exists():

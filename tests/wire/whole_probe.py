@@ -27,7 +27,7 @@ PIECE = 1024
 LOOK_MS = 500  # behind a report: it is kept by now, and what it needed is gone again
 COLLECT_EACH = 16  # frames between two looks at what is free
 POLLIN = 1
-IDLE, CAME, LEFT = 0, 1, 2
+IDLE, CAME, LEFT, BEGUN = 0, 1, 2, 3
 
 
 class Chip:
@@ -43,8 +43,9 @@ class Chip:
         self.bare = 0
         self.free = 1 << 30
         self.frames = 0
-        # Garbage and count of the instants in which a frame left, one came, and none did.
-        self.made = [0] * 6
+        # Garbage and count of the instants in which a frame left, one came, and none did; and of
+        # the one that was under way when measuring began.
+        self.made = [0] * 8
         self._look_ms = -1  # when to look at what is held, -1: not now
         self._taken = 0  # in this instant: all work between two moves of the clock
         self._at = 0
@@ -63,7 +64,7 @@ class Chip:
         if data:
             self._out.write(data)
         if self._in.readinto(self._head) != len(self._head):
-            raise SystemExit("the world is gone")
+            raise SystemExit("no world")
         flag, length, due, _ = unpack_from("<BHiB", self._head)
         self.due_ms = due
         if length:
@@ -97,7 +98,7 @@ class Chip:
 
     def sent(self) -> None:
         """A frame has left."""
-        self._had = LEFT
+        self._had = max(self._had, LEFT)
         self.frames += 1
         if not self.metering and self.frames % COLLECT_EACH == 0:
             self.look(deep=False)
@@ -117,12 +118,12 @@ class Chip:
             gc.collect()
             gc.disable()
             self.own = self._taken = 0
-            for place in range(6):
-                self.made[place] = 0
+            self.made = [0] * 8
+            self._had = BEGUN
             self._at = gc.mem_alloc()
             return
         gc.enable()
-        tell("garbage", *self.made)
+        tell("garbage", *self.made[:6])
 
     def wait(self, ms: int) -> bool:
         """Time goes on by as much, or until the line has bytes: has it?"""
@@ -250,14 +251,16 @@ class I2c:
         return len(data)
 
     def readfrom_into(self, address: int, buffer: bytearray) -> None:
+        before = chip.begin()
         buffer[:] = chip.ask(ord("j"), address, bytes((len(buffer),)))
+        chip.end(before)
 
     def writeto_mem(self, address: int, register: int, data: bytes) -> None:
         chip.ask(ord("i"), address, bytes((register,)) + data)
 
     def readfrom_mem_into(self, address: int, register: int, buffer: bytearray) -> None:
-        chip.ask(ord("i"), address, bytes((register,)))
-        buffer[:] = chip.ask(ord("j"), address, bytes((len(buffer),)))
+        self.writeto_mem(address, register, b"")
+        self.readfrom_into(address, buffer)
 
 
 class Uart:
@@ -267,9 +270,8 @@ class Uart:
         self._number = number
         self._most = bytearray(2)
 
-    def read(self, count: int = ROOM) -> "bytes | None":
-        pack_into("<H", self._most, 0, count)
-        data = chip.ask(ord("r"), self._number, self._most)
+    def read(self) -> "bytes | None":
+        data = chip.ask(ord("r"), self._number)
         return bytes(data) if len(data) else None
 
     def readinto(self, buffer: bytearray) -> "int | None":
@@ -331,7 +333,7 @@ class Machine:
 
     @staticmethod
     def reset() -> None:
-        raise SystemExit("the node restarts")
+        raise SystemExit("restarts")
 
 
 Machine.Pin = Pin
