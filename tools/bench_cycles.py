@@ -33,8 +33,9 @@ CODE = (
     "firmware/kerbnode/drivers",
     "firmware/kerbnode/hal",
     "firmware/kerbnode/instruments",
-    "tests/wire",
-    "tests/budgets",
+    "tests/wire/whole_probe.py",
+    "tests/budgets/whole.py",
+    "tests/budgets/bench_whole.py",
     "gateway/kerbline/firmware",
 )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tools.trees import ROOT
 
@@ -14,10 +15,12 @@ WIRE = ("protocol/kerbwire", "tests/wire")
 
 
 class Progress:
-    """The rounds of one proof that are done for the code of these folders as it is now."""
+    """The rounds of one proof that are done for the code in these folders and files as it is."""
 
-    def __init__(self, proof: str, folders: Sequence[str]) -> None:
-        files = [file for folder in folders for file in sorted((ROOT / folder).glob("*.py"))]
+    def __init__(self, proof: str, paths: Sequence[str]) -> None:
+        files: list[Path] = []
+        for path in map(ROOT.joinpath, paths):
+            files += sorted(path.glob("*.py")) if path.is_dir() else [path]
         code = hashlib.sha256(b"".join([file.read_bytes() for file in files])).hexdigest()
         self._file = ROOT / "build" / "nightly" / f"{proof}-{code[:16]}.txt"
 
