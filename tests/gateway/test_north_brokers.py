@@ -388,6 +388,23 @@ def test_the_newest_version_that_a_broker_has_is_spoken(kind: BrokerKind, tmp_pa
     assert with_broker(kind, tmp_path, story) == []
 
 
+@each_broker
+def test_two_gateways_of_one_name_are_told(kind: BrokerKind, tmp_path: Path) -> None:
+    """A copied card: each takes the other's place at the broker."""
+
+    async def story(broker: Broker) -> None:
+        first, second = port_to(broker), port_to(broker)
+        await first.connect()
+        waiting = asyncio.create_task(first.receive())
+        await second.connect()
+        with pytest.raises(NotConnected, match="does another client call itself gw-1, too\\?"):
+            await waiting
+        await second.close()
+        await first.close()
+
+    assert with_broker(kind, tmp_path, story) == []
+
+
 async def _packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """The first byte of an MQTT packet, and what follows its length."""
     (head,) = await reader.readexactly(1)

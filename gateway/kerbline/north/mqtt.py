@@ -37,6 +37,7 @@ KEEPALIVE_S = 15
 NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _UNSPECIFIED = 128  # paho's word for a connection that ended without one
+_TAKEN_OVER = 142  # MQTT 5, 3.14.2.1
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
 T = TypeVar("T")
@@ -369,7 +370,7 @@ class MqttPort:
                 except asyncio.QueueFull:
                     self._drop(client, message)
         except aiomqtt.MqttError as error:
-            reason = str(error.__cause__ or error)
+            reason = _ended(error.__cause__ or error, self._address.client_id)
         finally:
             lost.set_result(reason)
             client.lose(reason)
@@ -403,6 +404,16 @@ def _tls(files: TlsFiles) -> aiomqtt.TLSParameters:
         keyfile=str(files.key) if files.key else None,
         keyfile_password="",  # or OpenSSL asks whoever sits at the terminal, and waits
     )
+
+
+def _ended(error: BaseException, client_id: str) -> str:
+    """Why a connection that stood is over."""
+    if isinstance(error, aiomqtt.MqttCodeError) and _code(error) in (_UNSPECIFIED, _TAKEN_OVER):
+        return (
+            "the broker closed the connection; "
+            f"if that goes on: does another client call itself {client_id}, too?"
+        )
+    return str(error)
 
 
 def _noticed(outcome: asyncio.Future[T]) -> None:
