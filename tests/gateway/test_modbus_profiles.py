@@ -148,6 +148,14 @@ def test_defaults_hold_where_a_register_says_nothing(tmp_path: Path) -> None:
             "20: register[1].bits.a: bit 16 is not among 16",
         ),
         (
+            POWER + 'type = "bits"\nbits = {a = "x"}',
+            '20: register[1].bits.a: "x" where a whole number belongs',
+        ),
+        (
+            POWER + 'type = "bits"\nbits = {a = 64}',
+            "20: register[1].bits.a: ",
+        ),
+        (
             POWER + 'type = "bits"\nbits = {A = 1}',
             '20: register[1].bits.A: "A" is no name of a flag',
         ),

@@ -43,6 +43,8 @@ def usable(section: object) -> bool:
     """Has a section no hole where the reader refused a value?"""
     if isinstance(section, tuple):
         return all(map(usable, section))
+    if isinstance(section, dict):
+        return all(map(usable, section.values()))
     if dataclasses.is_dataclass(section) and not isinstance(section, type):
         return all(usable(getattr(section, field.name)) for field in dataclasses.fields(section))
     return section is not UNUSABLE
