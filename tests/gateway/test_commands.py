@@ -8,6 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from kerbline.agent.devices import kinds
+from kerbline.config import load
 from kerbline.model import Command, CommandResult, CommandState
 from kerbline.north.commands import MAX_PAYLOAD_BYTES, Rejection, Rights, parse
 from kerbline.north.mapping import rfc3339
@@ -190,6 +192,31 @@ def test_an_order_must_fit_its_asset(asset: str, operation: str, reason: str) ->
     rejection = told({**ORDER, "operation": operation}, f"kerbline/gw-1/{asset}/command")
     assert isinstance(rejection, Rejection)
     assert rejection.reason == reason
+
+
+def test_a_device_that_only_measures_is_no_unknown_asset(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[gateway]\nid = "gw-1"\nstate_dir = "state"\n'
+        '[[modbus]]\nname = "bus"\nport = "/dev/ttyUSB0"\n'
+        '[[modbus.device]]\nunit = 1\nasset = "meter-7"\nprofile = "eastron-sdm630"\n'
+        '[[modbus.device]]\nunit = 2\nasset = "pump-1"\nprofile = "danfoss-vlt-fc202"\n'
+        '[[serial]]\nname = "p1"\nport = "/dev/ttyUSB1"\nprofile = "dsmr5"\nasset = "house-1"\n'
+        'assets = {gas = "gas-1"}\n'
+    )
+    known = kinds(load(path))
+    body = orjson.dumps({**ORDER, "operation": "write", "arguments": {"power_w": 1}})
+    for asset, device in (
+        ("meter-7", "modbus device without writable registers"),
+        ("house-1", "serial device"),
+        ("gas-1", "serial device"),
+    ):
+        message = Message(f"kerbline/gw-1/{asset}/command", body, retained=False)
+        rejection = parse(message, TOPICS, known, NOW_MS)
+        assert isinstance(rejection, Rejection)
+        assert (rejection.reason, rejection.detail) == ("unsupported", f"write on a {device}")
+    message = Message("kerbline/gw-1/pump-1/command", body, retained=False)
+    assert isinstance(parse(message, TOPICS, known, NOW_MS), Command)
 
 
 @pytest.mark.parametrize("asset", ["lamp-1", "meter-1"])

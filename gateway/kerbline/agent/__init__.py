@@ -35,7 +35,6 @@ log = logging.getLogger("kerbline.agent")
 STORE_FILE = "kerbline.db"
 KEY_FOLDER = "keys"
 DAY_S = 86_400
-BRIDGED = "modbus"  # the kind of an asset that is a Modbus device
 # What is live waits at most so long for the thread that reads a backlog; CPython's own is 5 ms.
 SWITCH_S = 0.0005
 
@@ -59,9 +58,9 @@ async def run(config: Config) -> None:
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
     actuators = Actuators(nodes, bridged.actuators, clock)
-    kinds = {node.asset: node.kind for node in config.nodes}
-    kinds |= dict.fromkeys(bridged.actuators, BRIDGED)
-    orders = Orders(kinds, store, group, actuators, loops, clock, counters, _rights(config))
+    orders = Orders(
+        devices.kinds(config), store, group, actuators, loops, clock, counters, _rights(config)
+    )
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
     for bus in bridged.buses:

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from kerbline.agent.actuators import Bridged
 from kerbline.clock import Clock
-from kerbline.config import Config, ModbusBus
+from kerbline.config import Config, ModbusBus, ModbusDevice
 from kerbline.counters import Counters
 
 if TYPE_CHECKING:
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.modbus.share import Share
     from kerbline.south.serial.device import Device
+
+
+BRIDGED = "modbus"  # the kind of an asset that is a Modbus device
+READ_ONLY = "modbus device without writable registers"
+SERIAL = "serial device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,17 @@ class Devices:
     def running(self) -> list[Coroutine[Any, Any, None]]:
         """What is to run until cancelled, each in a task of its own."""
         return [each.run() for each in (*self.sources, *self.shares)]
+
+
+def kinds(config: Config) -> dict[str, str]:
+    """What each asset is, for whoever judges a command to it; a node's kind is its own."""
+    devices = [device for bus in config.buses for device in bus.devices]
+    found: dict[str, str] = {}
+    for each in config.serials:
+        found |= dict.fromkeys((each.asset, *each.assets.values()), SERIAL)
+    found |= {device.asset: READ_ONLY for device in devices}
+    found |= {node.asset: node.kind for node in config.nodes}
+    return found | {device.asset: BRIDGED for device in devices if _writable(device)}
 
 
 def made(config: Config, clock: Clock, counters: Counters) -> Devices:
@@ -73,8 +89,12 @@ def _actuators(config: ModbusBus, bus: Bus) -> dict[str, Bridged]:
     return {
         device.asset: Bridged(device.unit, bus, Writer(device, bus))
         for device in config.devices
-        if any(register.writable for register in device.registers)
+        if _writable(device)
     }
+
+
+def _writable(device: ModbusDevice) -> bool:
+    return any(register.writable for register in device.registers)
 
 
 def _serials(config: Config, clock: Clock, counters: Counters) -> list[Device]:
