@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from kerbline.sim import modbus as sim
 from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.cache import MAX_READS, Cache
 from kerbline.south.modbus.framing import Function, Request
-from kerbline.south.modbus.share import Share, Turns
+from kerbline.south.modbus.share import MAX_MASTERS, Share, Turns
 
 WRITER = Master("127.0.0.1", write=True)
 READER = Master("127.0.0.0/8")
@@ -232,6 +232,7 @@ def test_a_stranger_is_turned_away(tmp_path: Path) -> None:
         ("0003 0000 0006 01 03 0000 007e", "0003 0000 0003 01 83 03"),  # 126 registers
         ("0004 0000 0002 01 63", "0004 0000 0003 01 e3 01"),  # a function of nobody
         ("0005 0000 0006 01 03 0003 0001", "0005 0000 0005 01 03 02 0067"),
+        ("0006 0000 0006 00 03 0003 0001", "0006 0000 0003 00 83 0b"),  # of all units none
     ],
 )
 def test_any_request_gets_an_answer(tmp_path: Path, payload: str, answer: str) -> None:
@@ -257,6 +258,20 @@ def test_what_is_no_modbus_ends_its_connection_alone(tmp_path: Path) -> None:
             writer.close()
             answer = await client.read_holding_registers(0, count=1, device_id=1)
             assert answer.registers == [100]
+
+    run(scenario)
+
+
+def test_who_vanished_without_a_word_gives_his_place_to_a_new_master(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with shared(tmp_path) as bus, AsyncExitStack() as gone:
+            for _ in range(MAX_MASTERS):  # a SCADA whose power went as often: no word of it came
+                _, writer = await asyncio.open_connection("127.0.0.1", bus.port)
+                gone.callback(writer.close)
+            async with master(bus) as client:
+                for _ in range(2):
+                    answer = await client.read_holding_registers(0, count=1, device_id=1)
+                    assert answer.registers == [100]
 
     run(scenario)
 

@@ -17,7 +17,14 @@ from kerbline.south.measured import Measured
 from kerbline.south.modbus.asking import Asking
 from kerbline.south.modbus.burst import Burst
 from kerbline.south.modbus.cache import Cache
-from kerbline.south.modbus.framing import NoAnswer, Request, Response, silence_library, wanted
+from kerbline.south.modbus.framing import (
+    ECHOED,
+    NoAnswer,
+    Request,
+    Response,
+    silence_library,
+    wanted,
+)
 from kerbline.south.modbus.line import Line, Pace, RtuLine, TcpLine
 from kerbline.south.modbus.schedule import Schedule
 from kerbline.south.modbus.state import BusState, UnitState, Usage
@@ -28,6 +35,7 @@ FULL_S = 0.1  # while nobody takes what was found, others' jobs alone are looked
 BURST_S = 0.02  # how long what a fast line gave waits for the rest of its tick
 SILENT_REQUESTS = 3  # in a row, of units that answered: then a connection is taken for dead
 ANSWERING = frozenset([Health.GOOD, Health.FAILING])
+DELIVER_S = 0.5  # a request that TCP still repeats would be a stale write when a cable is back
 COARSE_S = 0.001  # the loop wakes so much late at most: so much early, a silence is slept out
 SLEPT_S = 0.0012  # what of a silence is slept out at most
 
@@ -58,6 +66,7 @@ async def open_line(config: ModbusBus) -> Carrier:
         cast(Parity, config.parity),
         config.stop_bits,
         rs485=config.rs485,
+        deliver_s=max(config.timeout_s, DELIVER_S),
     )
 
 
@@ -119,6 +128,8 @@ class Bus:
             and unit.breaker.open
         ):
             raise NoAnswer(f"unit {request.unit}: it did not answer before")
+        if not request.unit and self._config.framer == "rtu" and request.function not in ECHOED:
+            raise NoAnswer("unit 0 is all units, of which none answers")
         job = Job(unit, wanted(request), priority, loop.time() + within_s)
         future = self._asking.enter(job)
         self._wake()

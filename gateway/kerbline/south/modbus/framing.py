@@ -121,6 +121,7 @@ READS = {
     "holding": Function.READ_HOLDING_REGISTERS,
     "input": Function.READ_INPUT_REGISTERS,
 }
+ECHOED = (5, 6, 15, 16, 22)  # the answer says what was asked; these alone may go to all units
 _BIT_READS = (Function.READ_COILS, Function.READ_DISCRETE_INPUTS)
 _WORD_READS = (
     Function.READ_HOLDING_REGISTERS,

@@ -40,7 +40,7 @@ from kerbline.south.modbus.framing import (
 from kerbline.south.modbus.schedule import TooLate
 from kerbline.south.modbus.transaction import Priority
 
-MAX_MASTERS = 32  # connections; more are closed
+MAX_MASTERS = 32  # connections; for one more the one that asked nothing for longest is closed
 MAX_PENDING = 16  # requests of one connection; then it is not read from
 MAX_UNSENT_BYTES = 65_536  # a master that takes nothing is left
 MAX_SAID = 256  # things said once of masters
@@ -111,7 +111,7 @@ class Share:
         self._turns = Turns(at_once)
         self._masters = [(ipaddress.ip_network(each.address), each) for each in config.masters]
         self._under_way: dict[Request, asyncio.Task[Response]] = {}
-        self._connected = 0
+        self._connected: dict[asyncio.StreamWriter, None] = {}  # who asked last is last
         self._said: set[str] = set()
 
     async def run(self) -> None:
@@ -133,13 +133,14 @@ class Share:
         """One connection from beginning to end."""
         peer = writer.get_extra_info("peername")
         master = self._master(peer[0]) if peer else None
-        if master is None or self._connected >= MAX_MASTERS:
+        if master is None:
             self._counters.count("modbus.master_refused")
-            who = peer[0] if peer else "somebody"
-            self._say(f"{who} is no master of it" if master is None else "too many masters")
+            self._say(f"{peer[0] if peer else 'somebody'} is no master of it")
             writer.close()
             return
-        self._connected += 1
+        if len(self._connected) >= MAX_MASTERS:
+            self._leave_idlest()
+        self._connected[writer] = None
         try:
             await self._serve(master, peer[0], reader, writer)
         except (OSError, OutOfStep):  # gone, or speaks no Modbus TCP
@@ -147,8 +148,16 @@ class Share:
         except asyncio.CancelledError:  # we stop; the streams' own callback would log it
             log.debug("bus %s: %s is left", self._name, peer[0])
         finally:
-            self._connected -= 1
+            self._connected.pop(writer, None)
             writer.close()
+
+    def _leave_idlest(self) -> None:
+        """Whose power went says no farewell (Modbus messaging on TCP/IP V1.0b, 4.2.1)."""
+        idlest = next(iter(self._connected))
+        del self._connected[idlest]
+        idlest.transport.abort()
+        self._counters.count("modbus.master_lost")
+        self._say(f"more than {MAX_MASTERS} masters; who asked nothing for longest is left")
 
     async def _serve(
         self, master: Master, who: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -169,6 +178,8 @@ class Share:
 
         try:
             while data := await reader.read(4_096):
+                if writer in self._connected:
+                    self._connected[writer] = self._connected.pop(writer)
                 used, frames = tcp_frames(pending + data)
                 pending = (pending + data)[used:]
                 for frame in frames:
