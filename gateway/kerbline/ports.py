@@ -165,13 +165,16 @@ async def open_port(
     stop_bits: int = 1,
     *,
     rs485: bool = False,
+    deliver_s: float = 0.0,
 ) -> Port:
     """Open a device path, which nobody else may have open, or connect; raises PortLost.
 
-    With `rs485` the kernel's driver switches the transceiver; where it can't, that is logged.
+    With `rs485` the kernel's driver switches the transceiver; where it can't, that is logged. A
+    connection is lost when what was sent is not delivered in `deliver_s` (0: in minutes, as the
+    kernel has it): nothing arrives later.
     """
     if address.startswith(SOCKET):
-        return await _connect(address)
+        return await _connect(address, deliver_s)
     return _open_serial(address, baud, parity, stop_bits, rs485=rs485)
 
 
@@ -232,7 +235,7 @@ def _reason(error: Exception) -> str:
     return os.strerror(number) if number else str(error)
 
 
-async def _connect(address: str) -> Port:
+async def _connect(address: str, deliver_s: float) -> Port:
     loop = asyncio.get_running_loop()
     host, _, port = address.removeprefix(SOCKET).rpartition(":")
     with ExitStack() as undo:
@@ -249,5 +252,7 @@ async def _connect(address: str) -> Port:
             raise PortLost(f"{address}: {error.strerror or 'no answer'}") from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if deliver_s:  # RFC 5482
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1_000 * deliver_s))
         undo.pop_all()
     return Port(address, sock.fileno(), sock.close)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tty
 from collections.abc import Iterator
 from contextlib import suppress
@@ -206,5 +207,25 @@ def test_a_socket_carries_and_its_end_is_a_loss() -> None:
         with pytest.raises(PortLost, match="hung up"):
             await port.read()
         server.close()
+
+    asyncio.run(main())
+
+
+def test_what_a_peer_does_not_get_in_time_it_never_gets() -> None:
+    """TCP would repeat it for a quarter of an hour, and deliver when the cable is back."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            number = server.getsockname()[1]
+            port = await open_port(f"socket://127.0.0.1:{number}", deliver_s=0.5)
+            peer, _ = server.accept()
+            with peer:
+                while not port._unsent:  # until the other side takes no more
+                    port.write(bytes(32_768))
+                    await asyncio.sleep(0)
+                async with asyncio.timeout(20):
+                    with pytest.raises(PortLost):
+                        await port.read()
 
     asyncio.run(main())

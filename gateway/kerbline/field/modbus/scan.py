@@ -89,10 +89,11 @@ def units_of(text: str) -> list[int]:
     """`1-247`, `3,7` or `10-19`: these units; raises BadUnits."""
     found: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not first.isdecimal() or not last.isdecimal():
             raise BadUnits(f"--units {text}: write 1-247, 3,7 or 10-19")
-        found += range(int(first), int(last or first) + 1)
+        found += range(int(first), int(last) + 1)
     if not found or not all(1 <= unit <= LAST_UNIT for unit in found):
         raise BadUnits(f"--units {text}: 1 to 247; over TCP to {LAST_UNIT}")
     return list(dict.fromkeys(found))
