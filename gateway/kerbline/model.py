@@ -34,7 +34,7 @@ class Reading:
 
     key: Key
     asset: str
-    kind: str  # "streetlight", "water_meter", "air_quality", "event", "anchor", "modbus", "serial", ...
+    kind: str  # "streetlight", "water_meter", "air_quality", "event", "anchor", "modbus", ...
     observed_at_ms: int  # UTC (street time in a simulation), ms since 1970
     uncertainty_ms: int  # half width of the interval around observed_at_ms
     values: Mapping[str, Value] = field(default_factory=dict)
