@@ -42,6 +42,18 @@ def test_delivered_batches_go_when_they_are_old(tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_clock_that_ran_ahead_for_a_while_keeps_nothing_for_ever(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db", RetentionPolicy(keep_s=86_400))
+    store.open_cursor("mqtt")
+    for number, at_ms in enumerate([0, 73 * 365 * DAY_MS, DAY_MS, 5 * DAY_MS], 1):
+        store.append([reading(number)], T0_MS + at_ms, Notes(cursors={"mqtt": number}))
+    store.keep_within(T0_MS + DAY_MS)
+    assert numbers(stored(store)) == [1, 2, 3, 4], "too early"
+    store.keep_within(T0_MS + 5 * DAY_MS)
+    assert numbers(stored(store)) == [4]
+    store.close()
+
+
 def test_undelivered_batches_stay_however_old(tmp_path: Path) -> None:
     store = filled(tmp_path / "s.db", RetentionPolicy(keep_s=1), delivered=False, days=40)
     assert numbers(stored(store)) == list(range(1, 18_001))

@@ -17,6 +17,7 @@ from kerbline.store.holdings import LAST_NUMBER, spans
 from kerbline.store.schema import sealed
 
 CHUNK_BATCHES = 64
+LOOK = 20_000  # batches that are asked for their age at a time
 STORE = "store"  # the source of a gap in the log itself
 STORE_FULL = "store_full"
 _Row = tuple[int, int, int, bytes, int | None]
@@ -50,7 +51,7 @@ def trim(
     Every sink has batches up to `delivered`; of those up to `wanted` none is to be sent again.
     """
     sql = database.connection
-    _drop_old(sql, wanted, at_ms - policy.keep_s * 1000)
+    _drop_old(sql, wanted, at_ms - policy.keep_s * 1000, at_ms)
     if database.used_bytes() <= policy.full_bytes:
         return 0
     while database.used_bytes() > policy.target_bytes and _drop_delivered(sql, delivered):
@@ -64,14 +65,15 @@ def trim(
     return lost
 
 
-def _drop_old(sql: sqlite3.Connection, delivered: int, before_ms: int) -> None:
+def _drop_old(sql: sqlite3.Connection, delivered: int, before_ms: int, now_ms: int) -> None:
     last = 0
     for seq, at_ms in sql.execute(
-        "SELECT seq, at_ms FROM batch WHERE seq <= ? ORDER BY seq", (delivered,)
+        "SELECT seq, at_ms FROM batch WHERE seq <= ? ORDER BY seq LIMIT ?", (delivered, LOOK)
     ):
-        if at_ms >= before_ms:  # batches lie in the order of their time: no need to look further
+        if before_ms <= at_ms <= now_ms:  # the order of batches is that of time: look no further
             break
-        last = seq
+        if at_ms < before_ms:
+            last = seq  # what lies before it was stored by a clock that ran ahead
     sql.execute("DELETE FROM batch WHERE seq <= ?", (last,))
 
 
