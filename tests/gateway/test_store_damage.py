@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from kerbline.model import Key, Reading
-from kerbline.store import Store, StoreCorrupt, StoreError
+from kerbline.store import (
+    Notes,
+    RetentionPolicy,
+    Store,
+    StoreCorrupt,
+    StoreError,
+    census,
+)
+from kerbline.store.reader import Reader
 
 AT_MS = 1_790_000_000_000
 
@@ -67,6 +76,26 @@ def works(path: Path) -> bool:
     finally:
         store.close()
     return True
+
+
+@pytest.mark.parametrize("seq", [1, 4, 10])
+@pytest.mark.parametrize("time", ["'soon'", "x'00ff'", "1.5", str((1 << 63) - 1)])
+def test_a_time_that_is_none_stops_nothing(tmp_path: Path, seq: int, time: str) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    sql = sqlite3.connect(path, isolation_level=None)
+    sql.execute(f"UPDATE batch SET at_ms = {time} WHERE seq = {seq}")
+    sql.close()
+    reader = Reader.open(path)
+    counted = census.take(reader, AT_MS, None)
+    reader.close()
+    assert (counted.oldest_ms, counted.batches) == (AT_MS, 10)
+    store = Store.open(path, RetentionPolicy(keep_s=60))
+    assert store.newest_at_ms == (AT_MS if seq < 10 else 0)
+    store.append([reading(1_000)], AT_MS + 100_000, Notes(cursors={"mqtt": 10}))
+    store.keep_within(AT_MS + 100_000)
+    assert [batch.seq for batch in store.read(0, 10_000)] == ([10, 11] if seq == 10 else [11])
+    store.close()
 
 
 def test_a_store_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:

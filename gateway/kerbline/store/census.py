@@ -11,6 +11,8 @@ import orjson
 from kerbline.store.database import used_bytes
 from kerbline.store.reader import Reader
 
+_TIMES = "FILTER (WHERE typeof(at_ms) = 'integer')"  # a flipped bit makes a text of a number
+
 
 @dataclass(frozen=True, slots=True)
 class Behind:
@@ -48,7 +50,7 @@ def take(reader: Reader, now_ms: int, cap_bytes: int | None) -> Census:
     """Count; `cap_bytes` is the config's max_bytes. Goes through every batch once."""
     batches, entries, body_bytes, oldest, newest = reader.rows(
         "SELECT count(*), coalesce(sum(entries), 0), coalesce(sum(length(body)), 0),"
-        " min(at_ms), max(at_ms) FROM batch"
+        f" min(at_ms) {_TIMES}, max(at_ms) {_TIMES} FROM batch"
     )[0]
     log = reader.path.with_name(reader.path.name + "-wal")
     used = used_bytes(reader.connection)
@@ -79,7 +81,8 @@ def _behind(reader: Reader, now_ms: int) -> list[Behind]:
         " ORDER BY c.sink"
     ):
         batches, entries, oldest = reader.rows(
-            "SELECT count(*), coalesce(sum(entries), 0), min(at_ms) FROM batch WHERE seq > ?",
+            f"SELECT count(*), coalesce(sum(entries), 0), min(at_ms) {_TIMES} FROM batch"
+            " WHERE seq > ?",
             max(seq, resume or 0),
         )[0]
         again = "SELECT count(*) FROM batch WHERE seq > ? AND seq <= ?"

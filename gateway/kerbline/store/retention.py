@@ -68,7 +68,9 @@ def trim(
 def _drop_old(sql: sqlite3.Connection, delivered: int, before_ms: int, now_ms: int) -> None:
     last = 0
     for seq, at_ms in sql.execute(
-        "SELECT seq, at_ms FROM batch WHERE seq <= ? ORDER BY seq LIMIT ?", (delivered, LOOK)
+        "SELECT seq, at_ms FROM batch WHERE seq <= ? AND typeof(at_ms) = 'integer'"
+        " ORDER BY seq LIMIT ?",  # a flipped bit makes a text of a number
+        (delivered, LOOK),
     ):
         if before_ms <= at_ms <= now_ms:  # the order of batches is that of time: look no further
             break

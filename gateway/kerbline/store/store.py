@@ -31,7 +31,7 @@ from kerbline.store.holdings import LAST_NUMBER, Span, spans
 from kerbline.store.ledger import CommandLedger
 from kerbline.store.notes import Anchor, Notes
 from kerbline.store.retention import RetentionPolicy, trim
-from kerbline.store.schema import sealed
+from kerbline.store.schema import checksum, sealed
 from kerbwire.errors import WireError
 from kerbwire.ranges import RangeSet
 
@@ -298,9 +298,11 @@ class Store:
         # A cursor in doubt begins anew: consumers drop doubles, and nothing is skipped.
         self._cursors.load(sound("cursor"), sound("replay"))
         # A garbled number here must not make us write over a batch.
-        newest = max(rows("SELECT seq, at_ms FROM batch ORDER BY seq DESC LIMIT 1"), default=(0, 0))
-        self._seq = max(self._folded.seq, newest[0])
-        self._newest_at_ms = newest[1]
+        self._seq = self._folded.seq
+        for seq, at_ms, *rest, crc in rows(f"{_BATCHES} ORDER BY seq DESC LIMIT 1"):
+            self._seq = max(self._seq, seq)
+            if isinstance(at_ms, int) and crc in (None, checksum(seq, at_ms, *rest)):
+                self._newest_at_ms = at_ms
         for row in rows(f"{_BATCHES} WHERE seq > ? ORDER BY seq", self._folded.seq):
             try:
                 self._folded.add(checked(*row))
