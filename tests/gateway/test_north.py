@@ -17,7 +17,7 @@ from kerbline.north.mapping import MESSAGE_BYTES, READINGS_PER_MESSAGE, Mapper, 
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import Message
 from kerbline.north.topics import MAX_LEVELS, Topics
-from kerbline.store import Batch
+from kerbline.store import Batch, Committed
 from tests.gateway.memory_port import MemoryPort
 from tests.gateway.samples import EPOCH, T0_MS, alarm, gap, reading
 
@@ -113,6 +113,7 @@ class Log:
         self.batches: list[Batch] = []
         self.cursors: list[int] = []
         self.saved = asyncio.Event()
+        self.read_seqs: list[int] = []
         self.add(entries)
 
     def add(self, entries: Iterable[Entry]) -> None:
@@ -124,7 +125,9 @@ class Log:
         """The next batches."""
         assert sink == "mqtt"
         await asyncio.sleep(0)
-        return self.batches[after : after + limit]
+        batches = self.batches[after : after + limit]
+        self.read_seqs += [batch.seq for batch in batches]
+        return batches
 
     def save_cursor(self, sink: str, seq: int) -> None:
         """Remember it."""
@@ -212,6 +215,23 @@ def test_what_the_live_lane_delivered_is_not_sent_again() -> None:
         await log.until(2)
 
     assert arrived(deliver(log, story).published) == Counter([1, 2])
+
+
+def test_a_commit_that_the_live_lane_delivered_whole_is_not_read() -> None:
+    log = Log()
+
+    async def story(outbox: Outbox, port: MemoryPort) -> None:
+        await port.until(1)
+        for number in range(1, 7):
+            if number != 4:  # for that there was no room in the live lane
+                outbox.offer(reading(number))
+            log.add([reading(number)])
+            outbox.log_grew(Committed(number, (reading(number),), ()))
+            await log.until(number)
+
+    assert arrived(deliver(log, story).published) == Counter(range(1, 7))
+    assert log.cursors[-1] == 6
+    assert set(log.read_seqs) <= {1, 4}  # the first perhaps, as the connection is new
 
 
 def test_without_a_connection_the_live_lane_takes_nothing() -> None:

@@ -97,7 +97,7 @@ class Records:
             self._nodes.keep(committed.kept)
             self._nodes.ask_again(self._group.passed_over())
             for sink in self._sinks:
-                sink.log_grew()
+                sink.log_grew(committed)
 
     def _key(self) -> Key:
         self._numbered += 1

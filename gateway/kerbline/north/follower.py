@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from kerbline.model import Entry
 from kerbline.north.backoff import Backoff
 from kerbline.north.sink import Journal
-from kerbline.store import Batch, StoreBlocked
+from kerbline.store import Batch, Committed, StoreBlocked
 
 READ_ENTRIES = 1_000
 _log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Follower:
     def offer(self, entry: Entry) -> None:
         """No live lane: an entry comes when it is durable."""
 
-    def log_grew(self) -> None:
+    def log_grew(self, _committed: Committed | None = None) -> None:
         """There is work."""
         self._grew.set()
 

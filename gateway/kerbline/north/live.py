@@ -114,8 +114,13 @@ class Live:
     async def delivered(self, marks: Iterable[tuple[Log, Collection[Mark]]]) -> None:
         """Wait until the other side has acknowledged all of these."""
         for log, some in marks:
-            while not all(mark in self.acknowledged(log) for mark in some):
+            while not self.has(log, some):
                 await self._change()
+
+    def has(self, log: Log, marks: Collection[Mark]) -> bool:
+        """Has the other side acknowledged all of these?"""
+        known = self.acknowledged(log)
+        return all(mark in known for mark in marks)
 
     def forget(self, log: Log, marks: Iterable[Mark]) -> None:
         """The cursor has passed these."""

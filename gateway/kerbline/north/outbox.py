@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -23,10 +24,11 @@ from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
 from kerbline.north.window import Window
-from kerbline.store import Batch, StoreBlocked
+from kerbline.store import Batch, Committed, StoreBlocked
 
 MAX_INBOX = 64
 CLOSE_TIMEOUT_S = 2.0
+FRESH = 4  # commits that are kept in memory, in case the live lane has delivered them whole
 LIVE_BURSTS = 2  # one on its way while the other's acknowledgements come
 LOOK = 32  # entries of a backlog that are taken without a look at what is live
 _log = logging.getLogger(__name__)
@@ -80,6 +82,7 @@ class Outbox:
         self._refusals: set[str] = set()  # reasons that were said
         self._notices = Notices(mapper, limits.results)
         self._log_grew = asyncio.Event()
+        self._fresh: deque[Committed] = deque(maxlen=FRESH)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MAX_INBOX)
         self.connected = False
 
@@ -92,8 +95,10 @@ class Outbox:
         """Publish at once if there is a connection and room; the log delivers it anyhow."""
         self._live.offer(entry)
 
-    def log_grew(self) -> None:
-        """Something was committed: the durable lane has work."""
+    def log_grew(self, committed: Committed | None = None) -> None:
+        """Something was committed: the durable lane has work, or sees that it has none."""
+        if committed is not None and committed.seq:
+            self._fresh.append(committed)
         self._log_grew.set()
 
     def tell(self, result: CommandResult) -> None:
@@ -168,6 +173,9 @@ class Outbox:
     async def _durable_lane(self) -> None:
         while True:
             self._log_grew.clear()
+            if await self._pass_delivered():
+                await self._log_grew.wait()
+                continue
             chunk, last = await self._chunk()
             if last == self._cursor:
                 await self._log_grew.wait()
@@ -182,6 +190,28 @@ class Outbox:
                 self._live.forget(log, marks)
             await self._live.quiet()
             del chunk  # or there are two of them in memory
+
+    async def _pass_delivered(self) -> bool:
+        """Go past batches that the live lane has delivered whole; were they all that is new?
+
+        So the log is not read for what was delivered while it was written.
+        """
+        before = self._cursor
+        while self._fresh and self._fresh[0].seq <= self._cursor + 1:
+            committed = self._fresh.popleft()
+            if committed.seq <= self._cursor:
+                continue
+            marks = self._mapper.marks(committed.entries)
+            await self._live.settled(marks.items())
+            if not all(self._live.has(log, some) for log, some in marks.items()):
+                return False
+            self._cursor = committed.seq
+            self._journal.save_cursor(self.name, self._cursor)
+            for log, some in marks.items():
+                self._live.forget(log, some)
+        rest = bool(self._fresh)
+        self._fresh.clear()
+        return self._cursor > before and not rest
 
     async def _chunk(self) -> tuple[Chunk, int]:
         """What comes next in the log, and the batch up to which it is that."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kerbline.model import Entry
-from kerbline.store import Batch
+from kerbline.store import Batch, Committed
 
 
 class Sink(Protocol):
@@ -30,8 +30,8 @@ class Sink(Protocol):
     def offer(self, entry: Entry) -> None:
         """An entry that is not durable yet: deliver it at once, or wait for it in the log."""
 
-    def log_grew(self) -> None:
-        """Something was committed."""
+    def log_grew(self, committed: Committed | None = None) -> None:
+        """Something was committed, and what, if the caller has it at hand."""
 
     async def run(self) -> None:
         """Deliver until cancelled; an outage is said once and tried again, never raised."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 MAX_GROUP = 500  # entries a commit at most, so that a backlog is not one huge row
 MAX_OUTCOMES = 1_000
+SETTLE_S = 0.03  # a tick of many devices is on its way north within that
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class GroupCommit:
         """
         while True:
             await self._due()
+            await self._settle()
             if self._backlog or self._notes:
                 await self._commit()
             elif self._stopping:
@@ -150,6 +153,14 @@ class GroupCommit:
         if not self._backlog and not self._notes:
             self._first_at = asyncio.get_running_loop().time()
             self._changed.set()
+
+    async def _settle(self) -> None:
+        """Let what came with the last of them go its way first: a thread would be in it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while not (self._urgent or self._stopping or len(self._backlog) >= MAX_GROUP):
+                    self._changed.clear()
+                    await self._changed.wait()
 
     async def _due(self) -> None:
         """Wait until something is to be committed now, or `stop`."""
