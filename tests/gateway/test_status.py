@@ -155,8 +155,43 @@ def test_a_path_too_long_for_a_socket_is_said(
     assert "no status of this gateway" in caplog.text
 
 
+def unit(number: int, asset: str, health: str, answers: int, **faults: int) -> dict[str, object]:
+    return {
+        "unit": number,
+        "asset": asset,
+        "health": health,
+        "timeout_ms": 500.0 if health == "open" else 100.0,
+        "answers": answers,
+        "faults": faults,
+    }
+
+
+BUS = {
+    "name": "pumps",
+    "port": "/dev/ttyS1",
+    "up": True,
+    "utilisation": 0.218,
+    "units": [
+        unit(12, "pump-12", "open", 0, no_answer=7, garbled=1),
+        unit(3, "pump-3", "good", 622),
+        unit(7, "", "good", 4),
+        unit(8, "", "open", 0, no_answer=1),
+    ],
+}
+METER = {
+    "name": "p1",
+    "port": "/dev/ttyS2",
+    "up": True,
+    "trouble": "silent",
+    "received_bytes": 9_000,
+    "telegrams": 12,
+    "broken_telegrams": 1,
+    "readings": 11,
+}
+
+
 def test_tables_are_aligned() -> None:
-    """Nodes and sinks in columns, a blocked store in capitals."""
+    """Nodes, units, serial devices and sinks in columns, a blocked store in capitals."""
     node = {
         "kind": "streetlight",
         "firmware": "1.2.3",
@@ -181,7 +216,7 @@ def test_tables_are_aligned() -> None:
                         "since_ms": None,
                     },
                 ],
-                "lines": [],
+                "lines": [BUS, {**BUS, "name": "far", "up": False, "units": []}, METER],
                 "sinks": [{"name": "mqtt", "connected": False, "batches_behind": 3}],
                 "store": {"used_bytes": 1_500_000, "pending": 2, "blocked": "full", "given_up": 0},
                 "counters": {"modbus.no_answer": 4},
@@ -193,6 +228,16 @@ def test_tables_are_aligned() -> None:
         "nodes:",
         "  sl-1   lamp-1   streetlight  online for 1 min 30 s  1.2.3 b 00ff",
         "  sl-02  lamp-02  streetlight  not heard yet          1.2.3 b 00ff",
+        "bus pumps at /dev/ttyS1: open, 22% in use",
+        "  unit  asset       health          time-out  answers  faults",
+        "  3     pump-3      good            100 ms    622",
+        "  7     (not ours)  good            100 ms    4",
+        "  12    pump-12     silent, probed  500 ms    0        garbled 1, no_answer 7",
+        "bus far at /dev/ttyS1: NOT THERE",
+        "  unit  asset  health  time-out  answers  faults",
+        "serial devices:",
+        "  device  port        line    telegrams  broken  readings",
+        "  p1      /dev/ttyS2  silent  12         1       11",
         "sinks:",
         "  mqtt  not connected  3 batches behind",
         "store: 1.5 MB, 2 readings not stored yet, REFUSED by the disk: full",

@@ -218,9 +218,11 @@ def write(config: Path, asset: str, words: tuple[str, ...], within: float, *, di
         click.echo("a gateway runs, so it writes", err=True)
     question = {"ask": "modbus-write", "asset": asset, "values": values, "within_s": within}
     answer = ask(_socket(loaded), question, within + ANSWER_S)
-    reason = f": {answer['reason']}" if answer["reason"] else ""
-    click.echo(f"{asset}: {answer['state']}{reason} (order {answer['id']})")
-    return int(answer["state"] != "OK")
+    state, reason = answer["state"], answer["reason"]
+    if reason and reason != state.lower():
+        state = f"{state}: {reason}"
+    click.echo(f"{asset}: {state} (order {answer['id']})")
+    return int(state != "OK")
 
 
 async def _write_direct(
@@ -387,4 +389,6 @@ def _nobody(what: str, bus: ModbusBus, master: Master | Bench) -> NoReturn:
     lines = [f"{what}{why and ' (' + why + ')'}"]
     if isinstance(master, Bench):
         lines += remedies(bus, garbled=master.garbled, echoes=master.echoes)
+    else:
+        lines.append("`kerbline status` tells how the gateway finds the units of its config")
     raise Failed("\n  - ".join(lines))
