@@ -101,6 +101,10 @@ class Reader:
         """Hold the block behind the one held."""
         return self.load(segment, self._offset + self._length)
 
+    def block(self) -> bytes:
+        """The block held."""
+        return bytes(memoryview(self._buffer)[: self._length])
+
     def read(self, segment: Segment, number: int) -> "Record | None":
         """The record of that number; a search goes on from the block held where it can."""
         if self._segment is not segment or number < self.base:

@@ -61,7 +61,8 @@ class Journal:
         from kerbnode.uptake import take_up  # here: a boot needs it once
 
         try:
-            found = take_up(self._flash, self._reader)
+            most = self._max_segments * 3 // 4
+            found = take_up(self._flash, self._reader, self._segment_bytes, most, GAPS - 1)
         except OSError:
             self.faults += 1  # half of what was read must give no number again
             return

@@ -1,6 +1,7 @@
 """What a boot finds in the log's folder; loaded for that, and gone again."""
 
 from kerbnode.blocks import Segment
+from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -10,9 +11,13 @@ if TYPE_CHECKING:
     Found = tuple[int, int, int, list[Gap], list[Segment]]
 
 
-def take_up(flash: "Flash", reader: "Reader") -> "Found | None":
+def take_up(
+    flash: "Flash", reader: "Reader", segment_bytes: int, most: int, most_gaps: int
+) -> "Found | None":
     """(epoch, reserved_to, next, gaps, segments) of the log; None, and all files are gone, where
     there is no newest segment to read. OSError from flash that does not answer.
+
+    Each boot begins a segment and declares a gap: above `most` and `most_gaps` they grow together.
     """
     names = flash.names()
     for name in [name for name in names if not name.startswith("s")]:
@@ -34,4 +39,40 @@ def take_up(flash: "Flash", reader: "Reader") -> "Found | None":
     while True:
         state = reader.epoch, reader.reserved_to, reader.end, gaps, segments
         if not reader.load_next(segments[-1]):
-            return state
+            break
+    while len(gaps) > most_gaps:  # what is between the nearest two is lost: a boot's own events
+        between = [gaps[at + 1][0] - gaps[at][1] for at in range(len(gaps) - 1)]
+        at = between.index(min(between))
+        gaps[at : at + 2] = [(gaps[at][0], gaps[at + 1][1], m.GAP_FULL)]
+    try:
+        for at in range(len(segments) - 2, -1, -1):
+            first, end = segments[at].first, segments[at + 1].first
+            if any([gap[0] <= first and end <= gap[1] + 1 for gap in gaps]):
+                flash.remove(segments.pop(at).name)  # a next boot finds the same gaps
+        while len(segments) > max(2, most) and _joined(flash, reader, segments, segment_bytes):
+            pass
+    except OSError:
+        pass  # they stay apart, and nothing is lost by that
+    reader.forget()
+    return state
+
+
+def _joined(flash: "Flash", reader: "Reader", segments: "list[Segment]", most_bytes: int) -> bool:
+    """The two smallest neighbours become one, but for the newest; False when they don't fit.
+
+    A cut leaves records twice, which is once too often and no harm.
+    """
+    sizes = [segments[at].size + segments[at + 1].size for at in range(len(segments) - 2)]
+    if min(sizes) > most_bytes:
+        return False
+    at = sizes.index(min(sizes))
+    into, gone = segments[at], segments[at + 1]
+    whole = reader.load(gone)
+    while whole:
+        if reader.base < reader.end:  # its gaps were those of a while ago
+            flash.append(into.name, reader.block())
+        whole = reader.load_next(gone)
+    segments.remove(gone)
+    flash.remove(gone.name)
+    into.size = flash.size(into.name)
+    return True

@@ -1,6 +1,6 @@
 """The log in flash: what it promises about numbers and losses, with the power cut anywhere."""
 
-from kerbnode.journal import RESERVE, Journal
+from kerbnode.journal import GAPS, RESERVE, Journal
 from kerbwire import messages as m
 from kerbwire.ranges import RangeSet
 from node.torn_flash import GARBLED, HALF, KEPT, NOTHING, PowerCut, TornFlash
@@ -209,6 +209,73 @@ def test_an_unreadable_log_begins_a_new_epoch() -> None:
     assert later.epoch == 0x99999999
     assert later.next == 1
     assert len(flash.files) == 1
+
+
+def test_a_row_of_cuts_costs_no_reading_that_was_in_flash() -> None:
+    """A supply that sags each time the lamp is lit, with nobody there to take the backlog."""
+    flash = TornFlash()
+    journal = opened(flash, 4000, 8)
+    fill(journal, 300)
+    journal.flush()
+    assert len(flash.files) == 3
+    for _ in range(120):
+        journal = opened(flash, 4000, 8)
+        fill(journal, 2)
+        journal.flush()
+    assert [n for n in range(1, 301) if journal.covering(n) or not journal.read(n)] == []
+    assert len(flash.files) <= 8
+    assert len(journal.gaps) <= GAPS
+    lost = 0
+    for number in range(301, journal.next):
+        record = journal.read(number)
+        assert record or journal.covering(number)
+        lost += bool(record and journal.covering(number))
+    assert lost <= 2 * (120 - GAPS + 1)
+    assert journal.read(journal.next - 1)
+
+
+def test_a_cut_while_segments_are_joined_leaves_every_record() -> None:
+    for tear in (KEPT, HALF, GARBLED, NOTHING):
+        for cut_at in range(1, 12):
+            flash = TornFlash()
+            given = []
+            for _ in range(7):
+                journal = opened(flash, 4000, 8)
+                given += fill_on(journal, 3)
+                journal.flush()
+            flash.cut_at, flash.tear = cut_at, tear
+            try:
+                opened(flash, 4000, 8)
+            except PowerCut:
+                pass
+            flash.cut_at = None
+            journal = opened(flash, 4000, 8)
+            for number, values in given:
+                assert journal.covering(number) is None
+                assert journal.read(number)[4] == values
+            assert len(flash.files) <= 8
+
+
+def test_full_flash_keeps_apart_what_would_be_joined() -> None:
+    flash = TornFlash()
+    given = []
+    for _ in range(7):
+        journal = opened(flash, 4000, 8)
+        given += fill_on(journal, 3)
+        journal.flush()
+    flash.full = True
+    journal = opened(flash, 4000, 8)
+    for number, values in given[3:]:  # the oldest segment made room
+        assert journal.read(number)[4] == values
+
+
+def fill_on(journal: Journal, count: int) -> "list[tuple[int, tuple[int, ...]]]":
+    """Append `count` records whose values tell their numbers."""
+    made = []
+    for _ in range(count):
+        values = values_of(journal.next)
+        made.append((journal.append(m.REPORT, 5, 1, values), values))
+    return made
 
 
 class History:
