@@ -138,7 +138,7 @@ BAD_LINES = [
     ('asset = "meter-1"', 'asset = "lamp-1"', '20: node[2].asset: "lamp-1" stands at node[1].as'),
     ('asset = "cabinet-1"', 'asset = "lamp-1"', "modbus[1].device[1].asset: "),
     ('port = "udp"', 'port = "/dev/ttyUSB0"', '23: node[2].port: "/dev/ttyUSB0" stands at node'),
-    ("unit = 1", "unit = 248", "30: modbus[1].device[1].unit: 248 is out of range; write 1 to 247"),
+    ("unit = 1", "unit = 256", "30: modbus[1].device[1].unit: 256 is out of range; write 0 to 255"),
     ("address = 52", "address = 65536", "modbus[1].device[1].register[1].address: 65536 is out"),
     ('table = "input"', 'table = "file"', 'write one of "input", "holding", "coil", "discrete"'),
     ("[[modbus.device.register]]", "[[x]]", "modbus[1].device[1]: has neither a profile nor"),

@@ -320,6 +320,28 @@ def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
+@pytest.mark.parametrize("unit", [0, 255])
+def test_a_device_with_an_address_of_its_own_needs_no_unit(unit: int) -> None:
+    """Modbus messaging on TCP/IP V1.0b, 4.4.1.2: its unit is 255, and 0 is taken as well."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while request := await reader.read(12):
+            writer.write(request[:2] + b"\0\0\0\5" + request[6:8] + b"\2\0\x07")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        device = meter(unit, (Register("level_pct", 0),))
+        async with polling(bus(f"socket://127.0.0.1:{port_of(server)}", device)) as (tap, counters):
+            for each in await taken(tap, 3):
+                assert (each.values, each.quality) == ({"level_pct": 7}, ())
+            assert tap.bus.answers(unit)
+        assert counters.totals() == {}
+        server.close()
+
+    asyncio.run(main())
+
+
 def test_on_tcp_an_answer_is_known_by_its_number() -> None:
     requests: list[bytes] = []
 

@@ -341,6 +341,15 @@ def test_a_line_that_can_not_be_so_is_told(tmp_path: Path, line: str, says: str)
     assert any(says in fault for fault in found), found
 
 
+@pytest.mark.parametrize("unit", [0, 248, 255])
+def test_units_beyond_247_are_of_modbus_tcp_alone(tmp_path: Path, unit: int) -> None:
+    text = GATEWAY.replace("unit = 1", f"unit = {unit}") + 'profile = "abb-b23"'
+    says = f"modbus[1].device[1].unit: {unit} is no unit of a serial line; write 1 to 247"
+    assert any(says in fault for fault in config_faults(tmp_path, text))
+    over_tcp = text.replace('port = "/dev/ttyUSB0"', 'port = "socket://h:502"\nframer = "tcp"')
+    assert config(tmp_path, over_tcp).buses[0].devices[0].unit == unit
+
+
 def test_a_fault_in_one_register_does_not_hide_the_others(tmp_path: Path) -> None:
     found = profile_faults(tmp_path, HEAD + POWER + "scale = 'x'\n" + POWER + "spread = true")
     assert [fault.partition(": ")[0] for fault in found] == ["meter.toml:19", "meter.toml:23"]
@@ -388,7 +397,7 @@ def test_the_reference_page_shows_a_good_profile_with_every_key(tmp_path: Path) 
 
 
 def test_the_operators_page_has_a_good_config_and_a_good_profile(tmp_path: Path) -> None:
-    device, profile = tomls(DOCS / "operate" / "modbus.md")
+    device, profile, *_ = tomls(DOCS / "operate" / "modbus.md")
     (tmp_path / "acme-p7.toml").write_text(profile)
     gateway = GATEWAY.partition("[[modbus]]")[0]
     text = gateway + device.replace("eastron-sdm630", "acme-p7.toml")

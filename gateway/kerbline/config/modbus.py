@@ -135,7 +135,7 @@ class ModbusDevice:
     registers without one of their own.
     """
 
-    unit: Annotated[int, Between(1, 247)]
+    unit: Annotated[int, Between(0, 255)]  # of a serial line 1 to 247
     asset: Name
     registers: Annotated[tuple[Register, ...], Key("register")] = ()
     poll_s: Seconds = DEFAULT_POLL_S

@@ -15,6 +15,7 @@ from kerbline.config.modbus import (
     WORD_BITS,
     AlarmRule,
     ModbusBus,
+    ModbusDevice,
     Register,
     Writable,
 )
@@ -25,6 +26,7 @@ INT_BITS = {"uint16": 16, "int16": 16, "uint32": 32, "int32": 32, "uint64": 64, 
 FLOATS = frozenset(["float32", "float64"])
 NUMBERS = frozenset(INT_BITS) | FLOATS
 MOST_WORDS = {"bcd": 4, "bits": 4}
+SERIAL_UNITS = range(1, 248)  # Modbus over serial line V1.02, 2.2
 SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e9
 
 _Section = TypeVar("_Section")
@@ -106,6 +108,10 @@ def check_bus(reader: Reader, at: Place, bus: ModbusBus) -> None:
     if bus.echo and bus.framer == "tcp":
         problem = "Modbus TCP has no echo"
         reader.complain((*at, "echo"), problem, "leave it out")
+    for number, device in listed(bus.devices, ModbusDevice):
+        if bus.framer == "rtu" and usable(device.unit) and device.unit not in SERIAL_UNITS:
+            problem = f"{device.unit} is no unit of a serial line"
+            reader.complain((*at, "device", number, "unit"), problem, "write 1 to 247")
 
 
 def _form(reader: Reader, at: Place, register: Register) -> None:

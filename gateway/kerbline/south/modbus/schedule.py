@@ -222,7 +222,7 @@ class Schedule:
         unit, fault = transaction.unit, transaction.fault
         if fault is not None:
             unit.failed(fault.code)
-        if transaction.left or not unit.address:  # to all units, of which none answers
+        if transaction.left or (self._nameless and not unit.address):  # to all: none answers
             return False
         if transaction.answered:
             unit.answers += 1
