@@ -223,7 +223,7 @@ ADDRESSES = range(80)
 
 
 def surveyed(
-    survey: Survey, illegal: Callable[[int], bool], longest: int = 125
+    survey: Survey, illegal: Callable[[int], bool], longest: int = 125, exception: int = 2
 ) -> tuple[set[str], int]:
     """One poll of a device that refuses some addresses: what it gave, in how many requests."""
     requests = 0
@@ -235,7 +235,7 @@ def surveyed(
         read = ask.read
         places = range(read.address, read.address + read.count)
         if read.count > longest or any(illegal(at) for at in places):
-            survey.refused(ask, Refused(2).code)
+            survey.refused(ask, Refused(exception).code)
         else:
             survey.took(ask, list(places))
     values, flags = survey.end()
@@ -265,11 +265,27 @@ def test_what_a_unit_refuses_is_found_in_its_first_poll_and_gone_round(
     assert needed <= len(illegal) + 5 + (not there)  # no more pieces than culprits and wide gaps
 
 
-def test_a_read_that_is_too_long_for_a_unit_teaches_its_length() -> None:
+@pytest.mark.parametrize("exception", [2, 3])  # V1.1b3, 6.3: a quantity is an illegal value
+def test_a_read_that_is_too_long_for_a_unit_teaches_its_length(exception: int) -> None:
     registers = [Register(f"r{at}", at) for at in range(100)]
     survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
-    assert len(surveyed(survey, lambda _: False, 30)[0]) == 100
-    assert surveyed(survey, lambda _: False, 30)[1] == 4
+    assert len(surveyed(survey, lambda _: False, 30, exception)[0]) == 100
+    assert surveyed(survey, lambda _: False, 30, exception)[1] == 4
+
+
+def test_a_length_that_was_refused_once_is_tried_again() -> None:
+    registers = [Register(f"r{at}", at) for at in range(100)]
+    survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
+    surveyed(survey, lambda _: False, 30)  # a device that had not started yet
+    needed = [surveyed(survey, lambda _: False)[1] for _ in range(FIRST_RECHECK_POLLS)]
+    assert needed[0] == 4
+    assert needed[-1] == 1
+
+
+def test_a_register_whose_value_can_not_be_asked_for_is_told_so() -> None:
+    registers = [Register(f"r{at}", at) for at in (0, 1, 2, 3)]
+    survey = Survey(ModbusDevice(1, "unit", tuple(registers)), registers)
+    assert surveyed(survey, lambda at: at == 2, exception=3)[0] == {"r0", "r1", "r3"}
 
 
 def test_what_was_missing_is_asked_for_again_ever_more_seldom() -> None:

@@ -41,11 +41,12 @@ MBAP_BYTES = 7
 RTU_OVERHEAD_BYTES = 3  # the unit before the payload, the checksum after it
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
+ILLEGAL_VALUE = 3
 GATEWAY_TARGET_SILENT = 11
 EXCEPTIONS = {
     ILLEGAL_FUNCTION: "illegal_function",
     ILLEGAL_ADDRESS: "illegal_address",
-    3: "illegal_value",
+    ILLEGAL_VALUE: "illegal_value",
     4: "device_failure",
     5: "acknowledge",
     6: "busy",
@@ -267,7 +268,7 @@ def requested(unit: int, payload: bytes) -> Request:
         raise Refused(ILLEGAL_FUNCTION)
     message = _SERVER.decode(payload)
     if message is None:
-        raise Refused(3)
+        raise Refused(ILLEGAL_VALUE)
     words: tuple[int, ...] = tuple(int(bit) for bit in message.bits) or tuple(message.registers)
     request = Request(unit, function, message.address, message.count or 1, words)
     match message:
@@ -282,9 +283,9 @@ def requested(unit: int, payload: bytes) -> Request:
             request = Request(unit, function, 0, 1, (message.read_code, message.object_id))
     try:
         if wanted(request).payload != payload:  # a byte count that does not fit, or bytes too many
-            raise Refused(3)
+            raise Refused(ILLEGAL_VALUE)
     except WrongRequest:
-        raise Refused(3) from None
+        raise Refused(ILLEGAL_VALUE) from None
     return request
 
 

@@ -13,6 +13,7 @@ from kerbline.south.modbus.decode import Decoder
 from kerbline.south.modbus.framing import (
     EXCEPTIONS,
     ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
     READS,
     Request,
     Wanted,
@@ -26,6 +27,7 @@ FIRST_RECHECK_POLLS = (
 )
 LAST_RECHECK_POLLS = 4_096
 NOT_THERE = EXCEPTIONS[ILLEGAL_ADDRESS]
+TOO_WIDE = (NOT_THERE, EXCEPTIONS[ILLEGAL_VALUE])  # the latter is for a quantity, says the standard
 
 
 class Ask:
@@ -53,6 +55,7 @@ class Survey:
         "_recheck",
         "_split",
         "_stopped",
+        "_told_limits",
         "_under_way",
         "_unit",
         "_values",
@@ -67,6 +70,7 @@ class Survey:
         self.reports = Reports(device.asset, self.registers)
         self._unit = device.unit
         self._limits = Limits(device.max_words, device.max_bits, device.max_gap)
+        self._told_limits = self._limits
         self._missing: frozenset[Register] = frozenset()
         self._polls = 0  # since something was found missing
         self._recheck = FIRST_RECHECK_POLLS
@@ -135,10 +139,10 @@ class Survey:
             self._polls = self._recheck  # what was missing is there: the next poll asks for all
 
     def refused(self, ask: Ask, code: str) -> None:
-        """The unit lives, and refuses this read; an illegal address is looked for."""
+        """The unit lives, and refuses this read; what it minds in it is looked for."""
         self._under_way -= 1
         part = self._is_part(ask)
-        if code == NOT_THERE:
+        if code in TOO_WIDE:
             self._split = self._split or Split()
             self._split.refuse(ask.read, part=part)
             return
@@ -178,7 +182,7 @@ class Survey:
         return all(ask is not planned for planned in self._asks)
 
     def _learnt(self) -> bool:
-        return bool(self._missing or self._limits.holes)
+        return bool(self._missing) or self._limits is not self._told_limits
 
     def _look_again(self) -> None:
         self._polls += 1
@@ -189,7 +193,7 @@ class Survey:
     def _reset(self) -> None:
         self._polls = 0
         self._missing = frozenset()
-        self._limits = replace(self._limits, holes=frozenset())
+        self._limits = self._told_limits
         self._asks = self._planned()
 
     def _learn(self, found: Found) -> None:
