@@ -6,6 +6,7 @@ It knows how to open, lose and find a line again; what the bytes mean is the bus
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import socket
@@ -229,9 +230,12 @@ def _switch_rs485(line: serial.Serial) -> None:
 
 
 def _reason(error: Exception) -> str:
-    number = next((part for part in error.args if isinstance(part, int)), None)
+    cause = error.__context__.args if error.__context__ else ()  # pyserial's own text quotes it
+    number = next((part for part in (*error.args, *cause) if isinstance(part, int)), None)
     if isinstance(error, BlockingIOError) or "exclusively lock" in str(error):
         return "in use by another program"
+    if number == errno.ENOTTY:
+        return "that is no serial line; mend its path"
     return os.strerror(number) if number else str(error)
 
 

@@ -102,6 +102,18 @@ def test_a_cancelled_read_loses_nothing(pty: Pty) -> None:
     asyncio.run(main())
 
 
+def test_a_file_is_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("no line")
+
+    async def main() -> None:
+        with pytest.raises(PortLost, match=f"^{path}: that is no serial line; mend its path$"):
+            await open_port(str(path))
+
+    asyncio.run(main())
+    assert path.read_text() == "no line"
+
+
 def test_two_masters_can_not_share_a_line(pty: Pty) -> None:
     async def main() -> None:
         port = await open_port(pty.path)
