@@ -98,6 +98,36 @@ def test_a_time_that_is_none_stops_nothing(tmp_path: Path, seq: int, time: str) 
     store.close()
 
 
+@pytest.mark.parametrize("column", ["arguments", "at_ms", "spans", "resume", "crc"])
+def test_a_column_whose_name_is_damaged_is_damage(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    sql = sqlite3.connect(path, isolation_level=None)
+    sql.execute("PRAGMA writable_schema=ON")
+    sql.execute(f"UPDATE sqlite_schema SET sql = replace(sql, '{column}', '{column[:-1]}~')")
+    sql.execute("UPDATE sqlite_schema SET sql = replace(sql, '~', '_')")
+    sql.close()
+    reader = Reader.open(path)
+    with pytest.raises(StoreCorrupt, match="is damaged"):
+        reader.rows(f"SELECT {column} FROM command, batch, held, replay")
+    reader.close()
+    store = Store.open(path)
+    assert store.quarantined
+    store.close()
+
+
+@pytest.mark.parametrize("seq", ["'one'", "1.5", "x'00'"])
+def test_a_cursor_that_is_none_is_left_out_of_the_figures(tmp_path: Path, seq: str) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    sql = sqlite3.connect(path, isolation_level=None)
+    sql.execute(f"UPDATE cursor SET seq = {seq}")
+    sql.close()
+    reader = Reader.open(path)
+    assert census.take(reader, AT_MS, None).sinks == ()
+    reader.close()
+
+
 def test_a_store_that_was_removed_takes_nothing_more(tmp_path: Path) -> None:
     path = tmp_path / "state" / "s.db"
     store = Store.open(path)

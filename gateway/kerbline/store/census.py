@@ -77,8 +77,9 @@ def take(reader: Reader, now_ms: int, cap_bytes: int | None) -> Census:
 def _behind(reader: Reader, now_ms: int) -> list[Behind]:
     found = []
     for sink, seq, last, resume in reader.rows(
-        "SELECT c.sink, c.seq, r.last, r.resume FROM cursor c LEFT JOIN replay r USING (sink)"
-        " ORDER BY c.sink"
+        "SELECT c.sink, c.seq, r.last, r.resume FROM cursor c LEFT JOIN replay r ON r.sink = c.sink"
+        " AND typeof(r.last) = 'integer' AND typeof(r.resume) = 'integer'"
+        " WHERE typeof(c.seq) = 'integer' ORDER BY c.sink"
     ):
         batches, entries, oldest = reader.rows(
             f"SELECT count(*), coalesce(sum(entries), 0), min(at_ms) {_TIMES} FROM batch"

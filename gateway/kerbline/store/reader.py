@@ -50,7 +50,14 @@ class Reader:
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows of a query; raises StoreBlocked or StoreCorrupt."""
         with faults(self.path, mark=False):
-            return self.connection.execute(query, values).fetchall()
+            try:
+                return self.connection.execute(query, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+                    raise
+                # "unsupported file format", "no such column": these are not our tables.
+                text = f"{self.path} is damaged ({error}): restart to set it aside"
+                raise StoreCorrupt(text) from error
 
     def batches(self) -> Iterator[Row]:
         """The log, oldest first; a few at a time are in memory."""

@@ -112,8 +112,13 @@ def sealed(*values: Any) -> tuple[Any, ...]:  # noqa: ANN401 - whatever a column
 
 
 def make(sql: sqlite3.Connection, found: int) -> None:
-    """Bring a file of format `found` (0: a new one) to FORMAT, all in one transaction."""
+    """Bring a file of format `found` (0: a new one) to FORMAT, all in one transaction.
+
+    Raises sqlite3.OperationalError where a column is not called as it was.
+    """
     if found == FORMAT:
+        for table, columns in CHECKED.items():
+            sql.execute(f"SELECT {', '.join(columns)}, crc FROM {table} LIMIT 0")
         return
     sql.create_function("checksum", -1, checksum, deterministic=True)
     steps = ("" if found else _FIRST) + _SECOND
