@@ -11,8 +11,10 @@ from tools.figures import Figure
 
 ROUNDS = int(os.environ.get("KERBLINE_ROUNDS", "5"))
 WINDOW_S = 10.0
-WARM_S = {racers.THINGSBOARD: 12.0}  # it starts so slowly
-SATURATED_S = 0.02  # a period that nobody keeps
+WARM_S = {racers.THINGSBOARD: 12.0, racers.MODPOLL: 5.0}  # till what came before is through
+OUR_WARM_S = 8.0
+# The shortest period that a config may have; 50 units of so many registers are a million a second.
+SATURATED_S, SATURATED_REGISTERS, SATURATED_BUSES = 0.05, 1_000, 2
 
 
 def figures() -> list[Figure]:
@@ -25,7 +27,7 @@ def figures() -> list[Figure]:
             if racer in absent:
                 continue
             try:
-                warm_s = WARM_S.get(racer, 5.0)
+                warm_s = WARM_S.get(racer, OUR_WARM_S)
                 runs[racer].append(track.race(racer, seconds=WINDOW_S, warm_s=warm_s))
             except NotToBeHad as error:
                 absent[racer] = str(error)
@@ -44,10 +46,18 @@ def figures() -> list[Figure]:
     )
     if theirs:
         found.append(Figure("kerbline / ThingsBoard, the same", each / theirs, "x", ">= 8"))
-    top = track.race(racers.OURS_EACH, seconds=WINDOW_S, warm_s=5.0, period_s=SATURATED_S)
-    found.append(
-        Figure("kerbline, polls as fast as they go", top.values_per_s, "values/s", ">= 300_000")
+    top = track.race(
+        racers.OURS_RANGE,
+        seconds=WINDOW_S,
+        warm_s=OUR_WARM_S,
+        period_s=SATURATED_S,
+        registers=SATURATED_REGISTERS,
+        sources=SATURATED_BUSES,
     )
+    found.append(
+        Figure("kerbline, a million asked for a second", top.values_per_s, "values/s", ">= 300_000")
+    )
+    found.append(Figure("the same, share of its core", 100 * top.cpu_share, "%"))
     return found
 
 

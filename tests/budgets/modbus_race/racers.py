@@ -25,9 +25,15 @@ class Task:
     """What a racer is to do, and where: `folder` is its own."""
 
     folder: Path
-    source_port: int
+    source_ports: tuple[int, ...]  # of equal sources; ours parts the units among all of them
     broker_port: int
     period_s: float = PERIOD_S
+    registers: int = REGISTERS  # of each unit
+
+    @property
+    def source_port(self) -> int:
+        """The first."""
+        return self.source_ports[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +58,17 @@ def _ours(task: Task, registers: str) -> Start:
     lines = [
         f'[gateway]\nid = "gw-race"\nstate_dir = "{task.folder}/state"\n',
         f'[mqtt]\nhost = "127.0.0.1"\nport = {task.broker_port}\nprefix = "race"\n',
-        f'[[modbus]]\nname = "bus"\nport = "socket://127.0.0.1:{task.source_port}"\n'
-        'framer = "tcp"\npipeline = 16\n',
     ]
-    for unit in range(1, UNITS + 1):
+    for bus, port in enumerate(task.source_ports):
         lines.append(
-            f'[[modbus.device]]\nunit = {unit}\nasset = "meter-{unit}"\npoll_s = {task.period_s}\n'
-            + registers
+            f'[[modbus]]\nname = "bus-{bus}"\nport = "socket://127.0.0.1:{port}"\n'
+            'framer = "tcp"\npipeline = 16\n'
         )
+        for unit in range(1 + bus, UNITS + 1, len(task.source_ports)):
+            lines.append(
+                f'[[modbus.device]]\nunit = {unit}\nasset = "meter-{unit}"\n'
+                f"poll_s = {task.period_s}\n{registers}"
+            )
     config = task.folder / "gateway.toml"
     config.write_text("\n".join(lines))
     return Start([sys.executable, "-m", "kerbline", "run", str(config)], {"PYTHONPATH": _OURS})
@@ -68,14 +77,17 @@ def _ours(task: Task, registers: str) -> Start:
 def ours_each(task: Task) -> Start:
     """Kerbline, its durable store on, with one entry for every register."""
     one = '[[modbus.device.register]]\nname = "r_{0}"\naddress = {0}\n'
-    return _ours(task, "".join(one.format(number) for number in range(REGISTERS)))
+    return _ours(task, "".join(one.format(number) for number in range(task.registers)))
 
 
 def ours_range(task: Task) -> Start:
-    """The same with one entry for the whole range."""
-    return _ours(
-        task, f'[[modbus.device.register]]\nname = "r"\naddress = 0\ncount = {REGISTERS}\n'
-    )
+    """The same with one entry for every hundred."""
+    one = '[[modbus.device.register]]\nname = "{0}"\naddress = {1}\ncount = {2}\n'
+    entries = [
+        one.format(f"r_{first}" if first else "r", first, min(REGISTERS, task.registers - first))
+        for first in range(0, task.registers, REGISTERS)
+    ]
+    return _ours(task, "".join(entries))
 
 
 def thingsboard(task: Task) -> Start:

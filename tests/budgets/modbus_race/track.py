@@ -37,20 +37,30 @@ class Run:
     cpu_share: float
 
 
-def race(racer: Racer, *, seconds: float, warm_s: float, period_s: float = 1.0) -> Run:
+def race(
+    racer: Racer,
+    *,
+    seconds: float,
+    warm_s: float,
+    period_s: float = 1.0,
+    registers: int = REGISTERS,
+    sources: int = 1,
+) -> Run:
     """Let a racer run for so long; raises NotToBeHad where there is none."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        source = stack.enter_context(_on(OTHERS_CORE, _source()))
-        assert source.stdout is not None
-        source_port = int(source.stdout.readline().rpartition(":")[2])
+        source_ports = []
+        for _ in range(sources):
+            source = stack.enter_context(_on(OTHERS_CORE, _source(registers)))
+            assert source.stdout is not None
+            source_ports.append(int(source.stdout.readline().rpartition(":")[2]))
         broker_port = stack.enter_context(_broker(folder / "broker"))
         referee = stack.enter_context(_on(OTHERS_CORE, _referee(broker_port, racer)))
         assert referee.stdin is not None and referee.stdout is not None
         assert referee.stdout.readline() == "ready\n"
         own = folder / "racer"
         own.mkdir()
-        start = racer.prepare(Task(own, source_port, broker_port, period_s))
+        start = racer.prepare(Task(own, tuple(source_ports), broker_port, period_s, registers))
         log = stack.enter_context((folder / "racer.log").open("w"))
         running = subprocess.Popen(
             start.words,
@@ -82,9 +92,9 @@ def race(racer: Racer, *, seconds: float, warm_s: float, period_s: float = 1.0) 
     )
 
 
-def _source() -> list[str]:
+def _source(registers: int) -> list[str]:
     words = ["-m", "kerbline.sim.meter_source", "--tcp", "127.0.0.1:0"]
-    return [sys.executable, *words, "--units", str(UNITS), "--registers", str(REGISTERS)]
+    return [sys.executable, *words, "--units", str(UNITS), "--registers", str(registers)]
 
 
 def _referee(port: int, racer: Racer) -> list[str]:
