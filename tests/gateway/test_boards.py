@@ -384,6 +384,16 @@ def test_settings_are_judged_as_the_board_is(tmp_path: Path, text: str, wanted: 
         assert str(fault).replace(f"{tmp_path}/", "").startswith(wanted)
 
 
+def test_a_pin_that_is_offered_is_free(tmp_path: Path) -> None:
+    """None that the board's instruments, bus or service pin have."""
+    board = read(tmp_path, GOOD)
+    with pytest.raises(ConfigFault) as raised:
+        settled(tmp_path, 'link = "uart"\nrx = 9', board)
+    _, _, offered = str(raised.value.faults[0]).partition("free pin: ")
+    for pin in offered.split(", "):
+        settled(tmp_path, f'link = "uart"\nrx = {pin}', board)
+
+
 def test_wifi_needs_no_wiring_but_rules_adc2_out(tmp_path: Path) -> None:
     board = read(tmp_path, GOOD)
     assert settled(tmp_path, 'link = "udp"\nuart = 1\ntx = 25', board).links.udp is not None

@@ -12,10 +12,20 @@ CONSOLE_UART = 0
 OFFERED = 8  # free pins that a remedy names
 
 
-def pins(chip: Chip, module: str, uses: Iterable[Use | Uart], *, wifi: bool) -> None:
-    """Each pin must be there and fit its use; complains at the pin's key."""
+def pins(
+    chip: Chip,
+    module: str,
+    uses: Iterable[Use | Uart],
+    *,
+    wifi: bool,
+    beside: Iterable[Use | Uart] = (),
+) -> None:
+    """Each pin must be there and fit its use; complains at the pin's key.
+
+    What is `beside` them was judged before, and its pins are not offered.
+    """
     wired = [use for use in uses if isinstance(use, Use)]
-    taken = {use.pin for use in wired}
+    taken = {use.pin for use in (*wired, *beside) if isinstance(use, Use)}
     for use in wired:
         problem = _unfit(chip, module, use, wifi=wifi)
         if problem:

@@ -47,7 +47,8 @@ def check_settings(board: Board, settings: LinkSettings, reader: Reader) -> Boar
         board = _swapped(board, settings)
         wiring = Wiring({settings.link: uses}, board.wiring.fixed)
         links = Links(rs485=line) if isinstance(line, SharedLine) else Links(uart=line)
-        rules.pins(board.chip, board.about.module, uses, wifi=False)
+        beside = wiring.fixed
+        rules.pins(board.chip, board.about.module, uses, wifi=False, beside=beside)
         rules.uarts(board.chip, uses)
         rules.conflicts(wiring)
     if reader.faults or of_board.faults:
