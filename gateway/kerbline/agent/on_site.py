@@ -6,7 +6,7 @@ A write is a command like any other, of the source "operator/cli"; a read is a r
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,7 @@ class OnSite:
         if not isinstance(within_s, int | float) or not 0 < within_s <= LONGEST_WAIT_S:
             raise Declined(f"within_s: up to {LONGEST_WAIT_S:g} is expected")
         order = {
-            "id": f"cli-{secrets.token_hex(8)}",
+            "id": f"cli-{os.urandom(8).hex()}",
             "operation": "write",
             "arguments": values,
             "expires_at": self._clock.utc_ms() + int(1_000 * within_s),
