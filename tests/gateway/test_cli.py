@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 COMMAND = [sys.executable, "-m", "kerbline"]
 LEAN = '[gateway]\nid = "gw"\nstate_dir = "state"\n'
-START_S = 1.5
+START_CPU_S = 1.0  # a Raspberry Pi 4 takes about twice as long, and is to be up in 2 s
 
 
 def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -45,6 +44,12 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
         finally:
             process.kill()
             process.communicate()
+
+
+def cpu_s(pid: int) -> float:
+    """What a process has taken of a processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_the_version_is_said() -> None:
@@ -104,9 +109,8 @@ def test_the_gateway_starts_fast_and_stops_in_order(
 ) -> None:
     path = tmp_path / "street.toml"
     path.write_text(LEAN)
-    began = time.monotonic()
     with running(path) as process:
-        assert time.monotonic() - began < START_S
+        assert cpu_s(process.pid) < START_CPU_S
         process.send_signal(number)
         _, said = process.communicate(timeout=10)
     assert "Traceback" not in said
