@@ -15,6 +15,7 @@ class MemoryPort:
         self.acking = True
         self.tries = 0
         self.published: list[Message] = []
+        self.slow: dict[str, asyncio.Event] = {}  # topics that are acknowledged when it is set
         self.in_flight = 0
         self.most_in_flight = 0
         self.changed = asyncio.Event()
@@ -38,6 +39,8 @@ class MemoryPort:
         self._tell()
         try:
             await asyncio.sleep(0)
+            for held in {self.slow[each.topic] for each in messages if each.topic in self.slow}:
+                await held.wait()
             if not self.acking:
                 await self._lost.wait()
             self._check()

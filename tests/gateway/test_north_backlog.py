@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cbor2
 import orjson
@@ -13,12 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerbline.model import ANCHOR_KIND, Alarm, Entry, Gap, Key, Reading, Severity
-from kerbline.north import live
 from kerbline.north.cbor import Cbor
 from kerbline.north.live import Live
 from kerbline.north.mapping import Mapper, Outgoing, rfc3339
 from kerbline.north.outbox import Outbox
-from kerbline.north.port import Message
 from kerbline.north.topics import Topics
 from kerbline.north.window import LEAST, Window
 from kerbline.store import Batch
@@ -26,7 +25,7 @@ from kerbline.store.entries import packed, written
 from kerbline.store.schema import sealed
 from tests.gateway.memory_port import MemoryPort
 from tests.gateway.samples import T0_MS, gap, reading
-from tests.gateway.test_north import TOPICS, Log, deliver
+from tests.gateway.test_north import QUICK, TOPICS, Log, deliver
 
 MAPPERS = (Mapper(Topics("kerbline", "gw-1")), Mapper(Topics("kerbline", "gw-1"), Cbor()))
 # Texts that look like what stands around them.
@@ -153,24 +152,12 @@ def test_a_batch_that_another_hand_wrote_is_as_good() -> None:
     assert filled(MAPPERS[0], Batch(1, T0_MS, spaced)) == MAPPERS[0].outgoing(entries)
 
 
-def test_a_backlog_stands_still_while_something_live_is_on_its_way(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(live, "PATIENCE_S", 60.0)
+def test_a_backlog_stands_still_while_something_live_is_on_its_way() -> None:
     log = Log(reading(n, f"sl-{n % 40}") for n in range(1, 4_001))
     arrived = asyncio.Event()
-    publish = MemoryPort.publish
-
-    async def held(port: MemoryPort, message: Message) -> None:
-        if message.topic == TOPICS.readings("live"):
-            port.published.append(message)
-            await arrived.wait()
-        else:
-            await publish(port, message)
-
-    monkeypatch.setattr(MemoryPort, "publish", held)
 
     async def story(outbox: Outbox, port: MemoryPort) -> None:
+        port.slow[TOPICS.readings("live")] = arrived
         await port.until(10)
         before = len(port.published)
         assert before < 30
@@ -184,7 +171,7 @@ def test_a_backlog_stands_still_while_something_live_is_on_its_way(
         await log.until(4_000)
         assert len(port.published) == 1 + 40 + 1
 
-    deliver(log, story)
+    deliver(log, story, replace(QUICK, patience_s=60.0))
 
 
 def test_a_backlog_waits_for_what_is_live_but_not_for_ever() -> None:

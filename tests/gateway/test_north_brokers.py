@@ -24,7 +24,7 @@ from kerbline.counters import Counters
 from kerbline.model import Command
 from kerbline.north.commands import Rejection, parse
 from kerbline.north.mapping import Mapper
-from kerbline.north.mqtt import MAX_WAITING, BrokerAddress, MqttPort
+from kerbline.north.mqtt import ACK_TIMEOUT_S, MAX_WAITING, BrokerAddress, MqttPort
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import NotConnected
 from kerbline.north.topics import Topics
@@ -428,11 +428,11 @@ class Frugal:
         self._acking = acking
 
     @contextlib.asynccontextmanager
-    async def port(self) -> AsyncIterator[MqttPort]:
+    async def port(self, ack_timeout_s: float = ACK_TIMEOUT_S) -> AsyncIterator[MqttPort]:
         """A connection to it."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         at = BrokerAddress("127.0.0.1", server.sockets[0].getsockname()[1], "gw-1")
-        port = MqttPort(at, [TOPICS.commands])
+        port = MqttPort(at, [TOPICS.commands], ack_timeout_s=ack_timeout_s)
         try:
             async with asyncio.timeout(20):
                 await port.connect()
@@ -491,11 +491,9 @@ def test_a_broker_is_not_given_more_at_a_time_than_it_takes(takes: int, burst: i
     assert 0 < broker.most <= takes
 
 
-def test_a_broker_that_takes_no_more_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kerbline.north.mqtt.ACK_TIMEOUT_S", 0.1)
-
+def test_a_broker_that_takes_no_more_is_left() -> None:
     async def scene() -> None:
-        async with Frugal(2, acking=False).port() as port:
+        async with Frugal(2, acking=False).port(ack_timeout_s=0.1) as port:
             with pytest.raises(NotConnected, match=r"^no acknowledgement$"):
                 await port.publish(*NINE)
 

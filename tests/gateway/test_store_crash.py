@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kerbline.store import Store, StoreBlocked
+from kerbline.store import Store
 from tests.gateway.samples import numbers, stored
 
 KILLS = 15
@@ -125,21 +124,7 @@ def test_a_store_killed_on_a_full_disk_opens_there(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EIO])
-def test_a_disk_that_has_no_room_for_a_lock_is_named_with_a_remedy(
-    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "kerbline.db"
-    Store.open(path).close()
-    opened = os.open
-
-    def refuse(file: Path, flags: int, *more: Any, **names: Any) -> int:
-        if flags & os.O_CREAT:
-            raise OSError(number, os.strerror(number), str(file))
-        return opened(file, flags, *more, **names)
-
-    monkeypatch.setattr(os, "open", refuse)
-    text = f"{path}.lock: {os.strerror(number)}: free space or mend the disk"
-    with pytest.raises(StoreBlocked) as raised:
-        Store.open(path)
-    assert str(raised.value) == text
+def test_a_disk_that_has_no_room_for_a_lock_is_named_with_a_remedy(tmp_path: Path) -> None:
+    told = on_a_small_disk(tmp_path, "1m,nr_inodes=1", "full_disk_lock")
+    lock = tmp_path / "kerbline.db.lock"
+    assert told["said"] == f"{lock}: No space left on device: free space or mend the disk"

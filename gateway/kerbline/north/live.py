@@ -36,9 +36,10 @@ class Live:
     Whatever it drops, the durable lane delivers; so it never keeps anybody waiting.
     """
 
-    def __init__(self, capacity: int, remembered: int) -> None:
+    def __init__(self, capacity: int, remembered: int, patience_s: float = PATIENCE_S) -> None:
         self._capacity = capacity
         self._remembered = remembered
+        self._patience_s = patience_s
         self._open = False
         self._waiting: deque[Reading | Alarm] = deque()
         self._underway: dict[Log, set[Mark]] = {}
@@ -92,7 +93,7 @@ class Live:
         await asyncio.sleep(0)  # whoever has something to offer does so now
         if self._underway:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(self._patience_s):
                     while self._underway:
                         await self._change()
 

@@ -97,6 +97,7 @@ class _Client(aiomqtt.Client):
 
     gone = False  # the library forgets a loss between CONNACK and the end of __aenter__
     acks: dict[int, _Burst]  # who waits for a message id's acknowledgement, or did
+    ack_timeout_s: float
     turn: asyncio.Lock  # of bursts: one that waits in its midst is not overtaken
     room: asyncio.Semaphore  # to publish
 
@@ -139,12 +140,12 @@ class _Client(aiomqtt.Client):
         try:
             async with self.turn:
                 for each in messages:
-                    async with asyncio.timeout(ACK_TIMEOUT_S if self.room.locked() else None):
+                    async with asyncio.timeout(self.ack_timeout_s if self.room.locked() else None):
                         await self.room.acquire()
                     if burst.outcome.done():
                         break
                     self._send(each, burst)
-            async with asyncio.timeout(ACK_TIMEOUT_S):
+            async with asyncio.timeout(self.ack_timeout_s):
                 return await burst.outcome
         except TimeoutError:
             raise aiomqtt.MqttError("no acknowledgement") from None
@@ -237,7 +238,9 @@ class MqttPort:
         subscriptions: Sequence[str],
         will: Message | None = None,
         counters: Counters | None = None,
+        ack_timeout_s: float = ACK_TIMEOUT_S,
     ) -> None:
+        self._ack_timeout_s = ack_timeout_s
         self._address = address
         self._subscriptions = subscriptions
         self._will = will
@@ -357,6 +360,7 @@ class MqttPort:
             properties=_window() if is_5 else None,
         )
         client.acks = {}
+        client.ack_timeout_s = self._ack_timeout_s
         client.bound(lambda message: self._drop(client, message))
         return client
 

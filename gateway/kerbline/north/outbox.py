@@ -18,7 +18,7 @@ from kerbline.counters import Counters
 from kerbline.model import CommandResult, Entry, NodeState
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
-from kerbline.north.live import Live, Log, Mark
+from kerbline.north.live import PATIENCE_S, Live, Log, Mark
 from kerbline.north.mapping import Chunk, Mapper, Outgoing
 from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
@@ -48,6 +48,7 @@ class OutboxLimits:
     backoff_min_s: float = 1.0
     backoff_max_s: float = 300.0
     stable_s: float = 60.0  # a connection that lasted so long resets the back-off
+    patience_s: float = PATIENCE_S  # of the durable lane with what is live
     ack_timeout_s: float | None = None  # the consumer's; None: the broker's ack is enough
 
 
@@ -76,7 +77,7 @@ class Outbox:
         self._limits = limits = limits or OutboxLimits()
         self._backoff = Backoff(limits.backoff_min_s, limits.backoff_max_s, random)
         self._window = Window(limits.window)
-        self._live = Live(limits.live_entries, limits.acked_keys)
+        self._live = Live(limits.live_entries, limits.acked_keys, limits.patience_s)
         self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
         self._counters = counters or Counters()
         self._refusals: set[str] = set()  # reasons that were said
