@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.firmware import build as building
+from kerbnode import store
 from tests.budgets import bench_whole, whole
 from tools import bench_cycles
 from tools.trees import ROOT
@@ -78,3 +79,12 @@ def test_a_heap_that_shrinks_is_seen() -> None:
     assert bench_cycles.lost(steady) <= bench_cycles.SLACK_BYTES
     leaking = [70_000 + 100 * at for at in range(20)]
     assert bench_cycles.lost(leaking) > bench_cycles.SLACK_BYTES
+
+
+def test_looks_fall_on_all_places_between_two_flushes() -> None:
+    rhythm = store.WAIT_MS // 1000  # a report a second
+    for cycles in (300, bench_cycles.CYCLES):
+        step = bench_cycles.step(cycles)
+        assert len({look * step % rhythm for look in range(1, rhythm + 1)}) == rhythm
+    held = [72_600 + 80 * (look * step % rhythm) for look in range(1, bench_cycles.LOOKS)]
+    assert bench_cycles.lost(held) == 0
