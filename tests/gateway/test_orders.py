@@ -163,6 +163,26 @@ def test_a_command_waits_for_its_node_across_a_kill_and_goes_once(tmp_path: Path
     lives(tmp_path / "s.db", before, after, later_ms=1_000)
 
 
+def test_orders_that_waited_go_in_the_order_in_which_they_came(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(12)]
+
+    async def before(life: Life) -> None:
+        life.street.there = False
+        for name in names[:8]:
+            life.clock.advance(1)
+            await life.order(order(name))
+
+    async def after(life: Life) -> None:
+        life.street.room = False  # each that is tried goes back to where it was
+        for name in names[8:]:
+            await life.order(order(name))
+        life.street.room = True
+        await life.order(order("last"))
+        assert [command.id for command in life.street.done] == [*names, "last"]
+
+    lives(tmp_path / "s.db", before, after, later_ms=1_000)
+
+
 def test_after_an_outage_nothing_stale_is_written(tmp_path: Path) -> None:
     async def before(life: Life) -> None:
         life.street.there = False

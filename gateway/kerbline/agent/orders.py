@@ -114,8 +114,7 @@ class Orders:
         """Deliver what waits, or tell that it was not delivered in time; for ever."""
         while True:
             await asyncio.sleep(RETRY_S)
-            for command in [self._open[name] for name in self._waiting]:
-                await self._deliver(command)
+            await self._deliver_waiting()
 
     def issue(self, command: Command) -> None:
         """A loop's command: to its node or device now, or not at all."""
@@ -144,9 +143,7 @@ class Orders:
 
     async def joined(self, asset: str) -> None:
         """A node is there again: send what waits for it."""
-        for command in [self._open[name] for name in self._waiting]:
-            if command.asset == asset:
-                await self._deliver(command)
+        await self._deliver_waiting(asset)
 
     async def submit(
         self, message: Message, sink: Asker, topics: Topics, rights: Rights = ALL
@@ -169,7 +166,11 @@ class Orders:
         if len(self._open) >= MAX_OPEN:
             sink.tell(_result(command, CommandState.REJECTED, "too_many_open", now_ms))
             return
-        goes = self._street.reachable(command.asset) and not self._loops.refuses(command)
+        goes = (
+            self._street.reachable(command.asset)
+            and not self._loops.refuses(command)
+            and not self._waiting_for(command.asset)
+        )
         submit = self._store.commands.submit
         try:
             submission = await self._group.call(submit, command, now_ms, goes=goes)
@@ -190,7 +191,7 @@ class Orders:
             await self._settle(command, CommandState.REJECTED, refusal)
         elif not (goes and self._street.send(command)):
             self._waiting.add(command.id)
-            await self._deliver(command)
+            await self._deliver_waiting(command.asset)
 
     async def _known(self, command_id: str) -> CommandResult | None:
         """What became of an order, a copy of which came late or lay at the broker."""
@@ -199,12 +200,27 @@ class Orders:
         except StoreBlocked:
             return None
 
-    async def _deliver(self, command: Command) -> None:
+    def _waiting_for(self, asset: str) -> list[Command]:
+        """What waits for an asset, or for any; the oldest first, which a set does not know."""
+        if not self._waiting:
+            return []
+        waiting = [command for name, command in self._open.items() if name in self._waiting]
+        return [command for command in waiting if asset in ("", command.asset)]
+
+    async def _deliver_waiting(self, asset: str = "") -> None:
+        """An order that still waits is overtaken by none to the same asset."""
+        held: set[str] = set()
+        for command in self._waiting_for(asset):
+            await self._deliver(command, held=command.asset in held)
+            if command.id in self._waiting:
+                held.add(command.asset)
+
+    async def _deliver(self, command: Command, *, held: bool) -> None:
         if command.id not in self._waiting:  # delivered or settled while its turn came
             return
         if command.expires_at_ms <= self._clock.utc_ms():
             await self._settle(command, CommandState.EXPIRED, "expired")
-        elif self._street.reachable(command.asset):
+        elif not held and self._street.reachable(command.asset):
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
             await self._enter(_result(command, CommandState.DELIVERED, "", self._clock.utc_ms()))
