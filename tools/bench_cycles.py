@@ -3,8 +3,8 @@
 python -m tools.bench_cycles [--cycles N] [--jobs N] [BOARD ...]
 
 A cycle is a report, the frame that answers it, and all ticks between; time is stepped from event
-to event. The heap is looked at about 100 times: what is retained may not grow. Each board is one life,
-and one that is done for this very code is passed over, so that a run goes on where it was stopped.
+to event. The heap is looked at about 100 times: what is retained may not grow. Each board is one
+life, and one that is done for this very code is passed over: a run goes on where it was stopped.
 What a node says stands in build/nightly/cycles-BOARD.log while it runs.
 """
 
