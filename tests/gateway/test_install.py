@@ -142,6 +142,22 @@ def test_whatever_cuts_the_link_leaves_a_whole_node(tmp_path: Path, micropython:
     asyncio.run(scenario())
 
 
+def test_a_cable_that_is_back_is_enough(tmp_path: Path, micropython: Path) -> None:
+    """Cut within a raw paste: Ctrl-C ends it, as the image does, and no watchdog is waited for."""
+    old, new = small_job("old"), small_job("new")
+
+    async def scenario() -> None:
+        async with StockBoard(tmp_path, micropython) as board:
+            await installed(old, board)
+            board.faults.cut_after = await settled(board) + 2500
+            with pytest.raises(BoardFault, match="the link broke"):
+                await installed(new, board)
+            await installed(new, board)
+            assert "bitten" not in board.events
+
+    asyncio.run(scenario())
+
+
 async def settled(board: StockBoard) -> int:
     """Bytes that the board has got when its node runs again."""
     if board.events[-1] != "watchdog 30000":

@@ -578,6 +578,9 @@ class Repl:
             if byte == 4:
                 self._console.say(b"\x04")
                 return bytes(code).decode() or "pass"
+            if byte == 3:  # shared/runtime/pyexec.c: it ends the paste, and nothing of it runs
+                self._console.say(b"\x04")
+                return "raise KeyboardInterrupt"
             code.append(byte)
             left -= 1
             if not left:
