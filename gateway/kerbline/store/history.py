@@ -48,7 +48,7 @@ class History:
             return
         found = self._new.setdefault((hour, reading.asset, reading.kind), {})
         for name, value in reading.values.items():  # a Modbus bridge has 5,000 of them a second
-            if not isinstance(value, _NUMBER) or not isfinite(value):
+            if type(value) is not int and not (isinstance(value, _NUMBER) and isfinite(value)):
                 continue
             known = found.get(name)
             if known is None:
