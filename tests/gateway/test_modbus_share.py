@@ -23,7 +23,7 @@ from kerbline.sim import modbus as sim
 from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.cache import MAX_READS, Cache
 from kerbline.south.modbus.framing import Function, Request
-from kerbline.south.modbus.share import MAX_MASTERS, Share, Turns
+from kerbline.south.modbus.share import MAX_MASTERS, Caller, Share, Turns
 
 WRITER = Master("127.0.0.1", write=True)
 READER = Master("127.0.0.0/8")
@@ -294,11 +294,11 @@ def test_turns_go_by_priority_and_survive_who_leaves() -> None:
         order: list[str] = []
 
         async def takes(name: str, priority: int) -> None:
-            await turns.take(priority)
+            await turns.take(Caller(Master("127.0.0.1", priority=priority), name))
             order.append(name)
             turns.give()
 
-        await turns.take(5)
+        await turns.take(Caller(READER, "first"))
         tasks = [
             asyncio.create_task(takes(name, priority))
             for name, priority in (("a", 5), ("b", 0), ("gone", 0), ("c", 5), ("d", 9))
@@ -308,7 +308,37 @@ def test_turns_go_by_priority_and_survive_who_leaves() -> None:
         turns.give()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert order == ["b", "a", "c", "d"]
-        await asyncio.wait_for(turns.take(9), 1)  # it was given back
+        await asyncio.wait_for(turns.take(Caller(READER, "last")), 1)  # it was given back
+
+    run(scenario)
+
+
+def test_who_asks_much_at_once_takes_no_turns_of_who_asks_little() -> None:
+    async def scenario() -> None:
+        turns = Turns(1)
+        order: list[str] = []
+
+        async def takes(caller: Caller) -> None:
+            await turns.take(caller)
+            order.append(caller.who)
+            await asyncio.sleep(0)
+            turns.give()
+
+        flood, logger, scada = (Caller(READER, name) for name in ("flood", "logger", "scada"))
+
+        for _ in range(100):  # who was alone for long does not pay for it
+            await takes(logger)
+        order.clear()
+
+        async def one_by_one(caller: Caller) -> None:
+            for _ in range(4):
+                await takes(caller)
+
+        await asyncio.gather(
+            *[takes(flood) for _ in range(16)], one_by_one(logger), one_by_one(scada)
+        )
+        assert max(at for at, who in enumerate(order) if who != "flood") <= 3 * 4
+        assert order[:12].count("flood") == 4  # nor is it kept from its own
 
     run(scenario)
 

@@ -59,21 +59,36 @@ _READS = frozenset([*READS.values(), Function.READ_DEVICE_IDENTIFICATION])
 log = logging.getLogger("kerbline.modbus")
 
 
+class Caller:
+    """A master's connection; `round` is that of its last turn, or of the last that waits."""
+
+    __slots__ = ("master", "round", "who")
+
+    def __init__(self, master: Master, who: str) -> None:
+        self.master = master
+        self.who = who
+        self.round = 0
+
+
 class Turns:
-    """So many at a time; of those who wait the lowest number goes first, then who came first."""
+    """So many at a time; of those who wait the lowest priority goes first, one of each a round."""
 
     def __init__(self, at_once: int) -> None:
         self._free = at_once
+        self._round = 0
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
 
-    async def take(self, priority: int) -> None:
+    async def take(self, caller: Caller) -> None:
         """Wait for a turn, to be given back."""
+        caller.round = max(caller.round + 1, self._round)
         if self._free:
             self._free -= 1
+            self._round = caller.round
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (priority, next(self._order), turn))
+        entry = (caller.master.priority, caller.round, next(self._order), turn)
+        heapq.heappush(self._waiting, entry)
         try:
             await turn
         except asyncio.CancelledError:
@@ -84,8 +99,9 @@ class Turns:
     def give(self) -> None:
         """A turn is over."""
         while self._waiting:
-            turn = heapq.heappop(self._waiting)[2]
+            _, at, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
+                self._round = max(self._round, at)
                 turn.set_result(None)
                 return
         self._free += 1
@@ -142,7 +158,7 @@ class Share:
             self._leave_idlest()
         self._connected[writer] = None
         try:
-            await self._serve(master, peer[0], reader, writer)
+            await self._serve(Caller(master, peer[0]), reader, writer)
         except (OSError, OutOfStep):  # gone, or speaks no Modbus TCP
             self._counters.count("modbus.master_lost")
         except asyncio.CancelledError:  # we stop; the streams' own callback would log it
@@ -160,7 +176,7 @@ class Share:
         self._say(f"more than {MAX_MASTERS} masters; who asked nothing for longest is left")
 
     async def _serve(
-        self, master: Master, who: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         pending = b""
         room = asyncio.Semaphore(MAX_PENDING)
@@ -168,7 +184,7 @@ class Share:
 
         async def answer(tid: int, unit: int, payload: bytes) -> None:
             try:
-                told = await self._answer(master, who, unit, payload)
+                told = await self._answer(caller, unit, payload)
                 if writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                     writer.transport.abort()
                 else:
@@ -193,24 +209,24 @@ class Share:
             for task in answering:
                 task.cancel()
 
-    async def _answer(self, master: Master, who: str, unit: int, payload: bytes) -> bytes:
+    async def _answer(self, caller: Caller, unit: int, payload: bytes) -> bytes:
         """The payload that a master gets for his."""
         function = payload[0]
         try:
             request = requested(unit, payload)
             if request.function not in _READS:
-                self._judge_write(master, who, request)
-            return answered(request, await self._response(master, request))
+                self._judge_write(caller, request)
+            return answered(request, await self._response(caller, request))
         except Refused as error:
             return refused(function, error.exception)
         except (BusFault, TooLate, TimeoutError, PortLost, WrongRequest) as error:
             return refused(function, _EXCEPTIONS.get(type(error), GATEWAY_TARGET_SILENT))
 
-    async def _response(self, master: Master, request: Request) -> Response:
+    async def _response(self, caller: Caller, request: Request) -> Response:
         """From what is known, from what is under way, or from the bus."""
         if request.function not in _READS:
             async with asyncio.timeout(self._config.answer_s):
-                response = await self._transact(master, request)
+                response = await self._transact(caller, request)
             for read in [read for read in self._under_way if read.unit == request.unit]:
                 del self._under_way[read]  # it may still tell what was there before
             return response
@@ -221,16 +237,16 @@ class Share:
             return Response(words)
         task = self._under_way.get(request)
         if task is None:
-            task = asyncio.create_task(self._transact(master, request))
+            task = asyncio.create_task(self._transact(caller, request))
             self._under_way[request] = task
             task.add_done_callback(lambda done: self._over(request, done))
         async with asyncio.timeout(self._config.answer_s):
             return await asyncio.shield(task)
 
-    async def _transact(self, master: Master, request: Request) -> Response:
+    async def _transact(self, caller: Caller, request: Request) -> Response:
         within_s = self._config.answer_s
         async with asyncio.timeout(within_s):
-            await self._turns.take(master.priority)
+            await self._turns.take(caller)
         try:
             return await self._bus.transact(request, priority=Priority.FOREIGN, within_s=within_s)
         finally:
@@ -243,15 +259,15 @@ class Share:
         if not task.cancelled():
             task.exception()
 
-    def _judge_write(self, master: Master, who: str, request: Request) -> None:
+    def _judge_write(self, caller: Caller, request: Request) -> None:
         """Writes are for those who may, and each place that is written to is in the log once."""
         place = f"unit {request.unit}, function {request.function}, address {request.address}"
-        if not master.write:
+        if not caller.master.write:
             self._counters.count("modbus.write_refused")
-            self._say(f"{who} may not write ({place})")
+            self._say(f"{caller.who} may not write ({place})")
             raise Refused(ILLEGAL_FUNCTION)
         self._counters.count("modbus.foreign_writes")
-        self._say(f"{who} writes: {place}")
+        self._say(f"{caller.who} writes: {place}")
 
     def _master(self, address: str) -> Master | None:
         found = ipaddress.ip_address(address.partition("%")[0])
