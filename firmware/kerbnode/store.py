@@ -84,4 +84,7 @@ class Store:
 def load_totals(store: "Nvs") -> "tuple[int, ...] | None":
     """The totals of the last save, or None."""
     body = nvs.get_checked(store, "totals")
-    return None if body is None else tuple(json.loads(body))
+    try:
+        return None if body is None else tuple(json.loads(body))
+    except (TypeError, ValueError):
+        return None  # sound, and no list: another build's, or four bytes of 0

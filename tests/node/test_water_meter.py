@@ -354,3 +354,6 @@ def test_a_blob_that_is_damaged_is_no_total() -> None:
     blob[1] ^= 4
     blobs.set("totals", bytes(blob))
     assert store.load_totals(blobs) is None
+    for sound in (b"", b"7", b"{", b"null"):
+        nvs.set_checked(blobs, "totals", sound)
+        assert store.load_totals(blobs) is None, sound
