@@ -87,6 +87,7 @@ class Run:
         self.chance = random.Random(seed)
         self.framing = framing
         self.seed = seed
+        self.schedule = Schedule(seed, share=0.3)  # goes on through new connections
         self.echo = framing == "rtu" and self.chance.random() < 0.2
         self.pulled = self.chance.random() < 0.2
         self.written: list[float] = []
@@ -102,7 +103,7 @@ class Run:
         devices = [device(unit, self.registers(), clock, content) for unit in range(1, UNITS + 1)]
         trouble = Trouble(
             Orders(echo=self.echo),
-            Schedule(self.seed, share=0.3),
+            self.schedule,
             Speed(BAUD, 0.002) if self.framing == "rtu" else None,
             self.seed,
         )
