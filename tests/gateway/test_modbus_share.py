@@ -276,6 +276,25 @@ def test_who_vanished_without_a_word_gives_his_place_to_a_new_master(tmp_path: P
     run(scenario)
 
 
+def test_what_a_master_asked_who_is_gone_costs_the_bus_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with shared(tmp_path) as bus:
+            _, writer = await asyncio.open_connection("127.0.0.1", bus.port)
+            asked = (f"{number:04x}00000006010300{number % 50:02x}0001" for number in range(340))
+            writer.write(bytes.fromhex("".join(asked)))
+            await asyncio.sleep(0.1)
+            writer.transport.abort()
+            await asyncio.sleep(0.3)
+            before = bus.answers()
+            await asyncio.sleep(0.3)
+            assert bus.answers() == before < 200
+
+    run(scenario)
+    assert not [each for each in caplog.messages if "socket.send" in each]
+
+
 def test_masters_are_told_that_the_line_is_not_there(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
@@ -338,7 +357,7 @@ def test_who_asks_much_at_once_takes_no_turns_of_who_asks_little() -> None:
             *[takes(flood) for _ in range(16)], one_by_one(logger), one_by_one(scada)
         )
         assert max(at for at, who in enumerate(order) if who != "flood") <= 3 * 4
-        assert order[:12].count("flood") == 4  # nor is it kept from its own
+        assert order[:12].count("flood") >= 4  # nor is it kept from its own
 
     run(scenario)
 

@@ -185,6 +185,8 @@ class Share:
         async def answer(tid: int, unit: int, payload: bytes) -> None:
             try:
                 told = await self._answer(caller, unit, payload)
+                if writer.is_closing():
+                    return
                 if writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
                     writer.transport.abort()
                 else:
@@ -200,6 +202,8 @@ class Share:
                 pending = (pending + data)[used:]
                 for frame in frames:
                     await room.acquire()
+                    if writer.is_closing():  # gone: nobody waits for what it asked
+                        return
                     task = asyncio.create_task(answer(*frame))
                     answering.add(task)
                     task.add_done_callback(answering.discard)
