@@ -64,9 +64,11 @@ def check(config: Path) -> int:
     loaded = load(config)
     for doubt in doubts(config, datetime.now(UTC)):
         click.echo(f"warning: {doubt}", err=True)
+    units = sum(len(bus.devices) for bus in loaded.buses)
     click.echo(
-        f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses, "
-        f"{len(loaded.corridors)} corridors, {len(loaded.leaks)} leak rules"
+        f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses with {units} "
+        f"units, {len(loaded.serials)} serial devices, {len(loaded.corridors)} corridors, "
+        f"{len(loaded.leaks)} leak rules"
     )
     return 0
 
