@@ -127,11 +127,14 @@ def in_session(stage: Stage, born: int) -> bool:
 
 
 async def drained(stage: Stage, stop_s: float) -> None:
-    """Waits until the sources have stopped and everything made has arrived, or DRAIN_S."""
-    while time.time() < stop_s + DRAIN_S:
+    """Waits until the sources have stopped and everything made is there and stored, or DRAIN_S."""
+    until_s = max(stop_s, time.time()) + DRAIN_S
+    while time.time() < until_s:
         await asyncio.sleep(0.5)
-        if time.time() > stop_s + 0.5 and not (await stage.count())["lost"]:
-            return
+        if time.time() > stop_s + 0.5:
+            figures = await stage.count()
+            if not figures["lost"] and not figures["faults"]:
+                return
 
 
 def of_folder(folder: Path) -> list[int]:
