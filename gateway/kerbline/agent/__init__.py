@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerbline import health, local_socket
@@ -22,6 +23,7 @@ from kerbline.counters import Counters
 from kerbline.keys import KeyRing
 from kerbline.model import ANCHOR_KIND, Gap, Reading
 from kerbline.north.commands import Rights
+from kerbline.north.sink import Sink
 from kerbline.south.arrivals import Anchored, Answered, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
@@ -63,7 +65,7 @@ async def run(config: Config) -> None:
     )
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
-    for bus in bridged.buses:
+    for bus in bridged.buses.values():
         bus.recall(standing.names)
     records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
 
@@ -73,7 +75,8 @@ async def run(config: Config) -> None:
         await orders.resume(north.outboxes)
         await records.resume(store.undeclared)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_watch(committing))
+            for own in (committing, confirming):
+                tasks.create_task(_watch(own))
             for sink in north.sinks:
                 tasks.create_task(sink.run())
             for outbox, topics in north.masters:
@@ -98,36 +101,36 @@ async def run(config: Config) -> None:
                 group,
                 counters,
             )
-            on_site = OnSite(
-                config.gateway.id,
-                {
-                    section.name: bus
-                    for section, bus in zip(config.buses, bridged.buses, strict=True)
-                },
-                bridged.actuators,
-                orders,
-                clock,
-            )
+            on_site = OnSite(config.gateway.id, bridged.buses, bridged.actuators, orders, clock)
             answers = {
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,
             }
-            tasks.create_task(
-                local_socket.serve(config.gateway.state_dir / local_socket.SOCKET_FILE, answers)
-            )
+            socket = config.gateway.state_dir / local_socket.SOCKET_FILE
+            tasks.create_task(local_socket.serve(socket, answers))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:
         health.notify("STOPPING=1")
-        group.stop()
-        await asyncio.wait([committing])
-        if not committing.cancelled() and committing.exception() is not None:
-            log.error("stopped with records that are not stored: %s", committing.exception())
-        confirming.cancel()
-        for sink in north.sinks:
-            await sink.close()
-        await group.close()
+        await _stop(committing, confirming, north.sinks, group)
+
+
+async def _stop(
+    committing: asyncio.Task[None],
+    confirming: asyncio.Task[None],
+    north: Sequence[Sink],
+    group: GroupCommit,
+) -> None:
+    """Commit what came, then let go of the city and the file."""
+    group.stop()
+    await asyncio.wait([committing])
+    if not committing.cancelled() and committing.exception() is not None:
+        log.error("stopped with records that are not stored: %s", committing.exception())
+    confirming.cancel()
+    for sink in north:
+        await sink.close()
+    await group.close()
 
 
 async def _take_arrivals(
@@ -180,10 +183,10 @@ async def _consider(reading: Reading, records: Records, orders: Orders, loops: L
         await records.found(finding)
 
 
-async def _watch(committing: asyncio.Task[None]) -> None:
-    """End the agent when the store can't go on: what is not durable is not acknowledged."""
-    await asyncio.wait([committing])
-    committing.result()
+async def _watch(own: asyncio.Task[None]) -> None:
+    """End the agent when the store, or what confirms to nodes and sinks, can't go on."""
+    await asyncio.wait([own])
+    own.result()
 
 
 def _street(config: Config) -> StreetTable | None:

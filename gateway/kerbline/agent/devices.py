@@ -30,7 +30,7 @@ SERIAL = "serial device"
 class Devices:
     """Each source runs and gives what it measured; each share runs beside its bus."""
 
-    buses: tuple[Bus, ...]
+    buses: Mapping[str, Bus]  # by name
     actuators: Mapping[str, Bridged]  # by asset: whoever has a register to write to
     serials: tuple[Device, ...]
     shares: tuple[Share, ...]
@@ -38,7 +38,7 @@ class Devices:
     @property
     def sources(self) -> tuple[Bus | Device, ...]:
         """Whatever gives values."""
-        return (*self.buses, *self.serials)
+        return (*self.buses.values(), *self.serials)
 
     def running(self) -> list[Coroutine[Any, Any, None]]:
         """What is to run until cancelled, each in a task of its own."""
@@ -58,15 +58,16 @@ def kinds(config: Config) -> dict[str, str]:
 
 def made(config: Config, clock: Clock, counters: Counters) -> Devices:
     """The devices of `config`, nothing opened yet."""
-    buses, shares = [], []
+    buses: dict[str, Bus] = {}
+    shares: list[Share] = []
     actuators: dict[str, Bridged] = {}
     for section in config.buses:
         bus, share = _bus(section, clock, counters)
-        buses.append(bus)
+        buses[section.name] = bus
         actuators.update(_actuators(section, bus))
         if share is not None:
             shares.append(share)
-    return Devices(tuple(buses), actuators, tuple(_serials(config, clock, counters)), tuple(shares))
+    return Devices(buses, actuators, tuple(_serials(config, clock, counters)), tuple(shares))
 
 
 def _bus(config: ModbusBus, clock: Clock, counters: Counters) -> tuple[Bus, Share | None]:
