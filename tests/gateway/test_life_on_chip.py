@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hil_tests.rig import attached
-from kerbline.sim.repl import StockBoard
+from kerbline.sim.repl import BOOT_NOISE, StockBoard
 from kerbwire import messages as m
 from tests.gateway import boards_at_hand as at_hand
 from tests.gateway.boards_at_hand import PATIENT_S
@@ -37,6 +37,11 @@ class Console:
             if PROMPT in heard:
                 return True
         return False
+
+    async def starts(self) -> None:
+        """Read up to the ROM's next words: prompts of the life before are behind."""
+        async with asyncio.timeout(PATIENT_S):
+            await self._reader.readuntil(BOOT_NOISE)
 
 
 @asynccontextmanager
@@ -84,6 +89,7 @@ def test_a_release_has_no_prompt_but_for_service(tmp_path: Path, micropython: Pa
             left = int(board.events[-1].removeprefix("watchdog "))
             assert 500_000 < left <= 600_000, "the watchdog ends the service"
             board.bite()
+            await console.starts()
             await board.happens("watchdog 30000")
             assert not await console.interrupted(2)
 
