@@ -71,6 +71,16 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import click",
         "kerbline.sim.planted_click -> click",
     ),
+    "httpx": (
+        "gateway/kerbline/south/planted_http.py",
+        "import httpx",
+        "kerbline.south.planted_http -> httpx",
+    ),
+    "starlette": (
+        "gateway/kerbline/south/planted_server.py",
+        "import starlette",
+        "kerbline.south.planted_server -> starlette",
+    ),
     "cbor2": (
         "gateway/kerbline/sim/planted_cbor.py",
         "import cbor2",
