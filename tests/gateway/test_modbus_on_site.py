@@ -27,6 +27,7 @@ from kerbline.sim.modbus import Tally, Trouble, faults, over_rtu, over_tcp
 from kerbline.sim.modbus.devices import device
 from kerbline.south.modbus.framing import Function, NoAnswer, Request
 from kerbline.south.modbus.plan import Limits
+from tests import steady
 
 SHIPPED = Profiles()
 NAMES = sorted(SHIPPED.names())
@@ -55,10 +56,10 @@ def at_rtu(
         trouble = Trouble(faults.parse(list(orders)))
         async with over_rtu(devices, folder / "bus", BAUD, trouble=trouble) as port:
             config = ModbusBus("bench", port, (), baud=BAUD)
-            async with asyncio.timeout(30), line.bench(config) as bench:
+            async with asyncio.timeout(60), line.bench(config) as bench:
                 await story(bench)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize("holes", [False, True])
@@ -73,7 +74,7 @@ def test_each_shipped_device_is_known_by_what_it_says(name: str, holes: bool) ->
         assert found.likeness.profile == name
         assert tally.requests[3] <= 12 * len(NAMES)
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_device_of_another_kind_is_like_none() -> None:
@@ -82,7 +83,7 @@ def test_a_device_of_another_kind_is_like_none() -> None:
         async with over_tcp([device(3, words, Clock())]) as port, at_tcp(port) as bench:
             assert (await scan.introduced(bench, 3, SHIPPED)).likeness is None
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def units(bench: line.Bench, first_s: float = scan.FIRST_S) -> Awaitable[list[int]]:
@@ -268,7 +269,7 @@ def test_who_has_a_line_is_told(tmp_path: Path) -> None:
                 process.kill()
                 await process.wait()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_gateway_is_known_by_its_command_line() -> None:

@@ -24,10 +24,12 @@ from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.cache import MAX_READS, Cache
 from kerbline.south.modbus.framing import Function, Request
 from kerbline.south.modbus.share import MAX_MASTERS, Caller, Share, Turns
+from tests import steady
 
 WRITER = Master("127.0.0.1", write=True)
 READER = Master("127.0.0.0/8")
 GONE = 9  # a unit that is not there
+LONG_S = 60.0
 
 
 @dataclass
@@ -75,7 +77,7 @@ async def shared(
         while not ((line or bus.state().up) and await _listens(config.address[1])):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(LONG_S):
                 yield Shared(bus, config.address[1], counters)
         finally:
             for task in tasks:
@@ -94,7 +96,7 @@ async def _listens(port: int) -> bool:
 
 @asynccontextmanager
 async def master(shared: Shared) -> AsyncIterator[AsyncModbusTcpClient]:
-    client = AsyncModbusTcpClient("127.0.0.1", port=shared.port, timeout=5, retries=0)
+    client = AsyncModbusTcpClient("127.0.0.1", port=shared.port, timeout=LONG_S, retries=0)
     assert await client.connect()
     try:
         yield client
@@ -107,7 +109,7 @@ async def mbpoll(shared: Shared, *words: str) -> str:
     if program is None:
         pytest.skip("mbpoll is not installed (Debian: apt install mbpoll)")
     child = await asyncio.create_subprocess_exec(
-        *(program, "-0", "-1", "-p", str(shared.port), *words),
+        *(program, "-0", "-1", "-o", "10", "-p", str(shared.port), *words),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -117,10 +119,10 @@ async def mbpoll(shared: Shared, *words: str) -> str:
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(2 * LONG_S):
             await scenario()
 
-    asyncio.run(bounded())
+    steady.run(bounded())
 
 
 def test_libmodbus_reads_and_writes_through_us(tmp_path: Path) -> None:
@@ -327,7 +329,7 @@ def test_turns_go_by_priority_and_survive_who_leaves() -> None:
         turns.give()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert order == ["b", "a", "c", "d"]
-        await asyncio.wait_for(turns.take(Caller(READER, "last")), 1)  # it was given back
+        await asyncio.wait_for(turns.take(Caller(READER, "last")), LONG_S)  # it was given back
 
     run(scenario)
 
