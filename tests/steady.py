@@ -13,6 +13,8 @@ import time
 from collections.abc import Coroutine
 from typing import TypeVar
 
+from kerbline.clock import Clock
+
 Result = TypeVar("Result")
 
 LONGEST_S = 0.02  # what one stretch of work counts at most: a stop is longer
@@ -59,6 +61,28 @@ class SteadyLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Seconds that this process had."""
         return self._steady.now_s()
+
+
+class SteadyClock(Clock):
+    """The clock of a part of the gateway that runs in such a loop."""
+
+    __slots__ = ("_began_ms",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._began_ms = super().utc_ms() - self.monotonic_ms()
+
+    def utc_ms(self) -> int:
+        """UTC, as if nobody had been stopped since this clock was made; ms."""
+        return self._began_ms + self.monotonic_ms()
+
+    def monotonic_ms(self) -> int:
+        """The loop's time, ms."""
+        return self.monotonic_us() // 1_000
+
+    def monotonic_us(self) -> int:
+        """The loop's time, us."""
+        return int(asyncio.get_running_loop().time() * 1_000_000)
 
 
 def run(main: Coroutine[object, object, Result]) -> Result:
