@@ -24,9 +24,11 @@ from kerbline.ports import PortLost, open_port, open_when_there
 from kerbline.sim import modbus as sim
 from kerbline.sim.modbus import adu, devices, registers, values
 from kerbline.sim.modbus.cabinet import DAY_MS, LAMP_W, LAMPS, POWER_W, Cabinet
+from tests import steady
 
 NIGHT_MS = 20_000 * DAY_MS + 22 * 3_600_000
 QUARTER_MS = 900_000
+LONG_S = 60.0
 IMPORT_KWH = 72  # input register of an Eastron SDM630, and of the cabinet's profile
 
 OLD_WAY = ("-m", "kerbline.sim.modbus")
@@ -181,7 +183,7 @@ def test_gaps_read_as_nothing_or_are_illegal() -> None:
                 assert over.registers[1:10] == [0] * 9
                 assert over.registers[0] == round(values.value("a_v", 1, NIGHT_MS))
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_writable_register_takes_what_it_may_and_keeps_it() -> None:
@@ -210,7 +212,7 @@ def test_a_writable_register_takes_what_it_may_and_keeps_it() -> None:
         assert shown.registers[1:] == [55, 4, 1, 0, power]
         assert shown.registers[0] == round(values.value("level_pct_0", 1, NIGHT_MS))
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_device_refuses_what_its_profile_says_it_cannot() -> None:
@@ -229,7 +231,7 @@ def test_a_device_refuses_what_its_profile_says_it_cannot() -> None:
             assert (await client.write_registers(0, [5], device_id=1)).exception_code == 1
             client.close()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_bits_are_addressed_one_by_one() -> None:
@@ -251,7 +253,7 @@ def test_bits_are_addressed_one_by_one() -> None:
             assert word >> 3 & 1 == values.value("flag_3", 1, NIGHT_MS)
             assert word & ~0b1001 == 0
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 # ---------------------------------------------------------------- processes
@@ -268,7 +270,7 @@ def served(*words: str, way: Sequence[str] = OLD_WAY) -> Iterator[str]:
             assert ready == "ready"
             yield address
             process.send_signal(signal.SIGTERM)
-            assert process.wait(5) == 0
+            assert process.wait(LONG_S) == 0
         finally:
             process.kill()
 
@@ -277,7 +279,7 @@ def read(unit: int, function: int, address: int, count: int) -> bytes:
     return struct.pack(">BBHH", unit, function, address, count)
 
 
-async def spoken(address: str, frame: bytes, length: int, within_s: float = 5.0) -> bytes:
+async def spoken(address: str, frame: bytes, length: int, within_s: float = LONG_S) -> bytes:
     """What `length` bytes come back, or fewer within a time."""
     port = await open_port(address, 19_200)
     data = b""
@@ -292,12 +294,12 @@ async def spoken(address: str, frame: bytes, length: int, within_s: float = 5.0)
     return data
 
 
-def over_tcp(address: str, body: bytes, length: int, within_s: float = 5.0) -> bytes:
+def over_tcp(address: str, body: bytes, length: int, within_s: float = LONG_S) -> bytes:
     frame = struct.pack(">HHH", 1, 0, len(body)) + body
     return asyncio.run(spoken(address, frame, 6 + length, within_s))[6:]
 
 
-def over_rtu(address: str, body: bytes, length: int, within_s: float = 5.0) -> bytes:
+def over_rtu(address: str, body: bytes, length: int, within_s: float = LONG_S) -> bytes:
     return asyncio.run(spoken(address, adu.sealed(body), length + 2, within_s))[:-2]
 
 
@@ -311,7 +313,12 @@ def test_it_serves_tcp_and_knows_its_units() -> None:
     with served("--tcp", "0", "--unit", "3", "--unit", "4") as address:
         for unit in (3, 4):
             assert floats(over_tcp(address, read(unit, 4, POWER_W, 2), 7)) > 0
-        assert over_tcp(address, read(5, 4, POWER_W, 2), 7, within_s=0.1) == b""
+        frames = [
+            struct.pack(">HHH", number, 0, 6) + read(unit, 4, POWER_W, 2)
+            for number, unit in ((1, 5), (2, 3))
+        ]
+        told = asyncio.run(spoken(address, b"".join(frames), 13))
+        assert struct.unpack(">HHHB", told[:7]) == (2, 0, 7, 3), "of the first nothing came"
 
 
 def test_it_serves_rtu_on_a_pty_in_street_time(tmp_path: Path) -> None:
@@ -365,7 +372,7 @@ def test_what_is_unplugged_hangs_up_and_comes_back(tmp_path: Path) -> None:
         assert tally.unplugged >= 1
         assert not link.is_symlink()
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 @pytest.mark.parametrize(
@@ -382,7 +389,7 @@ def test_what_is_unplugged_hangs_up_and_comes_back(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_served_is_said_in_a_line(words: Sequence[str], said: str) -> None:
     command = [sys.executable, *COMMAND, *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr and "a fault of ours" not in done.stderr
@@ -390,7 +397,7 @@ def test_what_cannot_be_served_is_said_in_a_line(words: Sequence[str], said: str
 
 def test_the_module_says_it_too() -> None:
     command = [sys.executable, *OLD_WAY, "nothing", "--tcp", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
     assert done.returncode == 2
     assert "no profile is called so" in done.stderr
     assert "Traceback" not in done.stderr
