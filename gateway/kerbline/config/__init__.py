@@ -13,6 +13,7 @@ from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
 from kerbline.config.reader import Reader
 from kerbline.config.sections import (
+    City,
     Config,
     Dimming,
     File,
@@ -28,6 +29,7 @@ from kerbline.config.sections import (
 from kerbline.config.serial import SerialDevice
 
 __all__ = [
+    "City",
     "Config",
     "ConfigFault",
     "Dimming",

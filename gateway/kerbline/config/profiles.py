@@ -120,6 +120,14 @@ class Profiles:
         self._folders = [*([folder] if folder else []), SHIPPED]
         self._base = base
         self._read: dict[Path, tuple[Profile, tuple[Register, ...]]] = {}
+        self._same: dict[Register, Register] = {}
+
+    def same(self, register: Register) -> Register:
+        """The one object for all equal registers, so that fifty meters share a hundred names.
+
+        They take less memory, and a tick finds them in the processor's cache.
+        """
+        return self._same.setdefault(register, register)
 
     def names(self) -> dict[str, Path]:
         """Each profile that a name finds, and its file."""
@@ -238,7 +246,7 @@ def _device(
     limits = {False: device.max_words, True: device.max_bits}
     registers.check(reader, own, limits)
     registers.check_names(reader, [*placed, *own])
-    added = registers.expanded(register for _, register in own)
+    added = tuple(map(profiles.same, registers.expanded(register for _, register in own)))
     return dataclasses.replace(device, registers=inherited + added if added else inherited)
 
 

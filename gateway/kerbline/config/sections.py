@@ -42,6 +42,16 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class City:
+    """Whose entities these are: with this section the gateway keeps a registry of assets."""
+
+    id: Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,31}", "1 to 32 letters, digits and -")]
+    owner: Annotated[
+        str, Matching(r"[^\x00-\x1f\x7f]{0,200}", "one line of up to 200 characters")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Simulation:
     """Only in a simulation: street time runs by this table."""
 
@@ -168,6 +178,7 @@ class Config:
     """A whole config file, every rule kept; paths are absolute."""
 
     gateway: Gateway
+    city: City | None = None
     simulation: Simulation | None = None
     store: Store = field(default_factory=Store)
     mqtt: Mqtt | None = None

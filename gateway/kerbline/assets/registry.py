@@ -1,0 +1,114 @@
+"""The assets that a gateway knows, as whoever tells the city about them asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from kerbline.assets import asset as terms
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, PERSONAL, WATER, Asset
+from kerbline.config import Config
+
+OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
+
+
+class Registry:
+    """One object for a gateway's life; `take` puts another list of assets into it.
+
+    What the list lacks and the config names is implied by the kind of its device.
+    """
+
+    def __init__(
+        self,
+        city: str,
+        assets: Iterable[Asset] = (),
+        kinds: Mapping[str, str] | None = None,
+        owner: str = "",
+    ) -> None:
+        """`kinds`: of what device each asset of the config is; `owner`: of assets without one."""
+        self.city = city
+        self._kinds = dict(kinds or {})
+        self._owner = owner
+        self._listed: dict[str, Asset] = {}
+        self.revision = 0  # rises whenever other assets may be found here
+        self.lost = False  # the list can't be read: what it said of privacy is not known
+        self.take(assets)
+
+    def take(self, assets: Iterable[Asset], *, lost: bool = False) -> None:
+        """These are the assets from now on; `lost`: because the list could not be read."""
+        self._listed = {each.id: self._owned(each) for each in assets}
+        self.lost = lost
+        self.revision += 1
+
+    def asset(self, asset_id: str, kind: str = "") -> Asset:
+        """The asset of that id; of one that is known no more, `kind` of its reading says what."""
+        found = self._listed.get(asset_id)
+        return found if found is not None else self._implied(asset_id, kind)
+
+    def listed(self, asset_id: str) -> bool:
+        """Does the list itself have it?"""
+        return asset_id in self._listed
+
+    def all(self) -> Sequence[Asset]:
+        """Every asset of the list, then those that only the config names."""
+        implied = [each for each in self._kinds if each not in self._listed]
+        return [*self._listed.values(), *(self._implied(each, "") for each in implied)]
+
+    def served(self) -> Sequence[Asset]:
+        """The assets at which the config has a device: a city's list may hold many more."""
+        return [self.asset(each) for each in self._kinds]
+
+    def groups(self) -> Mapping[str, Sequence[Asset]]:
+        """Each group's assets, wherever they are served."""
+        return self._by("group")
+
+    def zones(self) -> Mapping[str, Sequence[Asset]]:
+        """Each zone's assets, wherever they are served."""
+        return self._by("zone")
+
+    def personal(self, asset_id: str, kind: str = "") -> bool:
+        """Is what it measures somebody's own? A water meter's is, unless the list says public.
+
+        While the list is lost, so is whatever may have been marked.
+        """
+        found = self.asset(asset_id, kind)
+        kind = self._kinds.get(asset_id, kind)
+        if found.privacy:
+            return found.privacy == PERSONAL
+        if self.lost and kind not in OPEN_KINDS:
+            return True
+        return found.type == WATER or kind == "water_meter"
+
+    def urn(self, type_name: str, local: str) -> str:
+        """The id of an entity of this city."""
+        return terms.urn(self.city, type_name, local)
+
+    def _by(self, field: str) -> Mapping[str, Sequence[Asset]]:
+        found: dict[str, list[Asset]] = {}
+        for each in self._listed.values():
+            name = getattr(each, field)
+            if name:
+                found.setdefault(name, []).append(each)
+        return found
+
+    def _implied(self, asset_id: str, kind: str) -> Asset:
+        type_name = IMPLIED.get(self._kinds.get(asset_id, kind), MEASUREMENT)
+        return Asset(asset_id, type_name, owner=self._owner)
+
+    def _owned(self, asset: Asset) -> Asset:
+        return asset if asset.owner or not self._owner else replace(asset, owner=self._owner)
+
+
+def kinds(config: Config) -> dict[str, str]:
+    """Of what device each asset of the config is: a node's kind, "modbus" or "serial"."""
+    found = {node.asset: node.kind for node in config.nodes}
+    found |= {device.asset: "modbus" for bus in config.buses for device in bus.devices}
+    for each in config.serials:
+        found |= dict.fromkeys((each.asset, *each.assets.values()), "serial")
+    return found
+
+
+def empty(config: Config) -> Registry:
+    """The registry of a config with `[city]`, its list not read yet."""
+    assert config.city is not None
+    return Registry(config.city.id, (), kinds(config), config.city.owner)

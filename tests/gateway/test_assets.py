@@ -1,0 +1,129 @@
+"""The registry: what an asset is, whose it is, and that its id outlives the device at it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kerbline.assets import Asset, Location, Registry
+from kerbline.assets.registry import kinds
+from kerbline.config import Config, ConfigFault, load
+
+CONFIG = """\
+[gateway]
+id = "gw-1"
+state_dir = "state"
+[city]
+id = "sjoestad"
+owner = "Gatukontoret"
+[udp]
+listen = "[::1]:5683"
+[[node]]
+id = "sl-0001"
+asset = "lamp-1"
+kind = "streetlight"
+key_file = "node.key"
+port = "udp"
+[[node]]
+id = "wm-0001"
+asset = "meter-1"
+kind = "water_meter"
+key_file = "node.key"
+port = "udp"
+[[modbus]]
+name = "cabinet"
+port = "socket://127.0.0.1:1"
+framer = "tcp"
+[[modbus.device]]
+unit = 1
+asset = "cabinet-1"
+[[modbus.device.register]]
+name = "power_w"
+address = 0
+[[serial]]
+name = "main"
+port = "socket://127.0.0.1:2"
+profile = "dsmr5"
+asset = "feeder-1"
+assets = {gas = "gas-1"}
+"""
+LAMP = Asset("lamp-1", "Streetlight", "By the harbour", Location("Point", ((18.1, 59.3),)), "g-1")
+
+
+def config(folder: Path, text: str = CONFIG) -> Config:
+    (folder / "node.key").write_text("00112233445566778899aabbccddeeff")
+    (folder / "node.key").chmod(0o600)
+    path = folder / "gateway.toml"
+    path.write_text(text)
+    return load(path)
+
+
+def test_an_asset_that_only_the_config_names_is_what_its_device_makes_it(tmp_path: Path) -> None:
+    registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)), "Gatukontoret")
+    assert registry.asset("lamp-1") == replace(LAMP, owner="Gatukontoret")
+    assert [(each.id, each.type) for each in registry.all()] == [
+        ("lamp-1", "Streetlight"),
+        ("meter-1", "WaterConsumptionObserved"),
+        ("cabinet-1", "StreetlightControlCabinet"),
+        ("feeder-1", "DeviceMeasurement"),
+        ("gas-1", "DeviceMeasurement"),
+    ]
+    assert registry.asset("air-9", "air_quality").type == "AirQualityObserved"  # of an old reading
+
+
+def test_another_node_under_an_asset_changes_no_id(tmp_path: Path) -> None:
+    before = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
+    swapped = CONFIG.replace('"sl-0001"', '"sl-0999"')
+    after = Registry("sjoestad", [LAMP], kinds(config(tmp_path, swapped)))
+    for registry in (before, after):
+        found = registry.asset("lamp-1")
+        assert registry.urn(found.type, found.id) == "urn:ngsi-ld:Streetlight:sjoestad:lamp-1"
+    assert before.all() == after.all()
+
+
+@pytest.mark.parametrize(
+    "second",
+    ['asset = "meter-1"', 'asset = "cabinet-1"', 'asset = "feeder-1"', 'assets = {gas = "gas-1"}'],
+)
+def test_two_devices_that_claim_one_asset_are_told(tmp_path: Path, second: str) -> None:
+    claimed = second.replace(second.split('"')[1], "lamp-1")
+    line = next(n for n, text in enumerate(CONFIG.splitlines(), 1) if second in text)
+    with pytest.raises(ConfigFault) as told:
+        config(tmp_path, CONFIG.replace(second, claimed))
+    (fault,) = told.value.faults
+    assert fault.line == line
+    assert fault.problem == '"lamp-1" stands at node[1].asset, line 11 already'
+
+
+def test_a_group_is_whole_though_other_gateways_serve_a_part_of_it(tmp_path: Path) -> None:
+    far = replace(LAMP, id="lamp-2", zone="z-1")
+    registry = Registry("sjoestad", [LAMP, far], kinds(config(tmp_path)))
+    assert registry.groups() == {"g-1": [LAMP, far]}
+    assert registry.zones() == {"z-1": [far]}
+    assert far in registry.all()
+    assert far not in registry.served()
+
+
+def test_a_water_meter_is_personal_until_the_list_says_public(tmp_path: Path) -> None:
+    registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
+    assert [each.id for each in registry.served() if registry.personal(each.id)] == ["meter-1"]
+    assert registry.personal("gone", "water_meter")
+    registry.take(
+        [
+            Asset("meter-1", "WaterConsumptionObserved", privacy="public"),
+            Asset("gas-1", "DeviceMeasurement", privacy="personal"),
+        ]
+    )
+    assert [each.id for each in registry.served() if registry.personal(each.id)] == ["gas-1"]
+    registry.take([Asset("meter-1", "DeviceMeasurement")])
+    assert registry.personal("meter-1")  # whatever it is called: its device is a meter's
+
+
+def test_while_the_list_is_lost_only_street_lights_and_air_are_open(tmp_path: Path) -> None:
+    registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
+    before = registry.revision
+    registry.take([], lost=True)
+    assert registry.revision > before
+    assert [each.id for each in registry.served() if not registry.personal(each.id)] == ["lamp-1"]
