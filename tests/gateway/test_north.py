@@ -17,6 +17,7 @@ from kerbline.north.mapping import MESSAGE_BYTES, READINGS_PER_MESSAGE, Mapper, 
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import Message
 from kerbline.north.topics import MAX_LEVELS, Topics
+from kerbline.sim import virtual_time
 from kerbline.store import Batch, Committed
 from tests.gateway.memory_port import MemoryPort
 from tests.gateway.samples import EPOCH, T0_MS, alarm, gap, reading
@@ -169,7 +170,7 @@ def deliver(
         await outbox.close()
         return port
 
-    return asyncio.run(scene())
+    return virtual_time.run(scene())
 
 
 def arrived(messages: Iterable[Message]) -> Counter[int]:
