@@ -45,6 +45,17 @@ def test_it_is_source_again() -> None:
         ast.parse(text)
 
 
+def test_no_tuple_is_made_to_assign_as_many_names() -> None:
+    text = "def main(a, b):\n    é = a, a = b, (a, 2)\n    a, b = (b, a), 1\n    return a, b, é\n"
+    small = shrunk({"main": text})["main"]
+    assert "= b, (a, 2)\n" in small
+    assert "= (b, a), 1\n" in small
+    spaces: list[dict[str, Any]] = [{}, {}]
+    for space, source in zip(spaces, (text, small), strict=True):
+        exec(source, space)
+    assert spaces[0]["main"](3, 4) == spaces[1]["main"](3, 4)
+
+
 def test_names_that_only_their_own_code_knows_get_short() -> None:
     small = shrunk(
         {

@@ -478,9 +478,31 @@ def shrunk(sources: Mapping[str, str]) -> dict[str, str]:
     shorten = _Shorten(trees)
     parameters = _Parameters(list(trees.values()))
     return {
-        module: ast.unparse(_with_merged_imports(parameters.visit(shorten.visit(tree))))
+        module: written(_with_merged_imports(parameters.visit(shorten.visit(tree))))
         for module, tree in trees.items()
     }
+
+
+def written(tree: ast.AST) -> str:
+    """The tree as text, with bare tuples where they are assigned to as many names.
+
+    mpy-cross makes no tuple of two or three that stand bare: `a, b = c, d` costs no memory, and
+    `a, b = (c, d)`, as `ast.unparse` writes it, does.
+    """
+    lines = [line.encode() for line in ast.unparse(tree).split("\n")]
+    for node in ast.walk(ast.parse(b"\n".join(lines))):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Tuple)
+            and isinstance(node.targets[-1], ast.Tuple)
+            and node.value.elts
+            and node.lineno == node.end_lineno
+        ):
+            line = lines[node.lineno - 1]
+            start, end = node.value.col_offset, node.value.end_col_offset
+            assert end is not None and line[start : start + 1] == b"("
+            lines[node.lineno - 1] = line[:start] + line[start + 1 : end - 1] + line[end:]
+    return b"\n".join(lines).decode()
 
 
 def _imported(trees: Iterable[ast.AST]) -> set[str]:
