@@ -108,6 +108,13 @@ def test_defaults_hold_where_a_register_says_nothing(tmp_path: Path) -> None:
     assert (runs.type, runs.table) == ("uint16", "input")
 
 
+def test_devices_that_write_out_the_same_registers_share_them(tmp_path: Path) -> None:
+    written = POWER.replace("[[register]]", "[[modbus.device.register]]")
+    second = '[[modbus.device]]\nunit = 2\nasset = "a-2"\n'
+    one, two = config(tmp_path, GATEWAY + written + second + written).buses[0].devices
+    assert one.registers[0] is two.registers[0]
+
+
 @pytest.mark.parametrize(
     ("register", "says"),
     [
