@@ -20,13 +20,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from kerbline import agent
 from kerbline.config import Config, Gateway, Mqtt, Node, Store
+from kerbline.demo.stage import free_port
 from kerbline.model import Gap
 from kerbline.sim.broker import Broker, BrokerKind, program
 from kerbline.store import Store as Log
 from tests.gateway.full_disk import fill
 from tests.gateway.pocket_node import PocketNode, serve_tcp
 from tests.gateway.samples import numbers, stored
-from tests.scenarios.outages import free_port
 
 KEY = bytes(range(16))
 GATEWAY = "gw-1"

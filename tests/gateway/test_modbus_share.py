@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.config.modbus_share import Master
 from kerbline.config.modbus_share import Share as ShareConfig
 from kerbline.counters import Counters
+from kerbline.demo.stage import free_port
 from kerbline.sim import modbus as sim
 from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.cache import MAX_READS, Cache
@@ -48,12 +48,6 @@ def devices() -> list[SimDevice]:
     """Unit 1: its holding register n is 100 + n at first."""
     values = [100 + number for number in range(50)]
     return [SimDevice(id=1, simdata=[SimData(0, values=values, datatype=DataType.REGISTERS)])]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from kerbline.agent.orders import Orders
 from kerbline.clock import ManualClock
 from kerbline.control.program import Plan, State
 from kerbline.counters import Counters
+from kerbline.demo.stage import free_port
 from kerbline.model import Command
 from kerbline.north.commands import Rejection, parse
 from kerbline.north.mapping import Mapper
@@ -47,12 +48,6 @@ def here(kind: BrokerKind) -> Any:
 
 
 each_broker = pytest.mark.parametrize("kind", [here(kind) for kind in BrokerKind])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def port_to(broker: Broker, subscriptions: Sequence[str] = (TOPICS.commands,)) -> MqttPort:

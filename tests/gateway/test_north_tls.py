@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kerbline.demo.stage import free_port
 from kerbline.north.mqtt import BrokerAddress, MqttPort
 from kerbline.north.port import NotConnected
 from kerbline.north.tls import TlsFiles, plainly
 from kerbline.sim.broker import Broker, BrokerKind
-from tests.gateway.test_north_brokers import MAPPER, TOPICS, free_port, here
+from tests.gateway.test_north_brokers import MAPPER, TOPICS, here
 
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sqlite3
 import sys
 import threading
@@ -28,6 +27,7 @@ from typing import Any
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from kerbline.demo.stage import free_port
 from kerbline.sim import children
 from kerbline.sim.broker import Broker, BrokerKind
 from kerbwire.limits import STREAM
@@ -614,13 +614,6 @@ async def _ended(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.result()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _port(server: asyncio.Server) -> int:
