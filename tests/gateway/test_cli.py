@@ -15,11 +15,12 @@ import pytest
 
 COMMAND = [sys.executable, "-m", "kerbline"]
 LEAN = '[gateway]\nid = "gw"\nstate_dir = "state"\n'
+LONG_S = 60.0
 START_CPU_S = 1.0  # a Raspberry Pi 4 takes about twice as long, and is to be up in 2 s
 
 
 def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=LONG_S)
     assert "Traceback" not in done.stderr + done.stdout
     return done
 
@@ -30,7 +31,7 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
     address = str(config.parent / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(address)
-        systemd.settimeout(10)
+        systemd.settimeout(LONG_S)
         process = subprocess.Popen(
             [*COMMAND, "run", str(config)],
             stdout=subprocess.PIPE,
@@ -112,7 +113,7 @@ def test_the_gateway_starts_fast_and_stops_in_order(
     with running(path) as process:
         assert cpu_s(process.pid) < START_CPU_S
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=LONG_S)
     assert "Traceback" not in said
     assert "a fault of ours" not in said
     assert process.returncode == status
@@ -126,11 +127,12 @@ def test_a_lean_config_imports_neither_modbus_nor_mqtt(tmp_path: Path) -> None:
         f"config = kerbline.config.load(pathlib.Path({str(path)!r}))\n"
         "async def main():\n"
         "    task = asyncio.create_task(kerbline.agent.run(config))\n"
-        "    await asyncio.wait([task], timeout=0.2)\n"
+        "    for _ in range(100):\n"
+        "        await asyncio.sleep(0)\n"
         "    task.cancel()\n"
         "    await asyncio.wait([task])\n"
         "asyncio.run(main())\n"
         "print(*sorted({'pymodbus', 'serial', 'aiomqtt', 'click'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, timeout=LONG_S)
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")

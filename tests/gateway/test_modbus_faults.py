@@ -212,7 +212,7 @@ def played(seeds: Iterable[int], framing: Framing) -> None:
             raise
 
 
-@pytest.mark.timeout(7_200 if NIGHTLY else 120)
+@pytest.mark.timeout(7_200 if NIGHTLY else 600)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_no_fault_gives_a_value_to_another_or_stalls_the_bus(shard: int) -> None:
     framing: Framing = "rtu" if shard % 3 else "tcp"
