@@ -47,21 +47,32 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     if cause not in FRESH:
         node.failed = boots.failed_boots(board.nvs)
     boot_id = boots.next_boot_id(board.nvs, board.random, node.failed + 1)
-    known = identity.known(board.nvs, wanted)
+    known, totals, readable = None, None, True
     try:
+        known = identity.known(board.nvs, wanted)
+        if known:
+            totals = store.load_totals(board.nvs)
+            node.commands.load()
+    except OSError:  # nothing is begun anew because it can't be read
+        if node.failed < SAFE_AFTER:
+            raise  # main.py starts again in 10 s, and the lamp is lit until then
+        readable = False
+    try:
+        if known is None:
+            raise OSError
         if not known:
             identity.settle(board.nvs, wanted, board.flash_path)
         node.journal.open()
     except OSError:
         node.journal.faults += 1  # another node's log that can't go is not this one's
-    node.commands.load()
     board.booted(boot_id, node.journal.epoch)
-    node.instruments = wired(node)
-    totals = kept = store.load_totals(board.nvs)
+    node.instruments = wired(node, readable=readable)
+    kept = totals
     pins = getattr(wiring, "SLEEP", ())
-    rest = board.rest(node, pins) if pins and wanted.build == "release" else None
+    rests = pins and wanted.build == "release" and hasattr(node.instruments, "take")
+    rest = board.rest(node, pins) if rests else None
     if rest is not None:
-        totals = rest.totals(totals, known)
+        totals = rest.totals(totals, bool(known))
     node.instruments.begin(wanted, totals)
     schema = node.instruments.asset.SCHEMA
     info = m.Info(schema.hash, boot_id, node.journal.epoch, FIRMWARE)
@@ -87,7 +98,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     if cause == BROWN_OUT:
         node.tell(m.EV_BROWN_OUT, 0)
     if wanted.restored:
-        node.tell(m.EV_SETTINGS, 1 if wanted.restored == "settings" else 2)
+        node.tell(m.EV_SETTINGS, 2 if wanted.restored == "config" else 1)
     if node.failed >= SAFE_AFTER:
         node.tell(m.EV_SAFE_MODE, node.failed)
     node.tied = strapped(board)
@@ -121,8 +132,8 @@ def meet_names() -> None:
         gc.threshold(COLLECT_BYTES)
 
 
-def wired(node: "Node") -> "Instruments":
-    """What this board has for the asset that the settings name."""
+def wired(node: "Node", *, readable: bool) -> "Instruments":
+    """What this board has for the asset that the settings name; `readable`: and its totals are."""
     asset = node.settings.asset
     wire = getattr(wiring, asset, None)
     if wire is None:
@@ -130,6 +141,6 @@ def wired(node: "Node") -> "Instruments":
     if node.failed >= SAFE_AFTER:
         from kerbnode import safe
 
-        return safe.wired(node.board, asset, wire)
+        return safe.wired(node.board, asset, wire if readable else None)
     made: Instruments = wire(node.board)
     return made

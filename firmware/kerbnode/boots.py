@@ -2,6 +2,8 @@
 
 from struct import pack, unpack
 
+from kerbnode.app import SAFE_AFTER
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,7 +14,10 @@ if TYPE_CHECKING:
 
 def failed_boots(store: "Nvs") -> int:
     """Boots in a row, the last ones, that did not get as far as `boot_went_well`."""
-    blob = store.get("boot")
+    try:
+        blob = store.get("boot")
+    except OSError:
+        return SAFE_AFTER  # for all that is known
     return blob[4] if blob and len(blob) == 5 else 0
 
 
@@ -21,35 +26,36 @@ def next_boot_id(store: "Nvs", random: "Callable[[int], bytes]", failed: int = 0
 
     `failed` is kept beside it: how many boots have failed in a row should this one fail too.
     """
-    blob = store.get("boot")
-    last = unpack(">I", blob[:4])[0] if blob and len(blob) >= 4 else unpack(">H", random(2))[0]
-    boot_id: int = last % 0xFFFF_FFFF + 1
     try:
+        blob = store.get("boot")
+        last = unpack(">I", blob[:4])[0] if blob and len(blob) >= 4 else unpack(">H", random(2))[0]
+        boot_id: int = last % 0xFFFF_FFFF + 1
         store.set("boot", pack(">IB", boot_id, min(failed, 255)))
-    except OSError:  # worn out: no number twice, and the street is lit
+    except OSError:  # unread or worn out: no number twice, and the street is lit
         boot_id = unpack(">I", random(4))[0] | 1
     return boot_id
 
 
 def boot_went_well(store: "Nvs") -> None:
     """The boots counted as failed are none."""
-    blob = store.get("boot")
-    if blob and len(blob) == 5 and blob[4]:
-        _set(store, "boot", blob[:4] + b"\x00")
+    try:
+        blob = store.get("boot")
+        if blob and len(blob) == 5 and blob[4]:
+            store.set("boot", blob[:4] + b"\x00")
+    except OSError:
+        pass  # unread or worn out: the boot is a good one all the same
 
 
 def keep_good(store: "Nvs", wanted: "Settings") -> None:
     """A boot went well: what it used is the last good copy, and takes a damaged one's place."""
+    if wanted.restored == "unread":
+        return  # what can't be read may be sound, and newer
     new, old = "settings", "settings_was"
     if wanted.restored == new:
         new, old = old, new
-    blob = store.get(new)
-    if blob is not None and blob != store.get(old):
-        _set(store, old, blob)
-
-
-def _set(store: "Nvs", name: str, blob: bytes) -> None:
     try:
-        store.set(name, blob)
+        blob = store.get(new)
+        if blob is not None and blob != store.get(old):
+            store.set(old, blob)
     except OSError:
-        pass  # worn out: the boot is a good one all the same
+        pass

@@ -71,33 +71,40 @@ def fill(wanted: Settings, given: "dict[str, object]") -> None:
     wanted.position = _position(given.get("position"))
     wanted.config_version = 0  # of the gateway's CONFIG over it
     wanted.own = (wanted.report_s, wanted.profile)  # without a CONFIG
-    wanted.restored = ""  # "settings" or "config", whose last good copy is in use
+    wanted.restored = ""  # "settings", "config", of which a last good copy is in use, or "unread"
 
 
 def load(store: "Nvs") -> Settings:
-    """The node's settings, else their last good copy; SettingsError of the first without one."""
+    """The node's settings, else their last good copy; SettingsError of the first without one.
+
+    OSError where NVS does not answer.
+    """
     try:
         wanted = _read(store, "settings")
-    except SettingsError as error:
+    except (OSError, SettingsError) as error:
         try:
             wanted = _read(store, "settings_was")
         except SettingsError:
             raise error
-        wanted.restored = "settings"
+        wanted.restored = "settings" if isinstance(error, SettingsError) else "unread"
     from kerbnode import identity
 
-    if not identity.known(store, wanted):
-        try:
+    try:
+        known = identity.known(store, wanted)
+        if not known:
             identity.leave(store, wanted)
+    except OSError:
+        known = False  # unread or worn out: kerbnode.assembly decides
+    for name in ("config", "config_was") if known else ():
+        try:
+            config = _kept_config(store, name)
+            missing = store.get(name) in (None, identity.NOTHING)
         except OSError:
-            pass  # worn out: the street is lit
-        return wanted
-    for name in ("config", "config_was"):
-        config = _kept_config(store, name)
+            config, missing = None, False
         if config is not None:
             _overlay(wanted, config)
             break
-        if not wanted.restored and store.get(name) not in (None, identity.NOTHING):
+        if not wanted.restored and not missing:
             wanted.restored = "config"
     return wanted
 

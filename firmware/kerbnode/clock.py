@@ -57,7 +57,10 @@ class Clock:
         self._rate_ppb = 0  # UTC gains that on the crystal
         self._ppb = DRIFT_PPB  # and it may be so much more or less
         self.trusted = False  # an offer was accepted in this session
-        body = kept.get_checked(nvs, "rate") if nvs else None
+        try:
+            body = kept.get_checked(nvs, "rate") if nvs else None
+        except OSError:
+            body = None
         if body is not None and len(body) == 4:
             self._take_rate(unpack("<i", body)[0])
 

@@ -11,7 +11,7 @@ CRC_BYTES = 4
 
 
 def get_checked(nvs: "Nvs", name: str) -> "bytes | None":
-    """The blob `name` without its CRC, or None where it is missing or damaged."""
+    """The blob `name` without its CRC, None where it is missing or damaged; OSError if unread."""
     blob = nvs.get(name)
     if blob is None or len(blob) < CRC_BYTES:
         return None

@@ -56,9 +56,14 @@ class Steady:
         return ()
 
 
-def wired(board: "Board", asset: str, wire: "Callable[[Board], Instruments]") -> "Instruments":
-    """In safe mode: a lamp is left lit; a meter counts on if its drivers let it."""
-    if asset != "streetlight":
+def wired(
+    board: "Board", asset: str, wire: "Callable[[Board], Instruments] | None"
+) -> "Instruments":
+    """In safe mode: a lamp is left lit; a meter counts on if its drivers let it, and its totals.
+
+    `wire` is None where there are totals that can't be read.
+    """
+    if wire is not None and asset != "streetlight":
         try:
             return wire(board)
         except Exception as error:  # noqa: BLE001 - whatever it is, the link must come up

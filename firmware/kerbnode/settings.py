@@ -63,7 +63,7 @@ class Settings:
         position: "tuple[float, float] | None"
         profile: "tuple[tuple[int, int], ...]"
         report_s: int
-        restored: str  # "settings" or "config", whose last good copy is in use
+        restored: str  # "settings", "config", of which a last good copy is in use, or "unread"
         rx: "int | None"
         tx: "int | None"
         uart: "int | str | None"
@@ -75,7 +75,10 @@ class Settings:
 
 
 def load(store: "Nvs") -> Settings:
-    """The node's settings, else their last good copy; SettingsError of the first without one."""
+    """The node's settings, else their last good copy; SettingsError of the first without one.
+
+    OSError where NVS does not answer.
+    """
     from kerbnode import checking
 
     wanted = checking.load(store)
@@ -95,7 +98,7 @@ def configure(
 
 
 def load_key(store: "Nvs") -> "tuple[int, bytes]":
-    """(generation, key) of the link; SettingsError("key") without one."""
+    """(generation, key) of the link; SettingsError("key") without one, OSError if it is unread."""
     blob = store.get("key")
     if blob is None or len(blob) != 4 + KEY_BYTES:
         raise SettingsError("key")

@@ -96,6 +96,22 @@ def test_blobs_are_there_after_a_restart() -> None:
     assert again.nvs.get("nothing") is None
 
 
+def test_a_blob_that_can_not_be_read_is_not_taken_for_none() -> None:
+    board = booted()
+    board.nvs.set("identity", b"i" * 20)
+    chip.deaf["identity"] = 2
+    assert board.nvs.get("identity") == b"i" * 20, "it is asked for again"
+    chip.deaf["identity"] = chip.deaf["nothing"] = 99
+    for name in ("identity", "nothing"):
+        try:
+            board.nvs.get(name)
+            raise AssertionError("taken for none")
+        except OSError as error:
+            assert error.errno == -0x110B
+    chip.deaf.clear()
+    assert board.nvs.get("nothing") is None
+
+
 def test_rs485_talks_only_while_it_sends() -> None:
     board = booted()
     line = opened(board, None, (2, 17, 16, 4))

@@ -132,6 +132,25 @@ def test_drivers_that_fail_leave_the_link() -> None:
     scratch.remove(place)
 
 
+def test_a_meter_whose_drivers_fail_does_not_sleep() -> None:
+    """It has no count to keep; a concern that fails again and again would starve the watchdog."""
+    board, place = powered(NOON_MS, "water_meter")
+    board._world["water"] = {"sleeps": True}
+    given = GOOD.replace(b"streetlight", b"water_meter")
+    assert len(Boot(board, given=given).supervisor._concerns) == 4
+    for _ in range(2):
+        Boot(board, WATCHDOG, given=given)
+
+    def broken(_: str) -> None:
+        raise OSError(19)
+
+    board.counter = broken
+    boot = Boot(board, WATCHDOG, given=given)
+    assert isinstance(boot.node.instruments, safe.Steady)
+    assert len(boot.supervisor._concerns) == 3
+    scratch.remove(place)
+
+
 def test_power_cuts_are_nobodys_failure() -> None:
     board, place = powered(NOON_MS, "streetlight")
     for cause in assembly.FRESH:

@@ -347,7 +347,10 @@ class Nvs:
 
     def get_blob(self, name: str, room: bytearray) -> int:
         before = chip.begin()
-        found = chip.ask(ord("g"), 0, name.encode())
+        try:
+            found = chip.ask(ord("g"), 0, name.encode())
+        except OSError:
+            raise OSError(-0x1102)  # ESP_ERR_NVS_NOT_FOUND
         if len(found) > len(room):
             raise OSError(-0x110C)  # ESP_ERR_NVS_INVALID_LENGTH
         room[: len(found)] = found

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Pin = Any  # a GPIO's number on a chip, a name on a simulated board
 
     class Nvs(Protocol):
-        """Durable small blobs."""
+        """Durable small blobs; None is one that is not there, OSError one that can't be read."""
 
         def get(self, name: str) -> "bytes | None": ...
         def set(self, name: str, blob: bytes) -> None: ...

@@ -32,6 +32,7 @@ WATCHDOG_MS = 30_000
 UART_BYTES = 1024  # the default of 256 overflows while flash is written
 READ_BYTES = 64  # taken at once, again and again into one place
 FOLDER = "/journal"
+NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
 NVS_BLOB_BYTES = (128, 256, 512, 1024)  # most are small, and a worn heap has no long piece to spare
 EDGE_LOOK_MS = 20
 SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
@@ -58,15 +59,18 @@ class Nvs:
         self._nvs = esp32.NVS("kerbnode")
 
     def get(self, name: str) -> "bytes | None":
-        """The blob, or None."""
+        """The blob, or None where there is none; OSError where it can't be read."""
         for room in NVS_BLOB_BYTES:
             buffer = bytearray(room)
             try:
                 length = self._nvs.get_blob(name, buffer)
-            except OSError:
+            except OSError as error:
+                if error.errno == NOT_FOUND:
+                    return None
+                fault = error  # too long for this room, or unread: the next one asks again
                 continue
             return bytes(memoryview(buffer)[:length])
-        return None
+        raise fault
 
     def set(self, name: str, blob: bytes) -> None:
         """Write it, durable on return."""

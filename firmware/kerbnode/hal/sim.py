@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import Line, Pin
     from kerbnode.rest import Rest
 
+ENOENT = 2
 POWER_ON = 1  # reset causes as the ESP32's machine.reset_cause() has them
 DEEP_SLEEP = 4
 SOFT_RESET = 5
@@ -46,11 +47,13 @@ class Nvs:
         self._path = path
 
     def get(self, name: str) -> "bytes | None":
-        """The blob, or None."""
+        """The blob, or None where there is none; OSError where it can't be read."""
         try:
             with open(self._path + "/" + name, "rb") as file:
                 return file.read()
-        except OSError:
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise
             return None
 
     def set(self, name: str, blob: bytes) -> None:
