@@ -1,0 +1,1 @@
+"""NGSI-LD with Smart Data Models: what the city gets, and what it orders."""
