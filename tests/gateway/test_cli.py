@@ -20,7 +20,9 @@ START_CPU_S = 1.0  # a Raspberry Pi 4 takes about twice as long, and is to be up
 
 
 def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=LONG_S)
+    done = subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=LONG_S
+    )
     assert "Traceback" not in done.stderr + done.stdout
     return done
 
@@ -134,5 +136,7 @@ def test_a_lean_config_imports_neither_modbus_nor_mqtt(tmp_path: Path) -> None:
         "asyncio.run(main())\n"
         "print(*sorted({'pymodbus', 'serial', 'aiomqtt', 'click'} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, timeout=LONG_S)
+    done = subprocess.run(
+        [sys.executable, "-c", watch], capture_output=True, text=True, timeout=LONG_S
+    )
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
