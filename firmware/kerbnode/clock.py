@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import Nvs
 
+FIRST_S = 1_735_689_600  # 2025: no gateway is older, a clock that was never set is
+SPAN_S = 1 << 30  # to January 2059: what runs on from there stays within an anchor's 31 bits
 DRIFT_PPB = 60_000  # of any crystal: 40 ppm when new, 15 over its temperatures, 5 with age
 LEARNT_PPB = 20_000  # of one whose mean rate over days is known: what temperature and age leave
 LEARN_MS = 86_400_000  # over whole days, so that day's warmth and night's cold are both in it
@@ -67,10 +69,10 @@ class Clock:
     def offer(self, utc_ms: int, uncertainty_ms: int, now: int) -> int:
         """Take an offer that is surer than our own idea, or contradicts it; the jump in seconds.
 
-        The jump is 0 unless the clock moved by more than JUMP_MS. What lies outside 2000..2068,
-        31 bits of seconds, is no time: an RTC's slot could not hold it (kerbnode.sleep).
+        The jump is 0 unless the clock moved by more than JUMP_MS. What lies outside FIRST_S and
+        SPAN_S is no time: neither an anchor nor an RTC's slot (kerbnode.sleep) may overflow.
         """
-        if (utc_ms // 1000 - ANCHOR_ZERO_S) >> 31:
+        if not 0 <= utc_ms // 1000 - FIRST_S < SPAN_S:
             return 0
         self.trusted = True
         self._learn(utc_ms, uncertainty_ms, now)
@@ -93,7 +95,7 @@ class Clock:
         (ms of uptime, s since 2000, ms, uncertainty in ms)
         """
         utc_ms = self.utc_ms(now)
-        if utc_ms is None or utc_ms < 1000 * ANCHOR_ZERO_S:
+        if utc_ms is None:
             return None
         doubt_ms = self.uncertainty_ms(now)
         if self._anchored is not None:

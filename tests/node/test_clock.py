@@ -1,6 +1,6 @@
 """UTC from offers, the periods of reports, and a street that runs faster than the world."""
 
-from kerbnode.clock import DISPUTE_MS, DRIFT_PPB, LOST_MS, Clock
+from kerbnode.clock import DISPUTE_MS, DRIFT_PPB, FIRST_S, LEARNT_PPB, LOST_MS, SPAN_S, Clock
 from kerbnode.sense import is_due
 from kerbnode.sim.world import StreetTime
 from kerbwire.messages import ANCHOR_ZERO_S
@@ -17,15 +17,39 @@ def test_no_time_before_the_first_offer() -> None:
     assert not clock.trusted
 
 
-def test_no_time_is_taken_that_no_record_can_say() -> None:
-    first_ms = 1000 * ANCHOR_ZERO_S
-    for utc_ms in (-1, 0, first_ms - 1, first_ms + 1000 * (1 << 31), 1 << 48, 1 << 63):
+LAST_MS = 1000 * (FIRST_S + SPAN_S) - 1
+ABSURD_MS = (
+    -1,
+    0,  # a gateway's clock that was never set,
+    1000 * ANCHOR_ZERO_S,  # or a chip's
+    1000 * FIRST_S - 1,
+    LAST_MS + 1,
+    1000 * (ANCHOR_ZERO_S + (1 << 31)) - 1,  # January 2068: the last that a record can say
+    1000 * (ANCHOR_ZERO_S + (1 << 31)),
+    4_294_967_296_000,  # 2106
+    1 << 48,
+    1 << 63,
+)
+
+
+def test_no_time_is_taken_that_can_not_be() -> None:
+    for utc_ms in ABSURD_MS:
         clock = Clock()
         assert clock.offer(utc_ms, 20, 1000) == 0
         assert clock.utc_ms(1000) is None and not clock.trusted
+        clock.offer(UTC_MS, 20, 1000)
+        assert clock.offer(utc_ms, 20, 61_000) == 0
+        assert clock.known_ms(61_000) == UTC_MS + 60_000, "no dispute for that"
+
+
+def test_the_last_time_that_is_taken_never_becomes_one_that_no_record_can_say() -> None:
     clock = Clock()
-    clock.offer(first_ms + 1000 * (1 << 31) - 1, 20, 1000)
+    clock.offer(LAST_MS, 20, 0)
     assert clock.trusted
+    lost = LOST_MS * BILLION // LEARNT_PPB  # with the best of crystals
+    assert clock.known_ms(lost) is None
+    seconds = clock.anchor(0, lost)[1]
+    assert seconds + 8 * 365 * 86_400 < 1 << 31, "and eight years without a restart are left"
 
 
 def test_doubt_grows_with_drift_until_the_clock_is_lost() -> None:
@@ -126,9 +150,6 @@ def test_a_clock_that_was_wrong_is_anchored_anew() -> None:
     clock.offer(UTC_MS + 9000, 30, 1000)
     made = clock.anchor(1000, 1000)
     assert made is not None and made[1] == (UTC_MS + 9000) // 1000 - ANCHOR_ZERO_S
-    clock = Clock()
-    clock.offer(1000, 30, 0)  # 1970: nothing to tell of
-    assert clock.anchor(0, 0) is None
 
 
 class Years:

@@ -12,6 +12,7 @@ from kerbnode.schedule import ASTRAY, DAY_LUX
 from kerbwire import messages as m
 from node.played import left
 from node.street_night import DAY_MS, HOUR_MS, Dice, Pole, Sky
+from node.test_clock import ABSURD_MS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +99,27 @@ def test_a_wrong_longitude_is_found_out_before_the_cell_fails() -> None:
         assert not pole.broken, "seed {}: {}".format(seed, pole.broken[0])
         told = [value for code, value in pole.records.events if code == m.EV_SENSOR_FAULT]
         assert told[-1] & ASTRAY
+
+
+class Absurd(Pole):
+    """A gateway whose clock no node can live by, and no cell: nothing is known."""
+
+    def _plan(self, span_ms: int) -> "list[Fault]":
+        return [("no_cell", -1, span_ms + 1), ("power", 5 * HOUR_MS, 5 * HOUR_MS + 1000)]
+
+    def _offer(self) -> None:
+        absurd = ABSURD_MS[self._dice.below(len(ABSURD_MS))]
+        self.clock.offer(absurd, 20, self.monotonic_ms())
+
+    def _must_be_lit(self) -> bool:
+        return not self.has("power")
+
+
+def test_an_absurd_clock_is_none_and_the_lamp_is_lit() -> None:
+    for seed in range(6):
+        pole = Absurd(seed, 36 * HOUR_MS)
+        pole.run()
+        assert not pole.broken, "seed {}: {}".format(seed, pole.broken[0])
 
 
 class ClockBound(LampHead):
