@@ -17,7 +17,7 @@ UNIT_CODES = {
     "kpa": "KPA",
     "kva": "KVA",
     "kvar": "KVR",
-    "kvarh": "KVH",
+    "kvarh": "K3",
     "kw": "KWT",
     "kwh": "KWH",
     "l": "LTR",
