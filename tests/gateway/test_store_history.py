@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerbline.model import Key, Reading, Value
 from kerbline.store import Point, Store
+from kerbline.store.history import COLUMN_VALUES
 from tests.gateway.samples import reading
 
 HOUR_MS = 3_600_000
@@ -69,4 +70,30 @@ def test_what_is_no_finite_number_has_no_history(tmp_path: Path) -> None:
     store.keep_within(T0_MS)
     assert hours(store) == []
     assert len(store.history("of-sl-1", "streetlight", "level_pct", T0_MS)) == 1
+    store.close()
+
+
+def test_an_hour_is_the_same_however_many_readings_are_counted_together(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    wide = [f"r_{number}" for number in range(COLUMN_VALUES // 16)]
+    for number in range(1, 41):  # more than wait together, twice
+        names = wide[number % 2 :]  # one value is missing each second time
+        values: dict[str, Value] = dict.fromkeys(names, number)
+        key = Key("sl-1", 7, number)
+        store.append([Reading(key, "of-sl-1", "modbus", T0_MS, 0, values)], T0_MS)
+    for name, numbers in ((wide[0], range(2, 41, 2)), (wide[1], range(1, 41))):
+        mean = sum(numbers) / len(numbers)
+        expected = [Point(T0_MS, len(numbers), numbers[0], mean, numbers[-1])]
+        assert store.history("of-sl-1", "modbus", name, T0_MS) == expected
+    store.close()
+
+
+def test_numbers_that_are_too_much_together_have_their_hours(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "s.db")
+    values: dict[str, Value] = {"count": 1 << 63, "much": 1e308, "more": 1.5e308}
+    key = Key("sl-1", 7, 1)
+    store.append([Reading(key, "of-sl-1", "modbus", T0_MS, 0, values)], T0_MS)
+    for name, value in values.items():
+        (point,) = store.history("of-sl-1", "modbus", name, T0_MS)
+        assert point.least == point.greatest == value
     store.close()
