@@ -23,6 +23,7 @@ QUESTION_S = 5.0  # for a client to ask, and to take its answer
 
 Question = Mapping[str, Any]
 Answer = Mapping[str, Any]
+Answering = Callable[[Question], Awaitable[Answer]]
 
 log = logging.getLogger("kerbline.agent")
 
@@ -35,7 +36,7 @@ class Declined(KerblineError):
     """What was asked can't be done; the text says why."""
 
 
-async def serve(path: Path, answers: Mapping[str, Callable[[Question], Awaitable[Answer]]]) -> None:
+async def serve(path: Path, answers: Mapping[str, Answering]) -> None:
     """Answer until cancelled; a question names its answer in "ask". Where no socket can be, say so.
 
     An answer raises Declined for what its asker has to mend.
@@ -88,9 +89,7 @@ def ask(path: Path, question: Question, within_s: float = 10.0) -> Answer:
     return dict(answer)
 
 
-async def _answer(
-    line: bytes, answers: Mapping[str, Callable[[Question], Awaitable[Answer]]]
-) -> Answer:
+async def _answer(line: bytes, answers: Mapping[str, Answering]) -> Answer:
     try:
         question = json.loads(line)
     except ValueError:

@@ -29,6 +29,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
+    from kerbline.agent.assets import Assets
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
 
@@ -56,6 +57,7 @@ async def run(config: Config) -> None:
     group = GroupCommit(store, group_policy, clock.utc_ms, config.gateway.id)
     nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
     nodes.prepare(store)
+    assets = _assets(config)
     north = sinks.made(config, store, group, clock, counters)
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
@@ -100,13 +102,16 @@ async def run(config: Config) -> None:
                 store,
                 group,
                 counters,
+                assets,
             )
             on_site = OnSite(config.gateway.id, bridged.buses, bridged.actuators, orders, clock)
-            answers = {
+            answers: dict[str, local_socket.Answering] = {
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,
             }
+            if assets is not None:
+                answers["assets"] = assets.reload
             socket = config.gateway.state_dir / local_socket.SOCKET_FILE
             tasks.create_task(local_socket.serve(socket, answers))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
@@ -187,6 +192,17 @@ async def _watch(own: asyncio.Task[None]) -> None:
     """End the agent when the store, or what confirms to nodes and sinks, can't go on."""
     await asyncio.wait([own])
     own.result()
+
+
+def _assets(config: Config) -> Assets | None:
+    """The registry of a gateway that serves a city, its list read."""
+    if config.city is None:
+        return None
+    from kerbline.agent.assets import Assets
+
+    assets = Assets(config)
+    assets.start()
+    return assets
 
 
 def _street(config: Config) -> StreetTable | None:

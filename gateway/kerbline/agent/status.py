@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kerbline.clock import Clock
 from kerbline.counters import Counters
@@ -14,6 +14,9 @@ from kerbline.local_socket import Answer, Question
 from kerbline.north.sink import Sink
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
+
+if TYPE_CHECKING:
+    from kerbline.agent.assets import Assets
 
 
 class Line(Protocol):
@@ -35,6 +38,7 @@ class Status:
     store: Store
     group: GroupCommit
     counters: Counters
+    assets: Assets | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     async def tell(self, _question: Question) -> Answer:
@@ -56,6 +60,7 @@ class Status:
                 "blocked": self.group.blocked,
                 "given_up": self.store.thinned,
             },
+            "assets": None if self.assets is None else self.assets.told(),
             "counters": dict(sorted(self.counters.totals().items())),
         }
 

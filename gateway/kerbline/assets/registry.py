@@ -45,6 +45,11 @@ class Registry:
         found = self._listed.get(asset_id)
         return found if found is not None else self._implied(asset_id, kind)
 
+    @property
+    def size(self) -> int:
+        """How many assets the list has."""
+        return len(self._listed)
+
     def listed(self, asset_id: str) -> bool:
         """Does the list itself have it?"""
         return asset_id in self._listed

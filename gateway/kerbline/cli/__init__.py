@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from kerbline.cli import boards, modbus, node, serial, sim, status, store
+from kerbline.cli import assets, boards, modbus, node, serial, sim, status, store
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -64,6 +64,8 @@ def check(config: Path) -> int:
     loaded = load(config)
     for doubt in doubts(config, datetime.now(UTC)):
         click.echo(f"warning: {doubt}", err=True)
+    for line in assets.doubts(loaded):
+        click.echo(f"warning: {config}: {line}", err=True)
     units = sum(len(bus.devices) for bus in loaded.buses)
     click.echo(
         f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses with {units} "
@@ -99,6 +101,7 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     return tell(**options)
 
 
+app.add_command(assets.group)
 app.add_command(boards.group)
 app.add_command(modbus.group)
 app.add_command(node.group)

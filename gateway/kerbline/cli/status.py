@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
+from kerbline.cli.tables import Row, aligned
+
 _FILE = click.Path(path_type=Path)
-Row = Sequence[str]
 
 
 @click.command()
@@ -44,6 +45,8 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("serial devices", [head, *serials] if serials else [])
     yield from _table("sinks", [_sink(sink) for sink in found["sinks"]])
     yield _store(found["store"])
+    if found.get("assets"):
+        yield _assets(found["assets"])
     counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
     if counted:
         yield f"counted since the start: {counted}"
@@ -113,20 +116,19 @@ def _store(store: Mapping[str, Any]) -> str:
     return said
 
 
+def _assets(assets: Mapping[str, Any]) -> str:
+    if assets["lost"]:
+        return "assets: THE LIST CAN'T BE READ; see the log, import it again with --replace"
+    lacking = assets["not_listed"]
+    said = f"assets: {assets['listed']:,} in the list"
+    return f"{said}; not in it: {', '.join(lacking)}" if lacking else said
+
+
 def _table(name: str, rows: Sequence[Row]) -> Iterator[str]:
     if rows:
         yield name if ":" in name else f"{name}:"
-        for row in _aligned(rows):
+        for row in aligned(rows):
             yield f"  {row}"
-
-
-def _aligned(rows: Sequence[Row]) -> Iterator[str]:
-    """Rows of as many cells as the longest has, each column as wide as it must be."""
-    widest = max((len(row) for row in rows), default=0)
-    full = [(*row, *[""] * (widest - len(row))) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*full, strict=True)]
-    for row in full:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _span(seconds: float) -> str:

@@ -1,0 +1,46 @@
+"""The running gateway's registry of assets: read at the start, and again when it is asked to."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from kerbline.assets import Registry, kept, registry
+from kerbline.assets.kept import AssetsLost
+from kerbline.config import Config
+from kerbline.local_socket import Answer, Declined, Question
+
+log = logging.getLogger("kerbline.agent")
+
+
+class Assets:
+    """Keeps one `Registry` for the gateway's life; `reload` answers "assets"."""
+
+    def __init__(self, config: Config) -> None:
+        """`config` has a city."""
+        self.registry: Registry = registry.empty(config)
+        self._folder: Path = config.gateway.state_dir
+
+    def start(self) -> None:
+        """Read the list; where it can't be read, serve without it and say so."""
+        try:
+            self.registry.take(kept.read(self._folder))
+        except AssetsLost as error:
+            self.registry.take((), lost=True)
+            log.error("serving without the list of assets: %s", error)
+
+    async def reload(self, _question: Question) -> Answer:
+        """Take the list as it is now; what can't be read leaves the one in use."""
+        try:
+            assets = kept.read(self._folder)
+        except AssetsLost as error:
+            raise Declined(f"{error}; the list as it was is in use") from None
+        self.registry.take(assets)
+        log.info("a list of %d assets is in use", len(assets))
+        return {"listed": len(assets)}
+
+    def told(self) -> Answer:
+        """For the status: how many are listed, and which of the config are not."""
+        known = self.registry
+        lacking = [each.id for each in known.served() if not known.listed(each.id)]
+        return {"listed": known.size, "not_listed": lacking, "lost": known.lost}

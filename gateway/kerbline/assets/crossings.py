@@ -1,0 +1,38 @@
+"""What the list of assets and a config say of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, Asset
+from kerbline.assets.registry import kinds
+from kerbline.config import Config
+
+MOST_NAMED = 8
+_NODES = frozenset(["streetlight", "water_meter", "air_quality"])
+
+
+def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
+    """A line for each thing that may not have been meant."""
+    served = kinds(config)
+    listed = {each.id: each for each in assets}
+    if not listed:
+        yield "no asset was ever imported: `kerbline assets import`"
+        return
+    lacking = [each for each in served if each not in listed]
+    if lacking:
+        yield f"not in the list of assets: {_named(lacking)}"
+    for asset_id, kind in served.items():
+        asset = listed.get(asset_id)
+        if asset is None or kind not in _NODES or asset.type in (IMPLIED[kind], MEASUREMENT):
+            continue
+        yield f"{asset_id} is a {asset.type} in the list, and the config has a {kind} node at it"
+    unserved = [each for each in listed if each not in served]
+    if unserved:
+        yield f"in the list of assets and not in this config: {_named(unserved)}"
+
+
+def _named(ids: Collection[str]) -> str:
+    shown = ", ".join(sorted(ids)[:MOST_NAMED])
+    more = len(ids) - MOST_NAMED
+    return f"{shown} and {more:,} more" if more > 0 else shown
