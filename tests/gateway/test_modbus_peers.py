@@ -31,6 +31,8 @@ from kerbline.south.modbus.transaction import Priority
 
 PEERS = Path(__file__).parent / "modbus_peers.py"
 UNIT = 7
+LONG_S = 60.0
+PATIENT_S = 10.0  # of the bus with a server that is a process of its own
 WORDS = 100  # holding and input registers, coils and discrete inputs 0 to 99
 
 HOLDING = Register("setpoint", 10)
@@ -83,7 +85,7 @@ def running(library: str, where: str) -> Iterator[tuple[str, Callable[[], dict[s
     ) as process:
 
         def held() -> dict[str, list[int]]:
-            out, _ = process.communicate("\n", timeout=20)
+            out, _ = process.communicate("\n", timeout=LONG_S)
             found = json.loads(out)
             assert isinstance(found, dict)
             return found
@@ -109,9 +111,9 @@ def peer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
         yield Peer(str(link), framer, held)
 
 
-def config(peer: Peer, *registers: Register) -> ModbusBus:
+def config(peer: Peer, *registers: Register, timeout_s: float) -> ModbusBus:
     device = ModbusDevice(UNIT, "meter-1", registers, poll_s=0.1)
-    return ModbusBus("peer", peer.port, (device,), peer.framer, baud=19_200, timeout_s=2.0)
+    return ModbusBus("peer", peer.port, (device,), peer.framer, baud=19_200, timeout_s=timeout_s)
 
 
 class Rig:
@@ -122,7 +124,7 @@ class Rig:
 
     async def ask(self, function: int, address: int, count: int = 1, *words: int) -> list[int]:
         wanted = Request(UNIT, function, address, count, words)
-        answer = await self.bus.transact(wanted, priority=Priority.COMMAND, within_s=5.0)
+        answer = await self.bus.transact(wanted, priority=Priority.COMMAND, within_s=LONG_S)
         return [int(word) for word in answer.words]
 
     async def found(self) -> dict[str, object]:
@@ -133,12 +135,17 @@ class Rig:
                     return dict(each.values)
 
 
-def ran(peer: Peer, scenario: Callable[[Rig], object], *registers: Register) -> None:
+def ran(
+    peer: Peer,
+    scenario: Callable[[Rig], object],
+    *registers: Register,
+    timeout_s: float = PATIENT_S,
+) -> None:
     async def main() -> None:
-        bus = Bus(config(peer, *registers), Clock(), Counters())
+        bus = Bus(config(peer, *registers, timeout_s=timeout_s), Clock(), Counters())
         task = asyncio.create_task(bus.run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(2 * LONG_S):
                 await scenario(Rig(bus))  # type: ignore[misc]
         finally:
             task.cancel()
@@ -209,10 +216,10 @@ def test_a_unit_that_is_not_there_is_told(peer: Peer) -> None:
     async def scenario(rig: Rig) -> None:
         wanted = Request(UNIT + 1, 3, 0, 1)
         with pytest.raises((NoAnswer, Refused)):
-            await rig.bus.transact(wanted, priority=Priority.COMMAND, within_s=5.0)
+            await rig.bus.transact(wanted, priority=Priority.COMMAND, within_s=LONG_S)
         assert await rig.ask(3, 1) == [1_001]
 
-    ran(peer, scenario, HOLDING)
+    ran(peer, scenario, HOLDING, timeout_s=4.0)
 
 
 # ---------------------------------------------------------------- a master that we did not write
@@ -238,12 +245,12 @@ def test_mbpoll_reads_and_writes_the_simulated_devices(way: str, tmp_path: Path)
                 target = ["-m", "rtu", "-b", "19200", "-P", "none", str(link)]
 
             def mbpoll(*words: str, value: str = "") -> str:
-                ask = [str(MBPOLL), "-a", "1", "-o", "5", "-1", "-q", *words, *target]
+                ask = [str(MBPOLL), "-a", "1", "-o", "10", "-1", "-q", *words, *target]
                 return subprocess.run(
                     [*ask, *([value] if value else [])],
                     capture_output=True,
                     text=True,
-                    timeout=30,
+                    timeout=LONG_S,
                     check=True,
                 ).stdout
 
@@ -254,4 +261,4 @@ def test_mbpoll_reads_and_writes_the_simulated_devices(way: str, tmp_path: Path)
                 assert VALUE.findall(mbpoll("-t", "0", "-r", "2", "-c", "1")) == [wanted]
         finally:
             simulator.terminate()
-            assert simulator.wait(20) == 0
+            assert simulator.wait(LONG_S) == 0

@@ -123,7 +123,7 @@ def test_each_certificate_that_does_not_fit_is_one_clear_line(
         address = BrokerAddress("127.0.0.1", number, "gw-1", tls=files)
         port = MqttPort(address, [TOPICS.commands], MAPPER.status("offline", None))
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await port.connect()
                 await port.publish(MAPPER.status("online", 1_790_000_000_000))
             return ""

@@ -23,7 +23,7 @@ from kerbline.sim.nodes import Interpreter, Node
 from kerbline.sim.street import Asset, Street, Ways
 
 PREFIX = f"kerbline/{street.GATEWAY}"
-READY_S = 20.0
+READY_S = 60.0
 POLL_S = 0.02
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from kerbline.errors import KerblineError
 from kerbline.sim import children
 
-READY_TIMEOUT_S = 10.0
+READY_TIMEOUT_S = 30.0
 RETRY_S = 0.02
 # CONNECT of MQTT 3.1.1 with a clean session, 10 s of keep-alive and no client id.
 _CONNECT = bytes.fromhex("100c00044d5154540402000a0000")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-STOP_S = 5.0
+STOP_S = 20.0
 NOWHERE = asyncio.subprocess.DEVNULL
 
 
