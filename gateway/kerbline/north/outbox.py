@@ -40,8 +40,8 @@ class OutboxLimits:
 
     window: int = 12  # messages of the durable lane without an acknowledgement
     live_window: int = 12  # in LIVE_BURSTS; together the port gives a broker what it takes
-    read_entries: int = 1_000  # taken from the log at a time
-    chunk_entries: int = 10_000  # on their way, until all are acknowledged and the cursor moves
+    read_entries: int = 500  # taken from the log at a time
+    chunk_entries: int = 8_000  # on their way, until all are acknowledged and the cursor moves
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
     results: int = 2_048  # waiting for the broker: of all commands that can be open, and more
