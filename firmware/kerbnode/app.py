@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kerbnode.hal.board import Board, Line
     from kerbnode.instruments import Instruments
     from kerbnode.records import Records
+    from kerbnode.rest import Rest
     from kerbnode.sense import Sense
     from kerbnode.store import Store
     from kerbnode.supervisor import Supervisor
@@ -36,6 +37,7 @@ class Node:
         instruments: Instruments
         session: NodeSession
         records: Records
+        rest: Rest | None  # of a meter that sleeps
         sense: Sense
         store: Store
 
@@ -173,6 +175,8 @@ class Node:
         """Restart in good order; the result is out by now."""
         await asyncio.sleep(1)
         self.stop()
+        if self.rest is not None:
+            self.rest.last()
         self.board.reset()
 
     def stop(self) -> None:

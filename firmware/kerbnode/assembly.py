@@ -70,7 +70,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     kept = totals
     pins = getattr(wiring, "SLEEP", ())
     rests = pins and wanted.build == "release" and hasattr(node.instruments, "take")
-    rest = board.rest(node, pins) if rests else None
+    rest = node.rest = board.rest(node, pins) if rests else None
     if rest is not None:
         totals = rest.totals(totals, bool(known))
     node.instruments.begin(wanted, totals)

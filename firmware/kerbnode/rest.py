@@ -86,15 +86,19 @@ class Rest:
         if node.serving or (not told and uptime_ms < awake_ms):
             return
         node.stop()
-        instruments: "Any" = node.instruments
-        for _ in range(LAST_LOOKS):  # what came while flash was written, and contacts were read
-            now_s = self._chip.rtc_s()
-            kept = self._keep(now_s)
+        kept = self.last()
+        self._chip.sleep(1000 * (kept.due_s - kept.saved_s), kept.pins, kept.levels)
+
+    def last(self) -> sleep.Kept:
+        """Keep what came while flash was written, and contacts were read: the node ends."""
+        instruments: "Any" = self._node.instruments
+        for _ in range(LAST_LOOKS):
+            kept = self._keep(self._chip.rtc_s())
             forward, backward = instruments.take()
             if not forward and not backward:
                 break
-            flow.leave(node.board.uptime_ms() // 1000, forward, backward)
-        self._chip.sleep(1000 * (kept.due_s - now_s), kept.pins, kept.levels)
+            self._flow().leave(self._node.board.uptime_ms() // 1000, forward, backward)
+        return kept
 
     def _flow(self) -> Flow:
         asset: "Any" = self._node.instruments.asset

@@ -1,5 +1,6 @@
 """A simulated meter that sleeps: its own node, wake after wake, on a street's clock."""
 
+import asyncio
 import json
 
 from kerbnode import app, nvs, settings
@@ -9,6 +10,10 @@ from kerbnode.rest import AWAKE_MS, FIRST_MS
 from kerbnode.sim.sleeper import Sleeper
 from node import scratch
 from node.test_board import NOON_MS, powered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DAY_MS = 86_400_000
 SETTINGS = {"node_id": "n", "asset": "water_meter", "report_s": 3600}
@@ -79,6 +84,43 @@ def test_every_litre_of_a_day_counts_once_asleep_or_awake() -> None:
     assert meter.rtc.water is not None
     made = meter.rtc.water.millilitres(Night.now) // 1000
     assert meter.rtc.seen == made
+    scratch.remove(place)
+
+
+def test_an_ordered_restart_counts_what_comes_while_flash_is_written() -> None:
+    board, place = powered(NOON_MS, "water_meter")
+    with open(place + "/world.json") as file:
+        world = json.load(file)
+    world["water"] = {"sleeps": True, "leak_from_street_ms": NOON_MS, "leak_lph": 7200}
+    with open(place + "/world.json", "w") as file:
+        json.dump(world, file)
+    nvs.set_checked(board.nvs, "settings", json.dumps(SETTINGS).encode())
+    Night.now = NOON_MS
+    for _ in range(3):
+        board = Night(place)
+        board.open()
+        node = app.Node(board, settings.load(board.nvs), (0, bytes(16)))
+        rest = node.assemble()._concerns[-1]
+        rest._chip = Dozing(board)
+        node.sense.tick()
+        assert node.instruments.asset.flow.forward == board.feel_litres()
+        for _ in range(10):
+            Night.now += 200
+            node.sense.tick()
+            rest.look()
+        closed = node.journal.close
+
+        def slowly(closed: "Callable[[], None]" = closed) -> None:
+            closed()
+            Night.now += 3000  # water flows on
+
+        node.journal.close = slowly
+        try:
+            asyncio.run(node.leave())
+            raise AssertionError("no restart")
+        except Restart:
+            pass
+    assert board.feel_litres() >= 3 * 10
     scratch.remove(place)
 
 
