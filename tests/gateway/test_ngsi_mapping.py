@@ -6,7 +6,7 @@ from kerbline.assets import Asset, Location, Registry
 from kerbline.model import Key, Reading
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.forms import Form
-from kerbline.north.ngsi_ld.models import changes
+from kerbline.north.ngsi_ld.models import CHOOSE, changes
 
 AT_MS = 1_789_000_000_000
 AT = "2026-09-10T00:26:40.000Z"
@@ -20,7 +20,7 @@ def lamp(status: int = 0, **others: object) -> Reading:
 
 
 def city() -> City:
-    return City(Registry("sjoestad", [LAMP], {"sl-0001": "streetlight"}))
+    return City(Registry("sjoestad", [LAMP], {"sl-0001": "streetlight"}), (), CHOOSE)
 
 
 def test_a_report_of_a_lamp_is_a_normalized_streetlight() -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from kerbline.model import Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.city import City
-from kerbline.north.ngsi_ld.models.measured import flags, measured
+from kerbline.north.ngsi_ld.models.measured import bits, chooser, doubt, fill, flags
 
 TYPE = "Streetlight"
+
+NAMES = {
+    "level": "illuminanceLevel",
+    "power": "powerConsumption",
+    "energy": "lifetimePowerConsumption",
+    "voltage": "voltage",
+    "current": "current",
+    "power_factor": "powerFactor",
+}
+choose = chooser(TYPE, NAMES)
 
 # The bits of a streetlight's `status` that say something of the lamp or of what was measured.
 LAMP_FAILURE = 16
@@ -17,43 +25,54 @@ SENSOR_FAULT = 32
 DAY_BURNER = 64
 CYCLING = 128
 
-VALUES: Mapping[str, str] = {
-    "level_pct": "illuminanceLevel",
-    "power_w": "powerConsumption",
-    "energy_wh": "lifetimePowerConsumption",
-}
-_METERED = frozenset(["power_w", "energy_wh"])
+LIT_PCT = 20  # from here on a node expects its meter to show that the lamp is lit ...
+DARK_W = 2.0  # ... and below this it does not
+UNMONITORED = "unmonitored"  # nobody looks at the lamp itself
+SENSOR_FLAG = "sensor_fault"
+NO_METER = "implausible"  # lit without power, and not failed: no meter, or not judged yet
 
 
 def reading(reading: Reading, city: City) -> tuple[Change, ...]:
     """A report of a lamp."""
-    asset, standing = city.place(reading.asset, reading.kind)
+    place = city.place(reading.asset, reading.kind)
     at_ms, quality = reading.observed_at_ms, flags(reading)
-    bits = reading.values.get("status", 0)
-    assert isinstance(bits, int)
-    found: dict[str, Attribute] = {"status": Attribute(status(bits), at_ms, "", quality)}
-    for name, attribute in VALUES.items():
-        value = reading.values.get(name)
-        if value is None:
-            continue
-        doubts = (*quality, "sensor_fault") if bits & SENSOR_FAULT and name in _METERED else quality
-        measured(found, TYPE, attribute, name, value, at_ms, doubts)
-    level = reading.values.get("level_pct")
-    if isinstance(level, int):
-        found["powerState"] = Attribute(power_state(level, bits), at_ms, "", quality)
-    found.update(standing)
-    return (Change(city.urn(TYPE, asset.id), TYPE, found),)
+    is_node = reading.kind == "streetlight"
+    said = bits(reading, "streetlight", "status")
+    judged = quality if is_node else (*quality, UNMONITORED)
+    found = {"status": Attribute(status(said), at_ms, "", judged)}
+    fill(found, place.plan, reading.values, at_ms, quality)
+    level = found.get("illuminanceLevel")
+    if level is None and not is_node and len(found) == 1:
+        return ()  # nothing of it was about a lamp
+    if said & SENSOR_FAULT:
+        doubt(found, "powerConsumption", SENSOR_FLAG)
+        doubt(found, "lifetimePowerConsumption", SENSOR_FLAG)
+    if level is not None:
+        state = power_state(level.value != 0, said)
+        found["powerState"] = Attribute(state, at_ms, "", quality)
+    if is_node and not said & (LAMP_FAILURE | SENSOR_FAULT) and _is_lit_in_vain(reading):
+        doubt(found, "powerConsumption", NO_METER)
+        doubt(found, "lifetimePowerConsumption", NO_METER)
+    found.update(place.location)
+    return (Change(place.id, TYPE, found),)
 
 
-def status(bits: int) -> str:
+def status(said: int) -> str:
     """A lamp that stays dark or goes out by itself is defective; one that burns by day is, too."""
-    if bits & (LAMP_FAILURE | CYCLING):
+    if said & (LAMP_FAILURE | CYCLING):
         return "defectiveLamp"
-    return "brokenLantern" if bits & DAY_BURNER else "ok"
+    return "brokenLantern" if said & DAY_BURNER else "ok"
 
 
-def power_state(level_pct: int, bits: int) -> str:
+def power_state(is_lit: bool, said: int) -> str:  # noqa: FBT001 - says what it is
     """Whether it draws power: what its meter found goes before what was ordered."""
-    if bits & DAY_BURNER:
+    if said & DAY_BURNER:
         return "on"
-    return "on" if level_pct and not bits & LAMP_FAILURE else "off"
+    return "on" if is_lit and not said & LAMP_FAILURE else "off"
+
+
+def _is_lit_in_vain(reading: Reading) -> bool:
+    level, power = reading.values.get("level_pct"), reading.values.get("power_w")
+    if not isinstance(level, int) or not isinstance(power, (int, float)):
+        return False
+    return level >= LIT_PCT and power < DARK_W

@@ -1,0 +1,119 @@
+"""Alert: alarms of the gateway's rules, and what nodes tell as events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kerbline.assets.asset import MEASUREMENT
+from kerbline.model import Alarm, Reading, Severity, Value
+from kerbline.north.mapping import rfc3339
+from kerbline.north.ngsi_ld.change import RELATIONSHIP, Attribute, Change
+from kerbline.north.ngsi_ld.city import City
+from kerbline.north.ngsi_ld.models.measured import flags
+
+TYPE = "Alert"
+
+# The schema knows neither water nor light: by the asset's type the nearest of what it knows.
+CATEGORIES: Mapping[str, str] = {
+    "Streetlight": "security",
+    "StreetlightControlCabinet": "security",
+    "WaterConsumptionObserved": "environment",
+    "AirQualityObserved": "environment",
+    "DeviceMeasurement": "environment",
+}
+SEVERITIES: Mapping[Severity, str] = {Severity.WARNING: "medium", Severity.CRITICAL: "critical"}
+OVER = "informational"  # of an alert that has ended
+
+# Events of nodes that are somebody's business; the others (boots, motion) are not.
+EVENTS: Mapping[str, str] = {
+    "backflow": "high",
+    "battery_low": "low",
+    "brown_out": "low",
+    "burst": "critical",
+    "continuous_flow": "medium",
+    "day_burner": "low",
+    "fan_failure": "medium",
+    "lamp_cycling": "medium",
+    "lamp_failure": "high",
+    "safe_mode": "high",
+    "sensor_fault": "medium",
+    "sensor_stuck": "medium",
+    "service_access": "medium",
+    "settings_restored": "low",
+    "tamper": "high",
+}
+# Of these a value of 0 tells the end; of the others the events in ENDS do, or nothing.
+ENDED_BY_0 = frozenset(["fan_failure", "sensor_fault", "sensor_stuck", "service_access"])
+ENDS: Mapping[str, str] = {"lamp_restored": "lamp_failure"}
+
+
+def alarm(alarm: Alarm, city: City) -> tuple[Change, ...]:
+    """A rule's finding begins or ends; both are told of one entity."""
+    place = city.place(alarm.asset)
+    at_ms = alarm.observed_at_ms
+    severity = SEVERITIES[alarm.severity]
+    source, category = _source(city, alarm.asset, None)
+    found = _attributes(alarm.rule, alarm.active, severity, category, alarm.evidence, at_ms, ())
+    found["alertSource"] = Attribute(source, at_ms, kind=RELATIONSHIP)
+    found.update(place.location)
+    return (Change(city.urn(TYPE, f"{alarm.asset}:{alarm.rule}"), TYPE, found),)
+
+
+def event(reading: Reading, city: City) -> tuple[Change, ...]:
+    """What a node told as it happened."""
+    name, value = reading.values.get("event"), reading.values.get("value", 0)
+    if not isinstance(name, str):
+        return ()
+    ended = ENDS.get(name)
+    active = ended is None and not (name in ENDED_BY_0 and value == 0)
+    rule = ended or name
+    if rule not in EVENTS:
+        return ()
+    place = city.place(reading.asset, reading.kind)
+    at_ms, quality = reading.observed_at_ms, flags(reading)
+    source, category = _source(city, reading.asset, reading.key.source)
+    evidence = {"value": value}
+    found = _attributes(rule, active, EVENTS[rule], category, evidence, at_ms, quality)
+    found["alertSource"] = Attribute(source, at_ms, kind=RELATIONSHIP)
+    found.update(place.location)
+    local = f"{reading.asset}:{reading.key.source}:{rule}"
+    return (Change(city.urn(TYPE, local), TYPE, found),)
+
+
+def _source(city: City, asset_id: str, device: str | None) -> tuple[str, str]:
+    """Whose alert it is: the device that told it, else the asset; and its category."""
+    place = city.place(asset_id)
+    category = CATEGORIES[place.asset.type]
+    if device is not None:
+        return city.urn("Device", device), category
+    devices = city.devices_at(asset_id)
+    if place.asset.type == MEASUREMENT and devices:  # which is no entity by itself
+        return devices[0], category
+    return place.id, category
+
+
+def _attributes(
+    rule: str,
+    active: bool,  # noqa: FBT001 - as in an Alarm
+    severity: str,
+    category: str,
+    evidence: Mapping[str, Value],
+    at_ms: int,
+    quality: tuple[str, ...],
+) -> dict[str, Attribute]:
+    """An alert is over where `validTo` is not before `dateIssued`."""
+    at = rfc3339(at_ms)
+    return {
+        "category": Attribute(category, at_ms, "", quality),
+        "dateIssued": Attribute(at, at_ms, "", quality),
+        "validFrom" if active else "validTo": Attribute(at, at_ms, "", quality),
+        "severity": Attribute(severity if active else OVER, at_ms, "", quality),
+        "name": Attribute(rule, at_ms, "", quality),
+        "description": Attribute(_told(rule, evidence), at_ms, "", quality),
+    }
+
+
+def _told(rule: str, evidence: Mapping[str, Value]) -> str:
+    """The rule and what it found, for whoever reads it."""
+    facts = ", ".join(f"{name} {value}" for name, value in evidence.items())
+    return f"{rule}: {facts}" if facts else rule
