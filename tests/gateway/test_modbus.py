@@ -128,7 +128,9 @@ def test_every_unit_is_read_and_dated(line: Line, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [over_tcp, over_rtu])
-def test_a_dead_unit_is_told_and_rests_while_the_others_go_on(line: Line, tmp_path: Path) -> None:
+def test_a_dead_unit_is_told_and_rests_while_the_others_go_on(
+    line: Line, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         async with (
             line(tmp_path, *cabinets(1)) as port,
@@ -141,6 +143,7 @@ def test_a_dead_unit_is_told_and_rests_while_the_others_go_on(line: Line, tmp_pa
         assert len(dead) <= 5
         assert all(each.quality == () for each in found if each.asset == "cabinet-1")
         assert counters.totals()["modbus.no_answer"] >= len(dead)
+        assert "unit 9, cabinet-9: no_answer" in caplog.text
 
     steady.run(main())
 

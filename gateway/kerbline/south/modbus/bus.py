@@ -91,6 +91,7 @@ class Bus:
         self._sleep = sleep
         self._cache = cache  # of a bus that is shared
         self._schedule = Schedule(config, nameless=config.framer == "rtu")
+        self._assets = {group.unit: group.survey.asset for group in self._schedule.groups}
         self._burst = Burst(BURST_S if config.framer == "tcp" else 0.0)
         self._asking = Asking(self._schedule)
         self._waiter: asyncio.Future[None] | None = None
@@ -141,11 +142,10 @@ class Bus:
 
     def state(self) -> BusState:
         """How the bus and its units are."""
-        assets = {group.unit: group.survey.asset for group in self._schedule.groups}
         units = tuple(
             UnitState(
                 unit.address,
-                assets.get(unit, ""),
+                self._assets.get(unit, ""),
                 unit.breaker.health.value,
                 round(unit.patience.timeout_s * 1_000, 1),
                 unit.answers,
@@ -279,7 +279,7 @@ class Bus:
                 self._asking.answer(transaction.asker, transaction)
             if transaction.fault is not None:
                 self._counters.count(f"modbus.{transaction.fault.code}")
-            if unit.breaker.open != was_open and self._schedule.polls(unit):
+            if unit.breaker.open != was_open and unit in self._assets:
                 self._say_changed(transaction)
             self._trust(transaction, was_open=was_open)
 
@@ -297,11 +297,12 @@ class Bus:
             self._silent += 1
 
     def _say_changed(self, transaction: Transaction) -> None:
-        name, unit = self._config.name, transaction.unit
+        unit = transaction.unit
+        who = f"unit {unit.address}, {self._assets[unit]}"
         if not unit.breaker.open:
-            log.info("bus %s unit %d answers again", name, unit.address)
+            log.info("bus %s: %s, answers again", self._config.name, who)
         elif transaction.fault is not None:
-            log.warning("bus %s unit %d: %s", name, unit.address, transaction.fault.code)
+            log.warning("bus %s: %s: %s", self._config.name, who, transaction.fault.code)
 
     def _say_lost(self, error: PortLost) -> None:
         """Once an outage: log it, and tell each asset of the bus."""
@@ -312,9 +313,9 @@ class Bus:
         self._lost = True
         log.warning("bus %s: %s", self._config.name, error)
         read_at_ms = self._clock.utc_ms()
-        assets = dict.fromkeys(group.survey.asset for group in self._schedule.groups)
         for group in self._schedule.groups:
             group.survey.reports.lost()
-        lost = [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in assets]
+        whose = dict.fromkeys(self._assets.values())
+        lost = [Measured(asset, {}, read_at_ms, (PortLost.code,)) for asset in whose]
         self._burst.add(lost, asyncio.get_running_loop().time())
         self._burst.release()
