@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from kerbline.assets import Asset
 from kerbline.assets.asset import AIR, CABINET, MEASUREMENT, STREETLIGHT
@@ -11,20 +11,30 @@ from kerbline.north.ngsi_ld.change import RELATIONSHIP, Attribute, Change
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.models import cabinet, device, group
 
+# What a schema requires and only a measurement can give: no body without it makes a whole entity.
+MEASURED: Mapping[str, str] = {STREETLIGHT: "status", AIR: "dateObserved"}
+
 _IDENTIFIER = re.compile(r"[\w\-.{}$+*\[\]`|~^@!,:\\]{1,256}")  # of the models' common schema
 
 
 def standing(city: City, *, personal: bool = False) -> Sequence[Change]:
     """All that a registry and a config say of the assets that have a device here.
 
-    Send it at the start and when the registry's revision rose. Personal assets and the devices
-    that serve nothing else are in it with `personal` alone.
+    For the start and for when the registry's revision rose. What is not `whole` waits for the
+    first change of the same entity, to go with it. Personal assets and the devices that serve
+    nothing else are in it with `personal` alone.
     """
     assets = [
         each for each in city.registry.served() if personal or not city.registry.personal(each.id)
     ]
     made = [change for each in assets if (change := _asset(each, city)) is not None]
     return [*made, *group.standing(city), *device.standing(city, personal=personal)]
+
+
+def whole(change: Change) -> bool:
+    """May it create its entity, or does it lack what only a measurement can tell?"""
+    measured = MEASURED.get(change.type)
+    return measured is None or measured in change.attributes
 
 
 def _asset(asset: Asset, city: City) -> Change | None:
