@@ -106,12 +106,11 @@ async def run(config: Config) -> None:
             )
             on_site = OnSite(config.gateway.id, bridged.buses, bridged.actuators, orders, clock)
             answers: dict[str, local_socket.Answering] = {
+                "assets": assets.reload if assets else _no_city,
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,
             }
-            if assets is not None:
-                answers["assets"] = assets.reload
             socket = config.gateway.state_dir / local_socket.SOCKET_FILE
             tasks.create_task(local_socket.serve(socket, answers))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
@@ -203,6 +202,10 @@ def _assets(config: Config) -> Assets | None:
     assets = Assets(config)
     assets.start()
     return assets
+
+
+async def _no_city(_question: local_socket.Question) -> local_socket.Answer:
+    raise local_socket.Declined("its config had no [city] when it started; restart it")
 
 
 def _street(config: Config) -> StreetTable | None:

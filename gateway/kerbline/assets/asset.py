@@ -59,6 +59,13 @@ class Asset:
     privacy: str = ""
 
 
+def personal(asset: Asset, kind: str) -> bool:
+    """Is what it measures somebody's own? A water meter's is, unless the list says public."""
+    if asset.privacy:
+        return asset.privacy == PERSONAL
+    return asset.type == WATER or kind == "water_meter"
+
+
 def urn(city: str, type_name: str, local: str) -> str:
     """The id of an entity for ever: ETSI GS CIM 009, 4.6.2, in the form that FIWARE gave it."""
     return f"urn:ngsi-ld:{type_name}:{city}:{local}"

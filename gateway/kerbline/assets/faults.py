@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kerbline.config.faults import Fault
+from kerbline.config.faults import Fault, shown
 from kerbline.errors import KerblineError
 
 MOST_TOLD = 20
@@ -29,6 +29,13 @@ class Where:
         return f"line {self.line}" if self.line else self.part
 
 
+def brief(value: object) -> str:
+    """A value of a file in a message; what holds others is only named, however deep it goes."""
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else shown(value)
+
+
 class Faults:
     """Keeps the first faults of a file and counts the others."""
 
@@ -47,7 +54,7 @@ class Faults:
         """Raise AssetsFault if there is any."""
         if not self.count:
             return
-        lines = [str(each) for each in self._kept]
+        lines = [str(each) for each in sorted(self._kept, key=lambda fault: fault.line)]
         if self.count > len(lines):
             lines.append(f"and {self.count - len(lines):,} more")
         raise AssetsFault("\n".join(lines))

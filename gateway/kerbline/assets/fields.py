@@ -10,7 +10,7 @@ from typing import Any
 
 from kerbline.assets import places
 from kerbline.assets.asset import PERSONAL, PUBLIC, TYPES, Asset, Location
-from kerbline.assets.faults import Faults, Where
+from kerbline.assets.faults import Faults, Where, brief
 from kerbline.config.faults import Complaint, shown
 from kerbline.config.rules import Matching, OneOf, Rule
 from kerbline.config.terms import Name
@@ -45,8 +45,8 @@ _RULES: Mapping[str, Rule] = {
     "owner": _Text(),
     "privacy": OneOf(PUBLIC, PERSONAL),
 }
-_PLACE = ("lat", "lon", "location")
-KEYS = ("id", "type", "name", *_PLACE, "group", "zone", "segment", "owner", "privacy")
+PLACE = ("lat", "lon", "location")
+KEYS = ("id", "type", "name", *PLACE, "group", "zone", "segment", "owner", "privacy")
 _OTHER_NAMES = {
     "latitude": "lat",
     "longitude": "lon",
@@ -103,7 +103,7 @@ def read(record: Record, faults: Faults) -> Draft | None:
     if not asset_id and before == faults.count:
         faults.add(record.where, "id", "is missing", "write the id that the asset keeps for ever")
     location = places.read(record.where, record.values, faults)
-    located = any(key in record.values for key in _PLACE)
+    located = any(key in record.values for key in PLACE)
     if faults.count > before:
         return None
     return Draft(record.where, asset_id, texts, location, located)
@@ -127,7 +127,7 @@ def _text(record: Record, key: str, rule: Rule, faults: Faults) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        faults.add(record.where, key, f"{shown(value)} where a text belongs", 'write "text"')
+        faults.add(record.where, key, f"{brief(value)} where a text belongs", 'write "text"')
         return ""
     value = value.strip()
     complaint = rule.judge(value) if value else None

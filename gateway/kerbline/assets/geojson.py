@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kerbline.assets.asset import Asset
-from kerbline.assets.faults import Faults, Where
-from kerbline.assets.fields import Record, unknown
+from kerbline.assets.faults import Faults, Where, brief
+from kerbline.assets.fields import PLACE, Record, unknown
 from kerbline.assets.listed import compact, named, plain
-from kerbline.config.faults import shown
 
 # What the draft of 2008 called coordinates that are those of RFC 7946, 4.
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326")
@@ -21,7 +20,7 @@ def read(tree: object, file: str, faults: Faults) -> list[Record]:
         faults.add(Where(file), "type", "this is no FeatureCollection", f"write {_EXAMPLE}")
         return []
     if not _fits(tree.get("crs")):
-        problem = f"{shown(tree['crs'])} is another coordinate system"
+        problem = "this is another coordinate system"
         faults.add(Where(file), "crs", problem, "export in WGS 84 (EPSG:4326)")
         return []
     features = tree.get("features")
@@ -48,26 +47,26 @@ def _feature(asset: Asset) -> dict[str, object]:
 def _record(file: str, number: int, feature: object, faults: Faults) -> Record | None:
     where = Where(file, part=f"feature {number}")
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
-        faults.add(where, "", f"{shown(feature)} is no Feature", 'write {"type": "Feature", ...}')
+        faults.add(where, "", f"{brief(feature)} is no Feature", 'write {"type": "Feature", ...}')
         return None
     properties = feature.get("properties") or {}
     if not isinstance(properties, dict):
         faults.add(where, "properties", "is no object", 'write {"type": "Streetlight", ...}')
         return None
     own, other = feature.get("id"), properties.get("id")
-    asset_id = other if own is None else own
+    asset_id = own if isinstance(own, str) or other is None else other  # map programs count there
     where = Where(file, part=named("feature", number, asset_id))
-    if other not in (None, asset_id):
-        problem = f"{shown(other)} among the properties is another than the feature's"
+    if isinstance(own, str) and other not in (None, own):
+        problem = f"{brief(other)} among the properties is another than the feature's"
         faults.add(where, "id", problem, "remove one of them")
-    for key in ("lat", "lon", "location"):
+    for key in PLACE:
         if key in properties:
             faults.add(where, key, "stands among the properties", "write it as the geometry")
     if "geometry" not in feature:
         faults.add(where, "geometry", "is missing", "write null where the place is not known")
     unknown(where, properties, faults)
-    values = {**properties, "id": asset_id, "location": feature.get("geometry")}
-    return Record(where, values)
+    values = {key: value for key, value in properties.items() if key not in PLACE}
+    return Record(where, {**values, "id": asset_id, "location": feature.get("geometry")})
 
 
 def _fits(crs: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,10 @@ class AssetsLost(AssetsFault):
     exit_status = 1
 
 
+class _Newer(Exception):
+    """A format that is not ours."""
+
+
 def read(state_dir: Path) -> list[Asset]:
     """The list, empty where none was ever imported; raises AssetsLost."""
     path = state_dir / FILE_NAME
@@ -38,17 +43,12 @@ def read(state_dir: Path) -> list[Asset]:
         remedy = "let the gateway's user read it"
         raise AssetsLost(f"{path}: can't be read: {error.strerror}; {remedy}") from None
     try:
-        tree = orjson.loads(content)
-        version, check, assets = tree["format"], tree["crc32"], tree["assets"]
-        sound = check == _check(assets)
-    except (ValueError, KeyError, TypeError):
-        sound, version = False, FORMAT
-    if version != FORMAT:
-        problem = f"format {version!r}, written by another version of kerbline"
-        raise AssetsLost(f"{path}: {problem}; import the list again with --replace")
-    if not sound:
-        raise AssetsLost(f"{path}: damaged; import the list again with --replace")
-    return [_asset(each) for each in assets]
+        return _parse(orjson.loads(content))
+    except _Newer as error:
+        problem = f"format {error}, written by another version of kerbline"
+    except (ValueError, LookupError, TypeError, AttributeError):  # whatever the bytes became
+        problem = "damaged"
+    raise AssetsLost(f"{path}: {problem}; import the list again with --replace")
 
 
 def write(state_dir: Path, assets: Iterable[Asset]) -> None:
@@ -63,8 +63,10 @@ def write(state_dir: Path, assets: Iterable[Asset]) -> None:
         read(state_dir)
     except AssetsLost:
         path.replace(path.with_suffix(".damaged"))
+    draft = path.with_suffix(".new")
     try:
-        replaced(path, content + b"\n", mode=0o600)
+        draft.unlink(missing_ok=True)  # of an import that was killed
+        replaced(path, content + b"\n", draft, mode=0o600)
     except OSError as error:
         raise AssetsFault(f"{path}: can't be written: {error.strerror}") from None
 
@@ -88,10 +90,11 @@ def held(state_dir: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def replaced(path: Path, content: bytes, *, mode: int) -> None:
-    """Put `content` at `path`, durably, whole or not at all; it belongs to the folder's owner."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.unlink(missing_ok=True)
+def replaced(path: Path, content: bytes, draft: Path, *, mode: int) -> None:
+    """Put `content` at `path` by way of `draft`, durably, whole or not at all.
+
+    The file belongs to the folder's owner. Raises OSError.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(draft, flags, mode), "wb") as file:
@@ -116,6 +119,15 @@ def _check(assets: object) -> int:
     return zlib.crc32(orjson.dumps(assets))
 
 
+def _parse(tree: dict[str, Any]) -> list[Asset]:
+    if tree["format"] != FORMAT:
+        raise _Newer(tree["format"])
+    if tree["crc32"] != _check(tree["assets"]):
+        raise ValueError
+    return [_asset(each) for each in tree["assets"]]
+
+
 def _asset(tree: dict[str, Any]) -> Asset:
     geometry = tree.pop("location", None)
-    return Asset(**tree, location=None if geometry is None else places.parse(geometry))
+    texts = {key: sys.intern(text) for key, text in tree.items()}  # one "Streetlight" for all
+    return Asset(**texts, location=None if geometry is None else places.parse(geometry))

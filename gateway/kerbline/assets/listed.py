@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import orjson
 
 from kerbline.assets.asset import Asset
-from kerbline.assets.faults import Faults, Where
+from kerbline.assets.faults import Faults, Where, brief
 from kerbline.assets.fields import KEYS, Record, unknown
-from kerbline.config.faults import shown
 
 _TEXTS = tuple(key for key in KEYS if key not in ("id", "lat", "lon", "location"))
 
@@ -26,7 +25,7 @@ def read(tree: object, file: str, faults: Faults) -> list[Record]:
     for number, each in enumerate(tree, 1):
         if not isinstance(each, dict):
             where = Where(file, part=f"asset {number}")
-            faults.add(where, "", f"{shown(each)} is no asset", 'write {"id": ...}')
+            faults.add(where, "", f"{brief(each)} is no asset", 'write {"id": ...}')
             continue
         where = Where(file, part=named("asset", number, each.get("id")))
         unknown(where, each, faults)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kerbline.assets import geography
-from kerbline.assets.asset import IMPLIED, PERSONAL, TYPES, Asset
+from kerbline.assets.asset import IMPLIED, TYPES, Asset, personal
 from kerbline.assets.faults import AssetsFault, Faults
 from kerbline.assets.fields import Draft
 
@@ -49,7 +49,12 @@ def merged(
     added = sum(each.id not in known for each in fresh)
     removed = [each for each in known if each not in found]
     notes = [
-        *(note for each in fresh if each.id in known for note in _changes(known[each.id], each)),
+        *(
+            note
+            for each in fresh
+            if each.id in known
+            for note in _changes(known[each.id], each, kinds.get(each.id, ""))
+        ),
         *(
             f"{each} is in the config and no longer in the list"
             for each in removed
@@ -67,12 +72,12 @@ def merged(
     )
 
 
-def _changes(before: Asset, after: Asset) -> list[str]:
+def _changes(before: Asset, after: Asset, kind: str) -> list[str]:
     notes = []
     if before.type != after.type:
         notes.append(
             f"{after.id} was a {before.type} and is now a {after.type}: the city sees a new entity"
         )
-    if before.privacy == PERSONAL != after.privacy:
-        notes.append(f"{after.id} is no longer marked personal")
+    if personal(before, kind) and not personal(after, kind):
+        notes.append(f"{after.id} was personal and is now public")
     return notes

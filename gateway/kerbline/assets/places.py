@@ -9,15 +9,18 @@ from collections.abc import Mapping
 import orjson
 
 from kerbline.assets.asset import LINE, POINT, Location, Position
-from kerbline.assets.faults import Faults, Where
-from kerbline.config.faults import shown
+from kerbline.assets.faults import Faults, Where, brief
 
 MAX_POSITIONS = 10_000  # of one line
 HIGHEST_M = 10_000.0
-_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,30})?")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,9}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 _COMMA = re.compile(r"([+-]?[0-9]{1,9}),([0-9]{1,30})")
 _DEGREES = "write decimal degrees: 59.3293"
 _EXAMPLE = '{"type": "Point", "coordinates": [18.0686, 59.3293]}, longitude first'
+_SWAPPED = {
+    "lat": "swap the columns: lat and lon look exchanged",
+    "coordinates": "write [longitude, latitude]: they look exchanged",
+}
 _LIMITS = {"lat": 90.0, "lon": 180.0}
 
 
@@ -65,7 +68,7 @@ def _loaded(text: str) -> object:
     try:
         return orjson.loads(text)
     except ValueError:
-        raise _Unusable("location", f"{shown(text)} is no JSON", f"write {_EXAMPLE}") from None
+        raise _Unusable("location", f"{brief(text)} is no JSON", f"write {_EXAMPLE}") from None
 
 
 def _degrees(key: str, value: object) -> float:
@@ -74,12 +77,12 @@ def _degrees(key: str, value: object) -> float:
         comma = _COMMA.fullmatch(value)
         if comma:
             remedy = f"write {comma[1]}.{comma[2]}, with a point"
-            raise _Unusable(key, f"{shown(value)} has a decimal comma", remedy)
+            raise _Unusable(key, f"{brief(value)} has a decimal comma", remedy)
         if _NUMBER.fullmatch(value):
             return float(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise _Unusable(key, f"{shown(value)} is no number", _DEGREES)
+    raise _Unusable(key, f"{brief(value)} is no number", _DEGREES)
 
 
 def _check(lat: float, lon: float, lat_key: str, lon_key: str) -> None:
@@ -89,7 +92,7 @@ def _check(lat: float, lon: float, lat_key: str, lon_key: str) -> None:
             continue
         problem = f"{value:.12g} is out of range, {-limit:g} to {limit:g}"
         if abs(lat) <= 180 and abs(lon) <= 90:
-            raise _Unusable(key, problem, "latitude and longitude look swapped")
+            raise _Unusable(key, problem, _SWAPPED[key])
         if max(abs(lat), abs(lon)) > 1_000:
             remedy = "these look like metres of a national grid: export in WGS 84 (EPSG:4326)"
             raise _Unusable(key, problem, remedy)
@@ -107,25 +110,25 @@ def _geometry(geometry: object) -> Location:
                 raise _Unusable("location", problem, f"write 2 to {MAX_POSITIONS:,}")
             kind, positions = LINE, tuple(map(_position, line))
         case {"type": str(other)} if other not in (POINT, LINE):
-            problem = f"{shown(other)} is no geometry of an asset"
+            problem = f"{brief(other)} is no geometry of an asset"
             raise _Unusable("location", problem, "write a Point or a LineString")
         case _:
-            problem = f"{shown(geometry)} is no geometry"
+            problem = f"{brief(geometry)} is no geometry"
             raise _Unusable("location", problem, f"write {_EXAMPLE}")
     strange = next((key for key in rest if key != "bbox"), None)
     if strange is not None:
-        problem = f"{shown(strange)} is not a key that belongs here"
+        problem = f"{brief(strange)} is not a key that belongs here"
         raise _Unusable("location", problem, "remove it; known here: type, coordinates")
     return Location(kind, positions)
 
 
 def _position(value: object) -> Position:
     if not isinstance(value, list) or not 2 <= len(value) <= 3:
-        problem = f"{shown(value)} is no position"
+        problem = f"{brief(value)} is no position"
         raise _Unusable("coordinates", problem, "write [longitude, latitude]")
     for each in value:
         if type(each) not in (int, float) or not math.isfinite(each):
-            problem = f"{shown(each)} is no number"
+            problem = f"{brief(each)} is no number"
             raise _Unusable("coordinates", problem, "write [longitude, latitude] in degrees")
     lon, lat, *height = map(float, value)
     _check(lat, lon, "coordinates", "coordinates")

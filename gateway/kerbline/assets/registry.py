@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kerbline.assets import asset as terms
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, PERSONAL, WATER, Asset
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, Asset
 from kerbline.config import Config
 
 OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
@@ -37,6 +37,8 @@ class Registry:
     def take(self, assets: Iterable[Asset], *, lost: bool = False) -> None:
         """These are the assets from now on; `lost`: because the list could not be read."""
         self._listed = {each.id: self._owned(each) for each in assets}
+        self._groups = _by("group", self._listed.values())
+        self._zones = _by("zone", self._listed.values())
         self.lost = lost
         self.revision += 1
 
@@ -65,36 +67,22 @@ class Registry:
 
     def groups(self) -> Mapping[str, Sequence[Asset]]:
         """Each group's assets, wherever they are served."""
-        return self._by("group")
+        return self._groups
 
     def zones(self) -> Mapping[str, Sequence[Asset]]:
         """Each zone's assets, wherever they are served."""
-        return self._by("zone")
+        return self._zones
 
     def personal(self, asset_id: str, kind: str = "") -> bool:
-        """Is what it measures somebody's own? A water meter's is, unless the list says public.
-
-        While the list is lost, so is whatever may have been marked.
-        """
-        found = self.asset(asset_id, kind)
+        """Is what it measures somebody's own? While the list is lost, whatever may be marked is."""
         kind = self._kinds.get(asset_id, kind)
-        if found.privacy:
-            return found.privacy == PERSONAL
         if self.lost and kind not in OPEN_KINDS:
             return True
-        return found.type == WATER or kind == "water_meter"
+        return terms.personal(self.asset(asset_id, kind), kind)
 
     def urn(self, type_name: str, local: str) -> str:
         """The id of an entity of this city."""
         return terms.urn(self.city, type_name, local)
-
-    def _by(self, field: str) -> Mapping[str, Sequence[Asset]]:
-        found: dict[str, list[Asset]] = {}
-        for each in self._listed.values():
-            name = getattr(each, field)
-            if name:
-                found.setdefault(name, []).append(each)
-        return found
 
     def _implied(self, asset_id: str, kind: str) -> Asset:
         type_name = IMPLIED.get(self._kinds.get(asset_id, kind), MEASUREMENT)
@@ -102,6 +90,15 @@ class Registry:
 
     def _owned(self, asset: Asset) -> Asset:
         return asset if asset.owner or not self._owner else replace(asset, owner=self._owner)
+
+
+def _by(field: str, assets: Iterable[Asset]) -> Mapping[str, Sequence[Asset]]:
+    found: dict[str, list[Asset]] = {}
+    for each in assets:
+        name = getattr(each, field)
+        if name:
+            found.setdefault(name, []).append(each)
+    return found
 
 
 def kinds(config: Config) -> dict[str, str]:

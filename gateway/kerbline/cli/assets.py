@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,7 +160,9 @@ def _keep(out: Path, content: bytes, config: Path, loaded: Config) -> None:
         raise KerblineError(f"{out} belongs to the gateway; name another file")
     if target.exists() and not target.is_file():
         raise KerblineError(f"{out} is no regular file; name another, or leave out --out")
-    replaced(target, content, mode=0o666)
+    if not target.parent.is_dir():
+        raise KerblineError(f"{target.parent} is no folder; make it, or name another file")
+    replaced(target, content, target.with_name(f"{target.name}.{os.getpid()}.part"), mode=0o666)
 
 
 def _notes(made: Merged) -> Iterator[str]:
