@@ -108,6 +108,10 @@ class Live:
             self.forget(name, tuple(islice(some, self._count - self._remembered)))
         self.landed(log, marks)
 
+    def logs(self) -> Collection[Log]:
+        """The logs of which anything that the other side has is remembered."""
+        return tuple(self._acked)
+
     def acknowledged(self, log: Log) -> Collection[Mark]:
         """What of a log the other side has, as far as it is remembered."""
         return self._acked.get(log, ())

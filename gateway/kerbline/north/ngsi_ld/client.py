@@ -1,0 +1,97 @@
+"""Requests to one NGSI-LD broker over HTTP: the only place that knows the library."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from kerbline.errors import KerblineError
+from kerbline.north.tls import TlsFiles
+
+MAX_ANSWER_BYTES = 1 << 20
+CONNECTIONS = 3  # one a lane, and one for tokens
+IDLE_S = 30.0
+GZIP_FROM_BYTES = 1_024  # less does not fill a packet
+
+
+class NoAnswer(KerblineError):
+    """Nothing came back, so that nobody knows what was taken; the text says why."""
+
+    code = "no_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; headers by small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Client:
+    """Keeps its connections; a call that is cancelled closes its own."""
+
+    def __init__(
+        self, url: str, *, timeout_s: float, tls: TlsFiles | None = None, compress: bool = False
+    ) -> None:
+        """`url` up to what the standard's paths begin with; `compress`: bodies go as gzip."""
+        self._url = url.rstrip("/")
+        self.compress = compress
+        self._http = httpx.AsyncClient(
+            verify=_trust(tls) if url.startswith("https:") or tls else False,
+            timeout=httpx.Timeout(timeout_s),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS,
+                max_keepalive_connections=CONNECTIONS,
+                keepalive_expiry=IDLE_S,
+            ),
+            headers={"User-Agent": "kerbline", "Accept": "application/json"},
+            trust_env=False,  # no proxy, no password of whoever started us
+            follow_redirects=False,  # a token goes where the config says
+        )
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send a body to a path of the broker, or to a whole address; raises NoAnswer."""
+        sent = dict(headers)
+        if self.compress and len(body) >= GZIP_FROM_BYTES:
+            body = gzip.compress(body, 6, mtime=0)
+            sent["Content-Encoding"] = "gzip"
+        url = path if "://" in path else self._url + path
+        try:
+            async with self._http.stream("POST", url, content=body, headers=sent) as response:
+                read = bytearray()
+                async for part in response.aiter_bytes():
+                    read += part
+                    if len(read) > MAX_ANSWER_BYTES:
+                        raise NoAnswer("an answer of more than 1 MiB")
+                return Answer(response.status_code, _plain(response.headers), bytes(read))
+        except httpx.TimeoutException as error:
+            raise NoAnswer(f"no answer in time ({type(error).__name__})") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise NoAnswer(_reason(error)) from None
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._http.aclose()
+
+
+def _plain(headers: httpx.Headers) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text[:200] or type(error).__name__
+
+
+def _trust(tls: TlsFiles | None) -> ssl.SSLContext:
+    """Whom to believe: the city's CA where one is named, else those of the system."""
+    context = ssl.create_default_context(cafile=str(tls.ca) if tls else None)
+    if tls and tls.cert:
+        context.load_cert_chain(tls.cert, tls.key)
+    return context

@@ -1,0 +1,101 @@
+"""Brings one body to the broker, and says what became of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from kerbline.counters import Counters
+from kerbline.north.ngsi_ld.answers import Again, Held, Plain, Unauthorized, Verdict, judged
+from kerbline.north.ngsi_ld.client import Client, NoAnswer
+from kerbline.north.ngsi_ld.token import NoToken, Tokens
+
+SAID_AGAIN_MS = 600_000  # a trouble that lasts is a line in ten minutes
+SAID = 32  # troubles that are told apart
+_log = logging.getLogger(__name__)
+
+
+class Courier:
+    """For both lanes of one sink; `connected` tells how the last request went."""
+
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        tokens: Tokens,
+        headers: Mapping[str, str],
+        utc_ms: Callable[[], int],
+        counters: Counters,
+    ) -> None:
+        """`headers` go with each request: the tenant's."""
+        self.connected = False
+        self._name = name
+        self._client = client
+        self._tokens = tokens
+        self._headers = headers
+        self._utc_ms = utc_ms
+        self._counters = counters
+        self._said: dict[str, int] = {}
+
+    async def send(
+        self, path: str, body: bytes, headers: Mapping[str, str], names: Collection[str]
+    ) -> Verdict:
+        """One request, and a second one where the first showed a token or a form that is not taken.
+
+        Unauthorized and Plain never come back: they are Held when the second one fails, too.
+        """
+        verdict: Verdict = Held("")
+        for _ in range(2):
+            try:
+                token = await self._tokens.get()
+                verdict = await self._once(path, body, headers, names, token)
+            except (NoAnswer, NoToken) as error:
+                verdict = Again(str(error))
+                break
+            if isinstance(verdict, Unauthorized):
+                self._tokens.refused(token)
+            elif isinstance(verdict, Plain) and self._client.compress:
+                self._client.compress = False
+                _log.warning("%s: takes no gzip: bodies go plain", self._name)
+            else:
+                break
+        if isinstance(verdict, Unauthorized | Plain):
+            verdict = Held(verdict.reason)
+        self._note(verdict)
+        return verdict
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        self.connected = False
+        await self._client.close()
+
+    async def _once(
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        names: Collection[str],
+        token: str,
+    ) -> Verdict:
+        sent = {**self._headers, **headers}
+        if token:
+            sent["Authorization"] = f"Bearer {token}"
+        answer = await self._client.post(path, body, sent)
+        now_s = self._utc_ms() / 1000
+        return judged(answer.status, answer.headers, answer.body, names, now_s)
+
+    def _note(self, verdict: Verdict) -> None:
+        """Count and say what is not as it should be."""
+        self.connected = not isinstance(verdict, Again | Held)
+        if isinstance(verdict, Again | Held):
+            self._counters.count("ngsi_ld.again" if isinstance(verdict, Again) else "ngsi_ld.held")
+            self._say(verdict.reason)
+
+    def _say(self, reason: str) -> None:
+        now_ms, known = self._utc_ms(), reason[:40]
+        last_ms = self._said.get(known)
+        if last_ms is None or not 0 <= now_ms - last_ms < SAID_AGAIN_MS:
+            if len(self._said) >= SAID:
+                self._said.clear()
+            self._said[known] = now_ms
+            _log.warning("%s: %s; trying again", self._name, reason)

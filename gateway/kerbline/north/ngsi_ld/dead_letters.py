@@ -1,0 +1,151 @@
+"""What a broker refused for good, kept with its reason: to be looked at, sent again or dropped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from kerbline.north.mapping import rfc3339
+from kerbline.north.ngsi_ld.change import Attribute, Change
+
+MAX_LETTERS = 1_000
+MAX_BYTES = 4_000_000
+FOLDER = "dead-letters"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One refused change."""
+
+    number: int  # of its file, never given twice
+    at_ms: int  # real UTC
+    way: str  # "upsert" or "temporal"
+    reason: str
+    change: Change
+
+    def told(self) -> dict[str, Any]:
+        """As JSON: a line of the file, and what the command line shows."""
+        return {
+            "number": self.number,
+            "at": rfc3339(self.at_ms),
+            "at_ms": self.at_ms,
+            "way": self.way,
+            "reason": self.reason,
+            "id": self.change.id,
+            "type": self.change.type,
+            "attributes": {name: list(each) for name, each in self.change.attributes.items()},
+        }
+
+
+def _letter(given: Any) -> Letter:  # noqa: ANN401 - any JSON; raises what is not right
+    attributes = {
+        name: Attribute(value, at_ms, unit_code, tuple(quality), kind)
+        for name, (value, at_ms, unit_code, quality, kind) in given["attributes"].items()
+    }
+    change = Change(given["id"], given["type"], attributes)
+    return Letter(given["number"], given["at_ms"], given["way"], given["reason"], change)
+
+
+class DeadLetters:
+    """A file of letters, oldest first, bounded; every call blocks on the disk."""
+
+    def __init__(
+        self, path: Path, *, max_letters: int = MAX_LETTERS, max_bytes: int = MAX_BYTES
+    ) -> None:
+        self.path = path
+        self._max_letters = max_letters
+        self._max_bytes = max_bytes
+        self._letters: dict[int, tuple[Letter, int]] = {}
+        self._next = 1
+        self.dropped = 0  # pushed out by newer ones since the start
+        for line in path.read_bytes().splitlines() if path.exists() else []:
+            try:
+                letter = _letter(orjson.loads(line))
+            except (ValueError, KeyError, TypeError):
+                continue  # half a line, of a kill
+            self._letters[letter.number] = (letter, len(line) + 1)
+            self._next = max(self._next, letter.number + 1)
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    @property
+    def letters(self) -> Sequence[Letter]:
+        """All of them, oldest first."""
+        return [letter for letter, _ in self._letters.values()]
+
+    def add(self, found: Sequence[tuple[str, str, Change]], at_ms: int) -> None:
+        """Keep changes with their way and reason, safe from a power cut on return."""
+        lines = []
+        for way, reason, change in found:
+            letter = Letter(self._next, at_ms, way, reason, change)
+            lines.append(orjson.dumps(letter.told(), default=_plain) + b"\n")
+            self._letters[letter.number] = (letter, len(lines[-1]))
+            self._next += 1
+        if self._too_many():
+            while self._too_many():
+                del self._letters[next(iter(self._letters))]
+                self.dropped += 1
+            self._write()
+        else:
+            self._append(b"".join(lines))
+
+    def drop(self, numbers: Collection[int] | None = None) -> int:
+        """Forget letters by number, or all; how many there were."""
+        gone = [each for each in self._letters if numbers is None or each in numbers]
+        for number in gone:
+            del self._letters[number]
+        if gone:
+            self._write()
+        return len(gone)
+
+    def _too_many(self) -> bool:
+        size = sum(length for _, length in self._letters.values())
+        return len(self._letters) > 1 and (
+            len(self._letters) > self._max_letters or size > self._max_bytes
+        )
+
+    def _append(self, data: bytes) -> None:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        _whole(os.open(self.path, flags, 0o600), data)
+
+    def _write(self) -> None:
+        text = b"".join(
+            orjson.dumps(letter.told(), default=_plain) + b"\n" for letter in self.letters
+        )
+        replace(self.path, text)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write a private file whole or not at all, safe from a power cut on return."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    _whole(os.open(beside, flags, 0o600), data)
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _whole(descriptor: int, data: bytes) -> None:
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError

@@ -1,0 +1,196 @@
+"""The durable side of a sink: follows the log from its cursor; what is old goes into the history.
+
+What the live side delivered is left out. What is still newest is handed to it, and waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from kerbline.model import ANCHOR_KIND, Entry, Gap, Reading
+from kerbline.north.live import log_of, mark_of
+from kerbline.north.ngsi_ld.change import Change
+from kerbline.north.ngsi_ld.dead_letters import DeadLetters
+from kerbline.north.ngsi_ld.lanes import HistoryLane
+from kerbline.north.ngsi_ld.newest import Name, lacking, without
+from kerbline.north.ngsi_ld.pace import Key, Pace
+from kerbline.north.ngsi_ld.present import Blocking, Present
+from kerbline.north.sink import Journal
+from kerbline.store import Batch, Committed, StoreBlocked
+
+READ_ENTRIES = 1_000
+CHUNK_ENTRIES = 4_000  # of the log, sorted by entity: after a kill so many may go twice
+LOOK = 32  # entries that are sorted without a look at what is live
+FRESH = 4  # commits that are kept in memory, in case the live side has delivered them whole
+BLOCKED_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Durable:
+    """The cursor, and what moves it."""
+
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        present: Present,
+        lane: HistoryLane,
+        letters: DeadLetters,
+        changes: Callable[[Entry], Sequence[Change]],
+        *,
+        cursor: int,
+        history: str,
+        pace: Pace,
+        blocking: Blocking,
+    ) -> None:
+        """`history`: "rest", "all" or "off", as the config has it."""
+        self.cursor = cursor
+        self._name = name
+        self._journal = journal
+        self._present = present
+        self._lane = lane
+        self._letters = letters
+        self._changes = changes
+        self._history = history
+        self._pace = pace
+        self._blocking = blocking
+        self._grew = asyncio.Event()
+        self._fresh: deque[Committed] = deque(maxlen=FRESH)
+        self._wanted: deque[int] = deque()  # numbers of dead letters
+
+    def log_grew(self, committed: Committed | None) -> None:
+        """There is work, or perhaps none."""
+        if committed is not None and committed.seq:
+            self._fresh.append(committed)
+        self._grew.set()
+
+    def resend(self, numbers: Collection[int] | None) -> int:
+        """Send dead letters again, by number or all; how many these are."""
+        known = [each.number for each in self._letters.letters]
+        wanted = [n for n in known if (numbers is None or n in numbers) and n not in self._wanted]
+        self._wanted.extend(wanted)
+        self._grew.set()
+        return len(wanted)
+
+    async def run(self) -> None:
+        """Follow the log, for ever."""
+        while True:
+            self._grew.clear()
+            await self._send_letters()
+            if await self._pass_delivered():
+                await self._grew.wait()
+                continue
+            batches = await self._chunk()
+            if batches:
+                self._move(batches[-1].seq, await self._deliver(batches))
+            else:
+                self._present.caught_up()
+                await self._grew.wait()
+
+    def _move(self, seq: int, names: Iterable[Name]) -> None:
+        self.cursor = seq
+        self._journal.save_cursor(self._name, seq)
+        self._present.forget(names)
+
+    async def _pass_delivered(self) -> bool:
+        """Go past commits that the live side has delivered whole; were they all that is new?"""
+        before = self.cursor
+        while self._fresh and self._fresh[0].seq <= self.cursor + 1:
+            committed = self._fresh.popleft()
+            if committed.seq <= self.cursor:
+                continue
+            names = [_name(each) for each in committed.entries]
+            await self._present.settled(names)
+            if self._history == "all" or not all(map(self._is_done, committed.entries)):
+                return False
+            self._move(committed.seq, names)
+        rest = bool(self._fresh)
+        self._fresh.clear()
+        return self.cursor > before and not rest
+
+    def _is_done(self, entry: Entry) -> bool:
+        return isinstance(entry, Gap) or _is_anchor(entry) or self._present.has(_name(entry))
+
+    async def _chunk(self) -> list[Batch]:
+        """What comes next in the log."""
+        batches: list[Batch] = []
+        size = 0
+        while size < CHUNK_ENTRIES:
+            found = await self._read(batches[-1].seq if batches else self.cursor)
+            if not found:
+                break
+            batches += found
+            size += sum(len(each) for each in found)
+        return batches
+
+    async def _deliver(self, batches: Sequence[Batch]) -> list[Name]:
+        """Settle all entries of these, whichever way each goes; their names."""
+        names: list[Name] = []
+        open_: list[tuple[Name, Sequence[Change], bool]] = []
+        for batch in batches:
+            for entry in batch.entries:
+                if len(names) % LOOK == 0:
+                    await asyncio.sleep(0)
+                name = _name(entry)
+                names.append(name)
+                if isinstance(entry, Gap) or _is_anchor(entry):
+                    continue
+                changes = self._changes(entry)
+                if changes and not self._was_delivered(name, batch.seq):
+                    new = not self._present.was_tried(name)
+                    if new and not self._present.has(name):
+                        self._present.offer(entry, changes)
+                    open_.append((name, changes, new))
+        await self._present.settled([name for name, _, _ in open_])
+        history: dict[str, list[Change]] = {}
+        for name, changes, new in open_:
+            left = self._left(name, changes)
+            for change in without(left, self._pace) if new else left:
+                history.setdefault(change.id, []).append(change)
+        for of_entity in history.values():
+            await self._lane.deliver(of_entity)
+        return names
+
+    def _was_delivered(self, name: Name, seq: int) -> bool:
+        return self._history != "all" and self._present.has(name, seq)
+
+    def _left(self, name: Name, changes: Sequence[Change]) -> Sequence[Change]:
+        """What of an entry the live side has not delivered, or all where history is apart."""
+        done: Collection[Key] = ()
+        if self._history != "all":
+            if self._history == "off" or self._present.has(name):
+                return ()
+            done = self._present.parts(name)
+        return lacking(changes, done)
+
+    async def _send_letters(self) -> None:
+        """Dead letters that somebody wants sent again: into the history, for newer came since."""
+        letters = {each.number: each for each in self._letters.letters}
+        while self._wanted:
+            letter = letters.get(self._wanted[0])
+            if letter is not None:
+                await self._blocking(self._letters.drop, {letter.number})
+                if dated := lacking([letter.change], ()):
+                    await self._lane.deliver(dated)
+                else:
+                    self._present.repeat(letter.change)
+            self._wanted.popleft()
+
+    async def _read(self, after: int) -> Sequence[Batch]:
+        while True:
+            try:
+                return await self._journal.read(after, READ_ENTRIES, self._name)
+            except StoreBlocked as error:
+                _log.warning("%s: the log can't be read: %s", self._name, error)
+                await asyncio.sleep(BLOCKED_S)
+
+
+def _name(entry: Entry) -> Name:
+    return log_of(entry), mark_of(entry)
+
+
+def _is_anchor(entry: Entry) -> bool:
+    return isinstance(entry, Reading) and entry.kind == ANCHOR_KIND

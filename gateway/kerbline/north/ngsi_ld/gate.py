@@ -1,0 +1,68 @@
+"""When a lane may ask again: what the broker wished, its own back-off, and how often at most."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from kerbline.north.backoff import Backoff
+
+JITTER = 0.1  # of what a broker wished, on top of it
+JITTER_S = (0.05, 5.0)  # at least and at most
+
+
+class Gate:
+    """Shut for all lanes until a time that the broker named: one wish, one broker."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._until_s = 0.0
+
+    def shut(self, after_s: float) -> None:
+        """Nothing goes for so long, and a little more so that gateways don't come back as one."""
+        spread_s = min(max(after_s * JITTER, JITTER_S[0]), JITTER_S[1])
+        until_s = asyncio.get_running_loop().time() + after_s + spread_s * self._random()
+        self._until_s = max(self._until_s, until_s)
+
+    async def passed(self, *, not_before_s: float = 0.0) -> None:
+        """Wait until it is open, and the lane's own time has come."""
+        loop = asyncio.get_running_loop()
+        while (wait_s := max(self._until_s, not_before_s) - loop.time()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(wait_s)  # and it may be shut for longer meanwhile
+
+
+class Lane:
+    """One lane's way through the gate: its back-off, and at most `a_second` requests."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        backoff_s: tuple[float, float],
+        random: Callable[[], float],
+        a_second: float = 0.0,
+    ) -> None:
+        """`a_second` 0: as many as there are."""
+        self._gate = gate
+        self._backoff = Backoff(*backoff_s, random)
+        self._apart_s = 1.0 / a_second if a_second else 0.0
+        self._not_before_s = 0.0
+
+    async def passed(self) -> None:
+        """Wait for this lane's next request."""
+        await self._gate.passed(not_before_s=self._not_before_s)
+        if self._apart_s:
+            self._not_before_s = asyncio.get_running_loop().time() + self._apart_s
+
+    def went(self) -> None:
+        """The broker took something."""
+        self._backoff.reset()
+
+    def failed(self, after_s: float | None = None) -> float:
+        """Try again after what the broker wished, else by the back-off; how long that is."""
+        wait_s = self._backoff.next_s()
+        if after_s is not None:
+            self._gate.shut(after_s)
+            if after_s >= 1:
+                return after_s
+        self._not_before_s = asyncio.get_running_loop().time() + wait_s
+        return wait_s

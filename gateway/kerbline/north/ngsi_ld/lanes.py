@@ -1,0 +1,233 @@
+"""The two ways to a broker: what is newest by upsert, what is older into the history.
+
+ETSI GS CIM 009 V1.8.1, 6.15.3.1 (batch upsert) and 6.18.3.1 (temporal representations).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import orjson
+
+from kerbline.north.ngsi_ld.answers import (
+    Again,
+    Conflict,
+    Done,
+    Held,
+    Partly,
+    Refused,
+    Split,
+)
+from kerbline.north.ngsi_ld.change import Change
+from kerbline.north.ngsi_ld.courier import Courier
+from kerbline.north.ngsi_ld.forms import Form
+from kerbline.north.ngsi_ld.gate import Lane
+from kerbline.north.ngsi_ld.newest import Entity, Newest
+
+UPSERT = "/ngsi-ld/v1/entityOperations/upsert?options=update"
+TEMPORAL = "/ngsi-ld/v1/temporal/entities"
+MAX_ENTITIES = 500
+MAX_BYTES = 500_000  # of a plain body: below 512 kB, however one counts them
+CONFLICTS = 5  # then what is in conflict counts as refused
+PATIENCE_S = 0.25  # of the history with what is live
+
+Bury = Callable[[str, Sequence[tuple[str, Change]]], Awaitable[None]]  # way; reasons, changes
+
+
+class LiveLane:
+    """Upserts what `newest` has, one request at a time."""
+
+    def __init__(
+        self,
+        newest: Newest,
+        form: Form,
+        courier: Courier,
+        lane: Lane,
+        bury: Bury,
+        landed: Callable[[], None],
+    ) -> None:
+        """`landed` is called when something is on its way no more."""
+        self._newest = newest
+        self._form = form
+        self._courier = courier
+        self._lane = lane
+        self._bury = bury
+        self._landed = landed
+        self._most = MAX_ENTITIES
+        self._conflicts = 0
+
+    async def passed(self) -> None:
+        """Wait until the next request may go."""
+        await self._lane.passed()
+
+    def take(self) -> list[Entity]:
+        """What goes next."""
+        return self._newest.take(self._most)
+
+    async def deliver(self, entities: Sequence[Entity]) -> None:
+        """Upsert what was taken; what the broker can't take now waits again."""
+        waiting = list(reversed(self._portions(entities)))
+        try:
+            while waiting:
+                part = waiting.pop()
+                go_on = await self._upsert(part, waiting)
+                self._landed()
+                if not go_on:
+                    break
+        except asyncio.CancelledError:
+            waiting.append(part)
+            raise
+        finally:
+            self._newest.again([each for part in waiting for each, _ in part])
+
+    async def _upsert(
+        self, part: list[tuple[Entity, bytes]], waiting: list[list[tuple[Entity, bytes]]]
+    ) -> bool:
+        """One request; what it left open goes to `waiting`. Is it worth going on at once?"""
+        await self._lane.passed()
+        body = b"[" + b",".join([text for _, text in part]) + b"]"
+        names = {entity.id: entity for entity, _ in part}
+        headers = self._form.headers(part[0][0].type)
+        verdict = await self._courier.send(UPSERT, body, headers, names)
+        if isinstance(verdict, Conflict):
+            self._conflicts += 1
+            tired = self._conflicts > CONFLICTS
+            verdict = Refused(verdict.reason) if tired else Again(verdict.reason)
+        elif not isinstance(verdict, Again):
+            self._conflicts = 0
+        match verdict:
+            case Done():
+                self._lane.went()
+                self._most = min(2 * self._most, MAX_ENTITIES)
+                self._newest.landed(names.values())
+            case Partly(again, refused):
+                self._lane.went()
+                gone = [(reason, names[each].change()) for each, reason in refused.items()]
+                await self._bury("upsert", gone)
+                left = [names[each] for each in again]
+                self._newest.landed([e for name, e in names.items() if name not in again])
+                self._newest.again(left)
+                if left:
+                    self._lane.failed()
+            case Refused(reason) | Split(reason) if len(part) == 1:
+                await self._bury("upsert", [(reason, part[0][0].change())])
+                self._newest.landed(names.values())
+            case Refused(_, named):
+                waiting += _parted(part, named)
+            case Split():
+                self._most = max(1, len(part) // 2)
+                waiting += _parted(part, ())
+            case Again(_, after_s):
+                self._lane.failed(after_s)
+                waiting.append(part)
+                return False
+            case Held():
+                self._lane.failed()
+                waiting.append(part)
+                return False
+        return True
+
+    def _portions(self, entities: Sequence[Entity]) -> list[list[tuple[Entity, bytes]]]:
+        """Entities that share a @context, in bodies within the bounds."""
+        groups: dict[str, list[tuple[Entity, bytes]]] = {}
+        for entity in entities:
+            text = orjson.dumps(self._form.entity(entity.change()), default=dict)
+            groups.setdefault(self._form.group(entity.type), []).append((entity, text))
+        found = []
+        for group in groups.values():
+            size = MAX_BYTES
+            for entity, text in group:
+                size += len(text) + 1
+                if size >= MAX_BYTES:
+                    found.append([(entity, text)])
+                    size = len(text) + 3
+                else:
+                    found[-1].append((entity, text))
+        return found
+
+
+def _parted(
+    part: list[tuple[Entity, bytes]], named: Sequence[str]
+) -> list[list[tuple[Entity, bytes]]]:
+    """Those that were named apart from the rest; else two halves."""
+    bad = [each for each in part if each[0].id in named]
+    if bad and len(bad) < len(part):
+        return [[each for each in part if each[0].id not in named], bad]
+    return [part[len(part) // 2 :], part[: len(part) // 2]]
+
+
+class HistoryLane:
+    """Sends what is not newest, an entity at a time, behind what is live."""
+
+    def __init__(
+        self,
+        form: Form,
+        courier: Courier,
+        lane: Lane,
+        bury: Bury,
+        quiet: Callable[[], Awaitable[object]],
+    ) -> None:
+        """`quiet` returns when nothing live is on its way."""
+        self._form = form
+        self._courier = courier
+        self._lane = lane
+        self._bury = bury
+        self._quiet = quiet
+
+    async def deliver(self, changes: Sequence[Change]) -> None:
+        """Bring changes of one entity into its history; returns when that is settled."""
+        waiting = [list(changes)]
+        conflicts = 0
+        while waiting:
+            part = waiting.pop()
+            body = self._form.temporal(part)
+            if body is None:
+                continue
+            text = orjson.dumps(body, default=dict)
+            if len(text) > MAX_BYTES and len(part) > 1:
+                waiting += _halves(part)
+                continue
+            await self._lane.passed()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._quiet()
+            await self._lane.passed()
+            headers = self._form.headers(part[0].type)
+            verdict = await self._courier.send(TEMPORAL, text, headers, [part[0].id])
+            if isinstance(verdict, Conflict):
+                conflicts += 1
+                tired = conflicts > CONFLICTS
+                verdict = Refused(verdict.reason) if tired else Again(verdict.reason)
+            match verdict:
+                case Done():
+                    self._lane.went()
+                case Partly(_, refused):
+                    self._lane.went()
+                    await self._bury("temporal", _only(part, refused))
+                case Refused(reason) | Split(reason) if len(part) == 1:
+                    await self._bury("temporal", [(reason, part[0])])
+                case Refused() | Split():
+                    waiting += _halves(part)
+                case Again(_, after_s):
+                    self._lane.failed(after_s)
+                    waiting.append(part)
+                case Held():
+                    self._lane.failed()
+                    waiting.append(part)
+
+
+def _halves(part: list[Change]) -> list[list[Change]]:
+    return [part[len(part) // 2 :], part[: len(part) // 2]]
+
+
+def _only(part: Sequence[Change], refused: Mapping[str, str]) -> list[tuple[str, Change]]:
+    """Of changes the attributes that were refused, each with the first reason."""
+    found = []
+    for change in part:
+        rest = {name: each for name, each in change.attributes.items() if name in refused}
+        if rest:
+            reason = refused[next(iter(rest))]
+            found.append((reason, Change(change.id, change.type, rest)))
+    return found

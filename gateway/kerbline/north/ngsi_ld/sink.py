@@ -1,0 +1,205 @@
+"""A sink of the durable log into one NGSI-LD broker: each value once, one way.
+
+The live side upserts what is newest of each attribute, at once. The durable side follows the log
+and brings the rest into the history, slower. Neither writes an older value over a newer one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerbline.counters import Counters
+from kerbline.model import ANCHOR_KIND, Entry, Gap, NodeState, Reading
+from kerbline.north.ngsi_ld.change import Change
+from kerbline.north.ngsi_ld.courier import Courier
+from kerbline.north.ngsi_ld.dead_letters import DeadLetters
+from kerbline.north.ngsi_ld.durable import Durable
+from kerbline.north.ngsi_ld.forms import Form
+from kerbline.north.ngsi_ld.gate import Gate, Lane
+from kerbline.north.ngsi_ld.lanes import HistoryLane, LiveLane
+from kerbline.north.ngsi_ld.memory import Memory
+from kerbline.north.ngsi_ld.newest import FUTURE_MS, Newest, Past
+from kerbline.north.ngsi_ld.pace import Pace
+from kerbline.north.ngsi_ld.present import Blocking, Present
+from kerbline.north.sink import Journal
+from kerbline.store import Committed
+
+CLOSE_S = 2.0
+LOOK_S = 2.0  # between two looks at the list of assets
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed with one broker."""
+
+    history: str = "rest"  # or "all", "off"
+    window_s: float = 0.2  # what comes within it shares a body
+    a_second: float = 10.0  # requests of the history
+    start_s: float = 2.0  # gateways that come back together begin apart by up to so much
+    backoff_s: tuple[float, float] = (0.5, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What the sink asks of the models; all pure."""
+
+    changes: Callable[[Entry | NodeState], Sequence[Change]]
+    standing: Callable[[], Sequence[Change]]
+    revision: Callable[[], int]  # rises when something else stands
+
+
+class NgsiLdSink:
+    """One broker. `run` is its task; it ends by cancellation only."""
+
+    def __init__(
+        self,
+        name: str,
+        models: Models,
+        form: Form,
+        courier: Courier,
+        journal: Journal,
+        letters: DeadLetters,
+        *,
+        cursor: int,
+        latest: Sequence[Reading],
+        memory_path: Path,
+        remembered: Memory,
+        paces: tuple[Pace, Pace],
+        terms: Terms,
+        street_ms: Callable[[], int],
+        utc_ms: Callable[[], int],
+        random: Callable[[], float],
+        counters: Counters | None = None,
+        blocking: Blocking = asyncio.to_thread,
+    ) -> None:
+        """`paces`: of the live side and of the durable one; `blocking` runs what waits for disks.
+
+        `latest` is what is newest in the log, `remembered` what earlier lives knew of the broker.
+        """
+        self.name = name
+        self.letters = letters
+        self._models = models
+        self._courier = courier
+        self._terms = terms
+        self._utc_ms = utc_ms
+        self._random = random
+        self._counters = counters or Counters()
+        self._blocking = blocking
+        newest_ms = max((each.observed_at_ms for each in latest), default=0)
+        begun_ms = max(street_ms(), newest_ms) + FUTURE_MS
+        past = Past(min(remembered.past.until_ms, begun_ms), remembered.past.open)
+        self._newest = Newest(paces[0], past)
+        self._present = present = Present(
+            name,
+            self._newest,
+            remembered,
+            past,
+            memory_path,
+            window_s=terms.window_s,
+            street_ms=street_ms,
+            cursor=lambda: self.cursor,
+            blocking=blocking,
+        )
+        gate = Gate(random)
+        lane = Lane(gate, terms.backoff_s, random)
+        slow = Lane(gate, terms.backoff_s, random, terms.a_second)
+        self._live = LiveLane(self._newest, form, courier, lane, self._bury, present.landed)
+        self._durable = Durable(
+            name,
+            journal,
+            present,
+            HistoryLane(form, courier, slow, self._bury, present.quiet),
+            letters,
+            models.changes,
+            cursor=cursor,
+            history=terms.history,
+            pace=paces[1],
+            blocking=blocking,
+        )
+        self._begin(latest)
+
+    @property
+    def cursor(self) -> int:
+        """The batch up to which the broker has everything."""
+        return self._durable.cursor
+
+    @property
+    def connected(self) -> bool:
+        """Did the broker answer as it should, the last time?"""
+        return self._courier.connected
+
+    def offer(self, entry: Entry) -> None:
+        """Upsert what is newest in it as soon as may be; the durable side has the rest."""
+        if not isinstance(entry, Gap):
+            self._present.offer(entry, self._models.changes(entry))
+
+    def log_grew(self, committed: Committed | None = None) -> None:
+        """Something was committed: the durable side has work, or sees that it has none."""
+        self._durable.log_grew(committed)
+
+    def show(self, state: NodeState) -> None:
+        """Tell how a node is, if that is news."""
+        if self._present.is_news(state):
+            self._present.stand(self._models.changes(state))
+
+    def resend(self, numbers: Collection[int] | None) -> int:
+        """Send dead letters again, by number or all; how many these are."""
+        return self._durable.resend(numbers)
+
+    async def drop(self, numbers: Collection[int] | None) -> int:
+        """Forget dead letters, by number or all; how many these were."""
+        return int(await self._blocking(self.letters.drop, numbers))
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        await asyncio.sleep(self._terms.start_s * self._random())
+        async with asyncio.TaskGroup() as sides:
+            sides.create_task(self._present.run(self._live))
+            sides.create_task(self._durable.run())
+            sides.create_task(self._watch_standing())
+
+    async def close(self) -> None:
+        """Note how far it came, and let go; after `run` was cancelled."""
+        await self._present.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._courier.close()
+        except TimeoutError:
+            _log.debug("%s: left without a word", self.name)
+
+    def _begin(self, latest: Sequence[Reading]) -> None:
+        """What stands, and what is newest in the log: the city has it before a backlog goes."""
+        self._present.stand(self._models.standing())
+        found = [(each, self._models.changes(each)) for each in latest if each.kind != ANCHOR_KIND]
+        for _, changes in found:
+            self._newest.know(changes)
+        for reading, changes in found:
+            if changes:
+                self._present.offer(reading, changes)
+
+    async def _watch_standing(self) -> None:
+        """Tell what stands otherwise since somebody gave the gateway another list of assets."""
+        known = self._models.revision()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._models.revision() != known:
+                known = self._models.revision()
+                self._present.stand(self._models.standing())
+
+    async def _bury(self, way: str, found: Sequence[tuple[str, Change]]) -> None:
+        if not found:
+            return
+        self._counters.count("ngsi_ld.refused", len(found))
+        reason, change = found[0]
+        told = "%s: %d refused, now dead letters, first %s: %s"
+        _log.warning(told, self.name, len(found), change.id, reason)
+        letters = [(way, reason, change) for reason, change in found]
+        try:
+            await self._blocking(self.letters.add, letters, self._utc_ms())
+        except OSError as error:
+            _log.warning("%s: %s: %s", self.name, self.letters.path, error.strerror)
