@@ -174,7 +174,7 @@ def _listen(serial: Any, first_s: float) -> tuple[bytes, bool]:  # noqa: ANN401
     """The end of what comes within `first_s` until a pause; False where there was none."""
     heard = b""
     begun = last = time.monotonic()
-    while time.monotonic() - begun < first_s + TRY_S:
+    while True:
         if serial.in_waiting:
             heard = (heard + serial.read(serial.in_waiting))[-HEARD_BYTES:]
             last = time.monotonic()
@@ -182,7 +182,8 @@ def _listen(serial: Any, first_s: float) -> tuple[bytes, bool]:  # noqa: ANN401
             return heard, True
         else:
             time.sleep(0.01)
-    return heard, False
+        if time.monotonic() - begun > first_s + TRY_S:
+            return heard, False
 
 
 def _last_line(error: bytes) -> str:

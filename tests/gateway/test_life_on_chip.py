@@ -3,8 +3,9 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.gateway.boards_at_hand import PATIENT_S
 
 INSTALL = (sys.executable, "-m", "kerbline", "node", "install", "--board", "streetlight-esp32")
 PROMPT = b">>> "
+PRESSES = 40
 
 
 class Console:
@@ -26,16 +28,20 @@ class Console:
         self._reader = reader
         self._writer = writer
 
-    async def interrupted(self, seconds: float) -> bool:
-        """Press Ctrl-C again and again for so long: does a prompt come?"""
-        heard = b""
-        for _ in range(int(seconds * 20)):
-            self._writer.write(b"\r\x03\x03")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    heard += await self._reader.read(4096)
-            if PROMPT in heard:
-                return True
+    async def interrupted(self, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Press Ctrl-C until a prompt comes, or `enough` is true and PRESSES more are unheard."""
+        heard, left = b"", PRESSES
+        async with asyncio.timeout(PATIENT_S):
+            while left:
+                done = enough()
+                self._writer.write(b"\r\x03\x03")
+                try:
+                    async with asyncio.timeout(0.05):
+                        heard += await self._reader.read(4096)
+                except TimeoutError:
+                    left -= done
+                if PROMPT in heard:
+                    return True
         return False
 
     async def starts(self) -> None:
@@ -70,6 +76,10 @@ async def in_service(folder: Path, micropython: Path, kind: str) -> AsyncIterato
         yield board
 
 
+def events_hold(board: StockBoard, event: str) -> bool:
+    return event in board.events
+
+
 async def ordered(board: StockBoard, folder: Path, op: int, *args: int) -> int:
     """The gateway's order to the node: its result."""
     way = attached(board.line_url, 115_200, "sl-0001", folder / "sl-0001.key", folder / "keys")
@@ -82,16 +92,16 @@ def test_a_release_has_no_prompt_but_for_service(tmp_path: Path, micropython: Pa
     async def scenario() -> None:
         async with in_service(tmp_path, micropython, "release") as board, typing(board) as console:
             board.power_on()
-            assert not await console.interrupted(5), "a Ctrl-C came through, perhaps at its start"
-            assert "watchdog 30000" in board.events
+            runs = partial(events_hold, board, "watchdog 30000")
+            assert not await console.interrupted(runs), "a Ctrl-C came through, at its start?"
             assert await ordered(board, tmp_path, m.OP_SERVICE, 600) == m.OK
-            assert await console.interrupted(5)
+            assert await console.interrupted()
             left = int(board.events[-1].removeprefix("watchdog "))
             assert 500_000 < left <= 600_000, "the watchdog ends the service"
+            board.events.clear()
             board.bite()
             await console.starts()
-            await board.happens("watchdog 30000")
-            assert not await console.interrupted(2)
+            assert not await console.interrupted(runs)
 
     asyncio.run(scenario())
 
@@ -103,7 +113,7 @@ def test_a_debug_build_keeps_its_prompt(tmp_path: Path, micropython: Path) -> No
             board.power_on()
             await board.happens("watchdog 30000")
             await asyncio.sleep(0.5)
-            assert await console.interrupted(5)
+            assert await console.interrupted()
 
     asyncio.run(scenario())
 
@@ -121,8 +131,7 @@ def test_a_release_whose_code_is_broken_starts_again_and_again(
             assert quick != broken
             board.flash.write_bytes(quick)
             board.power_on()
-            assert not await console.interrupted(6)
-            assert board.events.count("reset") >= 2
+            assert not await console.interrupted(lambda: board.events.count("reset") >= 2)
             assert not [event for event in board.events if event.startswith(("pin", "pwm"))]
 
     asyncio.run(scenario())

@@ -123,9 +123,9 @@ class StockBoard:
             self._bite.cancel()
             self._bites(self._ends)
 
-    async def happens(self, start: str, seconds: float = 30.0) -> str:
-        """The next event from now on that starts so; TimeoutError."""
-        seen = len(self.events)
+    async def happens(self, start: str, seconds: float = 60.0, *, after: int | None = None) -> str:
+        """The next event that starts so, from now on or behind `after` events; TimeoutError."""
+        seen = len(self.events) if after is None else after
         async with asyncio.timeout(seconds):
             while True:
                 for event in self.events[seen:]:
