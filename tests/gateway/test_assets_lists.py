@@ -263,6 +263,11 @@ def test_twenty_faults_are_told_and_the_others_counted() -> None:
     assert [line.split(": ")[0] for line in lines[:3]] == ["a.csv:2", "a.csv:2", "a.csv:3"]
 
 
+def test_a_list_of_a_whole_country_is_told() -> None:
+    lines = told("id,type\n" + "".join(f"l{n},Streetlight\n" for n in range(20_001)))
+    assert lines == ["a.csv: 20,001 assets; leave those of this gateway's district, 20,000 at most"]
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_no_utf_8_is_told(form: str) -> None:
     (line,) = told("id,type,name\nl-1,Streetlight,Sjö".encode("latin-1"), form)

@@ -59,11 +59,23 @@ class Asset:
     privacy: str = ""
 
 
+TEXTS = ("type", "name", "group", "zone", "segment", "owner", "privacy")
+
+
 def personal(asset: Asset, kind: str) -> bool:
     """Is what it measures somebody's own? A water meter's is, unless the list says public."""
     if asset.privacy:
         return asset.privacy == PERSONAL
     return asset.type == WATER or kind == "water_meter"
+
+
+def plain(asset: Asset) -> dict[str, object]:
+    """An asset as an object of JSON; what nobody gave is left out."""
+    found: dict[str, object] = {"id": asset.id}
+    found |= {key: text for key in TEXTS if (text := getattr(asset, key))}
+    if asset.location is not None:
+        found["location"] = asset.location.geojson()
+    return found
 
 
 def urn(city: str, type_name: str, local: str) -> str:

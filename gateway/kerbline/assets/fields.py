@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -117,6 +116,8 @@ def unknown(where: Where, keys: Iterable[str], faults: Faults) -> None:
 
 
 def _hint(key: str) -> str:
+    import difflib  # only for somebody who mistyped
+
     plain = key.strip().lower()
     meant = _OTHER_NAMES.get(plain) or next(iter(difflib.get_close_matches(plain, KEYS, n=1)), "")
     return f"did you mean {meant}?" if meant else f"remove it; known here: {', '.join(KEYS)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kerbline.assets.asset import Asset
+from kerbline.assets.asset import Asset, plain
 from kerbline.assets.faults import Faults, Where, brief
 from kerbline.assets.fields import PLACE, Record, unknown
-from kerbline.assets.listed import compact, named, plain
+from kerbline.assets.listed import compact, named
 
 # What the draft of 2008 called coordinates that are those of RFC 7946, 4.
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326")

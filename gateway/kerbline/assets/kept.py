@@ -14,9 +14,8 @@ from typing import Any
 import orjson
 
 from kerbline.assets import places
-from kerbline.assets.asset import Asset
+from kerbline.assets.asset import Asset, plain
 from kerbline.assets.faults import AssetsFault
-from kerbline.assets.listed import plain
 
 FILE_NAME = "assets.json"  # in the gateway's state folder
 FORMAT = 1

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 import orjson
 
-from kerbline.assets.asset import Asset
+from kerbline.assets.asset import Asset, plain
 from kerbline.assets.faults import Faults, Where, brief
-from kerbline.assets.fields import KEYS, Record, unknown
-
-_TEXTS = tuple(key for key in KEYS if key not in ("id", "lat", "lon", "location"))
+from kerbline.assets.fields import Record, unknown
 
 
 def read(tree: object, file: str, faults: Faults) -> list[Record]:
@@ -37,15 +35,6 @@ def written(assets: Iterable[Asset]) -> str:
     """A list, an asset a line; keys that are empty are left out."""
     lines = ",\n".join(compact(plain(each)) for each in assets)
     return f"[\n{lines}\n]\n" if lines else "[]\n"
-
-
-def plain(asset: Asset) -> dict[str, object]:
-    """An asset as an object of JSON."""
-    found: dict[str, object] = {"id": asset.id}
-    found |= {key: text for key in _TEXTS if (text := getattr(asset, key))}
-    if asset.location is not None:
-        found["location"] = asset.location.geojson()
-    return found
 
 
 def named(what: str, number: int, asset_id: object) -> str:

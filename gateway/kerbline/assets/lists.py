@@ -15,8 +15,8 @@ from kerbline.config.faults import shown
 
 CSV, JSON, GEOJSON = "csv", "json", "geojson"
 FORMS = (CSV, JSON, GEOJSON)
-MAX_BYTES = 64 << 20
-MAX_ASSETS = 100_000  # a large city's lamps; 30 MB in the gateway
+MAX_BYTES = 32 << 20
+MAX_ASSETS = 20_000  # 24 MB in the gateway, which serves a street or a district
 
 _WRITERS = {CSV: table.written, JSON: listed.written, GEOJSON: geojson.written}
 
@@ -65,7 +65,12 @@ def _once(records: list[Record], faults: Faults) -> list[Draft]:
             faults.add(draft.where, "id", problem, "write another one, or leave one out")
     if len(found) > MAX_ASSETS:
         where = Where(records[0].where.file)
-        faults.add(where, "", f"{len(found):,} assets", f"leave at most {MAX_ASSETS:,}")
+        faults.add(
+            where,
+            "",
+            f"{len(found):,} assets",
+            f"leave those of this gateway's district, {MAX_ASSETS:,} at most",
+        )
     return list(found.values())
 
 
