@@ -1,6 +1,7 @@
 """What a change looks like in a body: normalized or concise, now or in history; pure.
 
-ETSI GS CIM 009: 4.5.1 (normalized), 4.5.18 (concise), 4.5.6 (temporal), 6.3.5 (@context).
+ETSI GS CIM 009: 4.5.2.2 and 4.5.3.2 (normalized), 4.5.2.3 and 4.5.3.3 (concise), 4.5.6 (temporal),
+6.3.5 (@context). A relationship to several entities has an array of URIs as its object.
 """
 
 from __future__ import annotations
