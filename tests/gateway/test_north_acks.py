@@ -10,15 +10,15 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import aiomqtt
 import orjson
 import pytest
 
 from kerbline.model import Entry, Gap
 from kerbline.north.acks import MAX_PAYLOAD_BYTES, MAX_RANGES, Acks, Refused
 from kerbline.north.live import Live
+from kerbline.north.mqtt import BrokerAddress, MqttPort
 from kerbline.north.outbox import Outbox, OutboxLimits
-from kerbline.north.port import Message
+from kerbline.north.port import Message, NotConnected
 from kerbline.sim.broker import Broker, BrokerKind
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests.gateway.memory_port import MemoryPort
@@ -205,18 +205,26 @@ class Consumer:
         self._broker = broker
 
     async def listen(self) -> None:
-        """Subscribe, and again whenever the broker comes back; messages are taken while deaf."""
-        while True:
-            with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client("127.0.0.1", self._broker.port) as client:
-                    await client.subscribe("kerbline/gw-1/+/readings", qos=1)
-                    await client.subscribe("kerbline/gw-1/+/gap", qos=1)
-                    async for message in client.messages:
-                        if not self.deaf:
-                            await self._take(client, orjson.loads(message.payload))
-            await asyncio.sleep(0.02)
+        """Subscribe, and again whenever the broker comes back; messages are taken while deaf.
 
-    async def _take(self, client: aiomqtt.Client, body: dict[str, object]) -> None:
+        Through the gateway's port: the library alone leaves a future and a bad socket to the loop
+        where a broker is killed under it.
+        """
+        topics = [f"kerbline/gw-1/+/{what}" for what in ("readings", "gap")]
+        port = MqttPort(BrokerAddress("127.0.0.1", self._broker.port, "platform"), topics)
+        try:
+            while True:
+                with contextlib.suppress(NotConnected):
+                    await port.connect()
+                    while True:
+                        message = await port.receive()
+                        if not self.deaf:
+                            await self._take(port, orjson.loads(message.payload))
+                await asyncio.sleep(0.02)
+        finally:
+            await port.close()
+
+    async def _take(self, port: MqttPort, body: dict[str, object]) -> None:
         told = {"source": body["source"], "epoch": body["epoch"]}
         readings = body.get("readings")
         if isinstance(readings, list):
@@ -227,7 +235,7 @@ class Consumer:
             assert isinstance(first, int)
             self.gaps.add((first, last if isinstance(last, int) else None))
             told["gaps"] = [[first, last]]
-        await client.publish(f"kerbline/gw-1/{body['source']}/ack", orjson.dumps(told), qos=1)
+        await port.publish(Message(f"kerbline/gw-1/{body['source']}/ack", orjson.dumps(told)))
         self.came.set()
 
 

@@ -495,3 +495,27 @@ def test_a_broker_that_takes_no_more_is_left() -> None:
                 await port.publish(*NINE)
 
     steady.run(scene())
+
+
+def test_a_socket_that_is_closed_before_the_loop_gets_to_it_is_left_alone() -> None:
+    """Paho opens and closes in a thread; the number may be another connection's by then."""
+    complaints: list[dict[str, Any]] = []
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        address = BrokerAddress("127.0.0.1", 1883, "gw-1")
+        client = MqttPort(address, [])._new_client(aiomqtt.ProtocolVersion.V311)
+        near, far = socket.socketpair()
+        number = near.fileno()
+        client._on_socket_open(client._client, None, near)
+        client._on_socket_register_write(client._client, None, near)
+        near.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not loop.remove_reader(number)
+        assert not loop.remove_writer(number)
+        far.close()
+
+    asyncio.run(scene())
+    assert complaints == []

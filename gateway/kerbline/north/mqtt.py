@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -195,26 +196,44 @@ class _Client(aiomqtt.Client):
                 burst.outcome.set_exception(NotConnected(reason))
         self.acks.clear()
 
+    def _on_socket_open(self, client: paho.Client, userdata: object, sock: PahoSocket) -> None:
+        """As the library, but see `_register`."""
+
+        def read() -> None:
+            client.loop_read()
+            while isinstance(sock, ssl.SSLSocket) and sock.pending():  # decoded and not read
+                client.loop_read()
+
+        def attend() -> None:
+            self._misc_task = self._loop.create_task(self._misc_loop())
+
+        self._loop.call_soon_threadsafe(self._register, self._loop.add_reader, sock, read)
+        self._loop.call_soon_threadsafe(attend)
+
     def _on_socket_register_write(
         self, client: paho.Client, userdata: object, sock: PahoSocket
+    ) -> None:
+        """The same for what is to be sent."""
+        self._loop.call_soon_threadsafe(
+            self._register, self._loop.add_writer, sock, client.loop_write
+        )
+
+    def _register(
+        self, add: Callable[..., None], sock: PahoSocket, step: Callable[[], object]
     ) -> None:
         """Leave a socket alone that is closed by the time the loop gets to it.
 
         Its number, which the library would register, is then bad or another connection's.
         """
+        if sock.fileno() >= 0:
+            add(sock, self._attempt, step)
 
-        def write() -> None:
-            try:
-                client.loop_write()
-            except OSError as error:
-                if not self._disconnected.done():
-                    self._disconnected.set_exception(error)
-
-        def register() -> None:
-            if sock.fileno() >= 0:
-                self._loop.add_writer(sock, write)
-
-        self._loop.call_soon_threadsafe(register)
+    def _attempt(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever a broker sends, the connection ends
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     async def let_go(self) -> None:
         """Disconnect, or forget a connection that is dead, and look at why it is."""
