@@ -61,6 +61,16 @@ def test_a_list_goes_in_and_is_shown_and_goes_out(folder: Path) -> None:
     assert told.stderr == "5 assets\n"
 
 
+def test_after_a_swap_the_asset_is_what_it_was(folder: Path) -> None:
+    path = folder / "gateway.toml"
+    kerbline("assets", "import", path, folder / "a.csv")
+    (before,) = json.loads(kerbline("assets", "show", path, "lamp-1", "--json").stdout)
+    path.write_text(path.read_text().replace('"sl-0001"', '"sl-0999"'))
+    (after,) = json.loads(kerbline("assets", "show", path, "lamp-1", "--json").stdout)
+    assert after == before | {"device": "node sl-0999"}
+    assert before["urn"] == "urn:ngsi-ld:Streetlight:sjoestad:lamp-1"
+
+
 def test_a_list_with_a_fault_changes_nothing(folder: Path) -> None:
     kerbline("assets", "import", folder / "gateway.toml", folder / "a.csv")
     before = kept.read(folder / "state")

@@ -45,6 +45,7 @@ FOREIGN = (
     "cryptography",
     "httpx",
     "importlib.metadata",
+    "kerbline.assets.kept",
     "kerbline.demo",
     "kerbline.south.node_link",
     "kerbline.south.rs485",
