@@ -20,24 +20,25 @@ DOWN_ID = b"\x01"  # sender id of the gateway
 class Keys:
     """Both sender keys of a session as ciphers, and the common IV (RFC 8613 section 3.2)."""
 
-    __slots__ = ("_iv", "down", "up")
+    __slots__ = ("_iv", "_nonce", "down", "up")
 
     def __init__(self, up: "Cipher", down: "Cipher", iv: bytes):
         self.up = up
         self.down = down
         self._iv = iv
+        self._nonce = bytearray(iv)  # made once
 
-    def nonce(self, sender_id: bytes, fseq: int) -> "bytes | bytearray":
-        """RFC 8613 section 5.2: id's length, id to 7 bytes, 40-bit number, xor the common IV."""
-        nonce = bytearray(self._iv)
-        nonce[0] ^= len(sender_id)
-        if sender_id:  # ours have one byte at most
-            nonce[7] ^= sender_id[0]
-        at = 12
-        while fseq:
-            nonce[at] ^= fseq & 0xFF
+    def nonce(self, sender_id: bytes, fseq: int) -> bytearray:
+        """RFC 8613 section 5.2: id's length, id to 7 bytes, 40-bit number, xor the common IV.
+
+        It is good until the next call.
+        """
+        nonce, iv = self._nonce, self._iv
+        nonce[0] = iv[0] ^ len(sender_id)
+        nonce[7] = iv[7] ^ (sender_id[0] if sender_id else 0)  # ours have one byte at most
+        for at in range(12, 7, -1):
+            nonce[at] = iv[at] ^ fseq & 0xFF
             fseq >>= 8
-            at -= 1
         return nonce
 
 
@@ -103,7 +104,7 @@ class Channel:
         down = self.direction
         cipher = self._keys.down if down else self._keys.up
         nonce = self._keys.nonce(DOWN_ID if down else UP_ID, fseq)
-        return header + cipher.seal(nonce, self._aad(class_, header, len(header)), body)
+        return cipher.seal(nonce, self._aad(class_, header, len(header)), body, header)
 
     def _aad(self, class_: int, data: "Buffer", size: int) -> bytearray:
         """The Enc_structure of a frame whose header is data[:size]."""

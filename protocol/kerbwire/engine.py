@@ -100,7 +100,8 @@ class Engine:
             data = self._next_frame(now)
             if data is None:
                 return out
-            out += cobs.encode(data)
+            stream = cobs.encode(data)
+            out = out + stream if out else stream
 
     def failed(self, now: int) -> None:
         """The line broke: half a frame is forgotten; the session itself lives on."""
@@ -238,10 +239,6 @@ class Engine:
             or channel.failed_tags >= FAILED_TAGS
         )
 
-    def _earliest(self, *times: "int | None") -> "int | None":
-        """The least of these times and of the moment at which silence is declared."""
-        when = self._heard_ms + SILENCE_MS if self.channel and not self._silent else None
-        for time in times:
-            if time is not None and (when is None or time < when):
-                when = time
-        return when
+    def _silence_ms(self) -> "int | None":
+        """When silence is declared."""
+        return self._heard_ms + SILENCE_MS if self.channel and not self._silent else None

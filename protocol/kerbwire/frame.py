@@ -78,8 +78,8 @@ def sealed_header(
     """The header of a sealed frame, with the low 16 bits of `fseq`."""
     first = LAYOUT << 6 | direction << 5 | parity << 3 | 4 | class_
     if address is None:
-        return bytes((first, fseq >> 8 & 0xFF, fseq & 0xFF))
-    return bytes((first | 0x10, address, fseq >> 8 & 0xFF, fseq & 0xFF))
+        return (first << 16 | fseq & 0xFFFF).to_bytes(3, "big")
+    return ((first << 8 | 0x1000 | address) << 16 | fseq & 0xFFFF).to_bytes(4, "big")
 
 
 def nearest(low: int, bits: int, expected: int) -> int:

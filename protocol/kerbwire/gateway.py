@@ -17,6 +17,7 @@ from kerbwire.limits import (
     RATCHET_STEPS,
 )
 from kerbwire.ranges import RangeSet
+from kerbwire.retry import sooner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -262,7 +263,8 @@ class GatewaySession(Engine):
         if self.channel:
             resting = self._intake.deadline(self._block_on_line())
             moving = self._object_deadline(blocks=self._intake.orders.room > 1)
-        return self._earliest(resting, moving, self._intake.expiry(), self._ask_at_ms)
+        when = sooner(sooner(resting, moving), sooner(self._intake.expiry(), self._ask_at_ms))
+        return sooner(when, self._silence_ms())
 
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)
@@ -275,6 +277,10 @@ class GatewaySession(Engine):
             self._down()
             self.channel = None
             self._ask_at_ms = now
+
+    def outgoing(self, now: int) -> bytes:
+        """What to write now, as in Engine."""
+        return bytes(Engine.outgoing(self, now))
 
     def _next_frame(self, now: int) -> "bytes | None":
         data = self._handshake.outgoing()

@@ -24,7 +24,7 @@ from kerbwire.limits import (
     TRIES,
 )
 from kerbwire.ranges import RangeSet
-from kerbwire.retry import Backoff
+from kerbwire.retry import Backoff, sooner
 from kerbwire.uplink import Uplink
 
 TYPE_CHECKING = False
@@ -273,13 +273,11 @@ class NodeSession(Engine):
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
-        up = self.up
-        return self._earliest(
-            self._uplink.deadline() if up else None,
-            self._object_deadline(blocks=True) if up else None,
-            self._ask_at_ms,
-            self._handshake.deadline(),
-        )
+        when = sooner(self._silence_ms(), sooner(self._ask_at_ms, self._handshake.deadline()))
+        if self.up:
+            when = sooner(when, self._object_deadline(blocks=True))
+            when = sooner(when, self._uplink.deadline())
+        return when
 
     def _watch(self, now: int) -> None:
         Engine._watch(self, now)

@@ -7,7 +7,8 @@ from kerbwire.errors import RemoteError
 from kerbwire.handshake import CONFIRMING, GREETING, KEEPING, items_of
 from kerbwire.limits import BUS, POLL_CREDIT, SLOT_LATE_MS, UNHEARD_MS, WINDOW_MS
 from kerbwire.node import NodeSession
-from kerbwire.uplink import Uplink
+from kerbwire.retry import sooner
+from kerbwire.uplink import DUE_MS, TRIES_LEFT, Uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class PolledUplink(Uplink):
         self._idle_ms = _NEVER  # silence is the rule here
         item = Uplink.pull(self, now)
         for slot in self._slots:
-            if slot.due_ms > now:  # it has gone: no time-out but the next POLL
-                slot.due_ms = _NEVER
+            if slot[DUE_MS] > now:  # it has gone: no time-out but the next POLL
+                slot[DUE_MS] = _NEVER
         return item
 
     def receive(
@@ -60,10 +61,10 @@ class PolledUplink(Uplink):
         """What went before this POLL and is not seen: again, or free for the backlog."""
         waiting = []
         for slot in self._slots:
-            if slot.due_ms != _QUEUED:
-                if slot.tries_left <= 0:
+            if slot[DUE_MS] != _QUEUED:
+                if slot[TRIES_LEFT] <= 0:
                     continue
-                slot.due_ms = now
+                slot[DUE_MS] = now
             waiting.append(slot)
         self._slots = waiting
 
@@ -117,7 +118,9 @@ class PolledNode(NodeSession):
 
     def deadline(self) -> "int | None":
         """When `outgoing` and `next_event` have something without a byte received."""
-        return self._earliest(self._slot_ms, self._ask_at_ms, 0 if self._credit else None)
+        if self._credit:
+            return 0
+        return sooner(sooner(self._slot_ms, self._ask_at_ms), self._silence_ms())
 
     def failed(self, now: int) -> None:
         """The line broke."""

@@ -7,6 +7,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def sooner(left: "int | None", right: "int | None") -> "int | None":
+    """The lesser of two times; None is never."""
+    return right if left is None or (right is not None and right < left) else left
+
+
 class RoundTrip:
     """RFC 6298's estimator in integers, with a floor fit for a local link; all in ms."""
 

@@ -41,14 +41,25 @@ class Cipher:
         self._encrypt = _aes(key, _ECB).encrypt
 
     def _cross(
-        self, nonce: "Buffer", aad: "Buffer", text: "Buffer", at: int, end: int, opening: int
-    ) -> bytearray:
-        """text[at:end] xor the key stream; _MAC is the tag. `opening` 255: of what comes out."""
+        self,
+        nonce: "Buffer",
+        aad: "Buffer",
+        text: "Buffer",
+        start: int,
+        length: int,
+        out: bytearray,
+        to: int,
+        opening: int,
+    ) -> None:
+        """The text's bytes from `start` on xor the key stream into `out`, from `to` on.
+
+        _MAC is the tag. `opening` 255: of what comes out.
+        """
         encrypt = self._encrypt
-        start, length = at, end - at
-        _COUNTER[1:14] = nonce
-        _MAC[:] = _COUNTER
+        for at in range(NONCE_BYTES):
+            _COUNTER[1 + at] = _MAC[1 + at] = nonce[at]
         _MAC[0] = _FLAGS_MAC
+        _MAC[14] = 0
         _MAC[15] = length
         encrypt(_MAC, _MAC)
         _MAC[1] ^= len(aad)
@@ -59,7 +70,6 @@ class Cipher:
                 at = 0
             _MAC[at] ^= byte
             at += 1
-        out = bytearray(length)
         at = 16
         for place in range(length):
             if at == 16:
@@ -70,21 +80,28 @@ class Cipher:
             byte = text[start + place]
             key = _STREAM[at]
             _MAC[at] ^= byte ^ key & opening
-            out[place] = byte ^ key
+            out[to + place] = byte ^ key
             at += 1
         encrypt(_MAC, _MAC)
         _COUNTER[15] = 0
         encrypt(_COUNTER, _STREAM)
         for at in range(TAG_BYTES):
             _MAC[at] ^= _STREAM[at]
-        return out
 
-    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes) -> "bytes | bytearray":
-        """Ciphertext and tag; the nonce has 13 bytes and is never used twice with this key."""
-        out = self._cross(nonce, aad, plain, 0, len(plain), 0)
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes, header: bytes = b"") -> bytes:
+        """The header, then ciphertext and tag, in a place of their own (here a bytearray).
+
+        The nonce has 13 bytes and is never used twice with this key.
+        """
+        size = len(header)
+        end = size + len(plain)
+        out = bytearray(end + TAG_BYTES)
+        for at in range(size):
+            out[at] = header[at]
+        self._cross(nonce, aad, plain, 0, len(plain), out, size, 0)
         for at in range(TAG_BYTES):
-            out.append(_MAC[at])
-        return out
+            out[end + at] = _MAC[at]
+        return out  # type: ignore[return-value]  # a copy would be garbage
 
     def open(
         self, nonce: "Buffer", aad: "Buffer", sealed: "Buffer", at: int = 0, end: int = -1
@@ -93,7 +110,8 @@ class Cipher:
         end = (len(sealed) if end < 0 else end) - TAG_BYTES
         if end < at:
             return None
-        out = self._cross(nonce, aad, sealed, at, end, 255)
+        out = bytearray(end - at)
+        self._cross(nonce, aad, sealed, at, end - at, out, 0, 255)
         difference = 0
         for at in range(TAG_BYTES):
             difference |= _MAC[at] ^ sealed[end + at]
@@ -108,8 +126,8 @@ class _Library(Cipher):
     def __init__(self, key: bytes):
         self._ccm = _AESCCM(key, tag_length=TAG_BYTES)
 
-    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes) -> bytes:
-        return self._ccm.encrypt(nonce, plain, aad)
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes, header: bytes = b"") -> bytes:
+        return header + self._ccm.encrypt(nonce, plain, aad)
 
     def open(
         self, nonce: "Buffer", aad: "Buffer", sealed: "Buffer", at: int = 0, end: int = -1

@@ -23,41 +23,29 @@ from kerbwire.retry import Backoff, RoundTrip
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from kerbwire.report import Record
     from kerbwire.schema import Schema
 
     Event = tuple[object, ...]
+    Slot = list[Any]
 
 _QUEUED = -1  # a slot whose frame has not gone yet
 _ROUNDING_MS = 4  # of both ends' clocks in one exchange
 
 
-class _Slot:
-    """One frame that waits for `seen`: it is told by the last record number in it."""
-
-    __slots__ = (
-        "batch",
-        "body",
-        "class_",
-        "due_ms",
-        "first",
-        "live",
-        "rseq",
-        "sent_ms",
-        "tries_left",
-    )
-
-    def __init__(self, rseq: int, class_: int, body: bytes, tries: int, live: "Record | None"):
-        self.rseq = rseq
-        self.first = rseq
-        self.batch = 0  # its count; `live` is its last record then
-        self.class_ = class_
-        self.body = body
-        self.tries_left = tries
-        self.live = live  # a report sent live may become a base
-        self.sent_ms = _QUEUED
-        self.due_ms = _QUEUED
+# A slot: one frame that waits for `seen`, told by the last record number in it. It is a list, as an
+# object takes half as much memory again.
+RSEQ = 0
+FIRST = 1
+CLASS = 2
+BODY = 3
+TRIES_LEFT = 4
+LIVE = 5  # a report sent live, which may become a base; a batch's last record
+BATCH = 6  # its count, 0: none
+SENT_MS = 7
+DUE_MS = 8
 
 
 class Uplink:
@@ -84,7 +72,7 @@ class Uplink:
     def __init__(self, info: m.Info, random: "Callable[[int], bytes]"):
         self._info = info
         self._backoff = Backoff(random)
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._results: list[bytes] = []
         self._base: Record | None = None
         self._schema: Schema | None = None
@@ -131,7 +119,7 @@ class Uplink:
     def wants(self, rseq: int) -> bool:
         """Is this number neither kept nor seen nor in flight?"""
         for slot in self._slots:
-            if slot.first <= rseq <= slot.rseq:
+            if slot[FIRST] <= rseq <= slot[RSEQ]:
                 return False
         return rseq not in self.seen and rseq not in self.kept
 
@@ -146,12 +134,12 @@ class Uplink:
             body = report.encode_delta(record, base, self._info, elapsed)
         else:
             body = report.encode_keyframe(record, self._info)
-        self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, record), now)
+        self._take(record[0], m.CLASS_REPORT, body, 1, now, record)
 
     def send_backfill(self, record: "Record", now: int) -> None:
         """A record from the backlog, whole, never a base."""
         body = report.encode_keyframe(record, self._info)
-        self._take(_Slot(record[0], m.CLASS_REPORT, body, 1, None), now)
+        self._take(record[0], m.CLASS_REPORT, body, 1, now)
 
     def send_batch(self, records: "list[Record]", now: int) -> int:
         """The first ones of these reports, of one boot and numbered in a row; how many went."""
@@ -171,11 +159,10 @@ class Uplink:
         body, count = batch.pack(records, base, schema, self._info)
         if count:
             last = records[count - 1]
-            slot = _Slot(last[0], m.CLASS_REPORT, body, 1, last)
-            slot.first = records[0][0]
+            slot = self._take(last[0], m.CLASS_REPORT, body, 1, now, last)
+            slot[FIRST] = records[0][0]
             self._batches += 1
-            slot.batch = self._batches
-            self._take(slot, now)
+            slot[BATCH] = self._batches
         return count
 
     def send_other(self, type_: int, record: "Record", now: int) -> None:
@@ -183,12 +170,12 @@ class Uplink:
         rseq, boot_id, uptime_s, values = record
         boot = 0 if boot_id == self._info.boot_id else boot_id
         body = cbor.encode([type_, rseq, boot, uptime_s] + list(values))
-        self._take(_Slot(rseq, m.CLASS_REPORT, body, TRIES, None), now)
+        self._take(rseq, m.CLASS_REPORT, body, TRIES, now)
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
         """Numbers that will never come."""
         body = cbor.encode([m.GAP, first, last, reason])
-        self._take(_Slot(last, m.CLASS_CONTROL, body, TRIES, None), now)
+        self._take(last, m.CLASS_CONTROL, body, TRIES, now)
 
     def send_result(self, command_id: int, code: int, value: int) -> None:
         """What became of a command (0: of a message of type `value`); it needs no window."""
@@ -209,11 +196,21 @@ class Uplink:
         if len(self._results) < DEFERRED_COMMANDS:
             self._results.append(cbor.encode(items))
 
-    def _take(self, slot: _Slot, now: int) -> None:
+    def _take(
+        self,
+        rseq: int,
+        class_: int,
+        body: bytes,
+        tries: int,
+        now: int,
+        live: "Record | None" = None,
+    ) -> "Slot":
         if self.window(now) < 1:
             raise LocalError("window")
+        slot: Slot = [rseq, rseq, class_, body, tries, live, 0, _QUEUED, _QUEUED]
         self._slots.append(slot)
-        self._highest_sent = max(self._highest_sent, slot.rseq)
+        self._highest_sent = max(self._highest_sent, rseq)
+        return slot
 
     def pull(self, now: int) -> "tuple[int, bytes] | None":
         """The next (class, body) to seal, or None."""
@@ -223,11 +220,11 @@ class Uplink:
         if self._results:
             return self._sent(m.CLASS_CONTROL, self._results.pop(0), now)
         for slot in self._slots:
-            if now >= slot.due_ms:  # Karn: no round trip from a repeat
-                slot.sent_ms = now if slot.due_ms == _QUEUED else _QUEUED
-                slot.tries_left -= 1
-                slot.due_ms = now + self.round_trip.timeout_ms
-                return self._sent(slot.class_, slot.body, now)
+            if now >= slot[DUE_MS]:  # Karn: no round trip from a repeat
+                slot[SENT_MS] = now if slot[DUE_MS] == _QUEUED else _QUEUED
+                slot[TRIES_LEFT] -= 1
+                slot[DUE_MS] = now + self.round_trip.timeout_ms
+                return self._sent(slot[CLASS], slot[BODY], now)
         if now >= self._idle_ms:
             return self._sent(m.CLASS_CONTROL, cbor.encode([m.IDLE]), now)
         return None
@@ -236,7 +233,7 @@ class Uplink:
         """When `pull` or `window` changes by itself."""
         when = self._idle_ms
         for slot in self._slots:
-            when = min(when, slot.due_ms)
+            when = min(when, slot[DUE_MS])
         if self._next_ms and not self._slots:
             when = min(when, self._next_ms)
         return when
@@ -296,15 +293,15 @@ class Uplink:
         before = len(slots)
         for at in range(before - 1, -1, -1):
             slot = slots[at]
-            if slot.rseq not in self.seen:
+            if slot[RSEQ] not in self.seen:
                 continue
             slots.pop(at)
-            if slot.sent_ms != _QUEUED:
-                self.round_trip.sample(now - slot.sent_ms)
-            if slot.batch and slot.live:
-                self._lasts = self._lasts[-3:] + [(slot.batch, slot.live)]
-            elif slot.live and (self._base is None or slot.rseq > self._base[0]):
-                self._base = slot.live
+            if slot[SENT_MS] != _QUEUED:
+                self.round_trip.sample(now - slot[SENT_MS])
+            if slot[BATCH]:
+                self._lasts = self._lasts[-3:] + [(slot[BATCH], slot[LIVE])]
+            elif slot[LIVE] and (self._base is None or slot[RSEQ] > self._base[0]):
+                self._base = slot[LIVE]
         return len(slots) < before
 
     def _expire(self, now: int) -> None:
@@ -312,7 +309,7 @@ class Uplink:
         slots = self._slots
         for at in range(len(slots) - 1, -1, -1):
             slot = slots[at]
-            if slot.due_ms == _QUEUED or now < slot.due_ms or slot.tries_left > 0:
+            if slot[DUE_MS] == _QUEUED or now < slot[DUE_MS] or slot[TRIES_LEFT] > 0:
                 continue
             slots.pop(at)
             self._lost_in_row += 1

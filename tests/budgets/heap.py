@@ -29,7 +29,7 @@ Given = bytes | int | tuple["Given", ...]
 
 
 def _plain(value: Given) -> object:
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | bytearray):
         return "x" + value.hex()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
