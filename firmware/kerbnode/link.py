@@ -5,6 +5,7 @@ import sys
 
 from kerbnode import loaded, settings
 from kerbwire.node import GREETING_MODULES
+from kerbwire.retry import sooner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,9 @@ class Link:
                     data = node.session.outgoing(now)
                     if not data:
                         break
-                    await line.write(data)
+                    sending = line.write(data)
+                    if sending is not None:
+                        await sending
                 if node.leaving:
                     await node.leave()
                 await node.link_wake.wait(self._wait_ms())
@@ -107,11 +110,8 @@ class Link:
     def _wait_ms(self) -> int:
         node = self._node
         now = node.board.monotonic_ms()
-        wait = LONGEST_WAIT_MS
-        for deadline in (node.session.deadline(), node.records.deadline(node.session, now)):
-            if deadline is not None:
-                wait = min(wait, max(1, deadline - now))
-        return wait
+        deadline = sooner(node.session.deadline(), node.records.deadline(node.session, now))
+        return LONGEST_WAIT_MS if deadline is None else min(LONGEST_WAIT_MS, max(1, deadline - now))
 
     def _take_events(self, now: int) -> None:
         node = self._node

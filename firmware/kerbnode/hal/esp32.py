@@ -14,12 +14,13 @@ import machine
 import micropython
 
 from kerbnode import board as wiring
+from kerbnode.awaited import Awaited
 from kerbnode.hal import Restart
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from kerbnode.app import Node
     from kerbnode.blocks import Record
@@ -88,7 +89,7 @@ class Board:
         self._ms = 0
         self._boot_ms = 0
         self._watchdog: machine.WDT | None = None
-        self._edge = False  # at a latched input since `tick_wait` looked
+        self._tick = Tick()
         self._counters = 0
         self._wifi: Wifi | None = None
 
@@ -156,15 +157,10 @@ class Board:
                 return Rest(node, pins, esp32_sleep.Chip())
         return None
 
-    async def tick_wait(self, ms: int) -> None:
+    def tick_wait(self, ms: int) -> "Awaitable[None]":
         """Return after so long, or soon after an edge at a latched input."""
-        until = time.ticks_add(time.ticks_ms(), ms)
-        while not self._edge:
-            left_ms = time.ticks_diff(until, time.ticks_ms())
-            if left_ms <= 0:
-                break
-            await asyncio.sleep_ms(min(left_ms, EDGE_LOOK_MS))
-        self._edge = False
+        self._tick.begin(ms)
+        return self._tick
 
     def quiet(self) -> bool:
         """A real street never stops."""
@@ -211,7 +207,7 @@ class Board:
 
     def wake(self) -> None:
         """Something moved: the next tick comes at once."""
-        self._edge = True
+        self._tick.edge = True
 
     def counter(self, pin: int) -> "AnyCounter":
         """Falling edges at a pulse input, counted by the chip where the image offers that.
@@ -232,6 +228,28 @@ class Board:
     def serial(self, number: int, tx: int, rx: int, baud: int) -> machine.UART:
         """A sensor's line."""
         return machine.UART(number, baud, tx=tx, rx=rx, timeout=0)
+
+
+class Tick(Awaited):
+    """Time until the next tick; `edge` ends it, and an interrupt may set that."""
+
+    def __init__(self) -> None:
+        Awaited.__init__(self)
+        self.edge = False
+        self._until = time.ticks_ms()
+
+    def begin(self, ms: int) -> None:
+        """So long from now on."""
+        self._until = time.ticks_add(time.ticks_ms(), ms)
+
+    def sleeps(self) -> bool:
+        """Until it is time to look for an edge again."""
+        left_ms = time.ticks_diff(self._until, time.ticks_ms())
+        if self.edge or left_ms <= 0:
+            self.edge = False
+            return False
+        asyncio.sleep_ms(min(left_ms, EDGE_LOOK_MS)).__next__()  # type: ignore[attr-defined]
+        return True
 
 
 class Latch:
@@ -311,12 +329,15 @@ class UartLine:
             if count:
                 return self._room[:count]
 
-    async def write(self, data: bytes) -> None:
-        """All of it; on a shared line this returns when that is free for others."""
-        if self._talking is None:
-            self._uart.write(data)
-            return
-        self._talking.value(1)
+    def write(self, data: bytes) -> "Awaitable[None] | None":
+        """All of it; on a shared line the wait ends when that is free for others."""
+        if self._talking is not None:
+            return self._talk(data, self._talking)
+        self._uart.write(data)
+        return None
+
+    async def _talk(self, data: bytes, talking: machine.Pin) -> None:
+        talking.value(1)
         try:
             self._uart.write(data)
             long_ms = len(data) * 10_000 // self._baud - SPIN_MS
@@ -325,7 +346,7 @@ class UartLine:
             while not self._uart.txdone():
                 pass
         finally:
-            self._talking.value(0)
+            talking.value(0)
 
     def close(self) -> None:
         """Give the UART back."""

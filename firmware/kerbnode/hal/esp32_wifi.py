@@ -83,7 +83,7 @@ class UdpLine:
             if data:
                 return data
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """One datagram."""
         self._socket.send(data)
 

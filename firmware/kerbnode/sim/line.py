@@ -81,7 +81,7 @@ class PtyLine:
             raise OSError(EIO)
         return data
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """All of it, as far as the pty takes it; what it does not is noise on the line."""
         if MICROPYTHON:
             self._file.write(data)
@@ -123,7 +123,7 @@ class UdpLine:
                 if error.errno != ECONNREFUSED:
                     raise
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
         """One datagram, never more than a frame."""
         try:
             self._socket.send(data[: FRAME_BYTES + 1])
