@@ -149,11 +149,11 @@ class Schedule:
 
     __slots__ = (
         "_cell",
-        "_dawn_s",
-        "_dusk_s",
+        "_evening_s",
         "_lead_s",
         "_learnt",
         "_midnight_s",
+        "_morning_s",
         "_odd_days",
         "_position",
         "_seen",
@@ -173,7 +173,8 @@ class Schedule:
         self._lead_s = lead_s  # so much sooner than others, lest a street's inrush add up
         self._learnt = VirtualMidnight()
         self._cell = Photocell()
-        self._dusk_s = self._midnight_s = self._dawn_s = 0  # of the night nearest to now
+        self._midnight_s = 0  # the middle of the night nearest to now
+        self._evening_s = self._morning_s = 0  # from its beginning to there, from there to its end
         self._seen = 0  # since then: bits of (sun's day, night) x (bright, dark)
         self._odd_days = 0  # in a row
         self.night = True
@@ -186,16 +187,20 @@ class Schedule:
         minutes = self._learnt.minutes(uptime_s)
         is_deep = minutes is not None and self._learnt.half_s - abs(minutes) * 60 > DEEP_S
         if utc_s is not None and self._position is not None:
-            if abs(utc_s - self._midnight_s) > DAY_S // 2 + OVERLAP_S:
+            at_s = utc_s - self._midnight_s  # small from here on: UTC has more than 30 bits
+            if abs(at_s) > DAY_S // 2 + OVERLAP_S:
                 from kerbnode import sun  # once a day, and not in memory in between
 
-                self._midnight_s, self._dusk_s, self._dawn_s = sun.night(utc_s, self._position)
+                self._midnight_s, dusk_s, dawn_s = sun.night(utc_s, self._position)
+                self._evening_s = self._midnight_s - dusk_s + self._lead_s
+                self._morning_s = dawn_s - 1 - self._midnight_s
+                at_s = utc_s - self._midnight_s
                 self._odd_days = sun.odd_days(self._odd_days, self._seen)
                 self._seen = 0
                 loaded.forget("kerbnode", ("sun",))
-            sun_s = min(utc_s - self._dusk_s + self._lead_s, self._dawn_s - 1 - utc_s)
+            sun_s = min(at_s + self._evening_s, self._morning_s - at_s)
             is_deep = sun_s > DEEP_S
-            minutes = (utc_s - self._midnight_s) // 60
+            minutes = at_s // 60
         cell.look(uptime_s, lux, sun_s, is_deep)
         astray = self._odd_days >= ODD_DAYS
         self.cell_fault = cell.fault + ASTRAY * astray

@@ -105,11 +105,16 @@ class Streetlight:
         self._faults_ms = 0  # when they were so the last time
         self._status = 0
         self._inputs = Inputs()
+        self._events: list[tuple[int, int]] = []
         self._last_ms: int | None = None
 
     def step(self, now: int, inputs: Inputs) -> "list[tuple[int, int]]":
-        """One tick: the events (code, value) that it brings; the level stands in `level`."""
-        events: list[tuple[int, int]] = []
+        """One tick: the events (code, value) that it brings; the level stands in `level`.
+
+        They are good until the next tick.
+        """
+        events = self._events
+        events.clear()
         self._count(now, inputs)
         if inputs.scheduled_pct != self._scheduled and self._override_until_ms == 0:
             self._override = None
@@ -193,10 +198,12 @@ class Streetlight:
         if now < self._blink_until_ms:
             target = MOTION_LEVEL if now // BLINK_MS % 2 else BLINK_LEVEL
             duration = 0
+        left_ms = self._fade[2] + self._fade[3] - now
+        if target == self._fade[1] and left_ms <= duration + LATE_MS:
+            return
         if duration or (self._motion and inputs.night):
             high, low = max(self.level, target), min(self.level, target)
             duration = max(duration, int(E_FOLD_MS * log(max(high, FAINTEST) / max(low, FAINTEST))))
-        left_ms = self._fade[2] + self._fade[3] - now
         if target != self._fade[1] or left_ms > duration + LATE_MS:
             self._fade = (self.level, target, now - FIRST_MS if duration else now, duration)
 

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import I2c
 
+POWER_ON = 0x01
 ONCE = 0x20  # one measurement in H-resolution mode, then power down
 FINE = 69  # to 54,612 lx
 COARSE = 31  # to 121,557 lx
@@ -56,9 +57,14 @@ class Bh1750:
     def _measure(self) -> None:
         """Start the next measurement; power on, time in two parts, mode."""
         try:
-            for opcode in (0x01, 0x40 | self._time >> 5, 0x60 | self._time & 31, ONCE):
-                self._opcode[0] = opcode
-                self._i2c.writeto(self._address, self._opcode)
+            self._tell(POWER_ON)
+            self._tell(0x40 | self._time >> 5)
+            self._tell(0x60 | self._time & 31)
+            self._tell(ONCE)
             self._begun = True
         except OSError:
             self.fault = "silent"
+
+    def _tell(self, opcode: int) -> None:
+        self._opcode[0] = opcode
+        self._i2c.writeto(self._address, self._opcode)
