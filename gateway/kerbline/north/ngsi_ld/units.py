@@ -15,6 +15,8 @@ from kerbline.model import Value
 
 CLIPPED = "clipped"  # the quality flag of a value that its schema can't hold
 
+EXACT = 1 << 53  # whole numbers beyond it are not the same everywhere (RFC 7493, 2.2)
+
 _DIGITS = 9  # behind the point, after a conversion: finer than anybody measures
 
 
@@ -149,8 +151,11 @@ def rule(type_name: str, attribute: str, code: str) -> Rule | None:
 
 
 def converted(rule: Rule, value: Value) -> tuple[int | float, bool] | None:
-    """`value` by `rule`, and whether its schema's limits clipped it; None where it is no number."""
-    if isinstance(value, (str, bool, tuple)) or not math.isfinite(value):
+    """`value` by `rule`, and whether its schema's limits clipped it.
+
+    None where it is no number that each reader of JSON takes for the same.
+    """
+    if isinstance(value, (str, bool, tuple)) or not -EXACT <= value <= EXACT:
         return None
     number: int | float = value
     target = rule.target

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from kerbline.model import Reading
 from kerbline.north.mapping import rfc3339
-from kerbline.north.ngsi_ld.change import RELATIONSHIP, Attribute, Change
-from kerbline.north.ngsi_ld.city import City, Place, Plan
+from kerbline.north.ngsi_ld.change import Attribute, Change
+from kerbline.north.ngsi_ld.city import City, Plan
 from kerbline.north.ngsi_ld.models.measured import bits, chooser, doubt, fill, flags
 
 TYPE = "AirQualityObserved"
@@ -66,16 +66,8 @@ def reading(reading: Reading, city: City) -> tuple[Change, ...]:
     reliability = round(sound / len(found), 3) if found else 0
     found["reliability"] = Attribute(reliability, at_ms, "C62", quality)
     found["dateObserved"] = Attribute(rfc3339(at_ms), at_ms, "", quality)
-    found.update(_standing(place, city))
+    found.update(place.location)
     return (Change(place.id, TYPE, found),)
-
-
-def _standing(place: Place, city: City) -> Mapping[str, Attribute]:
-    if place.extra is None:
-        devices = city.devices_at(place.asset.id)
-        device = {"refDevice": Attribute(devices[0], kind=RELATIONSHIP)} if devices else {}
-        place.extra = {**place.location, **device}
-    return place.extra
 
 
 def _is_missing(name: str, status: int) -> bool:

@@ -83,6 +83,7 @@ def standing(city: City, *, personal: bool) -> Iterator[Change]:
                 continue
         found = {
             "controlledAsset": Attribute([one.id for one in assets], kind=RELATIONSHIP),
+            "category": Attribute(list(CATEGORIES[each.kind])),
             **_required(each.kind),
         }
         if len(assets) == 1:
@@ -96,9 +97,5 @@ def _required(kind: str) -> Mapping[str, Attribute]:
 
 
 _REQUIRED = {
-    kind: {
-        "category": Attribute(list(CATEGORIES[kind])),
-        "controlledProperty": Attribute(list(CONTROLLED[kind])),
-    }
-    for kind in CATEGORIES
+    kind: {"controlledProperty": Attribute(list(some))} for kind, some in CONTROLLED.items()
 }
