@@ -141,6 +141,11 @@ def test_devices_that_write_out_the_same_registers_share_them(tmp_path: Path) ->
             "19: register[1].count: a list of 60 does not fit into one read of 40",
         ),
         (
+            POWER + 'type = "string"\nwords = 60',
+            "20: register[1].words: a string of 60 words does not fit into one read of 40; "
+            "write words = 40, or max_words = 60",
+        ),
+        (
             POWER + 'type = "bool"\ntable = "holding"\nwritable = {min = 0}',
             "21: register[1].writable: a bool has no range; leave out min, max, step and values",
         ),
@@ -303,6 +308,16 @@ def test_devices_of_one_profile_share_its_registers(tmp_path: Path) -> None:
         (
             'profile = "meter.toml"\n[[modbus.device.register]]\nname = "power_w"\naddress = 1',
             '12: modbus[1].device[1].register[1].name: "power_w" stands at modbus[1].device[1].p',
+        ),
+        (
+            'profile = "meter.toml"\nmax_words = 1',
+            "11: modbus[1].device[1].max_words: power_w of meter.toml takes 2 at once; "
+            "write 2 or more, or leave power_w out of `only`",
+        ),
+        (
+            "max_words = 2\n[[modbus.device.register]]\nname='x'\naddress=1\ntype='float64'",
+            "register[1].type: a float64 of 4 words does not fit into one read of 2; "
+            "write max_words = 4",
         ),
         (
             "max_words = 4\n[[modbus.device.register]]\nname = 'x'\naddress = 1\ncount = 5",

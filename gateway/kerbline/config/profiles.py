@@ -15,6 +15,7 @@ from typing import Annotated
 from kerbline.config import document, faults, registers
 from kerbline.config.faults import ConfigFault, Fault, shown
 from kerbline.config.modbus import (
+    BIT_TABLES,
     DEFAULT_POLL_S,
     MAX_BITS,
     MAX_GAP,
@@ -235,6 +236,7 @@ def _device(
         device = _with(reader, at, device, profile)
         inherited = _chosen(reader, at, device, inherited)
         placed += [((*at, "profile"), register) for register in inherited]
+        _fit(reader, at, device, inherited)
     elif not device.registers:
         remedy = 'write profile = "NAME", or add [[modbus.device.register]]'
         reader.complain(at, "has neither a profile nor registers", remedy)
@@ -275,6 +277,18 @@ def _chosen(
             remedy = f"`kerbline modbus profile show {device.profile}` tells them"
             reader.complain((*at, "only", number), problem, remedy)
     return tuple(register for register in inherited if register.name in device.only)
+
+
+def _fit(
+    reader: Reader, at: faults.Path, device: ModbusDevice, inherited: tuple[Register, ...]
+) -> None:
+    """Keep a fault for each of the profile's registers that is too wide for the device's reads."""
+    for register in inherited:
+        key = "max_bits" if register.table in BIT_TABLES else "max_words"
+        if register.width > getattr(device, key):
+            problem = f"{register.name} of {device.profile} takes {register.width} at once"
+            remedy = f"write {register.width} or more, or leave {register.name} out of `only`"
+            reader.complain((*at, key), problem, remedy)
 
 
 def _told(fault: Fault) -> tuple[str, str]:

@@ -157,9 +157,16 @@ def _place(reader: Reader, at: Place, register: Register, longest: int) -> None:
         problem = f"{register.width} from {register.address} on end past {ADDRESSES - 1}"
         reader.complain((*at, "address"), problem, "mend the address, the type or the count")
     elif register.width > longest and not register.spread:
-        problem = f"a list of {register.width} does not fit into one read of {longest}"
-        key = "count" if register.count > 1 else "words"
-        reader.complain((*at, key), problem, "write spread = true, or a smaller count")
+        if register.count > 1:
+            key, what = "count", f"a list of {register.width}"
+            remedy = "write spread = true, or a smaller count"
+        else:
+            key, what = "type", f"a {register.type} of {register.width} words"
+            remedy = f"max_words = {register.width}"
+            if register.type in WIDE:
+                key, remedy = "words", f"words = {longest}, or {remedy}"
+            remedy = f"write {remedy}"
+        reader.complain((*at, key), f"{what} does not fit into one read of {longest}", remedy)
 
 
 def _scale(reader: Reader, at: Place, register: Register) -> None:
