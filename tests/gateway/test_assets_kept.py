@@ -10,16 +10,26 @@ import stat
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kerbline.agent.assets import Assets
+from kerbline.agent.records import Records
+from kerbline.agent.standing import Standing
 from kerbline.assets import Asset, Location, kept
 from kerbline.assets.faults import AssetsFault
 from kerbline.assets.kept import AssetsLost
+from kerbline.clock import ManualClock
+from kerbline.config import Config, Gateway
+from kerbline.counters import Counters
+from kerbline.keys import KeyRing
 from kerbline.local_socket import Declined
+from kerbline.model import Alarm
+from kerbline.south.nodes import Nodes
+from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests.gateway.test_assets import LAMP, config
 
 STREET = Asset("s-1", "DeviceMeasurement", location=Location("LineString", ((1, 2), (3, 4, 5.5))))
@@ -153,6 +163,49 @@ def test_a_gateway_serves_without_a_list_and_says_what_it_lacks(
     assert assets.told()["lost"]
     assert assets.registry.personal("gas-1")
     assert not assets.registry.personal("lamp-1")
+
+
+async def one_life(
+    folder: Path, assets: Assets, imported: Sequence[Asset] = ()
+) -> list[tuple[str, str, bool]]:
+    """The alarms of a gateway that begins and, where one is imported, takes a list up."""
+    (folder / "state").mkdir(exist_ok=True)
+    store = Store.open(folder / "state" / "store.db")
+    clock = ManualClock(1_790_000_000_000)
+    group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
+    nodes = Nodes(Config(Gateway("gw-1", folder)), KeyRing(folder / "keys"), clock, Counters())
+    records = Records("gw-1", store.begin_epoch(clock.utc_ms() // 1000), group, [], nodes, clock)
+    before = store.head
+    assets.start()
+    watching = asyncio.create_task(assets.watch(Standing(store, group), records))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    if imported:
+        kept.write(folder / "state", imported)
+        await assets.reload({})
+        await asyncio.sleep(0)
+    group.stop()
+    await group.run()
+    watching.cancel()
+    entries = [entry for batch in store.read(before, 100) for entry in batch.entries]
+    await group.close()
+    return [(a.asset, a.rule, a.active) for a in entries if isinstance(a, Alarm)]
+
+
+def test_a_lost_list_is_an_alarm_until_there_is_one_again(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "assets.json"
+    city = config(tmp_path)
+    assert asyncio.run(one_life(tmp_path, Assets(city))) == []
+    path.write_text("damaged")
+    assert asyncio.run(one_life(tmp_path, Assets(city))) == [("gw-1", "assets_lost", True)]
+    assert asyncio.run(one_life(tmp_path, Assets(city))) == []  # it stands
+    kept.write(path.parent, [LAMP])
+    assert asyncio.run(one_life(tmp_path, Assets(city))) == [("gw-1", "assets_lost", False)]
+    path.write_text("damaged again")
+    assert asyncio.run(one_life(tmp_path, Assets(city), [LAMP])) == [
+        ("gw-1", "assets_lost", True),
+        ("gw-1", "assets_lost", False),
+    ]
 
 
 def test_a_running_gateway_keeps_its_list_when_the_new_one_is_damaged(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_what_one_form_gives_each_takes(assets: list[Asset]) -> None:
 def test_the_form_is_told_by_the_content() -> None:
     for form in FORMS:
         assert imported(written([LAMP], form), None).assets == (LAMP,)
+    assert imported(written([LAMP], GEOJSON), JSON).assets == (LAMP,)  # as many portals name it
 
 
 def test_geojson_is_what_a_map_program_reads() -> None:
@@ -274,6 +275,8 @@ def test_what_is_no_utf_8_is_told(form: str) -> None:
     assert line.startswith(f"a.{form}:2: this is not UTF-8; save the file as")
     (line,) = told("id,type\n".encode("utf-16"), form)
     assert line.startswith(f"a.{form}:1: this is UTF-16; save the file as")
+    (line,) = told(b"PK\x03\x04\x14\x00\x08\x08\xf0", form)
+    assert line.startswith(f"a.{form}:1: this is a workbook or an archive; save the file as")
 
 
 # ---------------------------------------------------------------- faults of JSON and GeoJSON

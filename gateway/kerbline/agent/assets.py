@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from pathlib import Path
 
+from kerbline.agent.records import Records
+from kerbline.agent.standing import Standing
 from kerbline.assets import Registry, kept, registry
 from kerbline.assets.kept import AssetsLost
 from kerbline.config import Config
 from kerbline.local_socket import Answer, Declined, Question
+from kerbline.model import Finding, Severity
+
+LOST = "assets_lost"  # the alarm of the gateway itself
 
 log = logging.getLogger("kerbline.agent")
 
@@ -19,7 +24,9 @@ class Assets:
     def __init__(self, config: Config) -> None:
         """`config` has a city."""
         self.registry: Registry = registry.empty(config)
-        self._folder: Path = config.gateway.state_dir
+        self._gateway = config.gateway.id
+        self._folder = config.gateway.state_dir
+        self._taken = asyncio.Event()
 
     def start(self) -> None:
         """Read the list; where it can't be read, serve without it and say so."""
@@ -36,8 +43,21 @@ class Assets:
         except AssetsLost as error:
             raise Declined(f"{error}; the list as it was is in use") from None
         self.registry.take(assets)
+        self._taken.set()
         log.info("a list of %d assets is in use", len(assets))
         return {"listed": len(assets)}
+
+    async def watch(self, standing: Standing, records: Records) -> None:
+        """A list that is lost is an alarm, until there is one again; for ever."""
+        while True:
+            lost = self.registry.lost
+            if lost != (LOST in standing.names.get(self._gateway, ())):
+                now_ms = records.now_ms()
+                finding = Finding(self._gateway, LOST, lost, Severity.WARNING, now_ms)
+                standing.note([finding])
+                await records.found(finding)
+            self._taken.clear()
+            await self._taken.wait()
 
     def told(self) -> Answer:
         """For the status: how many are listed, and which of the config are not."""

@@ -18,6 +18,12 @@ FORMS = (CSV, JSON, GEOJSON)
 MAX_BYTES = 32 << 20
 MAX_ASSETS = 20_000  # 24 MB in the gateway, which serves a street or a district
 
+_STRANGE = "this is not UTF-8"
+_OTHERS = (
+    (b"\xff\xfe", "this is UTF-16"),
+    (b"\xfe\xff", "this is UTF-16"),
+    (b"PK\x03\x04", "this is a workbook or an archive"),
+)
 _WRITERS = {CSV: table.written, JSON: listed.written, GEOJSON: geojson.written}
 
 
@@ -41,7 +47,9 @@ def drafts(content: bytes, file: str, form: str | None) -> list[Draft]:
     else:
         tree = _tree(text, file, faults)
         faults.check()
-        records = (listed if form == JSON else geojson).read(tree, file, faults)
+        collection = isinstance(tree, dict) and tree.get("type") == "FeatureCollection"
+        reader = geojson if form == GEOJSON or collection else listed  # portals name it .json
+        records = reader.read(tree, file, faults)
     found = _once(records, faults)
     faults.check()
     return found
@@ -91,8 +99,7 @@ def _text(content: bytes, file: str, faults: Faults) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-        problem = "this is UTF-16" if wide else "this is not UTF-8"
+        problem = next((told for head, told in _OTHERS if content.startswith(head)), _STRANGE)
         faults.add(Where(file, line), "", problem, 'save the file as "CSV UTF-8", or in UTF-8')
         return ""
 
