@@ -113,6 +113,8 @@ async def run(config: Config) -> None:
             }
             socket = config.gateway.state_dir / local_socket.SOCKET_FILE
             tasks.create_task(local_socket.serve(socket, answers))
+            if assets is not None:
+                tasks.create_task(assets.watch(standing, records))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:
