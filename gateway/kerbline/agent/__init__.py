@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kerbline import health, local_socket
 from kerbline.agent import devices, sinks, upkeep
 from kerbline.agent.actuators import Actuators
+from kerbline.agent.dead_letters import Letters
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Orders
@@ -58,7 +59,8 @@ async def run(config: Config) -> None:
     nodes = Nodes(config, KeyRing(config.gateway.state_dir / KEY_FOLDER), clock, counters)
     nodes.prepare(store)
     assets = _assets(config)
-    north = sinks.made(config, store, group, clock, counters)
+    registry = assets.registry if assets else None
+    north = sinks.made(config, store, group, clock, counters, registry)
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
     actuators = Actuators(nodes, bridged.actuators, clock)
@@ -90,7 +92,7 @@ async def run(config: Config) -> None:
             for source in bridged.sources:
                 tasks.create_task(_take_polls(source, records, orders, loops, standing))
             tasks.create_task(nodes.run())
-            tasks.create_task(sinks.show_nodes(nodes, north.outboxes))
+            tasks.create_task(sinks.show_nodes(nodes, north.displays))
             tasks.create_task(orders.retry())
             tasks.create_task(health.report(counters))
             status = Status(
@@ -107,6 +109,7 @@ async def run(config: Config) -> None:
             on_site = OnSite(config.gateway.id, bridged.buses, bridged.actuators, orders, clock)
             answers: dict[str, local_socket.Answering] = {
                 "assets": assets.reload if assets else _no_city,
+                "dead-letters": Letters(north.refusing).answer,
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,

@@ -7,12 +7,15 @@ import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
+from kerbline.agent.dead_letters import Refusing
 from kerbline.clock import Clock
 from kerbline.config import Config, ConfigFault, Fault, File, Mqtt
 from kerbline.config.faults import Complaint
 from kerbline.config.rules import read_secret
 from kerbline.counters import Counters
+from kerbline.model import NodeState
 from kerbline.north.backoff import Backoff
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.mapping import Mapper
@@ -22,12 +25,22 @@ from kerbline.north.topics import Topics
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
+if TYPE_CHECKING:
+    from kerbline.assets import Registry
+
 log = logging.getLogger("kerbline.agent")
 
 MQTT = "mqtt"
 LOOK_S = 1.0  # between two looks at the nodes: a flap within it is no news
 FILE_BACKOFF_S = (1.0, 60.0)
 ACK_TIMEOUT_S = 30.0  # then a consumer gets a reading again, and after twice as long, and so on
+
+
+class Display(Protocol):
+    """Who tells the city how each node is."""
+
+    def show(self, state: NodeState) -> None:
+        """How a node is; nothing where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +55,71 @@ class North:
         """The sinks that are told what became of commands."""
         return [outbox for outbox, _ in self.masters]
 
+    @property
+    def refusing(self) -> list[Refusing]:
+        """The sinks that keep what is refused."""
+        return [sink for sink in self.sinks if _refuses(sink)]
+
+    @property
+    def displays(self) -> list[Display]:
+        """The sinks that tell how each node is."""
+        return [sink for sink in self.sinks if _shows(sink)]
+
 
 def made(
-    config: Config, store: Store, group: GroupCommit, clock: Clock, counters: Counters
+    config: Config,
+    store: Store,
+    group: GroupCommit,
+    clock: Clock,
+    counters: Counters,
+    registry: Registry | None = None,
 ) -> North:
     """The sinks of `config`; a new sink begins with the oldest batch of the store."""
     masters = []
     if config.mqtt is not None:
         masters.append(_mqtt(config.gateway.id, config.mqtt, store, group, clock, counters))
     files = [_file(file, store, group, clock) for file in config.files]
-    sinks = (*[outbox for outbox, _ in masters], *files)
+    brokers = _brokers(config, store, group, clock, counters, registry)
+    sinks = (*[outbox for outbox, _ in masters], *files, *brokers)
     for name in store.drop_cursors([sink.name for sink in sinks]):
         log.warning("sink %s is not in the config any more: what only it lacked may go", name)
     return North(sinks, tuple(masters))
 
 
-async def show_nodes(nodes: Nodes, outboxes: Sequence[Outbox]) -> None:
+async def show_nodes(nodes: Nodes, displays: Sequence[Display]) -> None:
     """Show the brokers which nodes came, went or told of themselves; for ever."""
     while True:
         for state in nodes.states():
-            for outbox in outboxes:
-                outbox.show(state)
+            for display in displays:
+                display.show(state)
         await asyncio.sleep(LOOK_S)
+
+
+def _refuses(sink: object) -> TypeGuard[Refusing]:
+    return hasattr(sink, "resend")
+
+
+def _shows(sink: object) -> TypeGuard[Display]:
+    return hasattr(sink, "show")
+
+
+def _brokers(
+    config: Config,
+    store: Store,
+    group: GroupCommit,
+    clock: Clock,
+    counters: Counters,
+    registry: Registry | None,
+) -> list[Sink]:
+    """The city's NGSI-LD brokers; a config has them with a city alone."""
+    if not config.brokers or registry is None:
+        return []
+    from kerbline.agent import ngsi_ld
+
+    return [
+        ngsi_ld.made(config, broker, registry, store, group, clock, counters)
+        for broker in config.brokers
+    ]
 
 
 def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:

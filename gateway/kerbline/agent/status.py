@@ -66,4 +66,6 @@ class Status:
 
     def _sink(self, sink: Sink) -> dict[str, Any]:
         behind = max(0, self.store.head - sink.cursor)
-        return {"name": sink.name, "connected": sink.connected, "batches_behind": behind}
+        told = {"name": sink.name, "connected": sink.connected, "batches_behind": behind}
+        letters = getattr(sink, "letters", None)  # of sinks whose other side refuses for good
+        return told if letters is None else {**told, "dead_letters": len(letters)}

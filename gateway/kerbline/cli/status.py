@@ -104,7 +104,10 @@ def _serial(device: Mapping[str, Any]) -> Row:
 def _sink(sink: Mapping[str, Any]) -> Row:
     behind = sink["batches_behind"]
     reached = "connected" if sink["connected"] else "not connected"
-    return sink["name"], reached, f"{behind} batches behind" if behind else "up to date"
+    told = f"{behind} batches behind" if behind else "up to date"
+    if letters := sink.get("dead_letters"):
+        told += f", {letters} dead letters"
+    return sink["name"], reached, told
 
 
 def _store(store: Mapping[str, Any]) -> str:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from kerbline.config import crossings, document
+from kerbline.config import crossings, document, ngsi_ld
 from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
+from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Reader
 from kerbline.config.sections import (
     City,
@@ -23,10 +24,10 @@ from kerbline.config.sections import (
     Node,
     Simulation,
     Store,
-    Tls,
     Udp,
 )
 from kerbline.config.serial import SerialDevice
+from kerbline.config.tls import Tls
 
 __all__ = [
     "City",
@@ -40,6 +41,7 @@ __all__ = [
     "ModbusBus",
     "ModbusDevice",
     "Mqtt",
+    "NgsiLd",
     "Node",
     "Register",
     "SerialDevice",
@@ -98,8 +100,14 @@ def doubts(path: Path, now: datetime) -> tuple[Fault, ...]:
 
     reader, table = document.opened(path)
     reader.section(Config, table)
-    files = [*reader.select("*", "tls", "ca"), *reader.select("*", "tls", "cert")]
-    for at, file in files:
+    ngsi_ld.doubts(reader)
+    sections = (("*", "tls"), ("*", "*", "tls"))
+    for at, file in [
+        found
+        for section in sections
+        for key in ("ca", "cert")
+        for found in reader.select(*section, key)
+    ]:
         assert isinstance(file, Path)
         complaint = certificates.doubt(file, now)
         if complaint is not None:

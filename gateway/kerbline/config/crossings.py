@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kerbline.config import faults
+from kerbline.config import faults, ngsi_ld
 from kerbline.config.reader import Reader
 from kerbline.config.sections import DEFAULT_BAUD, UDP
 from kerbwire.limits import BUS_NODES
@@ -20,6 +20,7 @@ def check(reader: Reader) -> None:
     meters = list(reader.select("leak", "*", "meter"))
     node_lines = _bus(reader)
     _once(reader, reader.select("file", "*", "name"))
+    _once(reader, reader.select("ngsi_ld", "*", "name"))
     _folders(reader)
     _once(reader, reader.select("node", "*", "id"))
     _once(reader, _assets(reader))
@@ -37,6 +38,7 @@ def check(reader: Reader) -> None:
     _udp(reader)
     _framer(reader)
     _tls(reader)
+    ngsi_ld.check(reader)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:
@@ -146,8 +148,8 @@ def _framer(reader: Reader) -> None:
 
 def _tls(reader: Reader) -> None:
     """A certificate and its key belong together."""
-    certs = dict(reader.select("*", "tls", "cert"))
-    keys = dict(reader.select("*", "tls", "key"))
+    certs = _tls_files(reader, "cert")
+    keys = _tls_files(reader, "key")
     for path in keys:
         if not reader.has((*path[:-1], "cert")):
             reader.complain(path, "there is no certificate to it", 'add cert = "..."')
@@ -162,3 +164,7 @@ def _tls(reader: Reader) -> None:
         complaint = mismatch(cert, key)
         if complaint is not None:
             reader.complain(beside if key else path, complaint.problem, complaint.remedy)
+
+
+def _tls_files(reader: Reader, key: str) -> dict[faults.Path, object]:
+    return dict([*reader.select("*", "tls", key), *reader.select("*", "*", "tls", key)])

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Annotated
 
 from kerbline.config.modbus import ModbusBus
+from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Key
 from kerbline.config.rules import (
     Between,
-    Certificates,
     ClockTable,
     DimmingProfile,
     Filled,
@@ -26,6 +26,7 @@ from kerbline.config.rules import (
 )
 from kerbline.config.serial import SerialDevice
 from kerbline.config.terms import HOST, HOST_NAME, PORT, Baud, Name, NodeId, Percent, TcpPort
+from kerbline.config.tls import Tls
 from kerbline.operations import OPERATIONS
 
 UDP = "udp"
@@ -66,15 +67,6 @@ class Store:
     commit_interval_s: Annotated[float, Between(0.01, 600)] = 10.0
     max_bytes: Annotated[int, Between(1_000_000, 1_000_000_000_000)] = 2_000_000_000
     keep_days: Annotated[int, Between(1, 3_650)] = 90
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Whom to believe (`ca`) and, with `cert` and `key`, who we are."""
-
-    ca: Annotated[Path, Certificates()]
-    cert: Annotated[Path, Certificates()] | None = None
-    key: Annotated[Path, SecretFile()] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +175,7 @@ class Config:
     store: Store = field(default_factory=Store)
     mqtt: Mqtt | None = None
     files: Annotated[tuple[File, ...], Key("file")] = ()
+    brokers: Annotated[tuple[NgsiLd, ...], Key("ngsi_ld")] = ()
     udp: Udp | None = None
     nodes: Annotated[tuple[Node, ...], Key("node")] = ()
     buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()

@@ -18,6 +18,11 @@ MAX_BYTES = 4_000_000
 FOLDER = "dead-letters"
 
 
+def place(state_dir: Path, name: str) -> Path:
+    """The file of one broker's."""
+    return state_dir / FOLDER / f"{name}.jsonl"
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """One refused change."""

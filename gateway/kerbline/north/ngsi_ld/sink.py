@@ -196,8 +196,9 @@ class NgsiLdSink:
             return
         self._counters.count("ngsi_ld.refused", len(found))
         reason, change = found[0]
-        told = "%s: %d refused, now dead letters, first %s: %s"
-        _log.warning(told, self.name, len(found), change.id, reason)
+        _log.warning(
+            "%s: %d are dead letters now: %s: %s", self.name, len(found), change.id, reason
+        )
         letters = [(way, reason, change) for reason, change in found]
         try:
             await self._blocking(self.letters.add, letters, self._utc_ms())

@@ -1,0 +1,118 @@
+"""The sink of one NGSI-LD broker of a config, made of its parts; nothing else imports these."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kerbline.assets import Registry
+from kerbline.clock import Clock
+from kerbline.config import Config, NgsiLd
+from kerbline.counters import Counters
+from kerbline.model import Alarm, Entry, Gap, NodeState, Reading
+from kerbline.north.ngsi_ld import models
+from kerbline.north.ngsi_ld.change import Change
+from kerbline.north.ngsi_ld.city import City
+from kerbline.north.ngsi_ld.client import Client
+from kerbline.north.ngsi_ld.contexts import Contexts
+from kerbline.north.ngsi_ld.courier import Courier
+from kerbline.north.ngsi_ld.dead_letters import DeadLetters, place
+from kerbline.north.ngsi_ld.forms import Form
+from kerbline.north.ngsi_ld.memory import load
+from kerbline.north.ngsi_ld.pace import Pace
+from kerbline.north.ngsi_ld.sink import Models, NgsiLdSink, Terms
+from kerbline.north.ngsi_ld.token import Anonymous, ClientCredentials, FileToken, Tokens
+from kerbline.north.tls import TlsFiles
+from kerbline.store import GroupCommit, Store
+
+KIND = "ngsi_ld"
+_UNREADABLE = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
+
+
+def made(
+    config: Config,
+    broker: NgsiLd,
+    registry: Registry,
+    store: Store,
+    group: GroupCommit,
+    clock: Clock,
+    counters: Counters,
+) -> NgsiLdSink:
+    """A sink with its cursor, what it remembers of the broker, and its dead letters."""
+    name = f"{KIND}:{broker.name}"
+    tls = TlsFiles(broker.tls.ca, broker.tls.cert, broker.tls.key) if broker.tls else None
+    client = Client(broker.url, timeout_s=broker.timeout_s, tls=tls, compress=broker.gzip)
+    tenant = {"NGSILD-Tenant": broker.tenant} if broker.tenant else {}
+    courier = Courier(name, client, _tokens(broker, client), tenant, clock.utc_ms, counters)
+    folder = config.gateway.state_dir
+    cursor = store.open_cursor(name)
+    path = folder / f"{KIND}-{broker.name}.json"
+    told = _Told(
+        models.city_of(config, registry), registry, counters, everything=broker.personal == "all"
+    )
+    concise, link = broker.form == "concise", broker.context_in == "link"
+    pace = (Pace(broker.deadband, broker.heartbeat_s), Pace(broker.deadband, broker.heartbeat_s))
+    return NgsiLdSink(
+        name,
+        Models(told.changes, told.standing, lambda: registry.revision),
+        Form(Contexts(broker.context), concise=concise, link=link),
+        courier,
+        group,
+        DeadLetters(place(folder, broker.name)),
+        cursor=cursor,
+        latest=store.latest(),
+        memory_path=path,
+        remembered=load(path, f"{broker.url} {broker.tenant}", cursor=cursor),
+        paces=pace,
+        terms=Terms(
+            broker.history,
+            a_second=broker.history_per_s,
+            backoff_s=(min(0.5, broker.backoff_max_s), broker.backoff_max_s),
+        ),
+        street_ms=lambda: clock.street_ms(clock.utc_ms()),
+        utc_ms=clock.utc_ms,
+        random=random.random,
+        counters=counters,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a broker is told: of what is personal nothing, but with `everything`."""
+
+    city: City
+    registry: Registry
+    counters: Counters
+    everything: bool
+
+    def changes(self, what: Entry | NodeState) -> Sequence[Change]:
+        """Of an entry, or of a node's state."""
+        if isinstance(what, Gap) or (not self.everything and self._is_personal(what)):
+            return ()
+        try:
+            return models.changes(what, self.city)
+        except _UNREADABLE:  # of another kerbline's store, or of a damaged one
+            self.counters.count("ngsi_ld.unmapped")
+            return ()
+
+    def standing(self) -> Sequence[Change]:
+        """Of the list of assets and the config."""
+        return models.standing(self.city, personal=self.everything)
+
+    def _is_personal(self, what: Reading | Alarm | NodeState) -> bool:
+        kind = "" if isinstance(what, Alarm) else what.kind
+        return self.registry.personal(what.asset, kind)
+
+
+def _tokens(broker: NgsiLd, client: Client) -> Tokens:
+    if broker.token_file is not None:
+        return FileToken(broker.token_file)
+    if broker.oauth2 is None:
+        return Anonymous()
+    where = broker.oauth2
+    loop = asyncio.get_running_loop()
+    return ClientCredentials(
+        client, where.token_url, where.client_id, where.client_secret_file, where.scope, loop.time
+    )
