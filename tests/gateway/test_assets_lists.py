@@ -57,7 +57,8 @@ ASSETS = st.builds(
     st.sampled_from(TYPES),
     TEXTS,
     PLACES,
-    *(st.just("") | NAMES for _ in range(3)),
+    *(st.just("") | NAMES for _ in range(2)),
+    TEXTS,
     TEXTS,
     st.sampled_from(["", "public", "personal"]),
 )

@@ -11,7 +11,7 @@ from kerbline.assets import places
 from kerbline.assets.asset import PERSONAL, PUBLIC, TYPES, Asset, Location
 from kerbline.assets.faults import Faults, Where, brief
 from kerbline.config.faults import Complaint, shown
-from kerbline.config.rules import Matching, OneOf, Rule
+from kerbline.config.rules import OneOf, Rule
 from kerbline.config.terms import Name
 
 LONGEST_TEXT = 200
@@ -40,7 +40,7 @@ _RULES: Mapping[str, Rule] = {
     "name": _Text(),
     "group": _NAME,
     "zone": _NAME,
-    "segment": Matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", "1 to 64 letters, digits, - and _"),
+    "segment": _Text(),
     "owner": _Text(),
     "privacy": OneOf(PUBLIC, PERSONAL),
 }
