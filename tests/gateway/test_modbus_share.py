@@ -23,12 +23,13 @@ from kerbline.sim import modbus as sim
 from kerbline.south.modbus.bus import Bus
 from kerbline.south.modbus.cache import MAX_READS, Cache
 from kerbline.south.modbus.framing import Function, Request
-from kerbline.south.modbus.share import MAX_MASTERS, Caller, Share, Turns
+from kerbline.south.modbus.share import MAX_MASTERS, SEARCH_SHARE, Caller, Share, Turns
 from tests import steady
 
 WRITER = Master("127.0.0.1", write=True)
 READER = Master("127.0.0.0/8")
 GONE = 9  # a unit that is not there
+TIMEOUT_S = 0.1
 LONG_S = 60.0
 
 
@@ -62,7 +63,9 @@ async def shared(
     config = ShareConfig(f"127.0.0.1:{free_port()}", masters or (WRITER,), max_age_s, answer_s)
     async with sim.over_rtu(devices(), folder / "bus", 115_200) as served:
         unit = ModbusDevice(1, "meter", (Register("level_pct", 0, count=10),), poll_s)
-        section = ModbusBus("bus", str(line or served), (unit,), "rtu", 115_200, timeout_s=0.1)
+        section = ModbusBus(
+            "bus", str(line or served), (unit,), "rtu", 115_200, timeout_s=TIMEOUT_S
+        )
         counters = Counters()
         cache = Cache(max_age_s)
         bus = Bus(section, Clock(), counters, cache=cache)
@@ -289,6 +292,43 @@ def test_what_a_master_asked_who_is_gone_costs_the_bus_nothing(
 
     run(scenario)
     assert not [each for each in caplog.messages if "socket.send" in each]
+
+
+def test_masters_that_look_for_units_have_a_share_of_the_line_and_no_more(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with shared(tmp_path) as bus, master(bus) as client:
+            loop = asyncio.get_running_loop()
+            reads = 0
+
+            async def read_on() -> None:
+                nonlocal reads
+                while True:
+                    answer = await client.read_holding_registers(0, count=1, device_id=1)
+                    assert answer.registers == [100]
+                    reads += 1
+
+            async def look_for(units: range) -> list[int]:
+                async with master(bus) as other:
+                    asked = [
+                        await other.read_holding_registers(0, count=1, device_id=unit)
+                        for unit in units
+                    ]
+                    return [answer.exception_code for answer in asked]
+
+            assert not (await client.read_holding_registers(0, count=1, device_id=1)).isError()
+            reading, began_s = asyncio.create_task(read_on()), loop.time()
+            told = await asyncio.gather(look_for(range(20, 24)), look_for(range(30, 34)))
+            took_s = loop.time() - began_s
+            reading.cancel()
+            assert told == [[11] * 4] * 2
+            assert took_s > 7 * TIMEOUT_S / SEARCH_SHARE  # each but the last is paid for
+            assert reads > 8
+
+            again = await client.read_holding_registers(0, count=1, device_id=33)
+            assert again.exception_code == 11  # at once, while its breaker is open
+            assert loop.time() - began_s - took_s < TIMEOUT_S
+
+    run(scenario)
 
 
 def test_masters_are_told_that_the_line_is_not_there(tmp_path: Path) -> None:

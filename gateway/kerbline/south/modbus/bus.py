@@ -123,11 +123,7 @@ class Bus:
         unit = self._schedule.unit(request.unit)
         if self._lost and not self._up:
             raise PortLost(f"{self._config.port}: not there")
-        if (
-            priority is Priority.FOREIGN
-            and unit.breaker.probe_s > loop.time()
-            and unit.breaker.open
-        ):
+        if priority is Priority.FOREIGN and self.rests(request.unit):
             raise NoAnswer(f"unit {request.unit}: it did not answer before")
         if not request.unit and self._config.framer == "rtu" and request.function not in ECHOED:
             raise NoAnswer("unit 0 is all units, of which none answers")
@@ -139,6 +135,11 @@ class Bus:
     def answers(self, unit: int) -> bool:
         """Is the line open, and did the unit answer on it lately?"""
         return self._up and self._schedule.unit(unit).breaker.health in ANSWERING
+
+    def rests(self, unit: int) -> bool:
+        """Is the unit's breaker open, and its next probe not due?"""
+        breaker = self._schedule.unit(unit).breaker
+        return breaker.open and breaker.probe_s > asyncio.get_running_loop().time()
 
     def state(self) -> BusState:
         """How the bus and its units are."""

@@ -45,6 +45,7 @@ MAX_PENDING = 16  # requests of one connection; then it is not read from
 MAX_UNSENT_BYTES = 65_536  # a master that takes nothing is left
 MAX_SAID = 256  # things said once of masters
 LAST_RETRY_S = 30.0
+SEARCH_SHARE = 0.25  # of the line's time, for requests to units that do not answer
 SERVER_BUSY = 6
 GATEWAY_PATH = 10
 # Modbus Application Protocol V1.1b3, 7
@@ -125,6 +126,8 @@ class Share:
         self._cache = cache
         self._counters = counters
         self._turns = Turns(at_once)
+        self._search = asyncio.Lock()  # for units that do not answer, one after another
+        self._search_s = 0.0  # when the next may go
         self._masters = [(ipaddress.ip_network(each.address), each) for each in config.masters]
         self._under_way: dict[Request, asyncio.Task[Response]] = {}
         self._connected: dict[asyncio.StreamWriter, None] = {}  # who asked last is last
@@ -248,6 +251,23 @@ class Share:
             return await asyncio.shield(task)
 
     async def _transact(self, caller: Caller, request: Request) -> Response:
+        """In turn; who looks for units that do not answer waits for the search's share, too."""
+        unit = request.unit
+        if self._bus.answers(unit) or self._bus.rests(unit):
+            return await self._in_turn(caller, request)
+        now_s = asyncio.get_running_loop().time
+        async with asyncio.timeout(self._config.answer_s) as patience, self._search:
+            await asyncio.sleep(self._search_s - now_s())
+            patience.reschedule(None)
+            begun_s = now_s()
+            try:
+                return await self._in_turn(caller, request)
+            finally:
+                if self._bus.rests(unit):
+                    spent_s = now_s() - begun_s
+                    self._search_s = now_s() + spent_s * (1 / SEARCH_SHARE - 1)
+
+    async def _in_turn(self, caller: Caller, request: Request) -> Response:
         within_s = self._config.answer_s
         async with asyncio.timeout(within_s):
             await self._turns.take(caller)
