@@ -234,8 +234,18 @@ def test_a_fault_of_a_row_is_told_with_its_line(row: str, fault: str) -> None:
     ],
 )
 def test_a_fault_of_the_first_row_is_told(header: str, fault: str) -> None:
-    (line,) = told(f"{header}\n1,2\n")
+    line, *more = told(f"{header}\n1" + ",z" * header.count(",") + "\n")
+    assert not more
     assert line.startswith(f"a.csv:1: {fault}")
+
+
+def test_rows_are_judged_beside_a_column_that_is_none() -> None:
+    lines = told("id,wattage,type\nl 1,7,Streetlight\nl-2,7,Lamp\n")
+    assert [line.split(": ")[1] for line in lines] == ['"wattage"', "id", "type"]
+
+
+def test_a_file_with_nothing_in_it_is_told() -> None:
+    assert told("\n;;\n") == ["a.csv: this is empty; name the right file"]
 
 
 def test_the_line_of_a_row_is_that_where_it_begins() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from kerbline.assets.asset import POINT, Asset
@@ -13,6 +14,7 @@ from kerbline.assets.listed import compact
 from kerbline.config.faults import shown
 
 SEPARATORS = ",;\t"
+_BEGUN = re.compile(r"\S[^\r\n]*")
 _HINT = "sep="  # Excel writes it as a first line of its own
 
 
@@ -28,13 +30,15 @@ def read(text: str, file: str, faults: Faults) -> list[Record]:
                 continue
             if header is None:
                 header = _header(row, where, faults)
-                if header is None:
+                if "id" not in header:
                     return []
             elif len(row) != len(header):
                 _ragged(row, header, separator, where, faults)
             else:
-                cells = map(str.strip, row)
-                records.append(Record(where, dict(zip(header, cells, strict=True))))
+                cells = zip(header, map(str.strip, row), strict=True)
+                records.append(Record(where, {key: cell for key, cell in cells if key in KEYS}))
+        if header is None:
+            faults.add(Where(file), "", "this is empty", "name the right file")
     except csv.Error as error:
         remedy = 'write a cell with a quote or a line break as "..." with each quote doubled'
         faults.add(Where(file, rows.line), "", f"this is no CSV: {error}", remedy)
@@ -76,26 +80,26 @@ class _Rows:
 
 
 def _separated(text: str) -> tuple[str, _Rows]:
-    """The separator, by the first line, and the rows."""
+    """The separator, by the first line that is not blank, and the rows."""
     first, _, rest = text.partition("\n")
     if first.lower().startswith(_HINT):
         separator = first[len(_HINT) :].strip("\r") or ","
         if separator in SEPARATORS:
             return separator, _Rows(rest, separator, 1)
-    separator = max(SEPARATORS, key=first.count)
+    begun = _BEGUN.search(text)
+    separator = max(SEPARATORS, key=begun[0].count) if begun else ","
     return separator, _Rows(text, separator, 0)
 
 
-def _header(row: Sequence[str], where: Where, faults: Faults) -> Sequence[str] | None:
+def _header(row: Sequence[str], where: Where, faults: Faults) -> Sequence[str]:
     names = [name.strip() for name in row]
-    before = faults.count
     unknown(where, names, faults)
     for name in sorted({name for name in names if names.count(name) > 1}):
         faults.add(where, shown(name), "names two columns", "remove one of them")
     if "id" not in names:
         remedy = "name the columns in the first row: id, type, lat, lon, ..."
         faults.add(where, "id", "is no column", remedy)
-    return names if faults.count == before else None
+    return names
 
 
 def _ragged(
