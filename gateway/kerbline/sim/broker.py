@@ -118,11 +118,12 @@ class Broker:
 
     async def _ready(self, child: children.Child) -> None:
         while child.running:
-            if await self._answers():
+            if await self.answers():
                 return
             await asyncio.sleep(RETRY_S)
 
-    async def _answers(self) -> bool:
+    async def answers(self) -> bool:
+        """Does it speak MQTT?"""
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
