@@ -81,7 +81,7 @@ class Flash:
 
 
 class Nvs:
-    """esp32.NVS: blobs of a namespace, kept in one file for all."""
+    """esp32.NVS: blobs of a namespace, kept in one file for all; a null there can't be read."""
 
     file: "Any" = None  # opened before the flash is mounted over the host's files
 
@@ -104,6 +104,8 @@ class Nvs:
     def get_blob(self, name: str, buffer: bytearray) -> int:
         if name not in self._own:
             raise OSError(NOT_FOUND, "ESP_ERR_NVS_NOT_FOUND")
+        if self._own[name] is None:
+            raise OSError(-0x110B, "ESP_ERR_NVS_INVALID_STATE")
         blob = bytes.fromhex(self._own[name])
         if len(blob) > len(buffer):
             raise OSError(-0x110C, "ESP_ERR_NVS_INVALID_LENGTH")
