@@ -121,6 +121,16 @@ def test_a_water_meter_is_personal_until_the_list_says_public(tmp_path: Path) ->
     assert registry.personal("meter-1")  # whatever it is called: its device is a meter's
 
 
+def test_what_nobody_says_of_an_asset_of_the_log_is_personal(tmp_path: Path) -> None:
+    registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)), gateway="gw-1")
+    assert registry.personal("gone")  # of an alarm
+    assert registry.personal("gone", "event")
+    assert not registry.personal("gone", "streetlight")
+    assert not registry.personal("gone", "modbus")
+    assert not registry.personal("lamp-1", "event")
+    assert not registry.personal("gw-1")
+
+
 def test_while_the_list_is_lost_only_street_lights_and_air_are_open(tmp_path: Path) -> None:
     registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
     before = registry.revision

@@ -24,11 +24,13 @@ class Registry:
         assets: Iterable[Asset] = (),
         kinds: Mapping[str, str] | None = None,
         owner: str = "",
+        gateway: str = "",
     ) -> None:
         """`kinds`: of what device each asset of the config is; `owner`: of assets without one."""
         self.city = city
         self._kinds = dict(kinds or {})
         self._owner = owner
+        self._gateway = gateway  # its own alarms are nobody's secret
         self._listed: dict[str, Asset] = {}
         self.revision = 0  # rises whenever other assets may be found here
         self.lost = False  # the list can't be read: what it said of privacy is not known
@@ -74,10 +76,16 @@ class Registry:
         return self._zones
 
     def personal(self, asset_id: str, kind: str = "") -> bool:
-        """Is what it measures somebody's own? While the list is lost, whatever may be marked is."""
+        """Is what it measures, or an alarm on it, somebody's own?
+
+        Whatever may be is: what was marked in a list that is lost, and what an event or an alarm
+        of the log tells of an asset that neither list nor config have any more.
+        """
+        if asset_id == self._gateway:
+            return False
         kind = self._kinds.get(asset_id, kind)
-        if self.lost and kind not in OPEN_KINDS:
-            return True
+        if asset_id not in self._listed and (self.lost or kind not in IMPLIED):
+            return kind not in OPEN_KINDS
         return terms.personal(self.asset(asset_id, kind), kind)
 
     def urn(self, type_name: str, local: str) -> str:
@@ -113,4 +121,4 @@ def kinds(config: Config) -> dict[str, str]:
 def empty(config: Config) -> Registry:
     """The registry of a config with `[city]`, its list not read yet."""
     assert config.city is not None
-    return Registry(config.city.id, (), kinds(config), config.city.owner)
+    return Registry(config.city.id, (), kinds(config), config.city.owner, config.gateway.id)
