@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.south.modbus.framing import NoAnswer, Refused, Request, Response, wanted
+from kerbline.south.modbus.rounds import Probes
 from kerbline.south.modbus.schedule import FIRST_GUESS_S, FOREIGN_RUN, MAX_JOBS, Schedule, TooLate
 from kerbline.south.modbus.survey import FIRST_RECHECK_POLLS, Survey
 from kerbline.south.modbus.transaction import Job, Polled, Priority, Transaction
-from kerbline.south.modbus.unit import FLOOR_S, Health, Patience
+from kerbline.south.modbus.unit import FLOOR_S, Health, Patience, Unit
 
 ANSWER_S = 0.01
 CEILING_S = 0.5
@@ -130,6 +131,16 @@ def test_a_unit_that_comes_back_is_polled_at_once_and_so_are_all_if_none_answere
         played.step()
     played.until(played.now_s + 0.1)
     assert played.counts() == {1: 1, 2: 1, 3: 1}
+
+
+@given(st.floats(0, 1e9))
+@example(1.352670781838022)  # half a unit in the last place decides
+def test_a_probe_goes_at_the_very_moment_for_which_the_bus_wakes(silent_s: float) -> None:
+    probes, unit = Probes(), Unit(1, CEILING_S)
+    unit.breaker.silent(silent_s)
+    probes.add(unit)
+    wake_s = probes.wake_s(unit.breaker.probe_s)
+    assert probes.next(wake_s, due_s=wake_s) is unit
 
 
 def test_units_that_only_others_asked_for_cost_nothing_any_more() -> None:

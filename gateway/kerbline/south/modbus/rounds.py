@@ -176,12 +176,14 @@ class Probes:
         if not self._units:
             return None
         unit = min(self._units, key=_probe_s)
-        waited_s = now_s - unit.breaker.probe_s
-        if waited_s < 0:
+        probe_s = unit.breaker.probe_s
+        if now_s < probe_s:
             return None
         if due_s - now_s > unit.patience.timeout_s:
             return unit
-        return unit if waited_s >= SPARE_WAIT_S and now_s >= self._free_s else None
+        # As `wake_s` reckons it: a difference is rounded otherwise, and we would be called again
+        # and again.
+        return unit if now_s >= max(self._free_s, probe_s + SPARE_WAIT_S) else None
 
     def wake_s(self, now_s: float) -> float:
         """When `next` may have one."""
