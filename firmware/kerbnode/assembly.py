@@ -141,6 +141,6 @@ def wired(node: "Node", *, readable: bool) -> "Instruments":
     if node.failed >= SAFE_AFTER:
         from kerbnode import safe
 
-        return safe.wired(node.board, asset, wire if readable else None)
+        return safe.wired(node, asset, wire, readable=readable)
     made: Instruments = wire(node.board)
     return made

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerbnode.settings import Settings
     from kerbwire.schema import Schema
 
+AGAIN_MS = 3_600_000
 FEED_S = 5
 PROMPT_S = 120  # at the prompt, until the watchdog starts the node again
 
@@ -29,15 +30,19 @@ class Steady:
     level = 1000
     fading = False
 
-    def __init__(self, schema: "Schema"):
+    def __init__(self, schema: "Schema", unread: "Node | None" = None):
         self.SCHEMA = schema
         self.asset = self
+        self._unread = unread  # the node, where NVS could not be read: that may pass
 
     def begin(self, wanted: "Settings", totals: "tuple[int, ...] | None") -> None:
         """There is nothing to begin."""
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """No pin is touched."""
+        if self._unread is not None and uptime_ms >= AGAIN_MS:
+            self._unread.stop()
+            self._unread.board.reset()
         return []
 
     def configure(self, wanted: "Settings") -> None:
@@ -57,20 +62,17 @@ class Steady:
 
 
 def wired(
-    board: "Board", asset: str, wire: "Callable[[Board], Instruments] | None"
+    node: "Node", asset: str, wire: "Callable[[Board], Instruments]", *, readable: bool = True
 ) -> "Instruments":
-    """In safe mode: a lamp is left lit; a meter counts on if its drivers let it, and its totals.
-
-    `wire` is None where there are totals that can't be read.
-    """
-    if wire is not None and asset != "streetlight":
+    """In safe mode: a lamp is left lit; a meter counts on if its drivers let it, and NVS."""
+    if readable and asset != "streetlight":
         try:
-            return wire(board)
+            return wire(node.board)
         except Exception as error:  # noqa: BLE001 - whatever it is, the link must come up
             print("kerbnode: safe mode without drivers:", repr(error))
     schema = by_name(asset)
     assert schema is not None  # the settings are checked
-    return Steady(schema)
+    return Steady(schema, None if readable else node)
 
 
 def leave(node: "Node") -> None:

@@ -127,7 +127,7 @@ def test_drivers_that_fail_leave_the_link() -> None:
     def broken(_hal: Board) -> None:
         raise OSError(19)
 
-    made = safe.wired(board, "water_meter", broken)
+    made = safe.wired(Boot(board).node, "water_meter", broken)
     assert isinstance(made, safe.Steady) and made.asset.totals() == ()
     scratch.remove(place)
 

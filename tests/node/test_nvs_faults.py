@@ -5,7 +5,7 @@ import os
 from kerbnode import app, boots, nvs, safe, settings, store
 from kerbnode.clock import Clock
 from kerbnode.diagnosis import diagnosis
-from kerbnode.hal.sim import Board
+from kerbnode.hal.sim import Board, Restart
 from kerbnode.identity import MARKS
 from kerbwire import messages as m
 from node import scratch
@@ -154,6 +154,27 @@ def test_safe_mode_for_nvs_is_told_where_the_log_can_be_read() -> None:
     told = [record[4] for record in board.node.journal.pending if record[1] == m.EVENT]
     assert told == [(m.EV_BOOT, WATCHDOG), (m.EV_SAFE_MODE, 3)]
     assert board.nvs._inner.get("command") == b"\x00\x00\x00\x00\x09"
+    scratch.remove(place)
+
+
+def test_safe_mode_for_nvs_is_left_again_by_itself() -> None:
+    board, place, before = grown_old(LAMP)
+    board.nvs.bad = MARKS
+    assert refused(board, LAMP) == app.SAFE_AFTER
+    node = board.node
+    board.uptime_ms = lambda: safe.AGAIN_MS - 1
+    node.sense.tick()
+    board.uptime_ms = lambda: safe.AGAIN_MS
+    for bad, boots_refused in ((MARKS, app.SAFE_AFTER), ((), 0)):
+        try:
+            node.sense.tick()
+            raise AssertionError("for ever in safe mode")
+        except Restart:
+            board.nvs.bad = bad
+        assert refused(board, LAMP) == boots_refused
+        node = board.node
+    assert node.failed == 0 and node.journal.epoch == before.journal.epoch
+    node.sense.tick()
     scratch.remove(place)
 
 
