@@ -125,7 +125,7 @@ def test_a_map_programs_numbers_are_no_ids() -> None:
     (feature,) = tree["features"]
     feature["properties"]["id"] = feature["id"]
     feature["id"] = 17
-    feature["properties"]["owner"] = None
+    feature["properties"] |= {"owner": None, "lat": "59.0", "lon": "18.0", "location": ""}
     assert imported(json.dumps(tree), GEOJSON).assets == (LAMP,)
 
 
@@ -320,7 +320,10 @@ POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
     [
         ({"properties": {"type": "Lamp"}}, 'type: "Lamp" is not known; write one of '),
         ({"properties": {"type": 7}}, 'type: 7 where a text belongs; write "text"'),
-        ({"properties": {"type": "Streetlight", "lat": 5}}, "lat: stands among the properties; "),
+        (
+            {"properties": {"type": "Streetlight", "lat": 5}, "geometry": None},
+            "lat: stands among the properties; write it as the geometry",
+        ),
         ({"properties": {"type": "Streetlight", "x": 5}}, '"x": is not a key that belongs here; '),
         ({"properties": {"type": "Streetlight", "id": "l-2"}}, 'id: "l-2" among the properties is'),
         ({"properties": [1]}, "properties: is no object; "),

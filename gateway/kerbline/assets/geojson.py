@@ -59,8 +59,8 @@ def _record(file: str, number: int, feature: object, faults: Faults) -> Record |
     if isinstance(own, str) and other not in (None, own):
         problem = f"{brief(other)} among the properties is another than the feature's"
         faults.add(where, "id", problem, "remove one of them")
-    for key in PLACE:
-        if key in properties:
+    for key in PLACE:  # beside a geometry they are what a map program was given, maybe long ago
+        if properties.get(key) not in (None, "") and feature.get("geometry") is None:
             faults.add(where, key, "stands among the properties", "write it as the geometry")
     if "geometry" not in feature:
         faults.add(where, "geometry", "is missing", "write null where the place is not known")
