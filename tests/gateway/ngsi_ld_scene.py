@@ -82,7 +82,7 @@ class Log:
         return list(found.values())
 
 
-async def inline(function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+async def inline(function: Callable[..., Any], *args: Any) -> Any:
     """At no time of the scene's."""
     return function(*args)
 
@@ -172,7 +172,7 @@ class Scene:
         """Wait, in the scene's time."""
         async with asyncio.timeout(within_s):
             while not wanted():  # noqa: ASYNC110 - it looks from outside
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.05)
 
     def came(self, way: str = "") -> list[tuple[str, str, str]]:
         """Keys of values that were taken, in their order."""

@@ -172,11 +172,11 @@ class Durable:
         while self._wanted:
             letter = letters.get(self._wanted[0])
             if letter is not None:
-                await self._blocking(self._letters.drop, {letter.number})
                 if dated := lacking([letter.change], ()):
-                    await self._lane.deliver(dated)
+                    await self._lane.deliver(dated)  # or it is a new letter by now
                 else:
                     self._present.repeat(letter.change)
+                await self._blocking(self._letters.drop, {letter.number})
             self._wanted.popleft()
 
     async def _read(self, after: int) -> Sequence[Batch]:

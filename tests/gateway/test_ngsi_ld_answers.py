@@ -1,0 +1,390 @@
+"""What each answer of a broker leads to: judged, and before a strict broker on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from kerbline.north.ngsi_ld.answers import (
+    Again,
+    Conflict,
+    Done,
+    Held,
+    Partly,
+    Plain,
+    Refused,
+    Split,
+    Unauthorized,
+    Verdict,
+    judged,
+    retry_after_s,
+)
+from kerbline.north.ngsi_ld.dead_letters import DeadLetters
+from kerbline.sim.ngsi_ld import Fault, Request
+from tests.gateway.ngsi_ld_scene import Scene, early, lamp, once, play
+
+A, B, C = (f"urn:ngsi-ld:Streetlight:stad:lamp-{n}" for n in "abc")
+BAD = "https://uri.etsi.org/ngsi-ld/errors/BadRequestData"
+NOW_S = 1_790_000_000.0
+
+
+def judge(status: int, body: object = b"", **headers: str) -> Verdict:
+    text = body if isinstance(body, bytes) else orjson.dumps(body)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return judged(status, named, text, [A, B, C], NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (201, Done()),
+        (204, Done()),
+        (200, Done()),
+        (400, Refused("400")),
+        (422, Refused("422")),
+        (401, Unauthorized("401")),
+        (407, Unauthorized("407")),
+        (403, Held("403")),
+        (404, Held("404")),
+        (405, Held("405")),
+        (501, Held("501")),
+        (409, Conflict("409")),
+        (413, Split("413")),
+        (415, Plain("415")),
+        (408, Again("408")),
+        (425, Again("425")),
+        (429, Again("429")),
+        (500, Again("500")),
+        (503, Again("503")),
+        (599, Again("599")),
+    ],
+)
+def test_a_status_alone(status: int, verdict: Verdict) -> None:
+    assert judge(status) == verdict
+
+
+def test_a_redirection_is_told_and_not_followed() -> None:
+    verdict = judge(307, location="https://elsewhere.example.org/")
+    assert verdict == Held("307: it redirects to https://elsewhere.example.org/")
+
+
+def problem(status: int | str, kind: str = BAD) -> dict[str, object]:
+    return {"type": kind, "title": "t", "detail": "d", "status": status}
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        # Orion-LD and the standard; its status as a text; Stellio; Scorpio.
+        {"success": [A], "errors": [{"entityId": B, "error": problem(400)}]},
+        {"success": [A], "errors": [{"entityId": B, "error": problem("400")}]},
+        {"success": [A], "errors": [{"entityId": B, "error": ["unknown type"]}]},
+        {"success": [A], "errors": [{"id": B, "type": BAD, "status": 404}]},
+        [
+            {"id": A, "type": "Upsert", "success": [{"attributes": []}]},
+            {"id": B, "type": "Upsert", "failure": [{"type": BAD, "errorCode": 400}]},
+        ],
+    ],
+)
+def test_a_207_names_what_is_refused_for_good(errors: object) -> None:
+    verdict = judge(207, errors)
+    assert isinstance(verdict, Partly)
+    assert set(verdict.refused) == {B}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        problem(503),
+        problem(429),
+        problem(409),
+        {"type": "https://uri.etsi.org/ngsi-ld/errors/InternalError"},
+        {"type": "https://uri.etsi.org/ngsi-ld/errors/LdContextNotAvailable"},
+    ],
+)
+def test_a_207_names_what_passes_by_itself(error: object) -> None:
+    verdict = judge(207, {"success": [A, C], "errors": [{"entityId": B, "error": error}]})
+    assert isinstance(verdict, Partly)
+    assert set(verdict.again) == {B}
+    assert not verdict.refused
+
+
+def test_what_a_207_does_not_name_was_not_taken() -> None:
+    verdict = judge(207, {"success": [A], "errors": [{"entityId": B, "error": problem(400)}]})
+    assert isinstance(verdict, Partly)
+    assert (set(verdict.refused), set(verdict.again)) == ({B}, {C})
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"{}", b'{"errors": 1}'])
+def test_a_207_that_tells_nothing_is_no_acknowledgement(body: bytes) -> None:
+    assert isinstance(judge(207, body), Again)
+
+
+def test_a_207_where_all_went_well_is_done() -> None:
+    assert judge(207, {"success": [A, B, C], "errors": []}) == Done()
+
+
+def test_a_207_of_the_temporal_api_names_attributes() -> None:
+    body = {"updated": ["x"], "notUpdated": [{"attributeName": "y", "reason": "no"}]}
+    assert judge(207, body) == Partly(refused={"y": "no"})
+
+
+def test_a_problem_is_told_in_a_line_and_names_what_it_is_about() -> None:
+    verdict = judge(400, {"title": "Bad\nRequest", "detail": f"entity {B} has no \x1b[31m type"})
+    assert verdict == Refused(f"400 Bad Request: entity {B} has no [31m type", (B,))
+    longer = judge(400, {"title": f"{B}-2 is bad"})
+    assert isinstance(longer, Refused)
+    assert longer.named == ()
+
+
+def test_a_context_that_the_broker_can_not_fetch_is_no_fault_of_ours() -> None:
+    kind = "https://uri.etsi.org/ngsi-ld/errors/LdContextNotAvailable"
+    assert isinstance(judge(400, problem(400, kind)), Again)
+
+
+def test_retry_after_is_seconds_or_a_date_by_the_brokers_own_clock() -> None:
+    def after(retry: str, date: str = "") -> float | None:
+        return retry_after_s({"retry-after": retry, "date": date}, NOW_S)
+
+    def at(ahead_s: float) -> str:
+        return formatdate(NOW_S + ahead_s, usegmt=True)
+
+    assert after("7") == 7
+    assert after(" 7 ") == 7
+    assert after("0") == 0
+    assert after(at(30)) == 30
+    assert after(at(30 - 3600), at(-3600)) == 30  # its clock is an hour behind ours
+    assert after(at(-30)) == 0
+    assert after("99999999999999999999") == 86_400
+    for nonsense in ("", "soon", "-1", "1.5", "²", "Mon, 99 Foo 2026"):
+        assert after(nonsense) is None
+
+
+# ---------------------------------------------------------------- before a broker
+
+
+def deliver(
+    folder: Path,
+    fault: Callable[[Request], Fault | None],
+    count: int = 3,
+    **more: Any,
+) -> Scene:
+    """The latest reports of so many lamps, until the cursor has passed them."""
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = fault
+        scene.log.commit([lamp(n, f"lamp-{n}", -1.0) for n in range(1, count + 1)])
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+
+    scene = play(Scene(folder, **more), story)
+    assert max(scene.broker.acknowledged().values()) == 1
+    return scene
+
+
+def lamps(scene: Scene) -> set[str]:
+    """Lamps of which the broker has anything."""
+    return {name.rpartition("-")[2] for name in scene.broker.entities.now if "lamp" in name}
+
+
+def letters(scene: Scene) -> dict[str, str]:
+    """Reasons of dead letters by entity, as another process reads them."""
+    found = DeadLetters(scene.folder / "dead-letters" / "city.jsonl")
+    return {letter.change.id: letter.reason for letter in found.letters}
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
+def test_what_passes_by_itself_goes_again(tmp_path: Path, status: int) -> None:
+    scene = deliver(tmp_path, once(Fault(status=status), Fault(status=status)))
+    assert lamps(scene) == {"1", "2", "3"}
+    assert not letters(scene)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 301])
+def test_what_somebody_has_to_mend_is_held_and_said_once(
+    tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        scene = deliver(tmp_path, once(*[Fault(status=status)] * 6))
+    assert lamps(scene) == {"1", "2", "3"}
+    assert not letters(scene)
+    said = [line for line in caplog.messages if "trying again" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"ngsi_ld:city: {status}")
+
+
+@pytest.mark.parametrize("header", ["3", "date"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed_to_the_second_by_both_ways(
+    tmp_path: Path, status: int, header: str
+) -> None:
+    wish = formatdate(NOW_S + 3, usegmt=True) if header == "date" else header
+    headers = {"retry-after": wish, "date": formatdate(NOW_S, usegmt=True)}
+    refusing = once(Fault(status=status, headers=headers))
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = refusing
+        for n in range(1, 41):
+            scene.log.commit([lamp(n, f"lamp-{n % 4}", n - 50)])
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 40)
+
+    scene = play(Scene(tmp_path), story)
+    first, *rest = scene.broker.arrivals
+    waited_s = min(each.request.at_s for each in rest) - first.answered_s
+    assert 3 <= waited_s < 3.5
+    assert early(scene.broker.arrivals) == []
+
+
+def test_of_a_207_only_what_failed_for_now_goes_again(tmp_path: Path) -> None:
+    bad, slow = (f"urn:ngsi-ld:Streetlight:stad:lamp-{n}" for n in (1, 2))
+    scene = deliver(tmp_path, once(Fault(refused={bad: 400, slow: 503})))
+    first, second = scene.broker.arrivals
+    assert len(first.request.json) == 3
+    assert [entity["id"] for entity in second.request.json] == [slow]
+    assert lamps(scene) == {"2", "3"}
+    assert letters(scene) == {bad: "BadRequestData: by order"}
+
+
+def is_bad(request: Request) -> Fault | None:
+    """Refuses a whole batch for one of its entities."""
+    if any(entity["id"].endswith("lamp-77") for entity in request.json):
+        return Fault(status=400, body=b'{"title": "BadRequestData"}')
+    return None
+
+
+def names_bad(request: Request) -> Fault | None:
+    """The same, and tells for which."""
+    if is_bad(request):
+        return Fault(status=400, body=b'{"detail": "urn:ngsi-ld:Streetlight:stad:lamp-77 is bad"}')
+    return None
+
+
+@pytest.mark.parametrize(("refusing", "requests"), [(is_bad, 19), (names_bad, 3)])
+def test_one_bad_entity_does_not_take_the_others_with_it(
+    tmp_path: Path, refusing: Callable[[Request], Fault | None], requests: int
+) -> None:
+    scene = deliver(tmp_path, refusing, count=500)
+    assert len(lamps(scene)) == 499
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-77"}
+    assert len(scene.broker.arrivals) <= requests
+
+
+def test_too_large_a_batch_goes_in_parts_and_grows_again(tmp_path: Path) -> None:
+    def cramped(request: Request) -> Fault | None:
+        return Fault(status=413) if len(request.json) > 150 else None
+
+    scene = deliver(tmp_path, cramped, count=900)
+    assert len(lamps(scene)) == 900
+    assert not letters(scene)
+
+
+def test_what_is_too_large_alone_is_a_dead_letter(tmp_path: Path) -> None:
+    def none_at_all(request: Request) -> Fault | None:
+        return Fault(status=413) if any("-2" in each["id"] for each in request.json) else None
+
+    scene = deliver(tmp_path, none_at_all)
+    assert lamps(scene) == {"1", "3"}
+    assert list(letters(scene)) == ["urn:ngsi-ld:Streetlight:stad:lamp-2"]
+
+
+def test_a_conflict_that_lasts_is_a_dead_letter(tmp_path: Path) -> None:
+    def at_odds(request: Request) -> Fault | None:
+        return Fault(status=409) if any("-2" in each["id"] for each in request.json) else None
+
+    scene = deliver(tmp_path, at_odds)
+    assert lamps(scene) == {"1", "3"}
+    assert list(letters(scene)) == ["urn:ngsi-ld:Streetlight:stad:lamp-2"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(lost="request"),
+        Fault(lost="answer"),
+        Fault(silent=True),
+        Fault(status=207, body=b""),
+        Fault(status=204, delay_s=9.0),
+    ],
+)
+def test_without_an_answer_it_goes_again_under_the_same_key(tmp_path: Path, fault: Fault) -> None:
+    scene = deliver(tmp_path, once(fault))
+    assert lamps(scene) in ({"1", "2", "3"}, set())
+    ways = {value.way for each in scene.broker.arrivals for value in each.values}
+    assert ways == {"upsert"}
+
+
+def test_history_is_parted_for_a_bad_instance_and_replayed_when_mended(tmp_path: Path) -> None:
+    def picky(request: Request) -> Fault | None:
+        bad = b"0.007" in request.body and request.path.endswith("temporal/entities")
+        return Fault(status=400, body=b'{"title": "no sevens"}') if bad else None
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = picky
+        scene.log.commit([lamp(n, at_s=n - 50) for n in range(1, 21)])
+        sink = scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+        assert [letter.reason for letter in sink.letters.letters] == ["400 no sevens"]
+        assert len([k for k in scene.came() if k[1] == "lifetimePowerConsumption"]) == 19
+        assert sink.resend(None) == 1
+        await scene.until(lambda: [each.number for each in sink.letters.letters] == [2])
+        scene.broker.fault = lambda _: None
+        assert sink.resend({99}) == 0
+        sink.resend({2})
+        await scene.until(lambda: len(sink.letters.letters) == 0)
+
+    scene = play(Scene(tmp_path), story)
+    assert set(scene.broker.acknowledged().values()) == {1}
+    assert len([k for k in scene.came() if k[1] == "lifetimePowerConsumption"]) == 20
+    assert not letters(scene)
+    assert scene.levels()["lifetimePowerConsumption"]["value"] == 0.02
+
+
+def test_gzip_is_given_up_where_it_is_not_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def plain_only(request: Request) -> Fault | None:
+        return Fault(status=415) if request.headers.get("content-encoding") else None
+
+    scene = deliver(tmp_path, plain_only, count=20, compress=True)
+    assert len(lamps(scene)) == 20
+    assert [each.status for each in scene.broker.arrivals][:2] == [415, 201]
+    assert "ngsi_ld:city: takes no gzip: bodies go plain" in caplog.messages
+
+
+def test_bodies_are_gzip_where_it_is_taken(tmp_path: Path) -> None:
+    scene = deliver(tmp_path, lambda _: None, count=20, compress=True)
+    assert scene.broker.arrivals[0].request.headers["content-encoding"] == "gzip"
+    assert len(lamps(scene)) == 20
+
+
+def test_a_tenant_has_entities_of_its_own(tmp_path: Path) -> None:
+    scene = deliver(tmp_path, lambda _: None, tenant="stad")
+    assert not scene.broker.entities.now
+    assert len(scene.broker.tenants["stad"].now) == 3
+
+
+def test_a_broker_that_is_away_is_said_once_and_served_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(scene: Scene) -> None:
+        port = int(scene.broker.url.rpartition(":")[2])
+        await scene.broker.stop()
+        sink = scene.start()
+        sink.offer(lamp(1, at_s=0))
+        await asyncio.sleep(60)
+        assert not sink.connected
+        await scene.broker.start(port=port)
+        await scene.until(lambda: sink.connected)
+
+    with caplog.at_level(logging.WARNING):
+        scene = play(Scene(tmp_path), story)
+    assert scene.levels()
+    assert len([line for line in caplog.messages if "trying again" in line]) == 1
