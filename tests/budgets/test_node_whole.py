@@ -70,7 +70,7 @@ def test_a_line_gives_what_there_is_room_for_and_the_rest_at_once() -> None:
 
 def test_a_node_ends_with_its_world(micropython32: Path) -> None:
     command = [str(micropython32), str(whole.PROBE), "0", "/dev/null", "/dev/null"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert "ended no world" in ended.stdout
 
 

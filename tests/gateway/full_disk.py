@@ -47,7 +47,7 @@ async def story(folder: Path) -> dict[str, object]:
     await come(1, BEFORE)
     await confirm(BEFORE)
     fill(folder / "ballast")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await come(BEFORE + 1, DURING)
         confirming = asyncio.create_task(confirm(BEFORE + DURING + AFTER))
         while not group.blocked:  # noqa: ASYNC110 - nobody tells it
@@ -56,7 +56,7 @@ async def story(folder: Path) -> dict[str, object]:
     while_full = sum(len(batch.entries) for batch in await group.read(0, 100_000))
     (folder / "ballast").unlink()
     await come(BEFORE + DURING + 1, AFTER)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await confirming
     group.stop()
     await running

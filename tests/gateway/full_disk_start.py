@@ -76,7 +76,7 @@ class City:
 
 async def until(ready: Callable[[], object]) -> None:
     """Wait for what nobody tells."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not ready():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -121,7 +121,7 @@ async def story(folder: Path, aside: Path) -> dict[str, object]:
         async with living(config):
             for energy in range(5):
                 node.make(30, 245, energy, 10, 12, 0, energy)
-            await asyncio.wait_for(node.drained.wait(), 20)
+            await asyncio.wait_for(node.drained.wait(), 60)
         fill(folder / "ballast")
         node._named = (node._named[0], *node.key, *node._named[3:])  # its flash has the newest key
         node.begin_again()
@@ -138,7 +138,7 @@ async def story(folder: Path, aside: Path) -> dict[str, object]:
             told["done"] = len(node.commands)
             told["kept_while_full"] = node.drained.is_set()
             (folder / "ballast").unlink()
-            await asyncio.wait_for(node.drained.wait(), 20)
+            await asyncio.wait_for(node.drained.wait(), 60)
             await until(lambda: any("takes readings again" in text for text in said))
     finally:
         city.close()

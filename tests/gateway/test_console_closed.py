@@ -123,7 +123,7 @@ def ran(folder: Path, micropython: Path, texts: list[str], blobs: str = "") -> l
     script = folder / "chip.py"
     script.write_text(f"{CHIP}{blobs}\nTEXTS = {texts!r}\n{RUN}")
     command = [str(micropython), "-X", "heapsize=16M", str(script)]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
 

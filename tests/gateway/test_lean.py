@@ -67,7 +67,7 @@ def test_a_modbus_bridge_loads_nothing_of_nodes_and_ciphers(tmp_path: Path) -> N
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=True,
     )
     loaded = set(json.loads(done.stdout.splitlines()[-1]))

@@ -57,7 +57,7 @@ def port_to(broker: Broker, subscriptions: Sequence[str] = (TOPICS.commands,)) -
 
 
 def with_broker(
-    kind: BrokerKind, folder: Path, story: Callable[[Broker], Awaitable[None]], limit_s: float = 60
+    kind: BrokerKind, folder: Path, story: Callable[[Broker], Awaitable[None]], limit_s: float = 120
 ) -> list[dict[str, Any]]:
     """Tell `story` with a running broker; what the loop complained of."""
     complaints: list[dict[str, Any]] = []
@@ -300,7 +300,7 @@ def test_each_command_of_a_burst_gets_its_result(kind: BrokerKind, tmp_path: Pat
         await group.close()
 
     subscribed = asyncio.Event()
-    assert with_broker(kind, tmp_path, story, 60) == []
+    assert with_broker(kind, tmp_path, story, 300) == []
 
 
 @each_broker

@@ -180,7 +180,7 @@ class Moody:
 
 
 async def until(wanted: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not wanted():  # noqa: ASYNC110 - it looks from outside
             await asyncio.sleep(0.002)
 

@@ -32,7 +32,7 @@ from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, now_ms,
 
 KEY = bytes(range(16))
 VALUES = (30, 245, 1000, 10, 12, 0)
-LONG_S = 10.0
+LONG_S = 60.0
 
 
 class ToldCounters(Counters):

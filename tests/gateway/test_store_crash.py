@@ -58,7 +58,7 @@ def test_what_was_acknowledged_survives_any_kill_and_nothing_is_doubled(tmp_path
 
 def test_a_full_disk_is_named_and_survived(tmp_path: Path) -> None:
     child = writer(tmp_path / "kerbline.db", limit_bytes=200_000)
-    output, _ = child.communicate(timeout=30)
+    output, _ = child.communicate(timeout=120)
     assert child.returncode == 0
     assert output.count("blocked") == 3
     store = Store.open(tmp_path / "kerbline.db")
@@ -86,7 +86,7 @@ def on_a_small_disk(folder: Path, size: str, script: str, *arguments: Path) -> d
         env=environment(),
         cwd=ROOT,
         check=False,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)

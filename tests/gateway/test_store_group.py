@@ -54,7 +54,7 @@ def work(
     async def scene() -> None:
         group = GroupCommit(kind.open(path), policy, lambda: T0_MS, own)
         running = asyncio.create_task(group.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await story(group)
             group.stop()
             await running

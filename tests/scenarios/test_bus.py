@@ -20,7 +20,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import Span, Store
 
 KINDS = ("streetlight", "streetlight", "water_meter", "air_quality")
-LONG_S = 40.0
+LONG_S = 240.0
 
 
 def _made(folder: Path) -> Iterator[tuple[str, int]]:
