@@ -171,6 +171,9 @@ def test_a_broadcast_has_no_answer() -> None:
     assert transaction.fault is None
 
 
+REGISTERS = tuple(Register(f"r{at}", at) for at in range(100))
+
+
 def tcp(tid: int, unit: int, *words: int) -> bytes:
     return tcp_frame(tid, unit, answered(Request(unit, 3, 0, len(words)), Response(words)))
 
@@ -215,6 +218,67 @@ def test_a_silent_unit_behind_a_gateway_is_not_the_next_ones_fault() -> None:
     assert line.deadline_s == pytest.approx(0.65)
 
 
+def test_a_requests_time_begins_when_those_before_it_are_answered() -> None:
+    line = TcpLine(3, 0.5)
+    first, second, third = several = [asked(unit) for unit in (1, 2, 3)]
+    for transaction in several:
+        transaction.timeout_s = 0.1
+        line.send(transaction, 0.0)
+    assert line.receive(tcp(1, 1, 3, 4), 0.08) == [first]
+    assert line.expire(0.11) == ()
+    assert line.receive(tcp(2, 2, 5, 6), 0.16) == [second]
+    assert second.pause_s == pytest.approx(0.08)
+    assert line.expire(0.25) == ()
+    assert line.expire(0.27) == [third]
+
+
+def test_an_answer_gives_no_time_to_a_request_before_it() -> None:
+    line = TcpLine(3, 0.5)
+    silent, other = asked(1), asked(2)
+    silent.timeout_s = other.timeout_s = 0.1
+    line.send(silent, 0.0)
+    line.send(other, 0.05)
+    assert line.receive(tcp(2, 2, 5, 6), 0.09) == [other]
+    assert other.pause_s == pytest.approx(0.04)
+    assert line.expire(0.11) == [silent]
+
+
+class SlowPort(MemoryPort):
+    """A server that answers one request after another, each after so long."""
+
+    ANSWER_S = 0.05
+    _free_s = 0.0
+
+    def _hear(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._free_s = max(self._free_s, loop.time()) + self.ANSWER_S
+        loop.call_at(self._free_s, super()._hear, data)
+
+
+def test_a_slow_server_with_a_full_pipeline_loses_no_unit() -> None:
+    units, counters = range(1, 17), Counters()
+    devices = tuple(ModbusDevice(unit, f"unit-{unit}", REGISTERS) for unit in units)
+    config = ModbusBus("bus", "socket://memory:1", devices, "tcp", pipeline=16)
+
+    async def opening(_config: ModbusBus) -> MemoryPort:
+        served = [device(each, REGISTERS, ManualClock(), lambda *_: 1) for each in units]
+        return SlowPort(Server(served, "tcp"), Trouble(Orders()))
+
+    async def scenario() -> None:
+        bus = Bus(config, ManualClock(), counters, opening=opening)
+        running = asyncio.create_task(bus.run())
+        found: Counter[str] = Counter()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                while True:
+                    found.update(each.asset for each in await bus.next() if each.values)
+        running.cancel()
+        assert set(found.values()) == {20}
+
+    virtual_time.run(scenario())
+    assert counters.totals() == {}
+
+
 @pytest.mark.parametrize("fault", [b"HTTP/1.1 400 Bad Request", tcp(9, 1, 5, 6)])
 def test_what_is_out_of_step_ends_a_connection(fault: bytes) -> None:
     line = TcpLine(2, 0.5)
@@ -225,9 +289,6 @@ def test_what_is_out_of_step_ends_a_connection(fault: bytes) -> None:
     assert line.broken
     assert isinstance(culprit.fault, Garbled)
     assert (culprit.left, other.left) == (False, True)
-
-
-REGISTERS = tuple(Register(f"r{at}", at) for at in range(100))
 
 
 class Bench:

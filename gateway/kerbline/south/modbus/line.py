@@ -301,10 +301,9 @@ class TcpLine:
         self._tid = self._tid % MAX_TRANSACTION_ID + 1
         self._flights[self._tid] = transaction
         transaction.sent_s = now_s
-        timeout_s = transaction.timeout_s
         if self._owed:
-            timeout_s = self._patient(timeout_s, now_s)
-        transaction.deadline_s = now_s + timeout_s
+            transaction.timeout_s = self._patient(transaction.timeout_s, now_s)
+        transaction.deadline_s = now_s + transaction.timeout_s
         if transaction.deadline_s < self.deadline_s:
             self.deadline_s = transaction.deadline_s
         return tcp_frame(self._tid, transaction.unit.address, transaction.wanted.payload)
@@ -335,12 +334,22 @@ class TcpLine:
                 asked.fault = Garbled(f"unit {unit} for {asked.unit.address}")
             else:
                 if not self._owed:
-                    asked.pause_s = now_s - asked.sent_s
+                    asked.pause_s = now_s - (asked.deadline_s - asked.timeout_s)
                 _settle(asked, payload)
             done.append(asked)
         if done:
+            self._go_on(min(one.sent_s for one in done), now_s)
             self._look_ahead()
         return done
+
+    def _go_on(self, answered_s: float, now_s: float) -> None:
+        """The time of requests sent after one that is answered begins now.
+
+        A server may take one after another; how long the queue is is not the last one's fault.
+        """
+        for asked in self._flights.values():
+            if asked.sent_s >= answered_s:
+                asked.deadline_s = max(asked.deadline_s, now_s + asked.timeout_s)
 
     def _begins(self, data: bytes) -> bool:
         """Is this the head of an answer, and no more of what is pending?
