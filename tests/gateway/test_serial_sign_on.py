@@ -15,6 +15,7 @@ from kerbline.config.telegram import Request
 from kerbline.ports import Port
 from kerbline.south.serial import iec62056
 from kerbline.south.serial.listener import from_line, to_line
+from tests import steady
 
 FAST = 57_600  # instead of 300: a test has no time for real ones
 ASK = Request(handshake="iec62056-21", address="1234")
@@ -109,7 +110,7 @@ def test_the_meter_says_its_mode(identification: bytes, answer: tuple[bool, byte
             assert (changed, acknowledged) == answer
             assert asked == b"/?1234!\r\n"
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_head_that_sees_its_own_light_and_comes_in_pieces() -> None:
@@ -118,7 +119,7 @@ def test_a_head_that_sees_its_own_light_and_comes_in_pieces() -> None:
             said = [b"/?1234!\r\n/LG", b"Z5\\2ZMD", b"120\r", b"\n"]
             assert await sign_on(head, *said) == (True, b"/?1234!\r\n", b"\x06050\r\n")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_over_a_serial_server_the_meter_is_asked_to_stay_at_its_speed() -> None:
@@ -127,7 +128,7 @@ def test_over_a_serial_server_the_meter_is_asked_to_stay_at_its_speed() -> None:
             answer = await sign_on(head, b"/LGZ5\\2ZMD120\r\n")
             assert answer == (False, b"/?1234!\r\n", b"\x06000\r\n")
 
-    asyncio.run(main())
+    steady.run(main())
 
 
 def test_a_babbling_line_is_no_meter() -> None:
@@ -136,4 +137,4 @@ def test_a_babbling_line_is_no_meter() -> None:
             with pytest.raises(iec62056.NotIdentified):
                 await sign_on(head, *[b"/LGZ5" * 30] * 3)
 
-    asyncio.run(main())
+    steady.run(main())
