@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from kerbline.north.ngsi_ld.pace import Pace
 from kerbline.north.ngsi_ld.sink import Models, NgsiLdSink, Terms
 from kerbline.north.ngsi_ld.token import Anonymous, Tokens
 from kerbline.sim import virtual_time
-from kerbline.sim.ngsi_ld import Fault, Request, Standin
+from kerbline.sim.ngsi_ld import Arrival, Fault, Request, Standin
 from kerbline.store import Batch, Committed
 
 T0_MS = 1_790_000_000_000
@@ -214,15 +214,17 @@ def once(*faults: Fault, path: str = "") -> Callable[[Request], Fault | None]:
     return next_fault
 
 
-def early(arrivals: Iterable[Any]) -> list[tuple[float, float]]:
+def early(arrivals: Sequence[Arrival]) -> list[tuple[float, float]]:
     """Requests that came before the time that an answer had named: (came, not before)."""
     found = []
     until_s = 0.0
-    for arrival in sorted(arrivals, key=lambda each: each.request.at_s):
-        if arrival.request.at_s < until_s:
+    events = [(each.came_as, True, each) for each in arrivals]
+    events += [(each.answered_as, False, each) for each in arrivals if each.status]
+    for _, came, arrival in sorted(events, key=lambda event: event[0]):
+        if came and arrival.request.at_s < until_s:
             found.append((arrival.request.at_s, until_s))
         wish = arrival.headers.get("retry-after", "")
-        if wish.isdigit():
+        if not came and wish.isdigit():
             until_s = max(until_s, arrival.answered_s + float(wish))
     return found
 

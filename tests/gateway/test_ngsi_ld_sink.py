@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
-from tests.gateway.ngsi_ld_scene import Scene, lamp, play
+from kerbline.sim.ngsi_ld import Fault, Request
+from tests.gateway.ngsi_ld_scene import QUICK, Scene, lamp, play
 
 LEVEL = "illuminanceLevel"
 
@@ -56,3 +58,42 @@ def test_a_backlog_is_history_but_for_what_is_newest(tmp_path: Path) -> None:
     assert {key[2] for key in newest} == {"2026-09-21T14:13:10.000Z"}
     assert len([key for key in scene.came("temporal") if key[1] == LEVEL]) == 38
     assert scene.levels()["lifetimePowerConsumption"]["value"] == 0.02
+
+
+def test_a_backlog_slows_down_for_a_broker_that_counts_and_what_is_live_stays_quick(
+    tmp_path: Path,
+) -> None:
+    """A broker that takes five requests a second, and puts off by a second what is above."""
+    came: list[float] = []
+    waited: list[float] = []
+
+    def counting(request: Request) -> Fault | None:
+        recent = [at_s for at_s in came if at_s > request.at_s - 1]
+        came[:] = [*recent, request.at_s]
+        return Fault(status=429, headers={"retry-after": "1"}) if len(recent) >= 5 else None
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = counting
+        for n in range(2, 400):
+            scene.log.commit([lamp(1, f"lamp-{n}", -20), lamp(2, f"lamp-{n}", -10)])
+        sink = scene.start()
+        await asyncio.sleep(20)
+        for n in range(1, 60):
+            begun_s = asyncio.get_running_loop().time()
+            sink.offer(lamp(n, at_s=begun_s))
+            wanted = n / 1000
+            await scene.until(lambda: value(scene) == wanted)  # noqa: B023 - waited for here
+            waited.append(asyncio.get_running_loop().time() - begun_s)
+            await asyncio.sleep(1)
+        await scene.until(lambda: scene.log.cursor == 398)
+
+    scene = play(Scene(tmp_path, terms=replace(QUICK, a_second=20.0)), story)
+    refused = [each for each in scene.broker.arrivals if each.status == 429]
+    assert sorted(waited)[56] < 2
+    assert len(refused) < len(scene.broker.arrivals) / 10
+    assert set(scene.broker.acknowledged().values()) == {1}
+
+
+def value(scene: Scene) -> float:
+    """The energy of the first lamp, as the broker has it."""
+    return float(scene.levels().get("lifetimePowerConsumption", {}).get("value", 0))

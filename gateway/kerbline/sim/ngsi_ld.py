@@ -13,6 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -88,9 +89,13 @@ class Arrival:
     request: Request
     values: tuple[Value, ...]  # all that were in it
     taken: tuple[Value, ...] = ()
+    taken_s: float = 0.0
     status: int = 0  # 0: no answer went out
     headers: Mapping[str, str] = field(default_factory=dict)
     answered_s: float = 0.0
+    came_as: int = 0  # events of the record count from 1: in virtual time many share a moment
+    taken_as: int = 0
+    answered_as: int = 0
 
 
 Handler = Callable[[Request], Answer]
@@ -113,6 +118,7 @@ class Standin:
         self._server: asyncio.Server | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._stopped = asyncio.Event()
+        self._event = count(1)
 
     @property
     def entities(self) -> Entities:
@@ -161,7 +167,7 @@ class Standin:
         self, request: Request, wire: h11.Connection, writer: asyncio.StreamWriter
     ) -> bool:
         """Judge one request; does the connection go on?"""
-        arrival = Arrival(request, _values(request))
+        arrival = Arrival(request, _values(request), came_as=next(self._event))
         self.arrivals.append(arrival)
         fault = self.fault(request) or Fault()
         await asyncio.sleep(fault.delay_s)
@@ -173,6 +179,8 @@ class Standin:
         else:
             answer = self._judged(request, fault)
         arrival.taken = answer.taken
+        arrival.taken_s = asyncio.get_running_loop().time()
+        arrival.taken_as = next(self._event)
         if fault.lost == "answer":
             writer.transport.abort()
             return False
@@ -188,6 +196,7 @@ class Standin:
         said = (said or b"") + (wire.send(h11.Data(answer.body)) or b"")
         arrival.status, arrival.headers = answer.status, answer.headers
         arrival.answered_s = asyncio.get_running_loop().time()
+        arrival.answered_as = next(self._event)
         writer.write(said + (wire.send(h11.EndOfMessage()) or b""))
         _log.info("%s %s: %d", request.method, request.path, answer.status)
         return True

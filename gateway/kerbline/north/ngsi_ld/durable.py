@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from kerbline.model import ANCHOR_KIND, Entry, Gap, Reading
 from kerbline.north.live import log_of, mark_of
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters
-from kerbline.north.ngsi_ld.lanes import HistoryLane
+from kerbline.north.ngsi_ld.lanes import HistoryLane, Item
 from kerbline.north.ngsi_ld.newest import Name, lacking, without
 from kerbline.north.ngsi_ld.pace import Key, Pace
 from kerbline.north.ngsi_ld.present import Blocking, Present
@@ -26,6 +26,7 @@ CHUNK_ENTRIES = 4_000  # of the log, sorted by entity: after a kill so many may 
 LOOK = 32  # entries that are sorted without a look at what is live
 FRESH = 4  # commits that are kept in memory, in case the live side has delivered them whole
 BLOCKED_S = 5.0
+_LETTER: Name = (("", 0), 0)
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +105,7 @@ class Durable:
                 continue
             names = [_name(each) for each in committed.entries]
             await self._present.settled(names)
-            if self._history == "all" or not all(map(self._is_done, committed.entries)):
+            if not all(map(self._is_done, committed.entries)):
                 return False
             self._move(committed.seq, names)
         rest = bool(self._fresh)
@@ -139,23 +140,29 @@ class Durable:
                 if isinstance(entry, Gap) or _is_anchor(entry):
                     continue
                 changes = self._changes(entry)
-                if changes and not self._was_delivered(name, batch.seq):
+                if changes and not self._present.has(name, batch.seq):
                     new = not self._present.was_tried(name)
                     if new and not self._present.has(name):
                         self._present.offer(entry, changes)
                     open_.append((name, changes, new))
         await self._present.settled([name for name, _, _ in open_])
-        history: dict[str, list[Change]] = {}
+        history: dict[str, list[Item]] = {}
+        left: Counter[Name] = Counter()
         for name, changes, new in open_:
-            left = self._left(name, changes)
-            for change in without(left, self._pace) if new else left:
-                history.setdefault(change.id, []).append(change)
-        for of_entity in history.values():
-            await self._lane.deliver(of_entity)
-        return names
+            rest = self._left(name, changes)
+            for change in without(rest, self._pace) if new else rest:
+                history.setdefault(change.id, []).append((name, change))
+                left[name] += 1
 
-    def _was_delivered(self, name: Name, seq: int) -> bool:
-        return self._history != "all" and self._present.has(name, seq)
+        def landed(items: Iterable[Item]) -> None:
+            for name, _ in items:
+                left[name] -= 1
+                if not left[name]:
+                    self._present.acknowledge(name)
+
+        for of_entity in history.values():
+            await self._lane.deliver(of_entity, landed)
+        return names
 
     def _left(self, name: Name, changes: Sequence[Change]) -> Sequence[Change]:
         """What of an entry the live side has not delivered, or all where history is apart."""
@@ -173,7 +180,8 @@ class Durable:
             letter = letters.get(self._wanted[0])
             if letter is not None:
                 if dated := lacking([letter.change], ()):
-                    await self._lane.deliver(dated)  # or it is a new letter by now
+                    items = [(_LETTER, each) for each in dated]
+                    await self._lane.deliver(items, lambda _: None)  # or it is a new letter by now
                 else:
                     self._present.repeat(letter.change)
                 await self._blocking(self._letters.drop, {letter.number})

@@ -9,6 +9,8 @@ from kerbline.north.backoff import Backoff
 
 JITTER = 0.1  # of what a broker wished, on top of it
 JITTER_S = (0.05, 5.0)  # at least and at most
+FASTER = 0.95  # with each request that went; twice as slow with each that the broker put off
+SLOWEST_S = 10.0
 
 
 class Gate:
@@ -44,7 +46,8 @@ class Lane:
         """`a_second` 0: as many as there are."""
         self._gate = gate
         self._backoff = Backoff(*backoff_s, random)
-        self._apart_s = 1.0 / a_second if a_second else 0.0
+        self._least_s = 1.0 / a_second if a_second else 0.0
+        self._apart_s = self._least_s
         self._not_before_s = 0.0
 
     async def passed(self) -> None:
@@ -53,15 +56,22 @@ class Lane:
         if self._apart_s:
             self._not_before_s = asyncio.get_running_loop().time() + self._apart_s
 
+    async def shut_since(self) -> None:
+        """Wait where the gate was shut after this lane's request had its time."""
+        await self._gate.passed()
+
     def went(self) -> None:
         """The broker took something."""
         self._backoff.reset()
+        self._apart_s = max(self._least_s, self._apart_s * FASTER)
 
     def failed(self, after_s: float | None = None) -> float:
         """Try again after what the broker wished, else by the back-off; how long that is."""
         wait_s = self._backoff.next_s()
         if after_s is not None:
             self._gate.shut(after_s)
+            if self._least_s:  # or what is live would wait with us, again and again
+                self._apart_s = min(self._apart_s * 2, SLOWEST_S)
             if after_s >= 1:
                 return after_s
         self._not_before_s = asyncio.get_running_loop().time() + wait_s

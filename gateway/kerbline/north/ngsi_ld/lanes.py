@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import orjson
 
@@ -19,12 +19,13 @@ from kerbline.north.ngsi_ld.answers import (
     Partly,
     Refused,
     Split,
+    Verdict,
 )
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.courier import Courier
 from kerbline.north.ngsi_ld.forms import Form
 from kerbline.north.ngsi_ld.gate import Lane
-from kerbline.north.ngsi_ld.newest import Entity, Newest
+from kerbline.north.ngsi_ld.newest import Entity, Name, Newest
 
 UPSERT = "/ngsi-ld/v1/entityOperations/upsert?options=update"
 TEMPORAL = "/ngsi-ld/v1/temporal/entities"
@@ -33,6 +34,7 @@ MAX_BYTES = 500_000  # of a plain body: below 512 kB, however one counts them
 CONFLICTS = 5  # then what is in conflict counts as refused
 PATIENCE_S = 0.25  # of the history with what is live
 
+Item = tuple[Name, Change]  # whose entry's
 Bury = Callable[[str, Sequence[tuple[str, Change]]], Awaitable[None]]  # way; reasons, changes
 
 
@@ -176,26 +178,27 @@ class HistoryLane:
         self._bury = bury
         self._quiet = quiet
 
-    async def deliver(self, changes: Sequence[Change]) -> None:
-        """Bring changes of one entity into its history; returns when that is settled."""
-        waiting = [list(changes)]
+    async def deliver(
+        self, items: Sequence[Item], landed: Callable[[Iterable[Item]], None]
+    ) -> None:
+        """Bring changes of one entity into its history; returns when all of them are settled.
+
+        `landed` is called with those that are, as they are.
+        """
+        waiting = [list(items)]
         conflicts = 0
         while waiting:
             part = waiting.pop()
-            body = self._form.temporal(part)
+            changes = [change for _, change in part]
+            body = self._form.temporal(changes)
             if body is None:
+                landed(part)
                 continue
             text = orjson.dumps(body, default=dict)
             if len(text) > MAX_BYTES and len(part) > 1:
                 waiting += _halves(part)
                 continue
-            await self._lane.passed()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE_S):
-                    await self._quiet()
-            await self._lane.passed()
-            headers = self._form.headers(part[0].type)
-            verdict = await self._courier.send(TEMPORAL, text, headers, [part[0].id])
+            verdict = await self._send(changes[0], text)
             if isinstance(verdict, Conflict):
                 conflicts += 1
                 tired = conflicts > CONFLICTS
@@ -203,11 +206,14 @@ class HistoryLane:
             match verdict:
                 case Done():
                     self._lane.went()
+                    landed(part)
                 case Partly(_, refused):
                     self._lane.went()
-                    await self._bury("temporal", _only(part, refused))
+                    await self._bury("temporal", _only(changes, refused))
+                    landed(part)
                 case Refused(reason) | Split(reason) if len(part) == 1:
-                    await self._bury("temporal", [(reason, part[0])])
+                    await self._bury("temporal", [(reason, changes[0])])
+                    landed(part)
                 case Refused() | Split():
                     waiting += _halves(part)
                 case Again(_, after_s):
@@ -217,8 +223,19 @@ class HistoryLane:
                     self._lane.failed()
                     waiting.append(part)
 
+    async def _send(self, change: Change, text: bytes) -> Verdict:
+        """One request, when nothing live is on its way, or has been for too long."""
+        await self._lane.passed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._quiet()
+        await self._lane.shut_since()
+        return await self._courier.send(
+            TEMPORAL, text, self._form.headers(change.type), [change.id]
+        )
 
-def _halves(part: list[Change]) -> list[list[Change]]:
+
+def _halves(part: list[Item]) -> list[list[Item]]:
     return [part[len(part) // 2 :], part[: len(part) // 2]]
 
 

@@ -42,8 +42,12 @@ class Present:
         street_ms: Callable[[], int],
         cursor: Callable[[], int],
         blocking: Blocking,
+        whole: bool,
     ) -> None:
-        """`remembered` of earlier lives, and the `past` that follows from it; saved to `path`."""
+        """`remembered` of earlier lives, and the `past` that follows from it; saved to `path`.
+
+        `whole`: an upsert alone delivers an entry.
+        """
         self._name = name
         self._newest = newest
         self._platform = remembered.platform
@@ -52,6 +56,7 @@ class Present:
         self._street_ms = street_ms
         self._cursor = cursor
         self._blocking = blocking
+        self._whole = whole
         # What waited at an orderly end is taken out of the file before any of it goes.
         self._reserved_ms = -1 if past.open else past.until_ms
         self._delivered = Live(0, REMEMBERED)
@@ -112,10 +117,16 @@ class Present:
 
     def landed(self) -> None:
         """Take over which entries are delivered."""
-        for log, mark in self._newest.finished:
-            self._delivered.acknowledge(log, (mark,))
+        if self._whole:
+            for name in self._newest.finished:
+                self.acknowledge(name)
         self._newest.finished.clear()
         self._moved.set()
+
+    def acknowledge(self, name: Name) -> None:
+        """All of an entry is there."""
+        log, mark = name
+        self._delivered.acknowledge(log, (mark,))
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way."""

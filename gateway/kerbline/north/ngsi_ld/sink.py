@@ -104,6 +104,7 @@ class NgsiLdSink:
             street_ms=street_ms,
             cursor=lambda: self.cursor,
             blocking=blocking,
+            whole=terms.history != "all",
         )
         gate = Gate(random)
         lane = Lane(gate, terms.backoff_s, random)
