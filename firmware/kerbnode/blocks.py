@@ -47,7 +47,7 @@ def entry_bytes(record: "Record") -> int:
 
 def encode(
     epoch: int, reserved_to: int, base: int, end: int, gaps: "list[Gap]", records: "list[Record]"
-) -> bytes:
+) -> bytearray:
     """One block."""
     entries: list[Record] = [(first, m.GAP, last, reason, ()) for first, last, reason in gaps]
     entries += records
@@ -62,7 +62,7 @@ def encode(
             at += 4
     length = len(block) - HEAD_BYTES
     block[:HEAD_BYTES] = pack(HEAD, MAGIC, length, crc32(memoryview(block)[HEAD_BYTES:], length))
-    return bytes(block)
+    return block
 
 
 class Reader:

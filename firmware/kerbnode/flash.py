@@ -12,6 +12,7 @@ class Flash:
 
     def __init__(self, path: str):
         self._path = path
+        self._folder = path + "/"
 
     def names(self) -> "list[str]":
         """The files there, sorted; the folder is made when missing."""
@@ -31,13 +32,13 @@ class Flash:
             file.seek(offset)
             return file.readinto(buffer) or 0
 
-    def append(self, name: str, data: bytes) -> None:
+    def append(self, name: str, data: "bytes | bytearray") -> None:
         """Add to the end; a power cut leaves any part of `data`, or garbage of its length."""
         with open(self._at(name), "ab") as file:
             file.write(data)
             _sync(file)
 
-    def create(self, name: str, data: bytes) -> None:
+    def create(self, name: str, data: "bytes | bytearray") -> None:
         """A new or replaced file: whole, or not at all."""
         with open(self._at("new"), "wb") as file:
             file.write(data)
@@ -49,7 +50,7 @@ class Flash:
         os.remove(self._at(name))
 
     def _at(self, name: str) -> str:
-        return self._path + "/" + name
+        return self._folder + name
 
 
 def _sync(file: "BinaryIO") -> None:

@@ -41,7 +41,7 @@ class Records:
         number = self._journal.append(kind, self._boot_id, uptime_s, values)
         if not number:
             return  # flash is full of faults: the journal will declare it
-        record = (number, kind, self._boot_id, uptime_s, values)
+        record = self._journal.pending[-1]
         named = _NAMES.get(kind, self._kind)
         self._board.made(named, record, self._journal.epoch)
         self._live.append(record)
@@ -51,7 +51,7 @@ class Records:
     def restart(self, kept_to: int) -> None:
         """A new session has seen nothing: offer all that is not kept once more."""
         self._cursor = kept_to + 1
-        self._told = []
+        self._told.clear()
         self._search_ms = None
         self._search_on = False
 

@@ -55,6 +55,7 @@ class AirQuality:
         self._sums = [0] * width
         self._counts = [0] * width
         self._covered_ms = [0] * width
+        self._values = [0] * (width + 1)  # of a report
         self._missed = [0] * width
         self._warm_ms = list(WARM_MS[:width])
         self._states = [0, 0, 0]  # as last told: faults, stuck, fan
@@ -123,7 +124,7 @@ class AirQuality:
 
     def values(self) -> "tuple[int, ...]":
         """A report's values in schema order; a new mean starts."""
-        values = []
+        values = self._values
         status = self._unsettled << WARMING
         for index in range(len(self._sums)):
             count = self._counts[index]
@@ -131,9 +132,10 @@ class AirQuality:
                 status |= 1 << index
             elif self._covered_ms[index] * 100 < self.period_ms * COMPLETE_PCT:
                 status |= 1 << index + INCOMPLETE
-            values.append((self._sums[index] + count // 2) // count if count else 0)
+            place = index if index < FIELDS else index + 1
+            values[place] = (self._sums[index] + count // 2) // count if count else 0
             self._sums[index] = self._counts[index] = self._covered_ms[index] = 0
-        values.insert(FIELDS, status)
+        values[FIELDS] = status
         self._unsettled = 0
         return tuple(values)
 

@@ -60,7 +60,9 @@ class Ads1115:
         while not self._wanted >> at & 1:
             at = at + 1 & 3
         self._converting = -1
-        self._i2c.writeto_mem(self._address, 1, bytes((START + CHANNEL * at, RATE)))
+        word[0] = START + CHANNEL * at
+        word[1] = RATE
+        self._i2c.writeto_mem(self._address, 1, word)
         self._converting = at
 
     def _lose(self, fault: str) -> None:

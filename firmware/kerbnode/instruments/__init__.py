@@ -5,12 +5,13 @@ Which drivers those are and on which pins stands in kerbnode.board.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
     from kerbnode.settings import Settings
     from kerbwire.schema import Schema
 
-    Events = list[tuple[int, int]]
+    Events = Sequence[tuple[int, int]]  # (code, value)
 
     class Asset(Protocol):
         """What all assets offer to the rest of the node."""

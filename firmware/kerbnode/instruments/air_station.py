@@ -59,7 +59,7 @@ class AirStation:
         """One tick at `uptime_ms`; the chips are asked once in 5 s."""
         if not self._looks:
             if uptime_ms // PERIOD_MS == self._round:
-                return []
+                return ()
             self._round = uptime_ms // PERIOD_MS
             self._got = [() if each else None for each in self._sensors]
         self._looks += 1
@@ -67,7 +67,7 @@ class AirStation:
             if sensor and self._got[place] == ():
                 self._got[place] = sensor.sample()
         if () in self._got and self._looks < LOOKS:
-            return []
+            return ()
         self._looks = 0
         return self._finish(uptime_ms)
 

@@ -35,7 +35,7 @@ class Bus:
             raise OSError(ENODEV)
         buffer[:] = b"\xff" * len(buffer) if self.stuck else data
 
-    def writeto_mem(self, address: int, register: int, data: bytes) -> None:
+    def writeto_mem(self, address: int, register: int, data: "bytes | bytearray") -> None:
         """A register's number and its content in one transfer."""
         self.writeto(address, bytes([register]) + data)
 
