@@ -35,6 +35,11 @@ def _head(out: bytearray, major: int, number: int) -> None:
 
 def encode(items: "Sequence[int | bytes]") -> bytes:
     """The items, one after the other; integers from -2^64 to 2^64 - 1."""
+    return bytes(written(items))
+
+
+def written(items: "Sequence[int | bytes]") -> bytearray:
+    """As `encode`, less a copy."""
     out = bytearray()
     for item in items:
         if not isinstance(item, int):
@@ -44,7 +49,7 @@ def encode(items: "Sequence[int | bytes]") -> bytes:
             _head(out, _UINT, item)
         else:
             _head(out, _NEGATIVE, -1 - item)
-    return bytes(out)
+    return out
 
 
 def decode(body: "bytes | bytearray", most: int = CBOR_ITEMS) -> "list[int | bytes]":

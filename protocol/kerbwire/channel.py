@@ -95,7 +95,7 @@ class Channel:
         """Was the frame that was opened last the newest so far?"""
         return self.opened == self._top
 
-    def seal(self, class_: int, body: bytes, now: int) -> bytes:
+    def seal(self, class_: int, body: "Buffer", now: int) -> bytes:
         """The next frame out."""
         fseq = self.sent
         self.sent += 1

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     Record = tuple[int, int, int, tuple[int, ...]]  # rseq, boot id, uptime in s, values
 
 
-def encode_keyframe(record: "Record", info: m.Info) -> bytes:
+def encode_keyframe(record: "Record", info: m.Info) -> bytearray:
     """The record whole."""
     rseq, boot_id, uptime_s, values = record
     boot = 0 if boot_id == info.boot_id else boot_id
-    return cbor.encode([m.REPORT, 0, rseq, boot, uptime_s] + list(values))
+    return cbor.written([m.REPORT, 0, rseq, boot, uptime_s] + list(values))
 
 
 def encode_delta(
     record: "Record", base: "Record", info: m.Info, elapsed: "tuple[int, ...]"
-) -> bytes:
+) -> bytearray:
     """The record against `base`, which is of the same boot and has a lower rseq.
 
     `elapsed` are the numbers that are expected to have grown by the seconds between both.
@@ -47,7 +47,7 @@ def encode_delta(
             mask |= 1 << index
             items.append(change)
     items[3] = mask
-    return cbor.encode(items)
+    return cbor.written(items)
 
 
 def usable(record: "Record", base: "Record", highest_sent: int) -> bool:

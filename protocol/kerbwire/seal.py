@@ -88,7 +88,7 @@ class Cipher:
         for at in range(TAG_BYTES):
             _MAC[at] ^= _STREAM[at]
 
-    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes, header: bytes = b"") -> bytes:
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: "Buffer", header: bytes = b"") -> bytes:
         """The header, then ciphertext and tag, in a place of their own (here a bytearray).
 
         The nonce has 13 bytes and is never used twice with this key.
@@ -126,7 +126,7 @@ class _Library(Cipher):
     def __init__(self, key: bytes):
         self._ccm = _AESCCM(key, tag_length=TAG_BYTES)
 
-    def seal(self, nonce: "Buffer", aad: "Buffer", plain: bytes, header: bytes = b"") -> bytes:
+    def seal(self, nonce: "Buffer", aad: "Buffer", plain: "Buffer", header: bytes = b"") -> bytes:
         return header + self._ccm.encrypt(nonce, plain, aad)
 
     def open(

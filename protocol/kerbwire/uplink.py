@@ -169,7 +169,7 @@ class Uplink:
         """An EVENT or an ANCHOR."""
         rseq, boot_id, uptime_s, values = record
         boot = 0 if boot_id == self._info.boot_id else boot_id
-        body = cbor.encode([type_, rseq, boot, uptime_s] + list(values))
+        body = cbor.written([type_, rseq, boot, uptime_s] + list(values))
         self._take(rseq, m.CLASS_REPORT, body, TRIES, now)
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
@@ -200,7 +200,7 @@ class Uplink:
         self,
         rseq: int,
         class_: int,
-        body: bytes,
+        body: "bytes | bytearray",
         tries: int,
         now: int,
         live: "Record | None" = None,

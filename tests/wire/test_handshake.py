@@ -37,7 +37,7 @@ def _welcomes(pair: Pair) -> "list[bytes]":
 
 
 def _stream(data: bytes) -> bytes:
-    return cobs.encode(data)
+    return bytes(cobs.encode(data))
 
 
 def test_every_transition_of_the_table_is_reached() -> None:

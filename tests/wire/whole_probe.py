@@ -256,7 +256,9 @@ class I2c:
         chip.end(before)
 
     def writeto_mem(self, address: int, register: int, data: bytes) -> None:
+        before = chip.begin()
         chip.ask(ord("i"), address, bytes((register,)) + data)
+        chip.end(before)
 
     def readfrom_mem_into(self, address: int, register: int, buffer: bytearray) -> None:
         self.writeto_mem(address, register, b"")
