@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kerbline.assets import Asset, Location, Registry
+from kerbline.assets.registry import kinds
 from kerbline.model import (
     Alarm,
     Command,
@@ -24,6 +25,7 @@ from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.models import changes, city_of, operation, standing, whole
 from kerbline.north.ngsi_ld.models.device import battery_level
+from kerbline.north.ngsi_ld.models.doubts import doubts
 from tests.gateway import city_day
 from tests.gateway.city_day import ASSETS, CITY, config
 
@@ -377,6 +379,20 @@ def test_an_alarm_and_its_end_are_one_alert() -> None:
 
 
 @pytest.mark.parametrize(
+    ("asset", "source"),
+    [
+        ("cab-1", URN.format("StreetlightControlCabinet", "cab-1")),
+        ("pump-1", URN.format("Device", "b1:3")),
+        ("gw-1", URN.format("Device", "gw-1")),
+    ],
+)
+def test_an_alert_comes_from_what_is_an_entity(asset: str, source: str) -> None:
+    key = Key("gw-1", 1, 1)
+    (change,) = told(Alarm(key, asset, "rule", True, Severity.WARNING, AT_MS))
+    assert change.attributes["alertSource"].value == source
+
+
+@pytest.mark.parametrize(
     ("event", "value", "rule", "over"),
     [
         ("lamp_failure", 3, "lamp_failure", False),
@@ -522,3 +538,29 @@ def test_an_asset_that_no_list_has_is_what_its_device_implies() -> None:
     city = city_of(config(), Registry(CITY))
     (change,) = read("sl-0001", "streetlight", {"level_pct": 1}, city)
     assert (change.type, "location" in change.attributes) == ("Streetlight", False)
+
+
+def test_what_a_city_can_not_use_is_told_beforehand() -> None:
+    nowhere = replace(ASSETS[0], location=None)
+    pump = replace(ASSETS[8], type="StreetlightControlCabinet")
+    city = city_day.city((nowhere, *ASSETS[1:8], pump))
+    assert list(doubts(city)) == [
+        "no place, which their entities have to have: sl-0001",
+        "pump-1 is a StreetlightControlCabinet, and none of its values is one of a cabinet's:"
+        " nothing of it leaves; give it another type in the list of assets",
+    ]
+    assert list(doubts(city_day.city())) == []
+    assert len(list(doubts(city_of(config(), Registry(CITY, (), kinds(config())))))) == 2
+
+
+def test_an_attribute_that_a_type_does_not_have_is_told() -> None:
+    old = config()
+    bus = old.buses[0]
+    unit = bus.devices[0]
+    named = replace(unit.registers[0], attribute="volts")
+    unit = replace(unit, registers=(named, *unit.registers[1:]))
+    whole = replace(old, buses=(replace(bus, devices=(unit, *bus.devices[1:])),))
+    assert list(doubts(city_of(whole, city_day.city().registry))) == [
+        "cab-1: no StreetlightControlCabinet has an attribute volts in VLT;"
+        " voltage_l1_v is not sent"
+    ]

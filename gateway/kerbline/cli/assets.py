@@ -126,9 +126,19 @@ def doubts(loaded: Config) -> list[str]:
     from kerbline.assets import crossings, kept
 
     try:
-        return list(crossings.doubts(loaded, kept.read(loaded.gateway.state_dir)))
+        listed = kept.read(loaded.gateway.state_dir)
     except kept.AssetsLost as error:
         return [str(error)]
+    found = list(crossings.doubts(loaded, listed))
+    if loaded.brokers:
+        from kerbline.assets import registry
+        from kerbline.north.ngsi_ld.models import city_of
+        from kerbline.north.ngsi_ld.models.doubts import doubts as doubts_of
+
+        known = registry.empty(loaded)
+        known.take(listed)
+        found += doubts_of(city_of(loaded, known))
+    return found
 
 
 def _loaded(path: Path) -> Config:

@@ -23,6 +23,7 @@ class Device:
     assets: tuple[str, ...]
     attributes: Mapping[str, str] = field(default_factory=lambda: _NONE)
     codes: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    names: tuple[str, ...] = ()  # of a Modbus device's values
 
 
 def devices(config: Config) -> tuple[Device, ...]:
@@ -39,4 +40,5 @@ def devices(config: Config) -> tuple[Device, ...]:
 def _unit(bus: str, unit: ModbusDevice) -> Device:
     named = {each.name: each.attribute for each in unit.registers if each.attribute}
     coded = {each.name: each.unit for each in unit.registers if each.unit}
-    return Device(f"{bus}:{unit.unit}", "modbus", (unit.asset,), named, coded)
+    names = tuple(each.name for each in unit.registers)
+    return Device(f"{bus}:{unit.unit}", "modbus", (unit.asset,), named, coded, names)

@@ -81,15 +81,18 @@ def event(reading: Reading, city: City) -> tuple[Change, ...]:
 
 
 def _source(city: City, asset_id: str, device: str | None) -> tuple[str, str]:
-    """Whose alert it is: the device that told it, else the asset; and its category."""
+    """Whose alert it is, and its category: the device that told it, else the asset.
+
+    A DeviceMeasurement is no entity by itself, but its device is; so is the gateway.
+    """
     place = city.place(asset_id)
     category = CATEGORIES[place.asset.type]
     if device is not None:
         return city.urn("Device", device), category
+    if place.asset.type != MEASUREMENT:
+        return place.id, category
     devices = city.devices_at(asset_id)
-    if place.asset.type == MEASUREMENT and devices:  # which is no entity by itself
-        return devices[0], category
-    return place.id, category
+    return devices[0] if devices else city.urn("Device", asset_id), category
 
 
 def _attributes(
