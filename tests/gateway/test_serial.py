@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from kerbline.config.telegram import Profile
 from kerbline.counters import Counters
 from kerbline.sim import serial as sim
 from kerbline.south.measured import Measured
-from kerbline.south.serial.device import Device
+from kerbline.south.serial.device import GATHER_S, Device
 from tests import steady
 from tests.gateway.serial_telegrams import shipped
 from tests.steady import SteadyClock
@@ -135,6 +136,30 @@ def test_what_is_wrong_is_told_once(tmp_path: Path) -> None:
         await asyncio.gather(*(hear(fault, flag) for fault, flag in FAULTS.items()))
 
     steady.run(main())
+
+
+def test_a_gateway_that_stood_still_calls_nobody_silent(tmp_path: Path) -> None:
+    """What came meanwhile is taken before the time that passed is held against the device."""
+
+    async def main() -> list[Measured]:
+        link, clock, dsmr5 = tmp_path / "p1", Clock(), sim.DEVICES["dsmr5"]
+        with sim.plugged(link) as wire:
+            device = Device(config(link, "dsmr5"), quick("dsmr5", 0.1), clock, Counters())
+            task = asyncio.create_task(device.run())
+            async with asyncio.timeout(60):
+                while wire.speed() != dsmr5.baud:  # noqa: ASYNC110 - until it is opened
+                    await asyncio.sleep(0)
+                wire.send(dsmr5.telegram(clock.utc_ms()), dsmr5.baud)
+                told = await device.next()
+                await asyncio.sleep(2 * GATHER_S)
+                threading.Event().wait(2.5)
+                wire.send(dsmr5.telegram(clock.utc_ms()), dsmr5.baud)
+                told += await device.next()
+            task.cancel()
+            await asyncio.wait([task])
+            return told
+
+    assert [each.quality for each in asyncio.run(main())] == [(), ()]
 
 
 def test_a_device_that_repeats_itself_is_stale(tmp_path: Path) -> None:

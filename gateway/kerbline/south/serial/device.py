@@ -141,6 +141,8 @@ class Device:
             async with asyncio.timeout(within_s):
                 data = await port.read()
         except TimeoutError:
+            data = port.take()  # what is late may be we
+        if not data:
             self._tell(self._listener.tick(*self._now()))
             return False
         self._tell(self._listener.receive(data, *self._now()))
