@@ -133,6 +133,16 @@ def test_what_stands_rides_along_and_goes_alone_where_nothing_else_does() -> Non
     assert values(state) == {"where": "y"}
 
 
+def test_what_stands_of_a_lamp_that_was_never_heard_waits_for_its_first_word() -> None:
+    state = newest()
+    state.stand(change(None, name="Lamp 1"), "status")
+    assert len(state) == 0
+    offer(state, 1, change(0, status="ok"))
+    assert values(state) == {"status": "ok", "name": "Lamp 1"}
+    state.stand(change(None, name="Lamp 2"), "status")
+    assert values(state) == {"name": "Lamp 2"}
+
+
 def test_what_is_paced_away_counts_as_delivered() -> None:
     state = newest(pace=Pace({"a": 1.0}, 900))
     for number in range(1, 6):

@@ -14,7 +14,7 @@ from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.contexts import SUBJECTS
 from kerbline.north.ngsi_ld.forms import Form
-from kerbline.north.ngsi_ld.models import changes, operation, standing, whole
+from kerbline.north.ngsi_ld.models import changes, lacks, operation, standing
 from tests.gateway.city_day import T0_MS, city, day
 from tests.gateway.smart_data_models import folded, needs_models, schema, terms, used, validator
 
@@ -25,7 +25,7 @@ def everything() -> list[Change]:
     """All changes of a day, what stands first."""
     here: City = city()
     stands = {change.id: change for change in standing(here, personal=True)}
-    found = [change for change in stands.values() if whole(change)]
+    found = [change for change in stands.values() if not lacks(change)]
     for entry in day():
         for change in changes(entry, here):
             found.append(change)

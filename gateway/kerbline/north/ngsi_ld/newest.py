@@ -74,6 +74,7 @@ class Newest:
         self._under_way: dict[str, Entity] = {}
         self._open: dict[Name, Entry] = {}
         self._parts: dict[Name, frozenset[Key]] = {}
+        self._held: dict[str, Change] = {}  # what stands of entities that nobody has measured yet
         self.finished: list[Name] = []  # all of theirs was taken: to be fetched and emptied
         self.furthest_ms = self._past.until_ms  # nothing dated later was under way
 
@@ -103,8 +104,14 @@ class Newest:
         self._open[name] = entry
         self._landed(entry)
 
-    def stand(self, change: Change) -> None:
-        """What stands and is in no log: it goes with whatever goes next."""
+    def stand(self, change: Change, lacks: str = "") -> None:
+        """What stands and is in no log: it goes at once, and with it what goes next.
+
+        Where its entity `lacks` an attribute that was never seen, it goes with the first value.
+        """
+        if lacks and (change.id, lacks) not in self._known:
+            self._held[change.id] = change
+            return
         into = self._entity(change)
         for name, attribute in change.attributes.items():
             into.values[name] = Value(attribute, attribute.observed_at_ms or 0, None)
@@ -189,6 +196,9 @@ class Newest:
         if into is not None:
             for name, attribute in riders.items():
                 into.values[name] = Value(attribute, 0, None)
+            held = self._held.pop(change.id, None)
+            if held is not None:
+                self.stand(held)
 
     def _is_news(self, key: Key, at_ms: int, latest_ms: int) -> bool:
         if at_ms < self._known.get(key, -1) or at_ms > latest_ms:

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerbline.model import Alarm, NodeState, Reading
 from kerbline.north.live import Live, log_of, mark_of
-from kerbline.north.ngsi_ld import memory
+from kerbline.north.ngsi_ld import memory, models
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.lanes import LiveLane
 from kerbline.north.ngsi_ld.memory import Memory
@@ -88,7 +88,7 @@ class Present:
 
     def repeat(self, change: Change) -> None:
         """The same, though it be told already."""
-        self._newest.stand(change)
+        self._newest.stand(change, models.lacks(change))
         self._came.set()
 
     def is_news(self, state: NodeState) -> bool:

@@ -20,9 +20,9 @@ from kerbline.north.ngsi_ld.models import (
     streetlight,
     water,
 )
-from kerbline.north.ngsi_ld.models.standing import standing, whole
+from kerbline.north.ngsi_ld.models.standing import lacks, standing
 
-__all__ = ["changes", "city_of", "standing", "whole"]
+__all__ = ["changes", "city_of", "lacks", "standing"]
 
 _Model = Callable[[Reading, City], tuple[Change, ...]]
 

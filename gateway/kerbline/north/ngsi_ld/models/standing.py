@@ -20,8 +20,8 @@ _IDENTIFIER = re.compile(r"[\w\-.{}$+*\[\]`|~^@!,:\\]{1,256}")  # of the models'
 def standing(city: City, *, personal: bool = False) -> Sequence[Change]:
     """All that a registry and a config say of the assets that have a device here.
 
-    For the start and for when the registry's revision rose. What is not `whole` waits for the
-    first change of the same entity, to go with it. Personal assets and the devices that serve
+    For the start and for when the registry's revision rose. What `lacks` something waits for
+    the first change of the same entity, to go with it. Personal assets and the devices that serve
     nothing else are in it with `personal` alone.
     """
     assets = [
@@ -31,10 +31,10 @@ def standing(city: City, *, personal: bool = False) -> Sequence[Change]:
     return [*made, *group.standing(city), *device.standing(city, personal=personal)]
 
 
-def whole(change: Change) -> bool:
-    """May it create its entity, or does it lack what only a measurement can tell?"""
-    measured = MEASURED.get(change.type)
-    return measured is None or measured in change.attributes
+def lacks(change: Change) -> str:
+    """What only a measurement can tell and no entity of its type may be without, "" for nothing."""
+    measured = MEASURED.get(change.type, "")
+    return "" if measured in change.attributes else measured
 
 
 def _asset(asset: Asset, city: City) -> Change | None:
