@@ -20,7 +20,7 @@ import pytest
 from kerbline.model import Entry, Reading
 from kerbline.north.mapping import rfc3339
 from kerbline.north.ngsi_ld.sink import NgsiLdSink
-from kerbline.sim.ngsi_ld import Fault, Request
+from kerbline.sim.ngsi_ld import Fault, Request, Standin
 from tests.gateway.ngsi_ld_scene import Scene, Terms, early, lamp, play
 
 NIGHTLY = bool(os.environ.get("KERBLINE_NIGHTLY"))
@@ -183,10 +183,10 @@ def lost(scene: Scene, street: Street) -> set[Key]:
     return set(street.committed) - set(scene.broker.acknowledged()) - set(scene.came())
 
 
-def regressions(scene: Scene) -> Iterator[tuple[str, str]]:
+def regressions(broker: Standin) -> Iterator[tuple[str, str]]:
     """Upserts of something older than what an upsert had put there."""
     newest: dict[tuple[str, str], str] = {}
-    for arrival in sorted(scene.broker.arrivals, key=lambda each: each.taken_as):
+    for arrival in sorted(broker.arrivals, key=lambda each: each.taken_as):
         for value in arrival.taken:
             if value.way == "upsert" and value.observed_at:
                 what = (value.entity, value.attribute)
@@ -195,12 +195,12 @@ def regressions(scene: Scene) -> Iterator[tuple[str, str]]:
                 newest[what] = value.observed_at
 
 
-def again(scene: Scene) -> list[Key]:
+def again(broker: Standin) -> list[Key]:
     """What came once more, after the answer that acknowledged it."""
     acked: set[Key] = set()
     found = []
-    events = [(each.came_as, True, each) for each in scene.broker.arrivals]
-    events += [(each.answered_as, False, each) for each in scene.broker.arrivals if each.status]
+    events = [(each.came_as, True, each) for each in broker.arrivals]
+    events += [(each.answered_as, False, each) for each in broker.arrivals if each.status]
     for _, came, arrival in sorted(events, key=lambda event: event[0]):
         if came:
             found += [v.key for v in arrival.values if v.observed_at and v.key in acked]
@@ -234,8 +234,8 @@ def test_no_fault_loses_repeats_or_turns_back_a_value(tmp_path: Path, seed: int)
     street = Street(seed, lamps=8, backlog=40, live_s=300, period_s=10, share=0.3, restarts=2)
     scene = run(tmp_path, street)
     assert lost(scene, street) == set()
-    assert list(regressions(scene)) == []
-    assert again(scene) == []
+    assert list(regressions(scene.broker)) == []
+    assert again(scene.broker) == []
     assert early(scene.broker.arrivals) == []
 
 
@@ -244,9 +244,9 @@ def test_a_kill_repeats_a_little_and_loses_nothing(tmp_path: Path, seed: int) ->
     street = Street(seed, lamps=8, backlog=40, live_s=300, period_s=10, share=0.2, kills=3)
     scene = run(tmp_path, street)
     assert lost(scene, street) == set()
-    assert list(regressions(scene)) == []
+    assert list(regressions(scene.broker)) == []
     assert early(scene.broker.arrivals) == []
-    repeated = {key for key in again(scene) if key[1] == ATTRIBUTE}
+    repeated = {key for key in again(scene.broker) if key[1] == ATTRIBUTE}
     # A minute of what is live, and what was not durable: 8 lamps each 10 s. The rest is backlog.
     assert len(repeated) <= 3 * (8 * 6 + 8) + 8 * 40
     last = {f"lamp-{n}": street.numbers[f"lamp-{n}"] for n in range(8)}
@@ -258,8 +258,8 @@ def test_a_day_of_a_hundred_assets_drains_and_what_is_live_stays_quick(tmp_path:
     street = Street(7, 100, backlog, live_s=600, period_s=60, share=0.05)
     scene = run(tmp_path, street)
     assert lost(scene, street) == set()
-    assert list(regressions(scene)) == []
-    assert again(scene) == []
+    assert list(regressions(scene.broker)) == []
+    assert again(scene.broker) == []
     assert early(scene.broker.arrivals) == []
     found = latencies(scene, street)
     assert len(found) > 900
