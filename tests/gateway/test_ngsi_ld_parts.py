@@ -158,7 +158,7 @@ def test_a_dead_band_and_a_heartbeat() -> None:
     pace = Pace({"power": 2.0, "state": 0.0}, 60)
 
     def told(attribute: str, at_s: int, value: object) -> bool:
-        return pace.wants((LAMP, attribute), T_MS + 1000 * at_s, value)
+        return pace.wants((LAMP, attribute), T_MS + 1000 * at_s, Attribute(value))
 
     assert [told("power", at, 10.0 + at) for at in range(7)] == [True, *[False, False, True] * 2]
     assert not told("power", 65, 16.5)
@@ -166,6 +166,18 @@ def test_a_dead_band_and_a_heartbeat() -> None:
     assert [told("state", 0, text) for text in ("on", "on", "off")] == [True, False, True]
     assert [told("state", 1, flag) for flag in (True, True, False)] == [True, False, True]
     assert all(told("other", 0, 1) for _ in range(3))
+
+
+def test_a_value_that_comes_into_doubt_is_told_within_its_dead_band() -> None:
+    pace = Pace({"power": 2.0}, 900)
+
+    def tells(*flags: str) -> bool:
+        return pace.wants((LAMP, "power"), T_MS, Attribute(20, T_MS, "WTT", flags))
+
+    assert tells() and not tells()
+    assert tells("undated", "uncertainty_ms:5000")
+    assert not tells("undated", "uncertainty_ms:6000")
+    assert tells()
 
 
 # ---------------------------------------------------------------- dead letters

@@ -9,6 +9,8 @@ PROPERTY = "Property"
 RELATIONSHIP = "Relationship"
 GEO = "GeoProperty"
 
+UNCERTAINTY = "uncertainty_ms:"  # begins the flag that tells half the width of a doubtful time
+
 
 class Attribute(NamedTuple):
     """One attribute's value, of its time, in its unit, and what is to be minded about it.

@@ -184,7 +184,7 @@ class Newest:
                 continue
             self._known[key] = when_ms
             if self._last.get(key) == (when_ms, attribute) or not self._pace.wants(
-                key, when_ms, attribute.value
+                key, when_ms, attribute
             ):
                 entry.done.add(key)
                 continue
@@ -248,7 +248,7 @@ def without(changes: Sequence[Change], pace: Pace) -> list[Change]:
         rest: Mapping[str, Attribute] = {
             name: attribute
             for name, attribute in change.attributes.items()
-            if pace.wants((change.id, name), attribute.observed_at_ms or 0, attribute.value)
+            if pace.wants((change.id, name), attribute.observed_at_ms or 0, attribute)
         }
         if rest:
             found.append(Change(change.id, change.type, rest))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from kerbline.north.ngsi_ld.change import UNCERTAINTY, Attribute
+
 Key = tuple[str, str]  # entity, attribute
 
 
@@ -14,19 +16,28 @@ class Pace:
         """`bands`: by attribute's name, in the attribute's own unit; 0 is on change."""
         self._bands = bands
         self._heartbeat_ms = round(heartbeat_s * 1000)
-        self._told: dict[Key, tuple[int, object]] = {}
+        self._told: dict[Key, tuple[int, Attribute]] = {}
 
-    def wants(self, key: Key, at_ms: int, value: object) -> bool:
+    def wants(self, key: Key, at_ms: int, attribute: Attribute) -> bool:
         """Is it to be told? Then it counts as told."""
         band = self._bands.get(key[1])
         if band is None:
             return True
         before = self._told.get(key)
         near = before is not None and abs(at_ms - before[0]) < self._heartbeat_ms
-        if near and before is not None and not _moved(before[1], value, band):
+        if near and before is not None and not _is_news(before[1], attribute, band):
             return False
-        self._told[key] = (at_ms, value)
+        self._told[key] = (at_ms, attribute)
         return True
+
+
+def _is_news(before: Attribute, now: Attribute, band: float) -> bool:
+    """Another value, or other flags; by how much its time is unsure alone is none."""
+    return _moved(before.value, now.value, band) or _flags(before) != _flags(now)
+
+
+def _flags(attribute: Attribute) -> list[str]:
+    return [flag for flag in attribute.quality if not flag.startswith(UNCERTAINTY)]
 
 
 def _moved(before: object, now: object, band: float) -> bool:

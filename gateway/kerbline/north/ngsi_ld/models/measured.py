@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kerbline.model import Reading, Value
-from kerbline.north.ngsi_ld.change import Attribute
+from kerbline.north.ngsi_ld.change import UNCERTAINTY, Attribute
 from kerbline.north.ngsi_ld.city import Choose, Plan
 from kerbline.north.ngsi_ld.devices import Device
 from kerbline.north.ngsi_ld.units import CLIPPED, Rule, base, code_of, converted, rule
@@ -17,7 +17,7 @@ def flags(reading: Reading) -> tuple[str, ...]:
     """The quality of all its values, the doubt of its time among it."""
     if reading.uncertainty_ms <= SURE_MS:
         return reading.quality
-    return (*reading.quality, f"uncertainty_ms:{reading.uncertainty_ms}")
+    return (*reading.quality, f"{UNCERTAINTY}{reading.uncertainty_ms}")
 
 
 def bits(reading: Reading, kind: str, name: str) -> int:
