@@ -175,10 +175,10 @@ class NgsiLdSink:
 
     def _begin(self, latest: Sequence[Reading]) -> None:
         """What stands, and what is newest in the log: the city has it before a backlog goes."""
-        self._present.stand(self._models.standing())
         found = [(each, self._models.changes(each)) for each in latest if each.kind != ANCHOR_KIND]
         for _, changes in found:
             self._newest.know(changes)
+        self._present.stand(self._models.standing())
         for reading, changes in found:
             if changes:
                 self._present.offer(reading, changes)
