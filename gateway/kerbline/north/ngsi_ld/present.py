@@ -176,10 +176,15 @@ class Present:
 
     async def _save(self, past: Past) -> bool:
         """Safe from a power cut on return; False where the disk refuses."""
-        known = self._delivered
-        delivered = {log: memory.spans(known.acknowledged(log)) for log in known.logs()}
+        logs = {*self._delivered.logs(), *self._earlier}
+        delivered = {
+            log: memory.spans([*self._delivered.acknowledged(log), *self._earlier.get(log, ())])
+            for log in logs
+        }
+        # Of a replay, what is sent again is behind what earlier lives delivered.
+        cursor = max(self._cursor(), self._earlier_after) if self._earlier else self._cursor()
         try:
-            noted = Memory(self._platform, self._cursor(), past, delivered)
+            noted = Memory(self._platform, cursor, past, delivered)
             await self._blocking(noted.save, self._path)
         except OSError as error:
             _log.warning("%s: %s: %s", self._name, self._path, error.strerror)
