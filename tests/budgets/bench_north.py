@@ -2,8 +2,9 @@
 
 Gateway, broker and a city share this machine. It drains in ROUNDS parts, before each of which it
 idles: so whatever else the machine does falls on both, and one disturbed round decides nothing. A
-latency is the median of the rounds' 99th percentiles, a rate is over all that drained. Where others
-work, `chrt -r 1 make bench-store` (as root) lets this go first.
+latency is the median of the rounds' 99th percentiles, their ratio that of the rounds' ratios, and a
+rate is over all that drained. Where others work, `chrt -r 1 make bench-store` (as root) lets this
+go first; the disk they share all the same.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ BACKLOG = int(os.environ.get("KERBLINE_BACKLOG", "1_000_000"))
 NODES = 200
 COMMIT = 500
 LIVE_PERIOD_S = 0.01
-ROUNDS = 5
-IDLE_S = 4.0  # a round
+ROUNDS = 9
+IDLE_S = 2.5  # a round
 T0_MS = 1_790_000_000_000
 TOPICS = Topics("kerbline", "gw-1")
 _PATH = os.pathsep.join(str(ROOT / part) for part in (".", "gateway", "protocol"))
@@ -176,6 +177,7 @@ async def _measure(port_number: int, folder: Path) -> dict[str, float]:
     found |= {"drain_s": spent_s, "cpu_s": cpu_s}
     found["idle_p99_ms"] = statistics.median(idle)
     found["drain_p99_ms"] = statistics.median(draining)
+    found["ratio"] = statistics.median(b / a for a, b in zip(idle, draining, strict=True))
     group.stop()
     await committing
     await group.close()
@@ -261,7 +263,7 @@ def figures() -> list[Figure]:
                 Figure(f"{kind}: the same while it drains, p99", told["drain_p99_ms"], "ms"),
                 Figure(
                     f"{kind}: p99 draining / idle",
-                    told["drain_p99_ms"] / told["idle_p99_ms"],
+                    told["ratio"],
                     "",
                     "<= 1.5",
                 ),

@@ -1,7 +1,9 @@
 """Through the whole gateway: a record of a node to its message, and a command to its node.
 
 The clocks start and stop in this process, which plays node and city: so the figures are above
-what the gateway alone takes.
+what the gateway alone takes. A command waits for the disk once, and so does everybody else on this
+machine: a 99th percentile is the median of those of ROUNDS, in which readings, commands and bare
+writes to the same disk take turns, so that one stall of the disk decides nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import math
 import os
 import socket
+import statistics
 import sys
 import tempfile
 import threading
@@ -28,7 +31,8 @@ from tests.gateway.pocket_node import PocketNode, serve_tcp
 from tools.figures import Figure
 from tools.trees import ROOT
 
-READINGS, COMMANDS = 600, 300
+ROUNDS = 5
+READINGS, COMMANDS, WRITES = 120, 100, 100  # a round
 PERIOD_S = 0.03
 READY_S = 20.0
 KEY = bytes(range(16))
@@ -100,8 +104,8 @@ class City:
         self._client.loop_stop()
 
 
-async def _measured(kind: BrokerKind, folder: Path) -> tuple[list[float], list[float]]:
-    """Seconds of each reading and of each command."""
+async def _measured(kind: BrokerKind, folder: Path) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of each reading, of each command and of each bare write, in their order."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         broker = Broker(kind, folder / "broker", probe.getsockname()[1], synced=False)
@@ -118,19 +122,22 @@ async def _measured(kind: BrokerKind, folder: Path) -> tuple[list[float], list[f
     gateway = await children.start(run, folder / "gateway.log", {"PYTHONPATH": search})
     made_s: dict[int, float] = {}
     sent_s: dict[int, float] = {}
+    writes: list[float] = []
     try:
         async with asyncio.timeout(READY_S):
             while not (city.came_s and city.ready.is_set()):
                 node.make(30, 245, 0, 0, 0, 0, 0)
                 await asyncio.sleep(0.1)
-        for _ in range(READINGS):
-            made_s[node.session.info.next_rseq] = time.perf_counter()
-            node.make(30, 245, 0, 0, 0, 0, 0)
-            await asyncio.sleep(PERIOD_S)
-        for serial in range(1, COMMANDS + 1):
-            sent_s[serial] = time.perf_counter()
-            city.order(serial)
-            await asyncio.sleep(PERIOD_S)
+        for turn in range(ROUNDS):
+            writes += await asyncio.to_thread(_writes, folder)
+            for _ in range(READINGS):
+                made_s[node.session.info.next_rseq] = time.perf_counter()
+                node.make(30, 245, 0, 0, 0, 0, 0)
+                await asyncio.sleep(PERIOD_S)
+            for serial in range(turn * COMMANDS + 1, (turn + 1) * COMMANDS + 1):
+                sent_s[serial] = time.perf_counter()
+                city.order(serial)
+                await asyncio.sleep(PERIOD_S)
         for _ in range(round(READY_S / 0.1)):
             if not (made_s.keys() - city.came_s.keys() or sent_s.keys() - node.came_s.keys()):
                 break
@@ -141,14 +148,14 @@ async def _measured(kind: BrokerKind, folder: Path) -> tuple[list[float], list[f
         await broker.kill()
         line.close()
     readings = [city.came_s[number] - at_s for number, at_s in made_s.items()]
-    return readings, [node.came_s[serial] - at_s for serial, at_s in sent_s.items()]
+    return readings, [node.came_s[serial] - at_s for serial, at_s in sent_s.items()], writes
 
 
-def _syncs(folder: Path) -> list[float]:
+def _writes(folder: Path) -> list[float]:
     """Seconds that this disk takes to make 4 KiB durable: a command waits for it once."""
     spans = []
     with (folder / "synced").open("wb", buffering=0) as file:
-        for _ in range(COMMANDS):
+        for _ in range(WRITES):
             began_s = time.perf_counter()
             file.write(bytes(4096))
             os.fdatasync(file.fileno())
@@ -157,27 +164,31 @@ def _syncs(folder: Path) -> list[float]:
     return spans
 
 
-def _percentile_ms(spans_s: list[float], share: float) -> float:
-    return 1000 * sorted(spans_s)[math.ceil(share * len(spans_s)) - 1]
+def _p99_ms(spans_s: list[float]) -> float:
+    """The median of the rounds' own."""
+    size = len(spans_s) // ROUNDS
+    place = math.ceil(0.99 * size) - 1
+    rounds = [sorted(spans_s[turn * size : (turn + 1) * size]) for turn in range(ROUNDS)]
+    return 1000 * statistics.median(each[place] for each in rounds)
 
 
 def figures() -> list[Figure]:
     """For each broker that is here."""
-    with tempfile.TemporaryDirectory() as folder:
-        spans = _syncs(Path(folder))
-    found = [Figure("4 KiB made durable on this disk, p99", _percentile_ms(spans, 0.99), "ms")]
+    found = []
     for kind in BrokerKind:
         if program(kind) is None:
             found.append(Figure(f"{kind}: record to message", f"there is no {kind} here", ""))
             continue
         with tempfile.TemporaryDirectory() as folder:
-            readings, commands = asyncio.run(_measured(kind, Path(folder)))
+            readings, commands, writes = asyncio.run(_measured(kind, Path(folder)))
+        found.append(Figure(f"{kind}: 4 KiB made durable meanwhile, p99", _p99_ms(writes), "ms"))
         for name, spans, most in (
             ("record made to message at the city", readings, 25),
             ("command sent to command at the node", commands, 15),
         ):
             found += [
-                Figure(f"{kind}: {name}, p50", _percentile_ms(spans, 0.5), "ms"),
-                Figure(f"{kind}: {name}, p99", _percentile_ms(spans, 0.99), "ms", f"<= {most}"),
+                Figure(f"{kind}: {name}, p50", 1000 * statistics.median(spans), "ms"),
+                Figure(f"{kind}: {name}, p99", _p99_ms(spans), "ms", f"<= {most}"),
+                Figure(f"{kind}: the longest of all rounds", 1000 * max(spans), "ms"),
             ]
     return found
