@@ -73,3 +73,19 @@ def modbus(
         )
     )
     return 0
+
+
+@group.command(name="ngsi-ld")
+@click.option("--port", default=1026, show_default=True, type=click.IntRange(0, 65_535))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("--chaos", metavar="SEED[:SHARE]", help="Faults drawn from a seed; share 0.1.")
+@click.option("--token", default="", help="Who comes without it is answered 401.")
+def ngsi_ld(port: int, host: str, chaos: str | None, token: str) -> int:
+    """Serve a strict NGSI-LD broker in memory, and tell each request in a line.
+
+    Look into it with GET /ngsi-ld/v1/entities and /ngsi-ld/v1/temporal/entities/ID.
+    """
+    from kerbline.sim import ngsi_ld_serving
+
+    ngsi_ld_serving.run(host, port, ngsi_ld_serving.chaos_of(chaos), token)
+    return 0

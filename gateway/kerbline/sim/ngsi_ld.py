@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +35,6 @@ ENTITIES = "/ngsi-ld/v1/entities"
 TOKEN = "/token"
 READ_BYTES = 65_536
 _JSON = ("content-type", "application/json")
-_log = logging.getLogger("kerbline.sim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +117,7 @@ class Standin:
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._stopped = asyncio.Event()
         self._event = count(1)
+        self.told: Callable[[Arrival], None] = lambda _: None  # each request when it is over
 
     @property
     def entities(self) -> Entities:
@@ -154,7 +153,11 @@ class Standin:
         wire = h11.Connection(h11.SERVER)
         try:
             while request := await _request(wire, reader):
-                if not await self._meet(request, wire, writer):
+                arrival = Arrival(request, _values(request), came_as=next(self._event))
+                self.arrivals.append(arrival)
+                goes_on = await self._meet(arrival, wire, writer)
+                self.told(arrival)
+                if not goes_on:
                     break
                 wire.start_next_cycle()
         except (ConnectionError, h11.RemoteProtocolError, h11.LocalProtocolError):
@@ -164,11 +167,10 @@ class Standin:
             writer.close()
 
     async def _meet(
-        self, request: Request, wire: h11.Connection, writer: asyncio.StreamWriter
+        self, arrival: Arrival, wire: h11.Connection, writer: asyncio.StreamWriter
     ) -> bool:
         """Judge one request; does the connection go on?"""
-        arrival = Arrival(request, _values(request), came_as=next(self._event))
-        self.arrivals.append(arrival)
+        request = arrival.request
         fault = self.fault(request) or Fault()
         await asyncio.sleep(fault.delay_s)
         if fault.lost == "request":
@@ -198,7 +200,6 @@ class Standin:
         arrival.answered_s = asyncio.get_running_loop().time()
         arrival.answered_as = next(self._event)
         writer.write(said + (wire.send(h11.EndOfMessage()) or b""))
-        _log.info("%s %s: %d", request.method, request.path, answer.status)
         return True
 
     def _judged(self, request: Request, fault: Fault) -> Answer:
