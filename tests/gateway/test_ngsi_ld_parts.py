@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -221,15 +220,19 @@ def test_letters_are_bounded_and_the_oldest_go(tmp_path: Path, bounds: dict[str,
 
 
 def test_a_kill_leaves_whole_letters(tmp_path: Path) -> None:
+    receiving, telling = os.pipe()
     child = os.fork()
     if child == 0:
         full = letters(tmp_path, max_letters=10)
         for number in range(1_000_000):
             full.add([("upsert", "400", change(number, a=number))], T_MS)
-    path = tmp_path / "dead-letters" / "x.jsonl"
-    while not path.exists() or path.stat().st_size < 2_000:
-        time.sleep(0.001)
+            os.write(telling, b".")
+    for _ in range(40):
+        os.read(receiving, 1)
     os.kill(child, signal.SIGKILL)
+    os.close(receiving)
+    os.close(telling)
+    path = tmp_path / "dead-letters" / "x.jsonl"
     os.waitpid(child, 0)
     path.write_bytes(path.read_bytes() + b'{"number": 12, "at')
     found = [each.number for each in letters(tmp_path).letters]

@@ -154,7 +154,7 @@ async def restarts(scene: Scene, street: Street) -> None:
             give(street, reading)
 
 
-def run(folder: Path, street: Street, **terms: float) -> Scene:
+def run(folder: Path, street: Street, a_second: float = 20.0) -> Scene:
     """Play it until all is delivered."""
 
     async def story(scene: Scene) -> None:
@@ -174,8 +174,8 @@ def run(folder: Path, street: Street, **terms: float) -> Scene:
         await scene.until(lambda: scene.log.cursor == len(scene.log.batches), 36_000)
         own[0].cancel()
 
-    whole = Terms(start_s=0.5, backoff_s=(0.5, 5.0), **{"a_second": 20.0, **terms})
-    return play(Scene(folder, terms=whole, seed=street.seed), story)
+    terms = Terms(start_s=0.5, backoff_s=(0.5, 5.0), a_second=a_second)
+    return play(Scene(folder, terms=terms, seed=street.seed), story)
 
 
 def lost(scene: Scene, street: Street) -> set[Key]:
