@@ -25,7 +25,7 @@ DEMO = [sys.executable, "-m", "kerbline", "demo", "--headless"]
 EVENING_MS = 1_790_029_800_000
 LIFE_S = 1.7  # of a gateway that starts, gets a session up and is killed
 DRAIN_S = 120.0
-TELLINGS = 5
+TELLINGS_S = (15, 15, 18, 21, 24)
 LONG_S = 120.0
 # What did not happen in time, in the words of the story and its witness.
 IN_TIME = re.compile(
@@ -43,9 +43,9 @@ def needs(kind: BrokerKind, package: str) -> pytest.MarkDecorator:
 def test_the_witness_passes_with_mosquitto(tmp_path: Path) -> None:
     """It is told live: a machine that stands still meanwhile spoils its times, and nothing else."""
     report = tmp_path / "report.json"
-    for _ in range(TELLINGS):
+    for seconds in TELLINGS_S:
         told = subprocess.run(
-            [*DEMO, "--seconds", "15", "--broker", "mosquitto", "--json", report],
+            [*DEMO, "--seconds", str(seconds), "--broker", "mosquitto", "--json", report],
             capture_output=True,
             text=True,
             check=False,
@@ -54,12 +54,12 @@ def test_the_witness_passes_with_mosquitto(tmp_path: Path) -> None:
         figures = json.loads(told.stdout.splitlines()[-1])
         assert figures == json.loads(report.read_text())
         assert (figures["lost"], figures["doubled"]) == (0, 0), told.stdout
-        assert figures["readings_made"] > 50
         others = [fault for fault in figures["faults"] if not IN_TIME.fullmatch(fault)]
         assert others == [], told.stdout
-        if told.returncode == 0:
+        if told.returncode == 0 and figures["readings_made"] > 50:
             break
     assert (told.returncode, figures["faults"]) == (0, []), told.stdout + told.stderr
+    assert figures["readings_made"] > 50
     assert figures["lamps_followed"] is True
 
 
