@@ -26,6 +26,8 @@ from kerbwire.limits import BATCH_BASES, BATCH_RECORDS, BODY_BYTES, DELTA_REACH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kerbwire.report import Record
     from kerbwire.schema import Schema
 
@@ -143,25 +145,23 @@ def encode(records: "list[Record]", base: "Record | None", schema: "Schema", inf
     distance = 0 if base is None else rseq - base[0]
     bits.gamma(distance)
     if base is None:
-        before = _stand_in(records[0], plan)
+        before: Sequence[int] = _stand_in(records[0], plan)
         bits.put(1 if boot_id != info.boot_id else 0, 1)
         if boot_id != info.boot_id:
             bits.whole(boot_id)
         bits.whole(uptime_s)
-        for at, _, predictor in plan.groups:
-            if predictor in s.CARRIED:
-                bits.whole(zigzag(before[at]))
+        for group in plan.groups:
+            if group[3] in s.CARRIED:
+                bits.whole(zigzag(before[group[1]]))
     else:
-        uptime_s, before = base[2], list(base[3])
+        uptime_s, before = base[2], base[3]
     slopes = _slopes(records, before, plan)
     rows = Rows(plan, uptime_s, before, slopes)
     wrong, times = _differences(records, rows, distance * info.period_s, info.period_s)
     _column(bits, times, -1)
-    for at, count, predictor in plan.groups:
-        column = wrong[at]
-        if count > 1:
-            column = [wrong[at + place][row] for row in range(len(times)) for place in range(count)]
-        _column(bits, column, slopes[at] if predictor == s.SLOPE else -1)
+    for group in plan.groups:
+        slope = slopes.get(group[1], 0) if group[3] == s.SLOPE else -1
+        _column(bits, wrong[group[0]], slope)
     bits.flush()
     return bytes(bits.data)
 
@@ -169,20 +169,21 @@ def encode(records: "list[Record]", base: "Record | None", schema: "Schema", inf
 def _stand_in(record: "Record", plan: Plan) -> "list[int]":
     """A row from which the record is foretold without fault, 0 where nothing is carried on."""
     before = list(record[3])
-    rows = Rows(plan, record[2], before, [0] * plan.width)
-    for entry in plan.order:
-        column, predictor = entry[:2]
-        if predictor not in s.CARRIED:
-            before[column] = 0
-        elif predictor == s.TOTAL:
-            before[column] -= rows.guess(entry, list(record[3]), 0) - record[3][column]
+    rows = Rows(plan, record[2], before, {})
+    for _, first, count, predictor, reference, argument in plan.order:
+        for column in range(first, first + count):
+            if predictor not in s.CARRIED:
+                before[column] = 0
+            elif predictor == s.TOTAL:
+                guess = rows.guess(column, predictor, reference, argument, record[3], 0)
+                before[column] -= guess - record[3][column]
     return before
 
 
-def _slopes(records: "list[Record]", before: "list[int]", plan: Plan) -> "list[int]":
+def _slopes(records: "list[Record]", before: "Sequence[int]", plan: Plan) -> "dict[int, int]":
     """The slope of each column that has one, by least squares."""
-    slopes = [0] * plan.width
-    for column, predictor, reference, shift in plan.order:
+    slopes = {}
+    for _, column, _, predictor, reference, shift in plan.order:
         if predictor != s.SLOPE:
             continue
         both = squares = 0
@@ -201,22 +202,24 @@ def _slopes(records: "list[Record]", before: "list[int]", plan: Plan) -> "list[i
 def _differences(
     records: "list[Record]", rows: Rows, expected_s: int, period_s: int
 ) -> "tuple[list[list[int]], list[int]]":
-    """What was foretold wrongly: of each column a list, and of the times."""
-    wrong: list[list[int]] = [[] for _ in range(rows.plan.width)]
+    """What was foretold wrongly: of each field a list, row by row, and of the times."""
+    wrong: list[list[int]] = [[] for _ in rows.plan.groups]
     times = []
     for record in records:
-        row = list(record[3])
+        row = record[3]
         elapsed_s = record[2] - rows.uptime_s
         times.append(elapsed_s - expected_s)
         expected_s = period_s
-        for entry in rows.plan.order:
-            column, predictor = entry[0], entry[1]
-            if predictor == s.NOTHING:  # these two as fast as can be: most numbers are theirs
-                wrong[column].append(row[column])
-            elif predictor == s.LAST:
-                wrong[column].append(row[column] - rows.values[column])
-            else:
-                wrong[column].append(row[column] - rows.guess(entry, row, elapsed_s))
+        for index, first, count, predictor, reference, argument in rows.plan.order:
+            numbers = wrong[index]
+            for column in range(first, first + count):
+                if predictor == s.NOTHING:  # these two as fast as can be: most numbers are theirs
+                    numbers.append(row[column])
+                elif predictor == s.LAST:
+                    numbers.append(row[column] - rows.values[column])
+                else:
+                    guess = rows.guess(column, predictor, reference, argument, row, elapsed_s)
+                    numbers.append(row[column] - guess)
         rows.advance(row, record[2])
     return wrong, times
 

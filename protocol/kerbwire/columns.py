@@ -9,7 +9,11 @@ from kerbwire import fields as s
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kerbwire.schema import Schema
+
+    Group = tuple[int, int, int, int, int, int]
 
 ESCAPE = 8  # ones in a row that a Rice code has at most: then a width and the number itself
 WIDTH_BITS = 6  # of a number's width, less one
@@ -39,34 +43,34 @@ def count_parameter(rows: int) -> int:
 
 
 class Plan:
-    """A schema's columns: `order` has (column, predictor, reference column, argument)."""
+    """A schema's fields, each (index, first column, columns, predictor, reference, argument).
+
+    `groups` has them in the schema's order, `order` in that of foretelling: who refers to others
+    comes behind all that don't. The reference is a column.
+    """
 
     __slots__ = ("groups", "order", "width")
 
     def __init__(self, schema: "Schema"):
-        starts = {}
+        self.groups: list[Group] = []
+        self.order: list[Group] = []
+        self.width = schema.width
         at = 0
-        self.groups: list[tuple[int, int, int]] = []  # (first column, columns, predictor)
-        for index, field in enumerate(schema.fields):
-            starts[index] = at
-            self.groups.append((at, field.count, field.predictor))
-            at += field.count
-        self.width = at
-        first: list[tuple[int, int, int, int]] = []
-        second: list[tuple[int, int, int, int]] = []
-        for index, field in enumerate(schema.fields):
-            reference = 0
+        for index in range(len(schema.fields)):
+            field = schema.fields[index]
+            reference, argument = 0, field.argument
             if field.predictor in s.REFERRING:
-                reference = starts[field.reference]
+                for other in range(field.reference):
+                    reference += schema.fields[other].count
+                referred = schema.fields[field.reference].count
                 if field.predictor == s.LATEST:
-                    reference += schema.fields[field.reference].count - 1
-            for column in range(starts[index], starts[index] + field.count):
-                argument = field.argument
-                if field.predictor == s.TOTAL:
-                    argument = schema.fields[field.reference].count
-                part = second if field.predictor in s.REFERRING else first
-                part.append((column, field.predictor, reference, argument))
-        self.order = first + second
+                    reference += referred - 1
+                elif field.predictor == s.TOTAL:
+                    argument = referred
+            self.groups.append((index, at, field.count, field.predictor, reference, argument))
+            at += field.count
+        for referring in (False, True):
+            self.order += [g for g in self.groups if (g[3] in s.REFERRING) == referring]
 
 
 class Rows:
@@ -74,18 +78,28 @@ class Rows:
 
     __slots__ = ("_parts", "_wholes", "plan", "slopes", "uptime_s", "values")
 
-    def __init__(self, plan: Plan, uptime_s: int, values: "list[int]", slopes: "list[int]"):
+    def __init__(
+        self, plan: Plan, uptime_s: int, values: "Sequence[int]", slopes: "dict[int, int]"
+    ):
         self.plan = plan
-        self.slopes = slopes  # of each column
-        self._parts = [0] * plan.width  # of SHARE: what was seen of both columns; of HOURS: seconds
-        self._wholes = [0] * plan.width
+        self.slopes = slopes  # of the columns that have one
+        # By column. Of SHARE: what was seen of both columns; of HOURS: seconds.
+        self._parts: dict[int, int] = {}
+        self._wholes: dict[int, int] = {}
         self.uptime_s = uptime_s
         self.values = values
         self.advance(values, uptime_s)
 
-    def guess(self, entry: "tuple[int, int, int, int]", row: "list[int]", elapsed_s: int) -> int:
-        """What is expected of a column, of a row whose columns before it in order are known."""
-        column, predictor, reference, argument = entry
+    def guess(
+        self,
+        column: int,
+        predictor: int,
+        reference: int,
+        argument: int,
+        row: "Sequence[int]",
+        elapsed_s: int,
+    ) -> int:
+        """What is expected of a column, of a row whose fields before it in order are known."""
         last = self.values[column]
         if predictor == s.LAST:
             return last
@@ -100,28 +114,30 @@ class Rows:
         if predictor == s.INTEGRAL:
             return last + (row[reference] * elapsed_s + argument // 2) // argument
         if predictor == s.HOURS:
-            return last + (self._parts[column] + elapsed_s) // 3600 if row[reference] else last
+            lit_s = self._parts.get(column, 0) + elapsed_s
+            return last + lit_s // 3600 if row[reference] else last
         if predictor == s.SHARE:
-            whole = self._wholes[column]
+            whole = self._wholes.get(column, 0)
             return (self._parts[column] * row[reference] + whole // 2) // whole if whole else 0
-        step = (row[reference] - self.values[reference]) * self.slopes[column]
+        step = (row[reference] - self.values[reference]) * self.slopes.get(column, 0)
         return last + ((step + (1 << argument >> 1)) >> argument)
 
-    def advance(self, row: "list[int]", uptime_s: int) -> None:
+    def advance(self, row: "Sequence[int]", uptime_s: int) -> None:
         """The row is known whole: it is the one before now."""
-        for column, predictor, reference, _ in self.plan.order:
-            if predictor == s.SHARE and row[reference] > 0:
-                self._parts[column] += row[column]
-                self._wholes[column] += row[reference]
-            elif predictor == s.HOURS:
-                self._count(column, row[reference], row, uptime_s - self.uptime_s)
+        for _, first, count, predictor, reference, _ in self.plan.order:
+            for column in range(first, first + count):
+                if predictor == s.SHARE and row[reference] > 0:
+                    self._parts[column] = self._parts.get(column, 0) + row[column]
+                    self._wholes[column] = self._wholes.get(column, 0) + row[reference]
+                elif predictor == s.HOURS:
+                    self._count(column, row[reference], row, uptime_s - self.uptime_s)
         self.values = row
         self.uptime_s = uptime_s
 
-    def _count(self, column: int, lit: int, row: "list[int]", elapsed_s: int) -> None:
+    def _count(self, column: int, lit: int, row: "Sequence[int]", elapsed_s: int) -> None:
         """Seconds that are lit since the hours last moved."""
         moved = row[column] - self.values[column]
-        lit_s = self._parts[column] + (elapsed_s if lit else 0)
+        lit_s = self._parts.get(column, 0) + (elapsed_s if lit else 0)
         if moved:
             lit_s = lit_s - 3600 * moved if moved == lit_s // 3600 else 0
         self._parts[column] = lit_s

@@ -102,18 +102,23 @@ def decode(
     else:
         boot_id = bits.whole() if bits.take(1) else info.boot_id
         uptime_s, before = bits.whole(), [0] * plan.width
-        for at, _, predictor in plan.groups:
-            if predictor in s.CARRIED:
-                before[at] = signed(bits.whole())
-    rows = Rows(plan, uptime_s, before, [0] * plan.width)
+        for group in plan.groups:
+            if group[3] in s.CARRIED:
+                before[group[1]] = signed(bits.whole())
+    rows = Rows(plan, uptime_s, before, {})
     times, wrong = _columns(bits, rows, count)
     times[0] += (distance - 1) * info.period_s
     records: list[Record] = []
     for index in range(count):
         elapsed_s = times[index] + info.period_s
         row = [0] * plan.width
-        for entry in plan.order:
-            row[entry[0]] = rows.guess(entry, row, elapsed_s) + wrong[entry[0]][index]
+        for place, first, width, predictor, reference, argument in plan.order:
+            numbers = wrong[place]
+            at = index * width
+            for column in range(first, first + width):
+                guess = rows.guess(column, predictor, reference, argument, row, elapsed_s)
+                row[column] = guess + numbers[at]
+                at += 1
         rows.advance(row, rows.uptime_s + elapsed_s)
         bases.check_number(rseq + index, boot_id, rows.uptime_s)
         if min(row) <= -(1 << 62) or max(row) >= 1 << 62:
@@ -142,14 +147,12 @@ def _schema(bits: Bits, schema: "Schema", find: "Callable[[bytes], Schema | None
 
 
 def _columns(bits: Bits, rows: Rows, count: int) -> "tuple[list[int], list[list[int]]]":
-    """The times' differences, and those of each column."""
+    """The times' differences, and those of each field, row by row."""
     times = _column(bits, count)[0]
     wrong: list[list[int]] = []
-    for at, width, predictor in rows.plan.groups:
-        numbers, slope = _column(bits, count * width, sloped=predictor == s.SLOPE)
-        rows.slopes[at] = slope
-        for place in range(width):
-            wrong.append([numbers[index] for index in range(place, len(numbers), width)])
+    for _, at, width, predictor, _, _ in rows.plan.groups:
+        numbers, rows.slopes[at] = _column(bits, count * width, sloped=predictor == s.SLOPE)
+        wrong.append(numbers)
     bits.close()
     return times, wrong
 

@@ -100,14 +100,17 @@ class Flow:
         self._at_s = at_s
         self._pending = (self._pending[0] + forward, self._pending[1] + backward)
 
+    def totals(self) -> "tuple[int, ...]":
+        """What must outlive a power cut, for the constructor."""
+        return (self.forward, self.backward, self.hour, self._hour_from) + tuple(self.hours_l)
+
     def saved(self) -> "tuple[int, ...]":
         """All of it, for the constructor; times as ages at the last step."""
-        totals = (self.forward, self.backward, self.hour, self._hour_from) + tuple(self.hours_l)
         times = [self._litre_s, self._back_s, self._report_s] + self._runs
         ages = tuple([-1 if time is None else self._at_s - time for time in times])
         told, reported = self.backward - self._told, self.forward - self._reported
         block = (self.alarms, self._fast, told, reported, self._at_s - self._block_s)
-        return totals + ages + block + self._pending
+        return self.totals() + ages + block + self._pending
 
     def _turn(self, at_s: int, hour: "int | None") -> None:
         """Close the hours that have passed; what a slow tick has missed counts in the first."""

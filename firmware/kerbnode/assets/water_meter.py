@@ -74,7 +74,7 @@ class WaterMeter:
 
     def totals(self) -> "tuple[int, ...]":
         """What must outlive a power cut, in pulses; the constructor takes it."""
-        return self.flow.saved()[:TOTALS]
+        return self.flow.totals()
 
     def _turned(self, bit: int, on: bool) -> bool:  # noqa: FBT001 - private
         begins = on and not self._alarms & bit
@@ -82,5 +82,4 @@ class WaterMeter:
         return begins
 
 
-TOTALS = 28
 EVENTS = {CONTINUOUS_FLOW: m.EV_CONTINUOUS_FLOW, BACKFLOW: m.EV_BACKFLOW, BURST: m.EV_BURST}
