@@ -71,7 +71,7 @@ async def run(config: Config) -> None:
     standing = Standing(store, group)
     for bus in bridged.buses.values():
         bus.recall(standing.names)
-    records = Records(config.gateway.id, epoch, group, north.sinks, nodes, clock)
+    records = Records(config.gateway.id, epoch, group, north.inlets, nodes, clock)
 
     committing = asyncio.create_task(group.run())
     confirming = asyncio.create_task(records.confirm())
@@ -100,7 +100,7 @@ async def run(config: Config) -> None:
                 clock,
                 nodes,
                 bridged.sources,
-                north.sinks,
+                north,
                 store,
                 group,
                 counters,

@@ -24,11 +24,17 @@ from kerbline.north.ngsi_ld.memory import load
 from kerbline.north.ngsi_ld.pace import Pace
 from kerbline.north.ngsi_ld.sink import Models, NgsiLdSink, Terms
 from kerbline.north.ngsi_ld.token import Anonymous, ClientCredentials, FileToken, Tokens
+from kerbline.north.sink import Journal
 from kerbline.north.tls import TlsFiles
-from kerbline.store import GroupCommit, Store
+from kerbline.store import Store
 
 KIND = "ngsi_ld"
 _UNREADABLE = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
+
+
+def name(broker: NgsiLd) -> str:
+    """Under which the store keeps its cursor."""
+    return f"{KIND}:{broker.name}"
 
 
 def made(
@@ -36,18 +42,18 @@ def made(
     broker: NgsiLd,
     registry: Registry,
     store: Store,
-    group: GroupCommit,
+    journal: Journal,
     clock: Clock,
     counters: Counters,
 ) -> NgsiLdSink:
     """A sink with its cursor, what it remembers of the broker, and its dead letters."""
-    name = f"{KIND}:{broker.name}"
+    sink = name(broker)
     tls = TlsFiles(broker.tls.ca, broker.tls.cert, broker.tls.key) if broker.tls else None
     client = Client(broker.url, timeout_s=broker.timeout_s, tls=tls, compress=broker.gzip)
     tenant = {"NGSILD-Tenant": broker.tenant} if broker.tenant else {}
-    courier = Courier(name, client, _tokens(broker, client), tenant, clock.utc_ms, counters)
+    courier = Courier(sink, client, _tokens(broker, client), tenant, clock.utc_ms, counters)
     folder = config.gateway.state_dir
-    cursor = store.open_cursor(name)
+    cursor = store.open_cursor(sink)
     path = folder / f"{KIND}-{broker.name}.json"
     told = _Told(
         models.city_of(config, registry), registry, counters, everything=broker.personal == "all"
@@ -55,11 +61,11 @@ def made(
     concise, link = broker.form == "concise", broker.context_in == "link"
     pace = (Pace(broker.deadband, broker.heartbeat_s), Pace(broker.deadband, broker.heartbeat_s))
     return NgsiLdSink(
-        name,
+        sink,
         Models(told.changes, told.standing, lambda: registry.revision),
         Form(Contexts(broker.context), concise=concise, link=link),
         courier,
-        group,
+        journal,
         DeadLetters(place(folder, broker.name)),
         cursor=cursor,
         latest=store.latest(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
 from kerbline.model import Entry, Finding, Gap, Key, Reading
-from kerbline.north.sink import Sink
+from kerbline.north.sink import Inlet
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit
 
@@ -24,7 +24,7 @@ class Records:
         gateway: str,
         epoch: int,
         group: GroupCommit,
-        sinks: Sequence[Sink],
+        sinks: Sequence[Inlet],
         nodes: Nodes,
         clock: Clock,
     ) -> None:

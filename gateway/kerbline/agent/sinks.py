@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from kerbline.agent.dead_letters import Refusing
 from kerbline.clock import Clock
@@ -15,18 +15,18 @@ from kerbline.config import Config, ConfigFault, Fault, File, Mqtt
 from kerbline.config.faults import Complaint
 from kerbline.config.rules import read_secret
 from kerbline.counters import Counters
-from kerbline.model import NodeState
 from kerbline.north.backoff import Backoff
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
-from kerbline.north.sink import Sink
+from kerbline.north.sink import Display, Inlet, Journal, Sink
 from kerbline.north.topics import Topics
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
     from kerbline.assets import Registry
+    from kerbline.north.privacy import Door, Privacy
 
 log = logging.getLogger("kerbline.agent")
 
@@ -36,19 +36,19 @@ FILE_BACKOFF_S = (1.0, 60.0)
 ACK_TIMEOUT_S = 30.0  # then a consumer gets a reading again, and after twice as long, and so on
 
 
-class Display(Protocol):
-    """Who tells the city how each node is."""
-
-    def show(self, state: NodeState) -> None:
-        """How a node is; nothing where that is known."""
-
-
 @dataclass(frozen=True, slots=True)
 class North:
     """All sinks, and of those the ones that also bring commands, with the topics of these."""
 
     sinks: tuple[Sink, ...]
     masters: tuple[tuple[Outbox, Topics], ...]
+    doors: Mapping[str, Door]  # by name, of sinks that get nothing personal
+
+    @property
+    def inlets(self) -> list[Inlet]:
+        """The sinks as what comes into the log gets to them."""
+        found = [(self.doors.get(sink.name), sink) for sink in self.sinks]
+        return [sink if door is None else door.before(sink) for door, sink in found]
 
     @property
     def outboxes(self) -> list[Outbox]:
@@ -62,8 +62,10 @@ class North:
 
     @property
     def displays(self) -> list[Display]:
-        """The sinks that tell how each node is."""
-        return [sink for sink in self.sinks if _shows(sink)]
+        """The sinks that tell how each node is, as that gets to them."""
+        found = [(self.doors.get(sink.name), sink) for sink in self.sinks]
+        shown = [(door, sink) for door, sink in found if _shows(sink)]
+        return [sink if door is None else door.screen(sink) for door, sink in shown]
 
 
 def made(
@@ -75,15 +77,28 @@ def made(
     registry: Registry | None = None,
 ) -> North:
     """The sinks of `config`; a new sink begins with the oldest batch of the store."""
+    privacy = None if registry is None else _privacy(config, registry)
+    doors: dict[str, Door] = {}
+
+    def door(sink: str, personal: str) -> Journal:
+        """What a sink reads the log by; the door of one that gets nothing personal is noted."""
+        if privacy is None or personal == "all":
+            return group
+        from kerbline.north.privacy import Door
+
+        doors[sink] = Door(group, privacy)
+        return doors[sink]
+
     masters = []
     if config.mqtt is not None:
-        masters.append(_mqtt(config.gateway.id, config.mqtt, store, group, clock, counters))
-    files = [_file(file, store, group, clock) for file in config.files]
-    brokers = _brokers(config, store, group, clock, counters, registry)
+        own = door(MQTT, config.mqtt.personal)
+        masters.append(_mqtt(config.gateway.id, config.mqtt, store, own, clock, counters))
+    files = [_file(each, store, door(_name(each), each.personal), clock) for each in config.files]
+    brokers = _brokers(config, store, door, clock, counters, registry)
     sinks = (*[outbox for outbox, _ in masters], *files, *brokers)
     for name in store.drop_cursors([sink.name for sink in sinks]):
         log.warning("sink %s is not in the config any more: what only it lacked may go", name)
-    return North(sinks, tuple(masters))
+    return North(sinks, tuple(masters), doors)
 
 
 async def show_nodes(nodes: Nodes, displays: Sequence[Display]) -> None:
@@ -106,7 +121,7 @@ def _shows(sink: object) -> TypeGuard[Display]:
 def _brokers(
     config: Config,
     store: Store,
-    group: GroupCommit,
+    door: Callable[[str, str], Journal],
     clock: Clock,
     counters: Counters,
     registry: Registry | None,
@@ -116,13 +131,24 @@ def _brokers(
         return []
     from kerbline.agent import ngsi_ld
 
-    return [
-        ngsi_ld.made(config, broker, registry, store, group, clock, counters)
-        for broker in config.brokers
-    ]
+    sinks: list[Sink] = []
+    for broker in config.brokers:
+        own = door(ngsi_ld.name(broker), broker.personal)
+        sinks.append(ngsi_ld.made(config, broker, registry, store, own, clock, counters))
+    return sinks
 
 
-def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:
+def _privacy(config: Config, registry: Registry) -> Privacy:
+    from kerbline.north.privacy import Privacy
+
+    return Privacy(registry, config.gateway.id, {node.id: node.asset for node in config.nodes})
+
+
+def _name(config: File) -> str:
+    return f"file:{config.name}"
+
+
+def _file(config: File, store: Store, journal: Journal, clock: Clock) -> Sink:
     from kerbline.north.file import Shelf
     from kerbline.north.follower import Follower
 
@@ -133,17 +159,17 @@ def _file(config: File, store: Store, group: GroupCommit, clock: Clock) -> Sink:
         max_age_ms=round(config.max_age_s * 1000),
         keep_files=config.keep_files,
     )
-    name = f"file:{config.name}"
+    name = _name(config)
     backoff = Backoff(*FILE_BACKOFF_S, random.random)
     cursor = store.open_cursor(name)
-    return Follower(name, shelf.deliver, group, cursor=cursor, backoff=backoff)
+    return Follower(name, shelf.deliver, journal, cursor=cursor, backoff=backoff)
 
 
 def _mqtt(
     gateway: str,
     config: Mqtt,
     store: Store,
-    group: GroupCommit,
+    journal: Journal,
     clock: Clock,
     counters: Counters,
 ) -> tuple[Outbox, Topics]:
@@ -169,7 +195,7 @@ def _mqtt(
     outbox = Outbox(
         MQTT,
         port,
-        group,
+        journal,
         mapper,
         cursor=store.open_cursor(MQTT),
         utc_ms=clock.utc_ms,

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kerbline.clock import Clock
 from kerbline.counters import Counters
 from kerbline.local_socket import Answer, Question
-from kerbline.north.sink import Sink
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
+    from kerbline.agent.sinks import North
+    from kerbline.north.sink import Sink
 
 
 class Line(Protocol):
@@ -34,7 +35,7 @@ class Status:
     clock: Clock
     nodes: Nodes
     lines: Sequence[Line]
-    sinks: Sequence[Sink]
+    north: North
     store: Store
     group: GroupCommit
     counters: Counters
@@ -53,7 +54,7 @@ class Status:
             "up_s": round(time.monotonic() - self.began_s, 1),
             "nodes": [asdict(state) for state in self.nodes.states()],
             "lines": [asdict(line.state()) for line in self.lines],
-            "sinks": [self._sink(sink) for sink in self.sinks],
+            "sinks": [self._sink(sink) for sink in self.north.sinks],
             "store": {
                 "used_bytes": await self.group.call(self.store.used_bytes),
                 "pending": self.group.pending,
@@ -66,6 +67,15 @@ class Status:
 
     def _sink(self, sink: Sink) -> dict[str, Any]:
         behind = max(0, self.store.head - sink.cursor)
-        told = {"name": sink.name, "connected": sink.connected, "batches_behind": behind}
+        told: dict[str, Any] = {
+            "name": sink.name,
+            "connected": sink.connected,
+            "batches_behind": behind,
+        }
         letters = getattr(sink, "letters", None)  # of sinks whose other side refuses for good
-        return told if letters is None else {**told, "dead_letters": len(letters)}
+        if letters is not None:
+            told["dead_letters"] = len(letters)
+        door = self.north.doors.get(sink.name)
+        if door is not None:
+            told["personal_held_back"] = door.held_back
+        return told

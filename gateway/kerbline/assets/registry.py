@@ -10,6 +10,7 @@ from kerbline.assets.asset import IMPLIED, MEASUREMENT, Asset
 from kerbline.config import Config
 
 OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
+FIGURES = frozenset(["zone_water", "kpi"])  # ours, of many assets: their "asset" is an area
 
 
 class Registry:
@@ -81,7 +82,7 @@ class Registry:
         Whatever may be is: what was marked in a list that is lost, and what an event or an alarm
         of the log tells of an asset that neither list nor config have any more.
         """
-        if asset_id == self._gateway:
+        if asset_id == self._gateway or kind in FIGURES:
             return False
         kind = self._kinds.get(asset_id, kind)
         if asset_id not in self._listed and (self.lost or kind not in IMPLIED):

@@ -107,6 +107,8 @@ def _sink(sink: Mapping[str, Any]) -> Row:
     told = f"{behind} batches behind" if behind else "up to date"
     if letters := sink.get("dead_letters"):
         told += f", {letters} dead letters"
+    if held := sink.get("personal_held_back"):
+        told += f", {held} personal entries held back"
     return sink["name"], reached, told
 
 

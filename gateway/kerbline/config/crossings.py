@@ -38,6 +38,7 @@ def check(reader: Reader) -> None:
     _udp(reader)
     _framer(reader)
     _tls(reader)
+    _personal(reader)
     ngsi_ld.check(reader)
 
 
@@ -144,6 +145,15 @@ def _framer(reader: Reader) -> None:
         if framer == "tcp" and port is not None and not str(port).startswith("socket://"):
             problem = f"tcp does not go over the serial line {faults.shown(port)}"
             reader.complain(path, problem, 'write "rtu", or a port "socket://host:port"')
+
+
+def _personal(reader: Reader) -> None:
+    """Without a city nobody knows what is personal: all of it would leave, whatever stands here."""
+    if any(reader.select("city", "id")):
+        return
+    for path, _ in (*reader.select("mqtt", "personal"), *reader.select("file", "*", "personal")):
+        problem = "there is no [city], so everything leaves by this sink"
+        reader.complain(path, problem, 'add [city] with id = "...", or leave this out')
 
 
 def _tls(reader: Reader) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 from kerbline.config import faults
 from kerbline.config.reader import Reader
 from kerbline.config.rules import Between, Matching, OneOf, SecretFile
-from kerbline.config.terms import HOST, PORT, Name
+from kerbline.config.terms import HOST, PORT, Name, Personal
 from kerbline.config.tls import Tls
 
 _PATH = r"(/[A-Za-z0-9._~%/-]{0,200})?"
@@ -48,7 +48,7 @@ class NgsiLd:
     context_in: Annotated[str, OneOf("body", "link")] = "body"
     form: Annotated[str, OneOf("normalized", "concise")] = "normalized"
     history: Annotated[str, OneOf("rest", "all", "off")] = "rest"
-    personal: Annotated[str, OneOf("zones", "all")] = "zones"
+    personal: Personal = "zones"
     token_file: Annotated[Path, SecretFile()] | None = None
     oauth2: OAuth2 | None = None
     tls: Tls | None = None

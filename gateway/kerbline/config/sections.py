@@ -25,7 +25,17 @@ from kerbline.config.rules import (
     SecretFile,
 )
 from kerbline.config.serial import SerialDevice
-from kerbline.config.terms import HOST, HOST_NAME, PORT, Baud, Name, NodeId, Percent, TcpPort
+from kerbline.config.terms import (
+    HOST,
+    HOST_NAME,
+    PORT,
+    Baud,
+    Name,
+    NodeId,
+    Percent,
+    Personal,
+    TcpPort,
+)
 from kerbline.config.tls import Tls
 from kerbline.operations import OPERATIONS
 
@@ -50,6 +60,8 @@ class City:
     owner: Annotated[
         str, Matching(r"[^\x00-\x1f\x7f]{0,200}", "one line of up to 200 characters")
     ] = ""
+    min_households: Annotated[int, Between(3, 10_000)] = 5  # in a sum of water, or it stays
+    zone_wait_h: Annotated[int, Between(1, 168)] = 30  # for meters that report late
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,7 @@ class Mqtt:
     ack: Annotated[str, OneOf("broker", "application")] = "broker"
     operations: tuple[Annotated[str, OneOf(*OPERATIONS)], ...] = tuple(OPERATIONS)
     priority: Annotated[str, OneOf("control", "operator", "safety")] = "operator"
+    personal: Personal = "zones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,7 @@ class File:
     max_bytes: Annotated[int, Between(100_000, 1_000_000_000_000)] = 10_000_000
     max_age_s: Annotated[float, Between(1, 366 * 86_400)] = 86_400.0
     keep_files: Annotated[int, Between(2, 100_000)] = 30
+    personal: Personal = "zones"
 
 
 @dataclass(frozen=True, slots=True)

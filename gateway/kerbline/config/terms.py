@@ -26,5 +26,6 @@ Line = Annotated[
         rf"/[^\x00-\x20]{{1,250}}|socket://{HOST}:{PORT}", '"/dev/..." or "socket://host:port"'
     ),
 ]
+Personal = Annotated[str, OneOf("zones", "all")]  # what a sink gets of households
 Percent = Annotated[int, Between(0, 100)]
 TcpPort = Annotated[int, Between(1, 65_535)]

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from kerbline.model import Entry
+from kerbline.model import Entry, NodeState
 from kerbline.store import Batch, Committed
 
 
-class Sink(Protocol):
+class Inlet(Protocol):
+    """Who is told what comes into the log."""
+
+    def offer(self, entry: Entry) -> None:
+        """An entry that is not durable yet: deliver it at once, or wait for it in the log."""
+
+    def log_grew(self, committed: Committed | None = None) -> None:
+        """Something was committed, and what, if the caller has it at hand."""
+
+
+class Sink(Inlet, Protocol):
     """Delivers the log somewhere, each entry at least once and in the log's order or by key."""
 
     @property
@@ -27,17 +37,18 @@ class Sink(Protocol):
     def connected(self) -> bool:
         """Does the other side take entries now?"""
 
-    def offer(self, entry: Entry) -> None:
-        """An entry that is not durable yet: deliver it at once, or wait for it in the log."""
-
-    def log_grew(self, committed: Committed | None = None) -> None:
-        """Something was committed, and what, if the caller has it at hand."""
-
     async def run(self) -> None:
         """Deliver until cancelled; an outage is said once and tried again, never raised."""
 
     async def close(self) -> None:
         """Let go of the other side in order, without hanging; after `run` was cancelled."""
+
+
+class Display(Protocol):
+    """Who tells the city how each node is."""
+
+    def show(self, state: NodeState) -> None:
+        """How a node is; nothing where that is known."""
 
 
 class Journal(Protocol):

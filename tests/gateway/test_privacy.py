@@ -1,0 +1,441 @@
+"""What a household measures stays: no byte of it leaves by a sink that gets zones alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kerbline.agent import sinks
+from kerbline.agent.records import Records
+from kerbline.assets import Asset, Registry, registry
+from kerbline.clock import ManualClock
+from kerbline.config import Config, ConfigFault, load
+from kerbline.counters import Counters
+from kerbline.demo.stage import free_port
+from kerbline.model import Alarm, Entry, Gap, Key, NodeState, Reading, Severity, Value
+from kerbline.north.privacy import Door, Privacy
+from kerbline.sim.broker import Broker, BrokerKind, program
+from kerbline.sim.ngsi_ld import Standin
+from kerbline.store import Batch, Committed, GroupCommit, GroupPolicy, Store, replay
+from tests import steady
+
+T0_MS = 1_790_000_000_000
+HOUR_MS = 3_600_000
+
+CONFIG = """\
+[gateway]
+id = "gw-1"
+state_dir = "state"
+[city]
+id = "sjoestad"
+[store]
+commit_readings = 7
+commit_interval_s = 0.05
+[mqtt]
+host = "127.0.0.1"
+port = {mqtt}
+backoff_max_s = 0.1
+{personal}
+[[file]]
+name = "archive"
+folder = "archive"
+{personal}
+[[ngsi_ld]]
+name = "platform"
+url = "{ngsi_ld}"
+backoff_max_s = 0.1
+{personal}
+"""
+NODE = """
+[[node]]
+id = "{node}"
+asset = "{asset}"
+kind = "{kind}"
+key_file = "node.key"
+port = "udp"
+"""
+HOMES = tuple(f"home-{n}" for n in range(1, 7))
+METERS = {f"wm-{n:04}": home for n, home in enumerate(HOMES, 1)}
+
+# What nobody may find: assets, nodes, volumes, flows, cells and evidence of households.
+VOLUMES = {home: 7_340_000 + 111 * n for n, home in enumerate(HOMES, 1)}
+FLOW_LPH, BATTERY_MV, LOST_L = 48_391, 3_597, 60_923
+SECRETS = (
+    *(name.encode() for name in (*METERS, *HOMES)),
+    *(b"%d" % (volume + step) for volume in VOLUMES.values() for step in range(3)),
+    *(b"%d" % number for number in (FLOW_LPH, LOST_L)),
+)
+OPEN = (b"lamp-1", b"gw-1", b"8765")  # what everybody may find, a lamp's energy among it
+
+
+class Tap:
+    """A line to a server on which every byte is kept that goes there."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.sent = bytearray()
+
+    async def start(self) -> None:
+        """Listen on a port of its own."""
+        self._server = await asyncio.start_server(self._joined, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Hang up."""
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _joined(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        for way in (self._pass(reader, back, self.sent), self._pass(there, writer, bytearray())):
+            task = asyncio.create_task(way)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept: bytearray
+    ) -> None:
+        try:
+            while data := await reader.read(65_536):
+                kept += data
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.transport.abort()
+
+
+def meter(number: int, node: str, step: int = 0) -> Reading:
+    """A household's report."""
+    home = METERS[node]
+    values: dict[str, Value] = {
+        "volume_l": VOLUMES[home] + step,
+        "flow_lph": FLOW_LPH,
+        "backflow_l": 0,
+        "battery_mv": BATTERY_MV,
+        "alarms": 17,
+        "hourly_l": (FLOW_LPH,) * 24,
+    }
+    at_ms = T0_MS + number * 60_000
+    return Reading(Key(node, 3, number), home, "water_meter", at_ms, 500, values, (), T0_MS)
+
+
+def everything(step: int = 0) -> list[Entry]:
+    """All kinds of entries that tell of a household, and a lamp's, in one another's midst."""
+    entries: list[Entry] = []
+    for n, node in enumerate(METERS, 1 + 100 * step):
+        at_ms = T0_MS + n * 60_000
+        event: dict[str, Value] = {"event": "continuous_flow", "value": FLOW_LPH}
+        alarm_key = Key("gw-1", 9, 1_000 * step + n)
+        entries += [
+            meter(n, node, step),
+            Reading(Key(node, 3, n + 50), METERS[node], "event", at_ms, 500, event),
+            Gap(node, 3, n + 60, n + 70, "power", T0_MS),
+            Alarm(
+                alarm_key,
+                METERS[node],
+                "continuous_flow",
+                active=True,
+                severity=Severity.WARNING,
+                observed_at_ms=at_ms,
+                evidence={"lost_l": LOST_L},
+            ),
+            Reading(
+                Key("sl-0001", 3, n),
+                "lamp-1",
+                "streetlight",
+                at_ms,
+                500,
+                {"level_pct": 30, "power_w": 24.5, "energy_wh": 8_765, "status": 0},
+            ),
+        ]
+    gone = Gap("wm-0001-old", 3, 1 + step, 9, "power", T0_MS)  # a node that nobody names any more
+    own = Gap("gw-1", 8 - step, 1, None, "restart", T0_MS)
+    return [*entries, gone, own]
+
+
+def made(folder: Path, *, mqtt: int, ngsi_ld: str, personal: str = "") -> Config:
+    """A gateway of six households and a lamp, with every kind of sink."""
+    line = f'personal = "{personal}"' if personal else ""
+    text = CONFIG.format(mqtt=mqtt, ngsi_ld=ngsi_ld, personal=line) + '[udp]\nlisten = "[::1]:0"\n'
+    text = text.replace("[::1]:0", "[::1]:5683")
+    for node, home in METERS.items():
+        text += NODE.format(node=node, asset=home, kind="water_meter")
+    text += NODE.format(node="sl-0001", asset="lamp-1", kind="streetlight")
+    key = folder / "node.key"
+    key.write_text("00112233445566778899aabbccddeeff\n")
+    key.chmod(0o600)
+    (folder / "gw.toml").write_text(text)
+    return load(folder / "gw.toml")
+
+
+def listed() -> list[Asset]:
+    """The list: six households of a zone, and a lamp."""
+    homes = [
+        Asset(home, "WaterConsumptionObserved", zone="dma-4", owner=f"{home} of wm")
+        for home in HOMES
+    ]
+    return [*homes, Asset("lamp-1", "Streetlight", group="quay", zone="dma-4")]
+
+
+class Nobody:
+    """Nodes, where there are none to be told."""
+
+    def keep(self, kept: object) -> None:
+        """Nothing to delete."""
+
+    def ask_again(self, sources: object) -> None:
+        """Nobody to ask."""
+
+
+class Life:
+    """A gateway from its store to its sinks, from a start to an orderly stop or none."""
+
+    def __init__(self, config: Config, known: Registry, epoch: int) -> None:
+        clock = ManualClock(T0_MS)
+        config.gateway.state_dir.mkdir(exist_ok=True)
+        self.store = Store.open(config.gateway.state_dir / "kerbline.db")
+        policy = GroupPolicy(config.store.commit_readings, config.store.commit_interval_s)
+        self.group = GroupCommit(self.store, policy, clock.utc_ms, "gw-1")
+        self.north = sinks.made(config, self.store, self.group, clock, Counters(), known)
+        inlets = self.north.inlets
+        self.records = Records("gw-1", epoch, self.group, inlets, Nobody(), clock)  # type: ignore[arg-type]
+        self._tasks = [asyncio.create_task(sink.run()) for sink in self.north.sinks]
+        self._tasks.append(asyncio.create_task(self.records.confirm()))
+        self._committing = asyncio.create_task(self.group.run())
+
+    async def take(self, entries: Iterable[Entry]) -> None:
+        """Entries come."""
+        for entry in entries:
+            await self.records.take(entry)
+
+    def show(self, states: Iterable[NodeState]) -> None:
+        """How nodes are."""
+        for state in states:
+            for display in self.north.displays:
+                display.show(state)
+
+    async def delivered(self) -> None:
+        """Wait until each sink has all of the log."""
+        while self._behind():  # noqa: ASYNC110 - it looks from outside
+            await asyncio.sleep(0.02)
+
+    def _behind(self) -> bool:
+        cursors = [sink.cursor for sink in self.north.sinks]
+        return bool(self.group.pending) or min(cursors) < self.store.head
+
+    async def stop(self) -> None:
+        """In order."""
+        self.group.stop()
+        await self._committing
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for sink in self.north.sinks:
+            await sink.close()
+        await self.group.close()
+
+
+def states() -> list[NodeState]:
+    """All nodes online."""
+    told = ("1.2.3", "esp32", "00112233")
+    homes = [
+        NodeState(node, home, "water_meter", True, T0_MS, *told) for node, home in METERS.items()
+    ]
+    return [*homes, NodeState("sl-0001", "lamp-1", "streetlight", True, T0_MS, *told)]
+
+
+Story = Callable[[Config, Registry], Awaitable[None]]
+
+
+def left(folder: Path, personal: str, story: Story) -> dict[str, bytes]:
+    """What left by each sink while a story ran, to the byte."""
+
+    async def scene() -> dict[str, bytes]:
+        async with AsyncExitStack() as stack:
+            broker = Broker(BrokerKind.NATS, folder / "broker", free_port())
+            await broker.start()
+            stack.push_async_callback(broker.kill)
+            platform = Standin()
+            await platform.start()
+            stack.push_async_callback(platform.stop)
+            taps = [Tap(broker.port), Tap(int(platform.url.rpartition(":")[2]))]
+            for tap in taps:
+                await tap.start()
+                stack.push_async_callback(tap.stop)
+            config = made(
+                folder,
+                mqtt=taps[0].port,
+                ngsi_ld=f"http://127.0.0.1:{taps[1].port}",
+                personal=personal,
+            )
+            known = registry.empty(config)
+            known.take(listed())
+            async with asyncio.timeout(120):
+                await story(config, known)
+            files = b"".join(path.read_bytes() for path in (folder / "archive").glob("*"))
+            return {"mqtt": bytes(taps[0].sent), "ngsi_ld": bytes(taps[1].sent), "file": files}
+
+    return steady.run(scene())
+
+
+def leaks(found: dict[str, bytes]) -> list[tuple[str, bytes]]:
+    """What of a household left, and by which sink."""
+    return [(sink, each) for sink, sent in found.items() for each in SECRETS if each in sent]
+
+
+needs_broker = pytest.mark.skipif(program(BrokerKind.NATS) is None, reason="no nats-server here")
+
+
+async def lives(config: Config, known: Registry) -> None:
+    """Live, from a backlog, again by order, and over a restart with another list."""
+    life = Life(config, known, 1)
+    await asyncio.sleep(0.5)  # the live lanes are open
+    life.show(states())
+    await life.take(everything())
+    await life.delivered()
+    held = {name: door.held_back for name, door in life.north.doors.items()}
+    assert set(held.values()) <= {4 * len(HOMES) + 1}
+    await life.stop()
+    store = Store.open(config.gateway.state_dir / "kerbline.db")
+    for step in (1, 2):
+        store.append(everything(step), T0_MS)  # while no sink ran: a backlog
+    store.close()
+    for sink in ("mqtt", "file:archive", "ngsi_ld:platform"):
+        path = config.gateway.state_dir / "kerbline.db"
+        assert replay.order(path, sink, 0, T0_MS + 1).entries == len(everything())
+    known.take([*listed(), Asset("elsewhere", "Streetlight")])
+    life = Life(config, known, 2)
+    life.show(states())
+    await life.delivered()
+    await life.stop()
+
+
+@needs_broker
+def test_no_byte_of_a_household_leaves_by_any_sink(tmp_path: Path) -> None:
+    found = left(tmp_path, "", lives)
+    assert leaks(found) == []
+    for sink, sent in found.items():
+        assert all(each in sent for each in OPEN if sink != "ngsi_ld" or each == b"lamp-1"), sink
+
+
+@needs_broker
+def test_with_all_each_sink_gets_each_of_them(tmp_path: Path) -> None:
+    found = left(tmp_path, "all", lives)
+    for sink, sent in found.items():
+        lacking = [each for each in SECRETS if each not in sent]
+        assert lacking == [], sink
+
+
+@pytest.fixture(name="known")
+def _known(tmp_path: Path) -> Registry:
+    config = made(tmp_path, mqtt=1, ngsi_ld="http://127.0.0.1:1")
+    known = registry.empty(config)
+    known.take(listed())
+    return known
+
+
+@pytest.fixture(name="privacy")
+def _privacy(known: Registry) -> Privacy:
+    return Privacy(known, "gw-1", {**METERS, "sl-0001": "lamp-1"})
+
+
+def test_both_ways_to_look_at_an_entry_agree(privacy: Privacy) -> None:
+    entries = everything()
+    written = Batch.made(5, T0_MS, entries)
+    public = privacy.public(written)
+    assert (public.seq, public.at_ms) == (5, T0_MS)
+    assert list(public.entries) == [each for each in entries if not privacy.holds(each)]
+    assert len(public.entries) == len(HOMES) + 1
+    assert privacy.public(public) is public
+    nothing = privacy.public(Batch.made(6, T0_MS, [meter(1, "wm-0001")]))
+    assert nothing.entries == ()
+    assert list(nothing.pieces()) == []
+
+
+@pytest.mark.parametrize("asset", ['a"b', "a\\", "caf\u00e9", 'x,"kind":"streetlight"', "home-1"])
+def test_a_name_hides_nothing_in_the_text(privacy: Privacy, asset: str) -> None:
+    reading = replace(meter(1, "wm-0001"), asset=asset)
+    assert privacy.holds(reading)
+    assert privacy.public(Batch.made(1, T0_MS, [reading])).entries == ()
+
+
+def test_what_else_is_personal_and_what_is_nobodys(known: Registry, privacy: Privacy) -> None:
+    assert privacy.holds(replace(meter(1, "wm-0001"), asset="unknown"))
+    assert privacy.holds(Reading(Key("x", 1, 1), "unknown", "event", T0_MS, 0, {}))
+    alarm = Alarm(Key("gw-1", 1, 1), "gw-1", "store_lost", True, Severity.CRITICAL, T0_MS)
+    assert not privacy.holds(alarm)
+    assert not privacy.holds(Gap("store", 0, 4, 4, "garbled"))
+    for kind in ("zone_water", "kpi"):
+        assert not privacy.holds(Reading(Key("gw-1", 1, 1), "home-1", kind, T0_MS, 0, {}))
+    known.take([replace(each, privacy="public") for each in listed()])
+    assert not privacy.holds(meter(1, "wm-0001"))
+    known.take((), lost=True)
+    assert privacy.holds(meter(1, "wm-0001"))
+    lamp = everything()[4]
+    assert isinstance(lamp, Reading)
+    assert not privacy.holds(lamp)
+
+
+def test_a_batch_that_cannot_be_read_is_lost_as_a_whole(privacy: Privacy) -> None:
+    body = Batch.made(1, T0_MS, everything()).body
+    for torn in (body[:-1], body[:-1] + b',{"type":"reading"}]', b"", os.urandom(300)):
+        public = privacy.public(Batch(1, T0_MS, torn))
+        assert [each.reason for each in public.entries if isinstance(each, Gap)] == ["garbled"]
+        assert len(public.entries) == 1
+
+
+def test_a_sink_without_a_city_may_not_promise_it(tmp_path: Path) -> None:
+    made(tmp_path, mqtt=1, ngsi_ld="http://127.0.0.1:1")
+    text = '[gateway]\nid = "gw-1"\nstate_dir = "state"\n[mqtt]\nhost = "h"\n'
+    path = tmp_path / "gw.toml"
+    path.write_text(text)
+    assert load(path).mqtt is not None
+    path.write_text(text + 'personal = "zones"\n')
+    with pytest.raises(ConfigFault, match="there is no \\[city\\], so everything leaves"):
+        load(path)
+
+
+class Taken:
+    """An inlet that tells what came."""
+
+    def __init__(self) -> None:
+        self.offered: list[Entry] = []
+        self.committed: list[Committed | None] = []
+
+    def offer(self, entry: Entry) -> None:
+        """Keep it."""
+        self.offered.append(entry)
+
+    def log_grew(self, committed: Committed | None = None) -> None:
+        """Keep it."""
+        self.committed.append(committed)
+
+
+def test_a_commit_comes_through_the_door_with_its_number(privacy: Privacy, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "kerbline.db")
+    door = Door(GroupCommit(store, GroupPolicy(), lambda: T0_MS), privacy)
+    taken = Taken()
+    inlet = door.before(taken)
+    for entry in everything():
+        inlet.offer(entry)
+    inlet.log_grew()
+    inlet.log_grew(Committed(7, tuple(everything()), ()))
+    assert door.held_back == 4 * len(HOMES) + 1
+    assert taken.committed == [None, Committed(7, tuple(taken.offered), ())]
+    assert len(taken.offered) == len(HOMES) + 1
+    store.close()
