@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.north.ngsi_ld.change import Attribute, Change
-from kerbline.north.ngsi_ld.client import Client
+from kerbline.north.ngsi_ld.client import Client, NoAnswer
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters
 from kerbline.north.ngsi_ld.memory import ANY_MS, Memory, load, numbers, spans
 from kerbline.north.ngsi_ld.newest import Name, Newest, Past, lacking
@@ -377,6 +377,36 @@ def test_a_sink_gets_another_token_at_once_when_its_own_was_withdrawn(tmp_path: 
 
 
 # ---------------------------------------------------------------- client
+
+
+def test_of_two_values_with_one_name_the_later_one_stays_whatever_is_read_again() -> None:
+    state = newest()
+    offer(state, 2, change(1, a=2))
+    state.landed(state.take(500))
+    state.offer([change(1, a=1)], name(1), T_MS, LATEST_MS, late=True)
+    assert len(state) == 0
+    assert state.finished == [name(2)]  # and the first is for the history
+
+
+def test_an_answer_that_trickles_ends_in_time() -> None:
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b".")
+            await asyncio.sleep(1)
+
+    async def whole() -> float:
+        server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+        client = Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=5)
+        with pytest.raises(NoAnswer, match="no answer in time"):
+            await client.post("/x", b"{}", {})
+        took_s = asyncio.get_running_loop().time()
+        await client.close()
+        await asyncio.sleep(3)
+        server.close()
+        return took_s
+
+    assert 9.9 < virtual_time.run(whole()) < 10.1
 
 
 def test_an_endless_answer_is_none(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class NgsiLd:
     tls: Tls | None = None
     gzip: bool = False
     timeout_s: Annotated[float, Between(1, 120)] = 10.0
-    history_per_s: Annotated[float, Between(0.1, 1_000)] = 10.0
+    history_per_s: Annotated[float, Between(0.1, 1_000)] = 20.0
     backoff_max_s: Annotated[float, Between(0.1, 3_600)] = 60.0
     heartbeat_s: Annotated[float, Between(1, 366 * 86_400)] = 900.0
     deadband: dict[str, Annotated[float, Between(0, 1e9)]] = field(default_factory=dict)

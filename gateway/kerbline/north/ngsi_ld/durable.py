@@ -22,7 +22,7 @@ from kerbline.north.sink import Journal
 from kerbline.store import Batch, Committed, StoreBlocked
 
 READ_ENTRIES = 1_000
-CHUNK_ENTRIES = 4_000  # of the log, sorted by entity: after a kill so many may go twice
+CHUNK_ENTRIES = 8_000  # of the log, sorted by entity: after a kill so many may go twice
 LOOK = 32  # entries that are sorted without a look at what is live
 FRESH = 4  # commits that are kept in memory, in case the live side has delivered them whole
 BLOCKED_S = 5.0
@@ -143,7 +143,7 @@ class Durable:
                 if changes and not self._present.has(name, batch.seq):
                     new = not self._present.was_tried(name)
                     if new and not self._present.has(name):
-                        self._present.offer(entry, changes)
+                        self._present.offer(entry, changes, late=True)
                     open_.append((name, changes, new))
         await self._present.settled([name for name, _, _ in open_])
         history: dict[str, list[Item]] = {}

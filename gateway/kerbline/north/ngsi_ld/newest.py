@@ -90,17 +90,26 @@ class Newest:
                     key = (change.id, name)
                     self._known[key] = max(self._known.get(key, -1), attribute.observed_at_ms)
 
-    def offer(self, changes: Sequence[Change], name: Name, at_ms: int, latest_ms: int) -> None:
+    def offer(
+        self,
+        changes: Sequence[Change],
+        name: Name,
+        at_ms: int,
+        latest_ms: int,
+        *,
+        late: bool = False,
+    ) -> None:
         """Take what is newest of an entry of `at_ms`; `latest_ms`: no value may be dated later.
 
-        Of the rest the durable lane learns by `lacking`.
+        `late`: of two values with one name the other one came after it. What is not taken the
+        durable lane learns by `lacking`.
         """
         if name in self._open:
             return
         entry = Entry(name)
         entry.left = 1  # until all of it was looked at
         for change in changes:
-            self._take(change, entry, at_ms, latest_ms)
+            self._take(change, entry, at_ms, latest_ms, late=late)
         self._open[name] = entry
         self._landed(entry)
 
@@ -169,7 +178,9 @@ class Newest:
                     if value.attribute.observed_at_ms is not None:
                         yield entity.id, name, value.at_ms
 
-    def _take(self, change: Change, entry: Entry, at_ms: int, latest_ms: int) -> None:
+    def _take(
+        self, change: Change, entry: Entry, at_ms: int, latest_ms: int, *, late: bool
+    ) -> None:
         riders: dict[str, Attribute] = {}
         into: Entity | None = None
         dated = any(each.observed_at_ms is not None for each in change.attributes.values())
@@ -179,13 +190,15 @@ class Newest:
                 continue
             key = (change.id, name)
             when_ms = at_ms if attribute.observed_at_ms is None else attribute.observed_at_ms
-            if not self._is_news(key, when_ms, latest_ms):
+            last_ms, last = self._last.get(key, (-1, None))
+            same_name = last_ms == when_ms
+            if not self._is_news(key, when_ms, latest_ms) or (
+                late and same_name and last != attribute
+            ):
                 entry.overtaken = True
                 continue
             self._known[key] = when_ms
-            if self._last.get(key) == (when_ms, attribute) or not self._pace.wants(
-                key, when_ms, attribute
-            ):
+            if (same_name and last == attribute) or not self._pace.wants(key, when_ms, attribute):
                 entry.done.add(key)
                 continue
             self._last[key] = (when_ms, attribute)

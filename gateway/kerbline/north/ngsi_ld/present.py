@@ -70,11 +70,13 @@ class Present:
         self._moved = asyncio.Event()
         self._busy = False
 
-    def offer(self, entry: Reading | Alarm, changes: Sequence[Change]) -> None:
-        """Take what is newest in an entry; the rest is the durable lane's."""
+    def offer(
+        self, entry: Reading | Alarm, changes: Sequence[Change], *, late: bool = False
+    ) -> None:
+        """Take what is newest in an entry; the rest is the durable lane's, which offers `late`."""
         latest_ms = self._street_ms() + FUTURE_MS
         name = (log_of(entry), mark_of(entry))
-        self._newest.offer(changes, name, entry.observed_at_ms, latest_ms)
+        self._newest.offer(changes, name, entry.observed_at_ms, latest_ms, late=late)
         self.landed()
         self._came.set()
 

@@ -39,7 +39,7 @@ class Terms:
 
     history: str = "rest"  # or "all", "off"
     window_s: float = 0.2  # what comes within it shares a body
-    a_second: float = 10.0  # requests of the history
+    a_second: float = 20.0  # requests of the history
     start_s: float = 2.0  # gateways that come back together begin apart by up to so much
     backoff_s: tuple[float, float] = (0.5, 60.0)
 
