@@ -68,7 +68,7 @@ def test_a_lamp_is_dark_at_noon_and_lights_a_car_by_night() -> None:
 def test_an_air_station_reads_its_chips() -> None:
     station, _, place = built(NOON_MS, "air_quality")
     for ms in range(0, 900_000, 500):
-        assert station.tick(ms, NOON_MS) == []
+        assert not station.tick(ms, NOON_MS)
     values = station.asset.values()
     assert len(values) == by_name("air_quality").width
     pm1, pm2_5, pm10, co2, no2, celsius, humidity, hectopascal, status = values
