@@ -59,9 +59,10 @@ FOREIGN = (
 )
 
 
-def test_a_modbus_bridge_loads_nothing_of_nodes_and_ciphers(tmp_path: Path) -> None:
-    config = tmp_path / "gateway.toml"
-    config.write_text(BRIDGE.format(folder=tmp_path))
+def loaded_by(folder: Path, text: str) -> set[str]:
+    """The modules of a gateway that has begun with such a config."""
+    config = folder / "gateway.toml"
+    config.write_text(text.format(folder=folder))
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(config)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -70,6 +71,20 @@ def test_a_modbus_bridge_loads_nothing_of_nodes_and_ciphers(tmp_path: Path) -> N
         timeout=120,
         check=True,
     )
-    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_modbus_bridge_loads_nothing_of_nodes_and_ciphers(tmp_path: Path) -> None:
+    loaded = loaded_by(tmp_path, BRIDGE)
     assert {"aiomqtt", "kerbline.south.modbus.bus", "kerbline.north.mqtt"} <= loaded
     assert loaded.isdisjoint(FOREIGN), sorted(loaded.intersection(FOREIGN))
+
+
+def test_a_citys_broker_needs_http_and_no_mqtt(tmp_path: Path) -> None:
+    before, _, rest = BRIDGE.partition("[mqtt]")
+    city = '[city]\nid = "stad"\n[[ngsi_ld]]\nname = "p"\nurl = "http://127.0.0.1:1"\n'
+    loaded = loaded_by(tmp_path, before + city + rest[rest.index("[[modbus]]") :])
+    assert {"httpx", "kerbline.north.ngsi_ld.sink"} <= loaded
+    foreign = (*FOREIGN, "aiomqtt", "paho")
+    wanted = {"httpx", "kerbline.assets", "kerbline.assets.kept"}
+    assert loaded.intersection(foreign) <= wanted, sorted(loaded.intersection(foreign))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ CONNECTIONS = 3  # one a lane, and one for tokens
 IDLE_S = 30.0
 WHOLE = 2  # times the time-out may a request take that goes on bit by bit
 GZIP_FROM_BYTES = 1_024  # less does not fill a packet
+
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is not for an operator
 
 
 class NoAnswer(KerblineError):
