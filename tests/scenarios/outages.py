@@ -41,7 +41,7 @@ CONSUMER = ROOT / "docs" / "operate" / "consumer.py"
 GATEWAY = "gw-chaos"
 PREFIX = "city/lights"  # of several levels
 NODES = 5
-LIFE_S = (0.2, 1.0)  # from its first word to a node on
+LIFE_S = (0.2, 1.0)  # from its first word to a node on; if it sins, to the city
 # Without a reading that is new to the city: what is missing will not come. The gateway publishes
 # again what a consumer did not acknowledge in 30 s, and NATS what a client did not.
 STALLED_S = 60.0
@@ -146,6 +146,7 @@ class Spoken:
 
     def __init__(self) -> None:
         self.life = 0
+        self.said = asyncio.Event()  # the present life published a reading
         self.order: dict[tuple[int, str, int], dict[int, None]] = defaultdict(dict)
 
     def listener(self) -> Callable[[str, bytes], None]:
@@ -157,6 +158,8 @@ class Spoken:
                 told = json.loads(payload)
                 numbers = (item["n"] for item in told["readings"])
                 self.order[life, told["source"], told["epoch"]].update(dict.fromkeys(numbers))
+                if life == self.life:
+                    self.said.set()
 
         return published
 
@@ -420,10 +423,10 @@ class Scene:
         nth = 1 if place in ("open", "key") else chance.choice([1, 2, 3, 5, 9, 14])
         after_us = 0 if chance.random() < 0.3 else int(10 ** chance.uniform(1, 4.3))
         self.spoken.life += 1
-        called = self.nodes[0].called
-        called.clear()
+        begun = self.spoken.said if self._sin else self.nodes[0].called
+        begun.clear()
         await self._nursery.begin(Doom(place, nth, after_us, self._sin))
-        status = await self._nursery.end(signal.SIGKILL, chance.uniform(*LIFE_S), called)
+        status = await self._nursery.end(signal.SIGKILL, chance.uniform(*LIFE_S), begun)
         if (
             self._sin or chance.random() < 0.5
         ):  # the power of the whole cabinet: what is under way goes with it

@@ -65,9 +65,9 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
 @pytest.mark.parametrize(
     ("sin", "trouble", "kills", "fault"),
     [
-        ("kept_before_the_commit", "held", 14, "acknowledged and lost"),
-        ("cursor_before_the_ack", "slow", 14, "acknowledged and lost"),
-        ("newest_first", "held", 4, "out of order"),
+        ("kept_before_the_commit", "held", 10, "acknowledged and lost"),
+        ("cursor_before_the_ack", "slow", 8, "acknowledged and lost"),
+        ("newest_first", "held", 3, "out of order"),
     ],
 )
 def test_a_gateway_that_sins_is_caught(
