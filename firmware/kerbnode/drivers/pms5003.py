@@ -43,7 +43,7 @@ class Pms5003:
         self._waited += 1
         data = (self._bytes + (self._serial.read() or b""))[-2 * FRAME_BYTES :]
         at = data.rfind(HEAD)
-        while at >= 0 and not _is_whole(data[at : at + FRAME_BYTES]):
+        while at >= 0 and not _is_whole(data, at):
             at = data.rfind(HEAD, 0, at)
         self._bytes = data[at + FRAME_BYTES :] if at >= 0 else data
         if at < 0 and self._waited < WAITS:
@@ -68,5 +68,11 @@ class Pms5003:
         self._serial.write(frame + sum(frame).to_bytes(2, "big"))
 
 
-def _is_whole(frame: bytes) -> bool:
-    return len(frame) == FRAME_BYTES and sum(frame[:-2]) == frame[-2] << 8 | frame[-1]
+def _is_whole(data: bytes, at: int) -> bool:
+    end = at + FRAME_BYTES - 2
+    if len(data) < end + 2:
+        return False
+    total = 0
+    for place in range(at, end):
+        total += data[place]
+    return total == data[end] << 8 | data[end + 1]
