@@ -46,6 +46,15 @@ def test_a_node_lives_in_a_chips_heap_while_its_settings_change(
     assert free <= told.free <= 1.1 * free
 
 
+@pytest.mark.parametrize("board", whole.BOARDS)
+def test_a_frame_leaves_little_garbage(micropython32: Path, board: str) -> None:
+    told = bench_whole.metered(micropython32, whole.built(board))
+    assert told.said == []
+    readings = bench_whole.HOURS.get(board, 1)
+    assert 0 < told.garbage_each(whole.REPORT) <= bench_whole.GARBAGE_BYTES * readings
+    assert 0 < told.garbage_each(whole.ANSWER) <= bench_whole.GARBAGE_BYTES
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(4 * 3600)
 @pytest.mark.usefixtures("micropython32")
