@@ -158,7 +158,7 @@ def _reports(chance: random.Random, quarter: int) -> Iterator[tuple[str, str, Ma
     yield "cab-2", "modbus", chance.choice([{}, {"power_kw": 1.2, "power_l1_kw": float("inf")}])
     yield "pump-1", "modbus", {"flow_m3h": 12.4, "state": 3, "no_signal": False}
     yield "dust-1", "serial", {"pm2_5_ugm3": 7, "pm10_ugm3": 11, "meter": "S1"}
-    yield "dma-4", "kpi", {"lit_lamps": 3, "night_flow_lph": 412.0, "name": "text"}
+    yield "dma-4", "kpi", {"name": "text", "lit_lamps": 3, "night_flow_lph": 412.0}
     yield "nobody", "serial", {"volume_l": 4, "flow": 2}
 
 

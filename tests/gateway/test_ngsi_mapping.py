@@ -36,6 +36,18 @@ UNDATED = {"quality": ("undated",), "uncertainty_ms": 43_200_000}
 DOUBTS = ("undated", "uncertainty_ms:43200000")
 
 
+AIR: dict[str, Value] = {
+    "pm1_ugm3": 3.1,
+    "pm2_5_ugm3": 7.3,
+    "pm10_ugm3": 11.0,
+    "co2_ppm": 420,
+    "no2_ppb": 12.5,
+    "temperature_c": -3.4,
+    "humidity_pct": 45.3,
+    "pressure_hpa": 1_013.2,
+}
+
+
 def read(asset: str, kind: str, values: dict[str, Value], city: City | None = None) -> list[Change]:
     entry = Reading(Key(f"n-{asset}", 1, 1), asset, kind, AT_MS, 500, values)
     return told(entry, city)
@@ -99,7 +111,9 @@ def test_a_lamps_power_is_doubted_where_its_sensor_is() -> None:
     for found, flag in ((lamp(status=32), "sensor_fault"), (lamp(power_w=0.0), "implausible")):
         assert {name for name, each in found.items() if each.quality} == set(metered)
         assert {found[name].quality for name in metered} == {(flag,)}
+    assert lamp(power_w=0.0, level_pct=20)["powerConsumption"].quality == ("implausible",)
     assert lamp(power_w=0.0, level_pct=19)["powerConsumption"].quality == ()
+    assert lamp(power_w=2.0, level_pct=20)["powerConsumption"].quality == ()
 
 
 def test_a_record_of_an_older_firmware_is_no_less_true() -> None:
@@ -109,6 +123,29 @@ def test_a_record_of_an_older_firmware_is_no_less_true() -> None:
         "illuminanceLevel": 1.0,
         "powerState": "on",
     }
+
+
+@pytest.mark.parametrize(
+    ("asset", "kind", "values"),
+    [
+        ("wm-0001", "water_meter", {"volume_l": 5, "battery_mv": 3_600, "alarms": 31}),
+        ("air-1", "air_quality", {**AIR, "status": 0}),
+        ("cab-1", "modbus", {"power_w": 3}),
+        ("pump-1", "modbus", {"flow_m3h": 3}),
+        ("sl-0001", "event", {"event": "lamp_failure", "value": 3}),
+        ("dma-4", "kpi", {"lit_lamps": 3}),
+    ],
+)
+def test_each_model_tells_what_is_to_be_minded(
+    asset: str, kind: str, values: dict[str, Value]
+) -> None:
+    reading = Reading(Key("n", 1, 1), asset, kind, AT_MS, values=values, **UNDATED)  # type: ignore[arg-type]
+    found = told(reading)
+    assert found
+    for change in found:
+        for name, each in change.attributes.items():
+            if each.observed_at_ms is not None and each.kind == "Property":
+                assert each.quality[:2] == DOUBTS, name
 
 
 def test_what_is_to_be_minded_goes_with_each_value() -> None:
@@ -191,18 +228,6 @@ def test_a_cells_voltage_as_a_share(voltage: int, is_low: bool, level: float) ->
 def test_a_cell_that_was_not_measured_is_not_empty() -> None:
     found = read("wm-0001", "water_meter", {"alarms": 0, "battery_mv": 0})
     assert [change.type for change in found] == ["WaterConsumptionObserved"]
-
-
-AIR: dict[str, Value] = {
-    "pm1_ugm3": 3.1,
-    "pm2_5_ugm3": 7.3,
-    "pm10_ugm3": 11.0,
-    "co2_ppm": 420,
-    "no2_ppb": 12.5,
-    "temperature_c": -3.4,
-    "humidity_pct": 45.3,
-    "pressure_hpa": 1_013.2,
-}
 
 
 def air(**values: Value) -> dict[str, Attribute]:
@@ -312,6 +337,15 @@ def test_a_cabinet_whose_groups_nobody_named_has_one_of_its_own() -> None:
     assert stands[group]["location"].value == {"type": "Point", "coordinates": [18.1, 59.33]}
 
 
+def test_a_lamp_without_a_group_gives_its_zones_cabinet_none() -> None:
+    loose = replace(ASSETS[0], id="sl-0009", group="")
+    city = city_day.city((loose, *ASSETS))
+    (change,) = read("cab-1", "modbus", {"power_w": 1}, city)
+    assert change.attributes["refStreetlightGroup"].value == [
+        URN.format("StreetlightGroup", "quay")
+    ]
+
+
 @pytest.mark.parametrize("values", [{}, {"power_kw": float("inf")}, {"state": 3, "text": "x"}])
 def test_a_poll_that_gave_nothing_of_a_cabinet_changes_nothing(values: dict[str, Value]) -> None:
     assert read("cab-2", "modbus", values) == []
@@ -419,6 +453,7 @@ def test_what_a_node_tells_is_an_alert_of_its_device(
 @pytest.mark.parametrize("event", ["boot", "motion", "motion_clear", "clock_jump", "code_250"])
 def test_what_is_nobodys_alarm_is_no_alert(event: str) -> None:
     assert read("sl-0001", "event", {"event": event, "value": 1}) == []
+    assert read("sl-0001", "event", {"value": 1}) == []
 
 
 def test_a_gap_changes_nothing() -> None:
@@ -466,7 +501,7 @@ def test_a_commands_states_are_told_apart(
 
 
 def test_figures_of_an_area() -> None:
-    first, second = read("dma-4", "kpi", {"lit_lamps": 3, "night_flow_lph": 412.5})
+    first, second = read("dma-4", "kpi", {"text": "x", "lit_lamps": 3, "night_flow_lph": 412.5})
     assert first.id == URN.format("KeyPerformanceIndicator", "dma-4:lit_lamps")
     assert first.attributes["kpiValue"] == Attribute(3, AT_MS)
     assert second.attributes["kpiValue"] == Attribute(412.5, AT_MS, "E32")

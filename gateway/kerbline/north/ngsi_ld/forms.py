@@ -55,7 +55,7 @@ class Form:
         body: Body = {"id": changes[0].id, "type": changes[0].type}
         for name, instances in found.items():
             body[name] = [
-                self._instance(attribute, rfc3339(at_ms), bare=False)
+                self._instance(attribute, rfc3339(at_ms))
                 for at_ms, attribute in sorted(instances.items())
             ]
         return self._with_context(body)
@@ -79,11 +79,11 @@ class Form:
             body["@context"] = addresses[0] if len(addresses) == 1 else list(addresses)
         return body
 
-    def _instance(self, attribute: Attribute, stamp: str, *, bare: bool = True) -> object:
-        """One attribute; `bare`: in the concise form a value alone may stand for it."""
+    def _instance(self, attribute: Attribute, stamp: str) -> object:
+        """One attribute; in the concise form a value without anything else stands for it."""
         value, at_ms, unit_code, quality, kind = attribute
         typed = self._typed
-        plain = bare and at_ms is None and not unit_code and not quality
+        plain = at_ms is None and not unit_code and not quality
         if plain and not typed and (kind == GEO or _is_plain(kind, value)):
             return value
         found: Body = {"type": kind} if typed else {}
