@@ -2,6 +2,7 @@
 
 import re
 
+from kerbline.control import zone_water
 from kerbline.model import CommandState
 from kerbline.north.ngsi_ld.contexts import SUBJECTS
 from kerbline.north.ngsi_ld.models import (
@@ -10,6 +11,7 @@ from kerbline.north.ngsi_ld.models import (
     alert,
     cabinet,
     device,
+    kpi,
     measured,
     measurement,
     operation,
@@ -98,6 +100,12 @@ def test_every_entity_is_in_the_table() -> None:
     assert told == set(SUBJECTS)
 
 
+def test_every_kind_that_gives_figures_is_named() -> None:
+    for kind, origin in kpi.ORIGINS.items():
+        assert f"`{kind}`" in PAGE
+        assert f"`{origin.frequency}`" in PAGE or not origin.frequency
+
+
 def test_every_flag_is_explained() -> None:
     told = {plain(row[0]).split(":")[0] for row in table("flag")}
     ours = {
@@ -108,6 +116,7 @@ def test_every_flag_is_explained() -> None:
         streetlight.NO_METER,
         streetlight.SENSOR_FLAG,
         streetlight.UNMONITORED,
+        zone_water.WITHHELD,
         "uncertainty_ms",
         "undated",
     }

@@ -159,6 +159,8 @@ def _reports(chance: random.Random, quarter: int) -> Iterator[tuple[str, str, Ma
     yield "pump-1", "modbus", {"flow_m3h": 12.4, "state": 3, "no_signal": False}
     yield "dust-1", "serial", {"pm2_5_ugm3": 7, "pm10_ugm3": 11, "meter": "S1"}
     yield "dma-4", "kpi", {"name": "text", "lit_lamps": 3, "night_flow_lph": 412.0}
+    households = {"households": 7, "completeness_pct": 91, "late_hours": 0}
+    yield "dma-4", "zone_water", {"consumed_l": 1_204, **households}
     yield "nobody", "serial", {"volume_l": 4, "flow": 2}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from kerbline.assets import Asset, Location, Registry
 from kerbline.assets.registry import kinds
+from kerbline.control.zone_water import Closed
 from kerbline.model import (
     Alarm,
     Command,
@@ -506,6 +507,24 @@ def test_figures_of_an_area() -> None:
     assert first.attributes["kpiValue"] == Attribute(3, AT_MS)
     assert second.attributes["kpiValue"] == Attribute(412.5, AT_MS, "E32")
     assert second.attributes["area"].value == "dma-4"
+
+
+def test_a_zones_water_is_an_hourly_figure_of_its_households() -> None:
+    hour = Closed("dma-4", 1, 1_204, 7, 10, 11, 0)
+    found = {each.id: each for each in read("dma-4", "zone_water", dict(hour.values()))}
+    litres = found[URN.format("KeyPerformanceIndicator", "dma-4:consumed_l")].attributes
+    assert litres["kpiValue"] == Attribute(1_204, AT_MS, "LTR")
+    assert {name: litres[name].value for name in ("area", "process", "calculationFrequency")} == {
+        "area": "dma-4",
+        "process": "water supply",
+        "calculationFrequency": "hourly",
+    }
+    assert litres["aggregatedData"].value == [
+        {"entityType": "WaterConsumptionObserved", "attrs": ["waterConsumption"]}
+    ]
+    withheld = replace(hour, litres=None)
+    told_of = [each.id for each in read("dma-4", "zone_water", dict(withheld.values()))]
+    assert told_of == [each for each in found if not each.endswith("consumed_l")]
 
 
 def test_a_swap_of_a_node_changes_its_device_and_no_other_id() -> None:

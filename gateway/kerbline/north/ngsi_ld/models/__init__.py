@@ -34,7 +34,10 @@ READINGS: Mapping[str, _Model] = {
     streetlight.TYPE: streetlight.reading,
     water.TYPE: water.reading,
 }
-KINDS: Mapping[str, _Model] = {"event": alert.event, kpi.KIND: kpi.reading}
+KINDS: Mapping[str, _Model] = {
+    "event": alert.event,
+    **dict.fromkeys(kpi.ORIGINS, kpi.reading),
+}
 CHOOSE: Mapping[str, Choose] = {
     air.TYPE: air.choose,
     cabinet.TYPE: cabinet.choose,

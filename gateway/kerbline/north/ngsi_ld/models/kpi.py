@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from kerbline.control import zone_water
 from kerbline.model import Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.city import City
@@ -11,7 +15,23 @@ from kerbline.north.ngsi_ld.units import Rule, code_of, converted
 TYPE = "KeyPerformanceIndicator"
 KIND = "kpi"  # of a reading whose values are figures of the area that is its asset
 
-PROCESS = "operation of street infrastructure"  # the schema wants a process or a product
+
+class Origin(NamedTuple):
+    """What figures are of, in the schema's terms: it wants a process or a product."""
+
+    process: str
+    frequency: str = ""  # "hourly", ...
+    entity_type: str = ""  # of what they were summed up from, and its attribute
+    attribute: str = ""
+
+
+# By the kind of the reading that has them.
+ORIGINS: Mapping[str, Origin] = {
+    KIND: Origin("operation of street infrastructure"),
+    zone_water.KIND: Origin(
+        "water supply", "hourly", "WaterConsumptionObserved", "waterConsumption"
+    ),
+}
 
 
 def reading(reading: Reading, city: City) -> tuple[Change, ...]:
@@ -19,16 +39,30 @@ def reading(reading: Reading, city: City) -> tuple[Change, ...]:
     at_ms, quality = reading.observed_at_ms, flags(reading)
     made = []
     for name, value in reading.values.items():
-        result = converted(Rule("kpiValue", code_of(name)), value)
+        unit = code_of(name)
+        result = converted(Rule("kpiValue", unit), value)
         if result is None:
             continue
         found = {
-            "kpiValue": Attribute(result[0], at_ms, code_of(name), quality),
+            "kpiValue": Attribute(result[0], at_ms, unit, quality),
             "area": Attribute(reading.asset),
             "calculationMethod": Attribute("automatic"),
             "category": Attribute(["quantitative"]),
             "name": Attribute(name),
-            "process": Attribute(PROCESS),
+            **_STANDING[reading.kind],
         }
         made.append(Change(city.urn(TYPE, f"{reading.asset}:{name}"), TYPE, found))
     return tuple(made)
+
+
+def _standing(origin: Origin) -> dict[str, Attribute]:
+    found = {"process": Attribute(origin.process)}
+    if origin.frequency:
+        found["calculationFrequency"] = Attribute(origin.frequency)
+    if origin.entity_type:
+        summed = {"entityType": origin.entity_type, "attrs": [origin.attribute]}
+        found["aggregatedData"] = Attribute([summed])
+    return found
+
+
+_STANDING = {kind: _standing(origin) for kind, origin in ORIGINS.items()}
