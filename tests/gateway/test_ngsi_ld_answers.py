@@ -277,6 +277,19 @@ def test_one_bad_entity_does_not_take_the_others_with_it(
     assert len(scene.broker.arrivals) <= requests
 
 
+def test_a_broker_that_refuses_everything_from_the_start_gets_no_dead_letters(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the config that is bad, or the broker: a context or a form that it does not know."""
+    left = [Fault(status=400, body=b'{"title": "what is this"}')] * (5 * (2 * 20 - 1))
+    with caplog.at_level(logging.WARNING):
+        scene = deliver(tmp_path, once(*left), count=20)
+    assert len(lamps(scene)) == 20
+    assert not letters(scene)
+    told = "ngsi_ld:city: it refuses all of 20 entities: 400 what is this; trying again"
+    assert caplog.messages.count(told) == 1
+
+
 def test_too_large_a_batch_goes_in_parts_and_grows_again(tmp_path: Path) -> None:
     def cramped(request: Request) -> Fault | None:
         return Fault(status=413) if len(request.json) > 150 else None

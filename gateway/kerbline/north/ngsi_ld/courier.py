@@ -89,9 +89,10 @@ class Courier:
         self.connected = not isinstance(verdict, Again | Held)
         if isinstance(verdict, Again | Held):
             self._counters.count("ngsi_ld.again" if isinstance(verdict, Again) else "ngsi_ld.held")
-            self._say(verdict.reason)
+            self.say(verdict.reason)
 
-    def _say(self, reason: str) -> None:
+    def say(self, reason: str) -> None:
+        """Why it has to be tried again; the same is not said all the time."""
         now_ms, known = self._utc_ms(), reason[:40]
         last_ms = self._said.get(known)
         if last_ms is None or not 0 <= now_ms - last_ms < SAID_AGAIN_MS:

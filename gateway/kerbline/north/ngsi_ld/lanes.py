@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import orjson
 
@@ -32,8 +32,10 @@ TEMPORAL = "/ngsi-ld/v1/temporal/entities"
 MAX_ENTITIES = 500
 MAX_BYTES = 500_000  # of a plain body: below 512 kB, however one counts them
 CONFLICTS = 5  # then what is in conflict counts as refused
+ALL_REFUSED = 5  # entities and no other one: then it is the config, or the broker
 PATIENCE_S = 0.25  # of the history with what is live
 
+Part = list[tuple[Entity, bytes]]  # of a batch, each with its text
 Item = tuple[Name, Change]  # whose entry's
 Bury = Callable[[str, Sequence[tuple[str, Change]]], Awaitable[None]]  # way; reasons, changes
 
@@ -59,6 +61,7 @@ class LiveLane:
         self._landed = landed
         self._most = MAX_ENTITIES
         self._conflicts = 0
+        self._taken = False  # anything, in this life
 
     async def passed(self) -> None:
         """Wait until the next request may go."""
@@ -71,23 +74,24 @@ class LiveLane:
     async def deliver(self, entities: Sequence[Entity]) -> None:
         """Upsert what was taken; what the broker can't take now waits again."""
         waiting = list(reversed(self._portions(entities)))
+        refused: list[tuple[str, Entity]] = []
         try:
-            while waiting:
-                part = waiting.pop()
-                go_on = await self._upsert(part, waiting)
+            while waiting and await self._upsert(waiting.pop(), waiting, refused):
                 self._landed()
-                if not go_on:
-                    break
-        except asyncio.CancelledError:
-            waiting.append(part)
-            raise
+            if refused and (self._taken or len(refused) < ALL_REFUSED):
+                gone = [entity for _, entity in refused]
+                await self._bury("upsert", [(reason, each.change()) for reason, each in refused])
+                self._newest.landed(gone)
+            elif refused:  # it is not they that are bad
+                self._lane.failed()
+                self._courier.say(f"it refuses all of {len(refused)} entities: {refused[0][0]}")
         finally:
-            self._newest.again([each for part in waiting for each, _ in part])
+            self._newest.again([each for each in entities if self._newest.is_under_way(each)])
 
     async def _upsert(
-        self, part: list[tuple[Entity, bytes]], waiting: list[list[tuple[Entity, bytes]]]
+        self, part: Part, waiting: list[Part], refused: list[tuple[str, Entity]]
     ) -> bool:
-        """One request; what it left open goes to `waiting`. Is it worth going on at once?"""
+        """One request; parts of it may go to `waiting`. Is it worth going on at once?"""
         await self._lane.passed()
         body = b"[" + b",".join([text for _, text in part]) + b"]"
         names = {entity.id: entity for entity, _ in part}
@@ -101,21 +105,17 @@ class LiveLane:
             self._conflicts = 0
         match verdict:
             case Done():
-                self._lane.went()
+                self._went(names.values())
                 self._most = min(2 * self._most, MAX_ENTITIES)
-                self._newest.landed(names.values())
-            case Partly(again, refused):
-                self._lane.went()
-                gone = [(reason, names[each].change()) for each, reason in refused.items()]
-                await self._bury("upsert", gone)
-                left = [names[each] for each in again]
-                self._newest.landed([e for name, e in names.items() if name not in again])
-                self._newest.again(left)
-                if left:
+            case Partly(again, bad):
+                left = {*again, *bad}
+                self._went([entity for name, entity in names.items() if name not in left])
+                refused += [(reason, names[name]) for name, reason in bad.items()]
+                self._newest.again([names[name] for name in again])
+                if again:
                     self._lane.failed()
             case Refused(reason) | Split(reason) if len(part) == 1:
-                await self._bury("upsert", [(reason, part[0][0].change())])
-                self._newest.landed(names.values())
+                refused.append((reason, part[0][0]))
             case Refused(_, named):
                 waiting += _parted(part, named)
             case Split():
@@ -123,17 +123,20 @@ class LiveLane:
                 waiting += _parted(part, ())
             case Again(_, after_s):
                 self._lane.failed(after_s)
-                waiting.append(part)
                 return False
             case Held():
                 self._lane.failed()
-                waiting.append(part)
                 return False
         return True
 
-    def _portions(self, entities: Sequence[Entity]) -> list[list[tuple[Entity, bytes]]]:
+    def _went(self, entities: Collection[Entity]) -> None:
+        self._lane.went()
+        self._taken = self._taken or bool(entities)
+        self._newest.landed(entities)
+
+    def _portions(self, entities: Sequence[Entity]) -> list[Part]:
         """Entities that share a @context, in bodies within the bounds."""
-        groups: dict[str, list[tuple[Entity, bytes]]] = {}
+        groups: dict[str, Part] = {}
         for entity in entities:
             text = orjson.dumps(self._form.entity(entity.change()), default=dict)
             groups.setdefault(self._form.group(entity.type), []).append((entity, text))
@@ -150,9 +153,7 @@ class LiveLane:
         return found
 
 
-def _parted(
-    part: list[tuple[Entity, bytes]], named: Sequence[str]
-) -> list[list[tuple[Entity, bytes]]]:
+def _parted(part: Part, named: Sequence[str]) -> list[Part]:
     """Those that were named apart from the rest; else two halves."""
     bad = [each for each in part if each[0].id in named]
     if bad and len(bad) < len(part):

@@ -149,6 +149,10 @@ class Newest:
                     self.furthest_ms = max(self.furthest_ms, value.at_ms)
         return taken
 
+    def is_under_way(self, entity: Entity) -> bool:
+        """Was it taken, and neither landed nor waits again?"""
+        return self._under_way.get(entity.id) is entity
+
     def landed(self, entities: Iterable[Entity]) -> None:
         """These are there, or kept as dead letters."""
         for entity in entities:
