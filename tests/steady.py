@@ -18,12 +18,13 @@ from kerbline.clock import Clock
 Result = TypeVar("Result")
 
 LONGEST_S = 0.02  # what one stretch of work counts at most: a stop is longer
-LATE_S = 0.005  # a wait that ends so late was interrupted: what came meanwhile goes first
+PIECE_S = 0.01  # a wait is made of such pieces: so much of a stop within it counts
+LATE_S = 0.005  # a piece that ends so late was interrupted: what came meanwhile goes first
 LOOK_S = 0.02  # what a kernel that was stopped, too, may need to hand on what was written
 
 
 class _Steady(selectors.SelectSelector):
-    """Counts the time that the loop waited for, and of all other time LONGEST_S a stretch."""
+    """Counts what the loop waited for, and of all other time LONGEST_S a stretch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,10 +41,15 @@ class _Steady(selectors.SelectSelector):
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         self._go_on(LONGEST_S)
-        found = super().select(timeout)
-        if not found and time.monotonic() - self._seen_s > timeout + LATE_S:
-            found = super().select(LOOK_S)
-        self._go_on(max(timeout - LATE_S, 0.0) if found else timeout + LATE_S)
+        until_s = self._now_s + timeout
+        found: list[tuple[selectors.SelectorKey, int]] = []
+        while not found and self._now_s < until_s:
+            left_s = until_s - self._now_s
+            piece_s = min(left_s, PIECE_S)
+            found = super().select(piece_s)
+            if not found and time.monotonic() - self._seen_s > piece_s + LATE_S:
+                found = super().select(LOOK_S)
+            self._go_on(min(piece_s, max(left_s - LATE_S, 0.0)) if found else piece_s + LATE_S)
         return found
 
     def _go_on(self, longest_s: float) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import steady
 
-STOPPED_S = 0.6
+STOPPED_S = 1.2
 
 
 def stopped() -> None:
