@@ -13,7 +13,7 @@ from kerbline.north.ngsi_ld.models.measured import flags
 from kerbline.north.ngsi_ld.units import Rule, code_of, converted
 
 TYPE = "KeyPerformanceIndicator"
-KIND = "kpi"  # of a reading whose values are figures of the area that is its asset
+KIND = "kpi"  # of a reading whose values are a day's figures of the area that is its asset
 
 
 class Origin(NamedTuple):
@@ -27,7 +27,7 @@ class Origin(NamedTuple):
 
 # By the kind of the reading that has them.
 ORIGINS: Mapping[str, Origin] = {
-    KIND: Origin("operation of street infrastructure"),
+    KIND: Origin("operation of street infrastructure", "daily"),
     zone_water.KIND: Origin(
         "water supply", "hourly", "WaterConsumptionObserved", "waterConsumption"
     ),
