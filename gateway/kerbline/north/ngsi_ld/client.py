@@ -15,7 +15,7 @@ from kerbline.errors import KerblineError
 from kerbline.north.tls import TlsFiles
 
 MAX_ANSWER_BYTES = 1 << 20
-CONNECTIONS = 3  # one a lane, and one for tokens
+CONNECTIONS = 4  # one a lane, one for tokens, one for what became of orders
 IDLE_S = 30.0
 WHOLE = 2  # times the time-out may a request take that goes on bit by bit
 GZIP_FROM_BYTES = 1_024  # less does not fill a packet
@@ -68,6 +68,10 @@ class Client:
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send a body to a path of the broker, or to a whole address; raises NoAnswer."""
+        return await self.ask("POST", path, body, headers)
+
+    async def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """The same by any method; an empty body is none."""
         sent = dict(headers)
         if self.compress and len(body) >= GZIP_FROM_BYTES:
             body = gzip.compress(body, 6, mtime=0)
@@ -76,7 +80,7 @@ class Client:
         try:
             async with (
                 asyncio.timeout(self._whole_s),
-                self._http.stream("POST", url, content=body, headers=sent) as response,
+                self._http.stream(method, url, content=body or None, headers=sent) as response,
             ):
                 read = bytearray()
                 async for part in response.aiter_raw():

@@ -65,8 +65,12 @@ class Entity:
 class Newest:
     """One sink's state of the live lane; bounded by the attributes that there are."""
 
-    def __init__(self, pace: Pace, past: Past | None = None) -> None:
+    def __init__(
+        self, pace: Pace, past: Past | None = None, elsewhere: Collection[Key] = ()
+    ) -> None:
+        """`elsewhere`: the present state of these the broker asks us for, so they never go up."""
         self._pace = pace
+        self._elsewhere = elsewhere
         self._past = past or Past()
         self._known: dict[Key, int] = {}  # the newest of the log, of what waits and what went
         self._last: dict[Key, tuple[int, Attribute]] = {}  # what was taken for upsert last
@@ -220,7 +224,7 @@ class Newest:
     def _is_news(self, key: Key, at_ms: int, latest_ms: int) -> bool:
         if at_ms < self._known.get(key, -1) or at_ms > latest_ms:
             return False
-        return not self._past.may_have(key, at_ms)
+        return key not in self._elsewhere and not self._past.may_have(key, at_ms)
 
     def _entity(self, change: Change) -> Entity:
         return self._waiting.setdefault(change.id, Entity(change.id, change.type))

@@ -23,8 +23,9 @@ from kerbline.north.ngsi_ld.gate import Gate, Lane
 from kerbline.north.ngsi_ld.lanes import HistoryLane, LiveLane
 from kerbline.north.ngsi_ld.memory import Memory
 from kerbline.north.ngsi_ld.newest import FUTURE_MS, Newest, Past
-from kerbline.north.ngsi_ld.pace import Pace
+from kerbline.north.ngsi_ld.pace import Key, Pace
 from kerbline.north.ngsi_ld.present import Blocking, Present
+from kerbline.north.ngsi_ld.reports import Reports
 from kerbline.north.sink import Journal
 from kerbline.store import Committed
 
@@ -76,10 +77,12 @@ class NgsiLdSink:
         random: Callable[[], float],
         counters: Counters | None = None,
         blocking: Blocking = asyncio.to_thread,
+        elsewhere: Collection[Key] = (),
     ) -> None:
         """`paces`: of the live side and of the durable one; `blocking` runs what waits for disks.
 
         `latest` is what is newest in the log, `remembered` what earlier lives knew of the broker.
+        `elsewhere`: of these attributes the broker has no state of its own, it asks us.
         """
         self.name = name
         self.letters = letters
@@ -93,7 +96,7 @@ class NgsiLdSink:
         newest_ms = max((each.observed_at_ms for each in latest), default=0)
         begun_ms = max(street_ms(), newest_ms) + FUTURE_MS
         past = Past(min(remembered.past.until_ms, begun_ms), remembered.past.open)
-        self._newest = Newest(paces[0], past)
+        self._newest = Newest(paces[0], past, elsewhere)
         self._present = present = Present(
             name,
             self._newest,
@@ -109,6 +112,7 @@ class NgsiLdSink:
         gate = Gate(random)
         lane = Lane(gate, terms.backoff_s, random)
         slow = Lane(gate, terms.backoff_s, random, terms.a_second)
+        self._reports = Reports(form, courier, Lane(gate, terms.backoff_s, random))
         self._live = LiveLane(self._newest, form, courier, lane, self._bury, present.landed)
         self._durable = Durable(
             name,
@@ -148,6 +152,14 @@ class NgsiLdSink:
         if self._present.is_news(state):
             self._present.stand(self._models.changes(state))
 
+    def report(self, change: Change) -> None:
+        """Tell how an order stands, after what was told of it before."""
+        self._reports.put(change)
+
+    def restate(self, change: Change) -> None:
+        """Tell again what is so: somebody wrote otherwise at the broker, and it did not come so."""
+        self._present.repeat(change)
+
     def resend(self, numbers: Collection[int] | None) -> int:
         """Send dead letters again, by number or all; how many these are."""
         return self._durable.resend(numbers)
@@ -163,6 +175,7 @@ class NgsiLdSink:
             sides.create_task(self._present.run(self._live))
             sides.create_task(self._durable.run())
             sides.create_task(self._watch_standing())
+            sides.create_task(self._reports.run())
 
     async def close(self) -> None:
         """Note how far it came, and let go; after `run` was cancelled."""
