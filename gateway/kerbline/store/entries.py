@@ -72,7 +72,7 @@ def _inflated(body: bytes) -> bytes:
 
 
 def to_json(entry: Entry) -> dict[str, Any]:
-    """One entry as a flat object whose "type" tells which."""
+    """One entry as a flat object whose "type" tells which, and whose values are the entry's own."""
     if isinstance(entry, Reading):
         return {
             "type": "reading",
@@ -83,7 +83,7 @@ def to_json(entry: Entry) -> dict[str, Any]:
             "kind": entry.kind,
             "observed_at_ms": entry.observed_at_ms,
             "uncertainty_ms": entry.uncertainty_ms,
-            "values": dict(entry.values),
+            "values": entry.values if isinstance(entry.values, dict) else dict(entry.values),
             "quality": entry.quality,
             "received_at_ms": entry.received_at_ms,
         }
