@@ -41,7 +41,12 @@ def test_the_normalized_form_names_each_kind() -> None:
             "unitCode": "WTT",
             "status": {"type": "Property", "value": "undated uncertainty_ms:9000"},
         },
-        "status": {"type": "Property", "value": "ok", "observedAt": AT},
+        "status": {
+            "type": "Property",
+            "value": "ok",
+            "observedAt": AT,
+            "status": {"type": "Property", "value": "good"},
+        },
         "name": {"type": "Property", "value": "Lamp 1"},
         "owner": {"type": "Property", "value": ["City"]},
         "address": {"type": "Property", "value": {"streetAddress": "Quay St"}},
@@ -61,7 +66,7 @@ def test_the_concise_form_says_no_more_than_is_needed() -> None:
             "unitCode": "WTT",
             "status": "undated uncertainty_ms:9000",
         },
-        "status": {"value": "ok", "observedAt": AT},
+        "status": {"value": "ok", "observedAt": AT, "status": "good"},
         "name": "Lamp 1",
         "owner": ["City"],
         "address": {"value": {"streetAddress": "Quay St"}},
@@ -74,6 +79,7 @@ def test_the_concise_form_says_no_more_than_is_needed() -> None:
 @pytest.mark.parametrize("concise", [False, True])
 def test_history_rises_and_has_each_moment_once(concise: bool) -> None:  # noqa: FBT001
     typed = {} if concise else {"type": "Property"}
+    good = {"status": "good" if concise else {"type": "Property", "value": "good"}}
     late = lamp(powerConsumption=Attribute(3, AT_MS + 1_250, "WTT"), name=Attribute("Lamp 1"))
     early = lamp(powerConsumption=Attribute(1, AT_MS, "WTT"), status=Attribute("ok", AT_MS))
     again = lamp(powerConsumption=Attribute(2, AT_MS, "WTT"))
@@ -81,10 +87,10 @@ def test_history_rises_and_has_each_moment_once(concise: bool) -> None:  # noqa:
         "id": LAMP,
         "type": "Streetlight",
         "powerConsumption": [
-            {**typed, "value": 2, "observedAt": AT, "unitCode": "WTT"},
-            {**typed, "value": 3, "observedAt": LATER, "unitCode": "WTT"},
+            {**typed, "value": 2, "observedAt": AT, "unitCode": "WTT", **good},
+            {**typed, "value": 3, "observedAt": LATER, "unitCode": "WTT", **good},
         ],
-        "status": [{**typed, "value": "ok", "observedAt": AT}],
+        "status": [{**typed, "value": "ok", "observedAt": AT, **good}],
         "@context": OFFICIAL.format("Streetlighting"),
     }
 

@@ -15,6 +15,7 @@ from kerbline.north.ngsi_ld.contexts import Contexts
 Body = dict[str, object]
 
 QUALITY = "status"  # of the core context, so that each subject's context has it
+GOOD = "good"  # said, or nobody could tell it from what was never judged
 _LINK = '<{}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 
@@ -92,8 +93,8 @@ class Form:
             found["observedAt"] = stamp
         if unit_code:
             found["unitCode"] = unit_code
-        if quality:
-            flags = " ".join(quality)
+        if quality or (at_ms is not None and kind == PROPERTY):
+            flags = " ".join(quality) or GOOD
             found[QUALITY] = {"type": PROPERTY, "value": flags} if typed else flags
         return found
 
