@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from kerbline.north.live import Log, Mark
@@ -86,6 +87,16 @@ class Newest:
         """Entities that wait."""
         return len(self._waiting)
 
+    @property
+    def ready(self) -> bool:
+        """Does any wait of which nothing is under way?"""
+        return not self._waiting.keys() <= self._under_way.keys()
+
+    @property
+    def quiet(self) -> bool:
+        """Is nothing on its way?"""
+        return not self._waiting and not self._under_way
+
     def know(self, changes: Iterable[Change]) -> None:
         """These are in the log: nothing older of theirs is news."""
         for change in changes:
@@ -143,8 +154,12 @@ class Newest:
             self._parts.pop(name, None)
 
     def take(self, most: int) -> list[Entity]:
-        """Up to `most` entities, those that wait longest; they are under way now."""
-        names = [name for _, name in zip(range(most), self._waiting, strict=False)]
+        """Up to `most` entities, those that wait longest; they are under way now.
+
+        Of what is under way nothing newer goes before that has landed.
+        """
+        free = (name for name in self._waiting if name not in self._under_way)
+        names = list(islice(free, most))
         taken = [self._waiting.pop(name) for name in names]
         for entity in taken:
             self._under_way[entity.id] = entity
@@ -222,8 +237,9 @@ class Newest:
                 self.stand(held)
 
     def _is_news(self, key: Key, at_ms: int, latest_ms: int) -> bool:
-        if at_ms < self._known.get(key, -1) or at_ms > latest_ms:
-            return False
+        known_ms = self._known.get(key, -1)
+        if at_ms > latest_ms or at_ms < known_ms <= latest_ms:
+            return False  # what is known beyond our clock is of a clock that was wrong
         return key not in self._elsewhere and not self._past.may_have(key, at_ms)
 
     def _entity(self, change: Change) -> Entity:

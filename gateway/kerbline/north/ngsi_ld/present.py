@@ -17,9 +17,10 @@ from kerbline.north.ngsi_ld import memory, models
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.lanes import LiveLane
 from kerbline.north.ngsi_ld.memory import Memory
-from kerbline.north.ngsi_ld.newest import FUTURE_MS, Name, Newest, Past
+from kerbline.north.ngsi_ld.newest import FUTURE_MS, Entity, Name, Newest, Past
 from kerbline.north.ngsi_ld.pace import Key
 
+REQUESTS = 2  # under way: one that hangs holds up no more than its own entities
 REMEMBERED = 20_000  # entries that the live lane delivered beyond the cursor
 AHEAD_MS = 60_000  # so far is noted ahead what may have been upserted: a write a minute
 _log = logging.getLogger(__name__)
@@ -66,9 +67,7 @@ class Present:
         self._earlier_after = remembered.cursor
         self._stood: dict[tuple[str, tuple[str, ...]], Change] = {}
         self._states: dict[str, NodeState] = {}
-        self._came = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._busy = False
+        self._moved = asyncio.Event()  # something came, went or landed
 
     def offer(
         self, entry: Reading | Alarm, changes: Sequence[Change], *, late: bool = False
@@ -78,7 +77,6 @@ class Present:
         name = (log_of(entry), mark_of(entry))
         self._newest.offer(changes, name, entry.observed_at_ms, latest_ms, late=late)
         self.landed()
-        self._came.set()
 
     def stand(self, changes: Iterable[Change]) -> None:
         """Take what stands and in no log: what was told already is no news."""
@@ -91,7 +89,7 @@ class Present:
     def repeat(self, change: Change) -> None:
         """The same, though it be told already."""
         self._newest.stand(change, models.lacks(change))
-        self._came.set()
+        self._moved.set()
 
     def is_news(self, state: NodeState) -> bool:
         """Is a node otherwise than when this was asked last?"""
@@ -101,20 +99,29 @@ class Present:
         return True
 
     async def run(self, lane: LiveLane) -> None:
-        """Upsert what comes, for ever."""
-        while True:
-            self._busy = False
-            while not len(self._newest):
-                self._came.clear()
-                self._moved.set()
-                await self._came.wait()
-            await asyncio.sleep(self._window_s)
-            await lane.passed()
-            self._busy = True
-            entities = lane.take()
-            if self._newest.furthest_ms > self._reserved_ms:
-                await self._reserve()
+        """Upsert what comes, for ever; an entity is in one request at a time."""
+        free = asyncio.Semaphore(REQUESTS)
+        async with asyncio.TaskGroup() as requests:
+            while True:
+                while not self._newest.ready:
+                    await self._move()
+                await asyncio.sleep(self._window_s)
+                await free.acquire()
+                await lane.passed()
+                if not (entities := lane.take()):  # what was ready is under way by now
+                    free.release()
+                    continue
+                if self._newest.furthest_ms > self._reserved_ms:
+                    await self._reserve()
+                requests.create_task(self._deliver(lane, entities, free))
+
+    async def _deliver(
+        self, lane: LiveLane, entities: Sequence[Entity], free: asyncio.Semaphore
+    ) -> None:
+        try:
             await lane.deliver(entities)
+        finally:
+            free.release()
             self.landed()
 
     def landed(self) -> None:
@@ -132,7 +139,7 @@ class Present:
 
     async def quiet(self) -> None:
         """Wait until nothing is on its way."""
-        while self._busy or len(self._newest):
+        while not self._newest.quiet:
             await self._move()
 
     async def settled(self, names: Iterable[Name]) -> None:
