@@ -106,7 +106,7 @@ async def run(config: Config) -> None:
                 counters,
                 assets,
             )
-            on_site = OnSite(config.gateway.id, bridged.buses, bridged.actuators, orders, clock)
+            on_site = OnSite(bridged.buses, bridged.actuators, orders, clock)
             answers: dict[str, local_socket.Answering] = {
                 "assets": assets.reload if assets else _no_city,
                 "dead-letters": Letters(north.refusing).answer,

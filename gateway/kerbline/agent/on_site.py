@@ -5,20 +5,14 @@ A write is a command like any other, of the source "operator/cli"; a read is a r
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from kerbline.agent import asking
 from kerbline.agent.orders import Orders
 from kerbline.clock import Clock
 from kerbline.local_socket import Answer, Declined, Question
-from kerbline.model import CommandResult, CommandState
-from kerbline.north.commands import ALL
-from kerbline.north.port import Message
-from kerbline.north.topics import Topics
 from kerbline.ports import PortLost
 
 if TYPE_CHECKING:
@@ -27,19 +21,6 @@ if TYPE_CHECKING:
 READ_S = 5.0  # for its turn on the bus
 LONGEST_WAIT_S = 300.0
 SOURCE = "cli"
-_UNDER_WAY = frozenset([CommandState.PENDING, CommandState.DELIVERED])
-
-
-class _Waiting:
-    """Whoever asked waits for what becomes of one command."""
-
-    def __init__(self) -> None:
-        self.result: asyncio.Future[CommandResult] = asyncio.get_running_loop().create_future()
-
-    def tell(self, result: CommandResult) -> None:
-        """What became of it."""
-        if result.state not in _UNDER_WAY and not self.result.done():
-            self.result.set_result(result)
 
 
 class OnSite:
@@ -47,14 +28,12 @@ class OnSite:
 
     def __init__(
         self,
-        gateway: str,
         buses: Mapping[str, Bus],
         assets: Collection[str],
         orders: Orders,
         clock: Clock,
     ) -> None:
         """`assets` are those that take a write."""
-        self._topics = Topics("on-site", gateway)
         self._buses = buses
         self._assets = assets
         self._orders = orders
@@ -117,13 +96,11 @@ class OnSite:
             "priority": "operator",
             "source": SOURCE,
         }
+        waiting = asking.Waiting()
         try:
-            payload = orjson.dumps(order)
+            await asking.submit(self._orders, asset, order, waiting)
         except TypeError as error:  # a whole number of more than 64 bits
             raise Declined(f"values: {error}") from None
-        waiting = _Waiting()
-        message = Message(self._topics.commands.replace("+", asset), payload)
-        await self._orders.submit(message, waiting, self._topics, ALL)
         result = await waiting.result
         told: dict[str, Any] = {"id": order["id"], "state": result.state, "reason": result.reason}
         return told

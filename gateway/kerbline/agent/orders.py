@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kerbline.agent.loops import Loops
 from kerbline.clock import Clock
@@ -54,6 +54,14 @@ class Asker(Protocol):
         """Tell what became of a command."""
 
 
+@runtime_checkable
+class Follower(Asker, Protocol):
+    """Whoever wants to know every state of a command that is in the book."""
+
+    def moves(self, command: Command, result: CommandResult) -> None:
+        """Tell how it stands now; `tell` follows when it is over."""
+
+
 class Desk(Asker, Protocol):
     """Where commands come from and results go."""
 
@@ -88,15 +96,19 @@ class Orders:
         self._own: dict[str, Command] = {}  # our loops', under way
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
 
-    async def resume(self, sinks: Sequence[Desk]) -> None:
+    async def resume(
+        self, sinks: Sequence[Desk], others: Mapping[str, Asker] | None = None
+    ) -> None:
         """After a restart: what was not delivered waits again, the rest is settled as unknown.
 
-        Who held an asset holds it again. What the config allows no more is rejected.
+        Who held an asset holds it again. What the config allows no more is rejected. `others` are
+        told of commands of their source, the first of `sinks` of all else.
         """
         for command, state in await self._group.call(self._store.commands.open):
             self._open[command.id] = command
-            if sinks:
-                self._sinks[command.id] = sinks[0]
+            asker = (others or {}).get(command.source) or (sinks[0] if sinks else None)
+            if asker is not None:
+                self._sinks[command.id] = asker
             if state is not CommandState.PENDING:
                 await self._settle(command, CommandState.ERROR, OUTCOME_UNKNOWN)
             elif refusal := self._street.refusal(command):
@@ -186,6 +198,7 @@ class Orders:
             log.error("command %s goes before it is in the book: %s", command.id, refused)
         self._open[command.id] = command
         self._sinks[command.id] = sink
+        self._follow(command, submission.result)
         refusal = self._loops.operate(command)
         if refusal:
             await self._settle(command, CommandState.REJECTED, refusal)
@@ -223,7 +236,9 @@ class Orders:
         elif not held and self._street.reachable(command.asset):
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
-            await self._enter(_result(command, CommandState.DELIVERED, "", self._clock.utc_ms()))
+            delivered = _result(command, CommandState.DELIVERED, "", self._clock.utc_ms())
+            await self._enter(delivered)
+            self._follow(command, delivered)
             if not self._street.send(command):  # the node went, or has too many under way
                 self._waiting.add(command.id)
 
@@ -235,9 +250,15 @@ class Orders:
         await self._enter(result)
         if state is not CommandState.OK and reason != OUTCOME_UNKNOWN:
             await self._release(command.asset)
+        self._follow(command, result)
         sink = self._sinks.pop(command.id, None)
         if sink is not None:
             sink.tell(result)
+
+    def _follow(self, command: Command, result: CommandResult) -> None:
+        follower = self._sinks.get(command.id)
+        if isinstance(follower, Follower):
+            follower.moves(command, result)
 
     async def _release(self, asset: str) -> None:
         """An order came to nothing: its asset is whose it was before."""
