@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
-from kerbline.model import Entry, Finding, Gap, Key, Reading
+from kerbline.model import Entry, Finding, Gap, Key, Reading, Value
 from kerbline.north.sink import Inlet
 from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit
@@ -70,6 +70,18 @@ class Records:
         for finding in findings:
             at_ms = self._clock.street_ms(finding.observed_at_ms)
             await self.found(replace(finding, observed_at_ms=at_ms))
+
+    async def worked_out(
+        self,
+        area: str,
+        kind: str,
+        at_ms: int,
+        values: Mapping[str, Value],
+        quality: tuple[str, ...] = (),
+    ) -> None:
+        """A figure of ours over many readings; it leaves from the log alone."""
+        key, now_ms = self._key(), self._clock.utc_ms()
+        await self._group.put(Reading(key, area, kind, at_ms, 0, values, quality, now_ms))
 
     async def polled(self, burst: Iterable[Measured]) -> Sequence[Reading]:
         """Polls or telegrams of devices become readings of ours."""

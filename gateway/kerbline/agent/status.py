@@ -16,6 +16,7 @@ from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
+    from kerbline.agent.figures import Figures
     from kerbline.agent.sinks import North
     from kerbline.north.sink import Sink
 
@@ -40,6 +41,7 @@ class Status:
     group: GroupCommit
     counters: Counters
     assets: Assets | None = None
+    figures: Figures | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     async def tell(self, _question: Question) -> Answer:
@@ -62,6 +64,7 @@ class Status:
                 "given_up": self.store.thinned,
             },
             "assets": None if self.assets is None else self.assets.told(),
+            "zones": {} if self.figures is None else self.figures.told(),
             "counters": dict(sorted(self.counters.totals().items())),
         }
 

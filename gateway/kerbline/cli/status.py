@@ -47,6 +47,8 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
     yield _store(found["store"])
     if found.get("assets"):
         yield _assets(found["assets"])
+    zones = found.get("zones", {}).items()
+    yield from _table("zones", [_zone(name, zone, now_ms) for name, zone in zones])
     counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
     if counted:
         yield f"counted since the start: {counted}"
@@ -127,6 +129,13 @@ def _assets(assets: Mapping[str, Any]) -> str:
     lacking = assets["not_listed"]
     said = f"assets: {assets['listed']:,} in the list"
     return f"{said}; not in it: {', '.join(lacking)}" if lacking else said
+
+
+def _zone(name: str, zone: Mapping[str, int], now_ms: int) -> Row:
+    behind = f"water told but for the last {_span((now_ms - zone['open_from_ms']) / 1000)}"
+    late = f"{zone['late_hours']} hours of meters too late" if zone["late_hours"] else ""
+    unsure = f"{zone['unsure']} reports of no sure time" if zone["unsure"] else ""
+    return name, behind, late, unsure
 
 
 def _table(name: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -369,6 +369,14 @@ def members(registry: Registry) -> Mapping[str, Member]:
     return found
 
 
+def households(members: Mapping[str, Member]) -> Mapping[str, int]:
+    """How many each zone has."""
+    found: dict[str, int] = {}
+    for member in members.values():
+        found[member.zone] = found.get(member.zone, 0) + member.counts
+    return found
+
+
 def grown(before_l: int, after_l: int, within_ms: int) -> int | None:
     """By how much a totaliser rose; None when it is another one. What goes back is nothing."""
     most_l = MAX_LPH * max(within_ms, HOUR_MS) // HOUR_MS

@@ -22,7 +22,9 @@ STORE = "store"  # the source of a gap in the log itself
 STORE_FULL = "store_full"
 _Row = tuple[int, int, int, bytes, int | None]
 # Thinned last: they bill, or tell what happened.
-DEAR_KINDS = frozenset(["water_meter", "event", "modbus_meter", "modbus_state"])
+DEAR_KINDS = frozenset(
+    ["water_meter", "zone_water", "kpi", "event", "modbus_meter", "modbus_state"]
+)
 
 
 @dataclass(frozen=True, slots=True)
