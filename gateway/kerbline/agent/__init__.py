@@ -31,6 +31,8 @@ from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
+    from kerbline.agent.figures import Figures
+    from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
 
@@ -71,7 +73,9 @@ async def run(config: Config) -> None:
     standing = Standing(store, group)
     for bus in bridged.buses.values():
         bus.recall(standing.names)
-    records = Records(config.gateway.id, epoch, group, north.inlets, nodes, clock)
+    figures = _figures(config, registry, store, group)
+    inlets = [*north.inlets, *([figures] if figures else [])]
+    records = Records(config.gateway.id, epoch, group, inlets, nodes, clock)
 
     committing = asyncio.create_task(group.run())
     confirming = asyncio.create_task(records.confirm())
@@ -105,6 +109,7 @@ async def run(config: Config) -> None:
                 group,
                 counters,
                 assets,
+                figures,
             )
             on_site = OnSite(bridged.buses, bridged.actuators, orders, clock)
             answers: dict[str, local_socket.Answering] = {
@@ -118,10 +123,14 @@ async def run(config: Config) -> None:
             tasks.create_task(local_socket.serve(socket, answers))
             if assets is not None:
                 tasks.create_task(assets.watch(standing, records))
+            if figures is not None:
+                tasks.create_task(figures.run(records))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:
         health.notify("STOPPING=1")
+        if figures is not None:
+            figures.note()
         await _stop(committing, confirming, north.sinks, group)
 
 
@@ -207,6 +216,17 @@ def _assets(config: Config) -> Assets | None:
     assets = Assets(config)
     assets.start()
     return assets
+
+
+def _figures(
+    config: Config, registry: Registry | None, store: Store, group: GroupCommit
+) -> Figures | None:
+    """What a gateway that serves a city works out of its log."""
+    if config.city is None or registry is None:
+        return None
+    from kerbline.agent.figures import Figures
+
+    return Figures(registry, config.city, store, group)
 
 
 async def _no_city(_question: local_socket.Question) -> local_socket.Answer:
