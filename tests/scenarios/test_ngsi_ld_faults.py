@@ -70,6 +70,7 @@ class Street:
             Fault(lost="request"),
             Fault(lost="answer"),
             Fault(lost="answer", delay_s=0.3),
+            Fault(silent=True),
             Fault(delay_s=chance.uniform(0.1, 1.5)),
             Fault(delay_s=chance.uniform(0.1, 0.5)),
         ]
