@@ -503,7 +503,7 @@ def test_a_commands_states_are_told_apart(
 
 def test_figures_of_an_area() -> None:
     first, second = read("dma-4", "kpi", {"text": "x", "lit_lamps": 3, "night_flow_lph": 412.5})
-    assert first.id == URN.format("KeyPerformanceIndicator", "dma-4:lit_lamps")
+    assert first.id == URN.format("KeyPerformanceIndicator", "dma-4:n-dma-4:lit_lamps")
     assert first.attributes["kpiValue"] == Attribute(3, AT_MS)
     assert second.attributes["kpiValue"] == Attribute(412.5, AT_MS, "E32")
     assert second.attributes["area"].value == "dma-4"
@@ -512,7 +512,7 @@ def test_figures_of_an_area() -> None:
 def test_a_zones_water_is_an_hourly_figure_of_its_households() -> None:
     hour = Closed("dma-4", 1, 1_204, 7, 10, 11, 0)
     found = {each.id: each for each in read("dma-4", "zone_water", dict(hour.values()))}
-    litres = found[URN.format("KeyPerformanceIndicator", "dma-4:consumed_l")].attributes
+    litres = found[URN.format("KeyPerformanceIndicator", "dma-4:n-dma-4:consumed_l")].attributes
     assert litres["kpiValue"] == Attribute(1_204, AT_MS, "LTR")
     assert {name: litres[name].value for name in ("area", "process", "calculationFrequency")} == {
         "area": "dma-4",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.agent import sinks
+from kerbline.agent.figures import Figures
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry, registry
 from kerbline.clock import ManualClock
@@ -24,6 +27,7 @@ from kerbline.sim.broker import Broker, BrokerKind, program
 from kerbline.sim.ngsi_ld import Standin
 from kerbline.store import Batch, Committed, GroupCommit, GroupPolicy, Store, replay
 from tests import steady
+from tests.gateway.test_zone_water import HOUR, House, daily
 
 T0_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
@@ -203,19 +207,22 @@ class Nobody:
 
 
 class Life:
-    """A gateway from its store to its sinks, from a start to an orderly stop or none."""
+    """A gateway from its store to its sinks, and its figures, from a start to an orderly stop."""
 
     def __init__(self, config: Config, known: Registry, epoch: int) -> None:
-        clock = ManualClock(T0_MS)
+        assert config.city is not None
+        self.clock = clock = ManualClock(T0_MS)
         config.gateway.state_dir.mkdir(exist_ok=True)
         self.store = Store.open(config.gateway.state_dir / "kerbline.db")
         policy = GroupPolicy(config.store.commit_readings, config.store.commit_interval_s)
         self.group = GroupCommit(self.store, policy, clock.utc_ms, "gw-1")
         self.north = sinks.made(config, self.store, self.group, clock, Counters(), known)
-        inlets = self.north.inlets
+        self.figures = Figures(known, config.city, self.store, self.group)
+        inlets = [*self.north.inlets, self.figures]
         self.records = Records("gw-1", epoch, self.group, inlets, Nobody(), clock)  # type: ignore[arg-type]
         self._tasks = [asyncio.create_task(sink.run()) for sink in self.north.sinks]
         self._tasks.append(asyncio.create_task(self.records.confirm()))
+        self._tasks.append(asyncio.create_task(self.figures.run(self.records, look_s=0.01)))
         self._committing = asyncio.create_task(self.group.run())
 
     async def take(self, entries: Iterable[Entry]) -> None:
@@ -235,7 +242,7 @@ class Life:
             await asyncio.sleep(0.02)
 
     def _behind(self) -> bool:
-        cursors = [sink.cursor for sink in self.north.sinks]
+        cursors = [self.figures._cursor, *(sink.cursor for sink in self.north.sinks)]
         return bool(self.group.pending) or min(cursors) < self.store.head
 
     async def stop(self) -> None:
@@ -339,6 +346,46 @@ def test_with_all_each_sink_gets_each_of_them(tmp_path: Path) -> None:
     for sink, sent in found.items():
         lacking = [each for each in SECRETS if each not in sent]
         assert lacking == [], sink
+
+
+@needs_broker
+def test_sums_of_zones_leave_in_their_place_right_to_the_litre(tmp_path: Path) -> None:
+    """Against what each house drew by the minute, by every sink; of the houses nothing."""
+    chance = random.Random(21)
+    drawn = [House(home, chance, 24 * 4, 61_000_000 + 7_001 * n) for n, home in enumerate(HOMES)]
+    stream = sorted(daily(drawn, 4, chance), key=lambda each: each[0])
+
+    async def days(config: Config, known: Registry) -> None:
+        for life_of in (stream[:9], stream[9:]):  # a restart in their midst
+            life = Life(config, known, 1 + stream.index(life_of[0]))
+            for came_ms, reading in life_of:
+                life.clock.advance(max(0, came_ms - life.clock.utc_ms()))
+                await life.take([reading])
+                await life.delivered()
+            if life_of[-1] == stream[-1]:
+                life.clock.advance(36 * 3_600_000)
+                await asyncio.sleep(0.2)
+                await life.delivered()
+            life.figures.note()
+            await life.stop()
+
+    found = left(tmp_path, "", days)
+    told = [json.loads(line) for line in found["file"].splitlines()]
+    sums = {
+        each["observed_at_ms"] // 3_600_000 - 1 - HOUR: each["values"]
+        for each in told
+        if each.get("kind") == "zone_water" and each["values"]["households"] == len(HOMES)
+    }
+    assert len(sums) >= 48
+    for hour, values in sums.items():
+        litres = sum(house.used(hour) for house in drawn)
+        assert values["consumed_l"] == litres
+        assert b'"consumed_l":%d,' % litres in found["mqtt"]
+        assert b'"value":%d,' % litres in found["ngsi_ld"]
+    names = [name.encode() for name in (*HOMES, *(f"wm-{home}" for home in HOMES))]
+    volumes = [str(reading.values["volume_l"]).encode() for _, reading in stream]
+    for sink, sent in found.items():
+        assert [each for each in (*names, *volumes) if each in sent] == [], sink
 
 
 @pytest.fixture(name="known")

@@ -35,7 +35,7 @@ ORIGINS: Mapping[str, Origin] = {
 
 
 def reading(reading: Reading, city: City) -> tuple[Change, ...]:
-    """One entity for each figure."""
+    """One entity for each figure: of what this gateway has of an area, another may have more."""
     at_ms, quality = reading.observed_at_ms, flags(reading)
     made = []
     for name, value in reading.values.items():
@@ -51,7 +51,8 @@ def reading(reading: Reading, city: City) -> tuple[Change, ...]:
             "name": Attribute(name),
             **_STANDING[reading.kind],
         }
-        made.append(Change(city.urn(TYPE, f"{reading.asset}:{name}"), TYPE, found))
+        local = f"{reading.asset}:{reading.key.source}:{name}"
+        made.append(Change(city.urn(TYPE, local), TYPE, found))
     return tuple(made)
 
 
