@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from kerbline.model import ANCHOR_KIND, Alarm, Entry, Gap, Key, Reading, Severity
 from kerbline.north.cbor import Cbor
+from kerbline.north.dialect import Outgoing
 from kerbline.north.live import Live
-from kerbline.north.mapping import Mapper, Outgoing, rfc3339
+from kerbline.north.mapping import Mapper, rfc3339
 from kerbline.north.outbox import Outbox
 from kerbline.north.topics import Topics
 from kerbline.north.window import LEAST, Window

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import orjson
 
 from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState, Reading
+from kerbline.north.dialect import Outgoing
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.live import Log, Mark, log_of, mark_of
 from kerbline.north.port import Message
@@ -23,15 +23,6 @@ LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
 _DIGITS, _MINUS = 13, ord("-")  # of milliseconds from the year 2001 to 2286
 _ITEM = b'{"n":%b,"kind":%b,"observed_at":"%b","uncertainty_ms":%b,"values":%b,"quality":%b}'
 _ANCHOR = b'"%b"' % ANCHOR_KIND.encode()
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message, and the entries of one log that it delivers (none: a command's result)."""
-
-    message: Message
-    log: Log = ("", 0)
-    marks: tuple[Mark, ...] = ()
 
 
 class Mapper:
@@ -83,7 +74,8 @@ class Mapper:
             "reason": result.reason,
             "at": rfc3339(result.at_ms),
         }
-        return Outgoing(Message(self._topics.result(result.asset), self._encoding.one(payload)))
+        message = Message(self._topics.result(result.asset), self._encoding.one(payload))
+        return Outgoing((message,))
 
     def status(self, state: str, at_ms: int | None) -> Message:
         """Whether the gateway is there: "online" or "offline"; a will can't know when."""
@@ -123,7 +115,7 @@ class Mapper:
             "readings": [],
         }
         payload = self._encoding.joined(head, items)
-        return Outgoing(Message(self._topics.readings(source), payload), log, marks)
+        return Outgoing((Message(self._topics.readings(source), payload),), log, marks)
 
     def gap(self, gap: Gap) -> Outgoing:
         """Numbers that will never come."""
@@ -136,7 +128,7 @@ class Mapper:
             "declared_at": rfc3339(gap.declared_at_ms),
         }
         message = Message(self._topics.gap(gap.source), self._encoding.one(payload))
-        return Outgoing(message, log_of(gap), (mark_of(gap),))
+        return Outgoing((message,), log_of(gap), (mark_of(gap),))
 
     def alarm(self, alarm: Alarm) -> Outgoing:
         """A rule's finding."""
@@ -152,7 +144,7 @@ class Mapper:
             "evidence": alarm.evidence,
         }
         message = Message(self._topics.alarm(alarm.asset), self._encoding.one(payload))
-        return Outgoing(message, log_of(alarm), (mark_of(alarm),))
+        return Outgoing((message,), log_of(alarm), (mark_of(alarm),))
 
 
 class _Group:

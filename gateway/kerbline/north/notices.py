@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from kerbline.model import CommandResult, NodeState
-from kerbline.north.mapping import Mapper
+from kerbline.north.dialect import Dialect
 from kerbline.north.port import Message, Port
 
 WAITING_AT_MOST = 256  # results, while a further command is taken
@@ -18,7 +18,7 @@ class Notices:
     Who takes a command only when there is `room` loses no result: those that are open fit as well.
     """
 
-    def __init__(self, mapper: Mapper, results: int) -> None:
+    def __init__(self, mapper: Dialect, results: int) -> None:
         self._mapper = mapper
         self._results: deque[Message] = deque(maxlen=results)
         self._states: dict[str, NodeState] = {}
@@ -34,7 +34,7 @@ class Notices:
 
     def tell(self, result: CommandResult) -> None:
         """What became of a command."""
-        self._results.append(self._mapper.result(result).message)
+        self._results += self._mapper.result(result).messages
         self._came.set()
 
     def show(self, state: NodeState) -> None:

@@ -18,8 +18,8 @@ from kerbline.counters import Counters
 from kerbline.model import CommandResult, Entry, NodeState
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
+from kerbline.north.dialect import Chunk, Dialect, Outgoing
 from kerbline.north.live import PATIENCE_S, Live, Log, Mark
-from kerbline.north.mapping import Chunk, Mapper, Outgoing
 from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
@@ -60,7 +60,7 @@ class Outbox:
         sink: str,
         port: Port,
         journal: Journal,
-        mapper: Mapper,
+        mapper: Dialect,
         *,
         cursor: int,
         utc_ms: Callable[[], int],
@@ -302,7 +302,8 @@ class Outbox:
         if self._acks is not None:  # before: the consumer may be quicker than the broker's ack
             for each in burst:
                 self._acks.published(each.log, each.marks)
-        await self._port.publish(*[each.message for each in burst])
+        if messages := [one for each in burst for one in each.messages]:
+            await self._port.publish(*messages)
         for each in burst:
             if self._acks is not None:
                 self._live.landed(each.log, each.marks)
