@@ -198,6 +198,28 @@ def test_what_came_after_an_outage_and_a_kill_is_upserted_all_the_same(tmp_path:
     assert ways(scene, 2) == ["upsert"]
 
 
+def test_a_kill_in_an_outage_leaves_what_is_newest_to_be_upserted(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.start().offer(lamp(1, at_s=0))
+        await scene.until(lambda: bool(ways(scene, 1)))
+        scene.log.commit([lamp(1, at_s=0)])
+        port = int(scene.broker.url.rpartition(":")[2])
+        await scene.broker.stop()
+        for number in (2, 3):
+            await asyncio.sleep(600)
+            await scene.kill()
+            scene.start().offer(lamp(number, at_s=600 * number))
+            scene.log.commit([lamp(number, at_s=600 * number)])
+        await asyncio.sleep(600)
+        await scene.kill()
+        await scene.broker.start(port=port)
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 3)
+
+    scene = play(Scene(tmp_path), story)
+    assert [ways(scene, n) for n in (1, 2, 3)] == [["upsert", "temporal"], ["temporal"], ["upsert"]]
+
+
 def test_another_platform_gets_all_that_is_newest_and_history_by_replay(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         scene.log.commit([lamp(n, at_s=n - 50) for n in range(1, 11)])

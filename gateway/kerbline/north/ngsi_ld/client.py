@@ -25,9 +25,16 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is not 
 
 
 class NoAnswer(KerblineError):
-    """Nothing came back, so that nobody knows what was taken; the text says why."""
+    """Nothing came back, so that nobody knows what was taken; the text says why.
+
+    `sent` is False where nothing left: there was no connection.
+    """
 
     code = "no_answer"
+
+    def __init__(self, reason: str, *, sent: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class Client:
     ) -> None:
         """`url` up to what the standard's paths begin with; `compress`: bodies go as gzip."""
         self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
         self._whole_s = WHOLE * timeout_s
         self.compress = compress
         self._http = httpx.AsyncClient(
@@ -88,10 +96,25 @@ class Client:
                     if len(read) > MAX_ANSWER_BYTES:
                         raise NoAnswer("an answer of more than 1 MiB")
                 return Answer(response.status_code, _plain(response.headers), bytes(read))
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NoAnswer(_reason(error), sent=False) from None
         except (TimeoutError, httpx.TimeoutException):
             raise NoAnswer("no answer in time") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NoAnswer(_reason(error)) from None
+
+    async def reach(self) -> None:
+        """Connect, and no more; raises NoAnswer."""
+        where = httpx.URL(self._url)
+        port = where.port or (443 if where.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                _, writer = await asyncio.open_connection(where.host, port)
+        except TimeoutError:
+            raise NoAnswer("no connection in time", sent=False) from None
+        except OSError as error:
+            raise NoAnswer(_reason(error), sent=False) from None
+        writer.close()
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -35,6 +35,7 @@ class Courier:
         self._headers = headers
         self._utc_ms = utc_ms
         self._counters = counters
+        self._away = True  # until a connection was made
         self._said: dict[str, int] = {}
 
     async def send(
@@ -50,6 +51,7 @@ class Courier:
                 token = await self._tokens.get()
                 verdict = await self._once(path, body, headers, names, token)
             except (NoAnswer, NoToken) as error:
+                self._away = isinstance(error, NoAnswer) and not error.sent
                 verdict = Again(str(error))
                 break
             if isinstance(verdict, Unauthorized):
@@ -63,6 +65,17 @@ class Courier:
             verdict = Held(verdict.reason)
         self._note(verdict)
         return verdict
+
+    async def reachable(self) -> bool:
+        """Is there a connection to be had? Asked of the broker only while there was none."""
+        if self._away:
+            try:
+                await self._client.reach()
+            except NoAnswer as error:
+                self._note(Again(str(error)))
+                return False
+            self._away = False
+        return True
 
     async def close(self) -> None:
         """Let go of the connections."""

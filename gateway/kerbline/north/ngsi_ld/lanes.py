@@ -64,8 +64,14 @@ class LiveLane:
         self._taken = False  # anything, in this life
 
     async def passed(self) -> None:
-        """Wait until the next request may go."""
+        """Wait until the next request may go, and would arrive.
+
+        What never left is not to count as perhaps arrived: a kill in an outage costs no doubt.
+        """
         await self._lane.passed()
+        while not await self._courier.reachable():
+            self._lane.failed()
+            await self._lane.passed()
 
     def take(self) -> list[Entity]:
         """What goes next."""
