@@ -272,6 +272,23 @@ def test_what_stands_goes_at_the_start_and_when_it_changed(tmp_path: Path) -> No
     play(Scene(tmp_path, registry=registry), story)
 
 
+def test_a_restart_takes_no_node_for_lost(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        sink = scene.start()
+        unheard = NodeState("sl-1", "lamp-1", "streetlight", online=False, since_ms=None)
+        for _ in range(80):
+            sink.show(unheard)
+            await asyncio.sleep(1)
+        assert scene.broker.entities.now == {}
+        await asyncio.sleep(20)
+        sink.show(unheard)
+        await scene.until(lambda: bool(scene.broker.entities.now))
+        device = scene.broker.entities.now["urn:ngsi-ld:Device:stad:sl-1"]
+        assert device["deviceState"]["value"] == "offline"
+
+    play(Scene(tmp_path), story)
+
+
 def test_alarms_arrive_as_alerts_once(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         found = Alarm(

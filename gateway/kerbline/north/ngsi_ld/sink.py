@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from kerbline.north.sink import Journal
 from kerbline.store import Committed
 
 CLOSE_S = 2.0
+HEARD_S = 90.0  # a node that has not been heard by then is silent
 LOOK_S = 2.0  # between two looks at the list of assets
 _log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class NgsiLdSink:
         random: Callable[[], float],
         counters: Counters | None = None,
         blocking: Blocking = asyncio.to_thread,
-        elsewhere: Collection[Key] = (),
+        elsewhere: Container[Key] = (),
     ) -> None:
         """`paces`: of the live side and of the durable one; `blocking` runs what waits for disks.
 
@@ -93,6 +94,7 @@ class NgsiLdSink:
         self._random = random
         self._counters = counters or Counters()
         self._blocking = blocking
+        self._listened = False  # for as long as every node takes to be heard
         newest_ms = max((each.observed_at_ms for each in latest), default=0)
         begun_ms = max(street_ms(), newest_ms) + FUTURE_MS
         past = Past(min(remembered.past.until_ms, begun_ms), remembered.past.open)
@@ -148,7 +150,12 @@ class NgsiLdSink:
         self._durable.log_grew(committed)
 
     def show(self, state: NodeState) -> None:
-        """Tell how a node is, if that is news."""
+        """Tell how a node is, if that is news.
+
+        One that was not heard yet is no news while our own start may be the reason.
+        """
+        if state.since_ms is None and not self._listened:
+            return
         if self._present.is_news(state):
             self._present.stand(self._models.changes(state))
 
@@ -171,6 +178,7 @@ class NgsiLdSink:
     async def run(self) -> None:
         """Deliver until cancelled."""
         await asyncio.sleep(self._terms.start_s * self._random())
+        asyncio.get_running_loop().call_later(HEARD_S, self._listen)
         async with asyncio.TaskGroup() as sides:
             sides.create_task(self._present.run(self._live))
             sides.create_task(self._durable.run())
@@ -195,6 +203,9 @@ class NgsiLdSink:
         for reading, changes in found:
             if changes:
                 self._present.offer(reading, changes)
+
+    def _listen(self) -> None:
+        self._listened = True
 
     async def _watch_standing(self) -> None:
         """Tell what stands otherwise since somebody gave the gateway another list of assets."""
