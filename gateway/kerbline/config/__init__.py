@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kerbline.config import crossings, document, ngsi_ld
+from kerbline.config.city_orders import Commands
 from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
 from kerbline.config.ngsi_ld import NgsiLd
@@ -31,6 +32,7 @@ from kerbline.config.tls import Tls
 
 __all__ = [
     "City",
+    "Commands",
     "Config",
     "ConfigFault",
     "Dimming",
@@ -101,13 +103,10 @@ def doubts(path: Path, now: datetime) -> tuple[Fault, ...]:
     reader, table = document.opened(path)
     reader.section(Config, table)
     ngsi_ld.doubts(reader)
-    sections = (("*", "tls"), ("*", "*", "tls"))
-    for at, file in [
-        found
-        for section in sections
-        for key in ("ca", "cert")
-        for found in reader.select(*section, key)
-    ]:
+    keys = ("ca", "cert", "client_ca")
+    for at, file in list(reader.accepted.items()):
+        if "tls" not in at[-2:-1] or at[-1] not in keys:
+            continue
         assert isinstance(file, Path)
         complaint = certificates.doubt(file, now)
         if complaint is not None:

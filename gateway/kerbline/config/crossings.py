@@ -177,4 +177,6 @@ def _tls(reader: Reader) -> None:
 
 
 def _tls_files(reader: Reader, key: str) -> dict[faults.Path, object]:
-    return dict([*reader.select("*", "tls", key), *reader.select("*", "*", "tls", key)])
+    """However deep the section stands."""
+    found = reader.accepted.items()
+    return {path: each for path, each in found if path[-2:] == ("tls", key)}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from kerbline.config import faults
+from kerbline.config import city_orders, faults
+from kerbline.config.city_orders import Commands
 from kerbline.config.reader import Reader
 from kerbline.config.rules import Between, Matching, OneOf, SecretFile
 from kerbline.config.terms import HOST, PORT, Name, Personal
@@ -57,11 +58,13 @@ class NgsiLd:
     history_per_s: Annotated[float, Between(0.1, 1_000)] = 20.0
     backoff_max_s: Annotated[float, Between(0.1, 3_600)] = 60.0
     heartbeat_s: Annotated[float, Between(1, 366 * 86_400)] = 900.0
+    commands: Commands | None = None
     deadband: dict[str, Annotated[float, Between(0, 1e9)]] = field(default_factory=dict)
 
 
 def check(reader: Reader) -> None:
     """Keep a fault for what does not go together."""
+    city_orders.check(reader)
     for at in _brokers(reader):
         if not any(reader.select("city", "id")):
             remedy = 'add [city] with id = "..."'
@@ -84,6 +87,7 @@ def check(reader: Reader) -> None:
 
 def doubts(reader: Reader) -> None:
     """Keep a warning where a token goes over a network that others read along."""
+    city_orders.doubts(reader)
     for at in _brokers(reader):
         secret = reader.has((*at, "token_file")) or reader.has((*at, "oauth2"))
         for path in ((*at, "url"), (*at, "oauth2", "token_url")):

@@ -6,7 +6,7 @@ A value is upserted only while nothing newer of its attribute was: neither in th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
@@ -67,7 +67,7 @@ class Newest:
     """One sink's state of the live lane; bounded by the attributes that there are."""
 
     def __init__(
-        self, pace: Pace, past: Past | None = None, elsewhere: Collection[Key] = ()
+        self, pace: Pace, past: Past | None = None, elsewhere: Container[Key] = ()
     ) -> None:
         """`elsewhere`: the present state of these the broker asks us for, so they never go up."""
         self._pace = pace
