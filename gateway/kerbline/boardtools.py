@@ -183,7 +183,8 @@ def _listen(serial: Any, first_s: float) -> tuple[bytes, bool]:  # noqa: ANN401
         else:
             time.sleep(0.01)
         if time.monotonic() - begun > first_s + TRY_S:
-            return heard, False
+            time.sleep(PAUSE_S)  # it is we, perhaps, who stood still
+            return heard, not serial.in_waiting
 
 
 def _last_line(error: bytes) -> str:

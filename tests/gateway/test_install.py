@@ -422,7 +422,10 @@ def test_a_key_file_of_another_node_stays(tmp_path: Path) -> None:
 )
 def test_the_table_is_of_the_link(tmp_path: Path, link: str, more: str, lines: list[str]) -> None:
     text = at_hand.SETTINGS.replace('"uart"', f'"{link}"') + more
-    job = install.prepare("streetlight-esp32", at_hand.settings_file(tmp_path, text), None)
+    board = boards.load(boards.find("streetlight-esp32"))
+    settings, own = node_settings.load(at_hand.settings_file(tmp_path, text), board)
+    job = small_job("node")
+    job = replace(job, settings=settings, kept=node_settings.for_node(settings, own))
     assert install.table(job).splitlines()[-len(lines) :] == lines
     assert "wifi" not in job.kept and "key_hex" not in job.kept
     assert job.wifi == (b"w\0rain rain" if link == "udp" else b"")
