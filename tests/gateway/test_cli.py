@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from kerbline.local_socket import SOCKET_FILE
+from tests.gateway.test_status import until_served
+
 COMMAND = [sys.executable, "-m", "kerbline"]
 LEAN = '[gateway]\nid = "gw"\nstate_dir = "state"\n'
 LONG_S = 60.0
@@ -29,7 +32,7 @@ def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def running(config: Path) -> Iterator[subprocess.Popen[str]]:
-    """A gateway that has told a systemd of ours that it is ready."""
+    """A gateway that has told a systemd of ours that it is ready, and answers on its socket."""
     address = str(config.parent / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(address)
@@ -43,6 +46,7 @@ def running(config: Path) -> Iterator[subprocess.Popen[str]]:
         )
         try:
             assert systemd.recv(100) == b"READY=1"
+            until_served(config.parent / "state" / SOCKET_FILE)
             yield process
         finally:
             process.kill()

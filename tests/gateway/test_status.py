@@ -48,7 +48,7 @@ def _running(config: Path) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def _until_served(path: Path) -> Answer:
+def until_served(path: Path) -> Answer:
     """The first answer; the gateway is starting."""
     until_s = time.monotonic() + LONG_S
     while time.monotonic() < until_s:
@@ -65,7 +65,7 @@ def test_a_running_gateway_tells_how_it_is(tmp_path: Path) -> None:
     config.write_text(CONFIG)
     path = tmp_path / "state" / "status.sock"
     with _running(config):
-        first = _until_served(path)
+        first = until_served(path)
         assert first["gateway"] == "gw-1"
         assert first["store"]["blocked"] == ""
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -82,12 +82,12 @@ def test_after_a_kill_the_next_gateway_takes_the_socket_over(tmp_path: Path) -> 
     config.write_text(CONFIG)
     path = tmp_path / "state" / "status.sock"
     with _running(config):
-        _until_served(path)
+        until_served(path)
     gone = _kerbline("status", config)
     assert (gone.returncode, gone.stdout) == (1, "")
     assert "is gone; `kerbline run`" in gone.stderr
     with _running(config):
-        assert _until_served(path)["gateway"] == "gw-1"
+        assert until_served(path)["gateway"] == "gw-1"
 
 
 def test_without_a_gateway(tmp_path: Path) -> None:
