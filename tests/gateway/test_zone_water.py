@@ -360,6 +360,41 @@ def _with_kills(
     return [entry for entry in log if isinstance(entry, Closed)]
 
 
+@pytest.mark.parametrize("wrong_h", [24 * 365 * 4, -24 * 365 * 50])
+@pytest.mark.parametrize("lasted_h", [1, 24])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_clock_that_was_wrong_for_a_while_tells_no_hour_twice(
+    wrong_h: int,
+    lasted_h: int,
+    restarts: bool,  # noqa: FBT001
+) -> None:
+    """Years ahead or behind, for minutes or for a day: afterwards hours are right again."""
+    chance = random.Random(lasted_h)
+    houses = [House(home, chance, 24 * 12, 9) for home in ZONE]
+    zone = zones()
+    zone.resume(T0_MS)
+    told: list[Closed] = []
+    stream = sorted(daily(houses, 12, chance), key=lambda each: each[0])
+    for came_ms in range(T0_MS, T0_MS + 12 * 24 * HOUR_MS, 15 * MINUTE_MS):
+        off_ms = wrong_h * HOUR_MS if 0 <= came_ms // HOUR_MS - HOUR - 97 < lasted_h else 0
+        while stream and stream[0][0] <= came_ms:
+            at_ms, reading = stream.pop(0)
+            zone.take(replace(reading, observed_at_ms=at_ms + off_ms), came_ms + off_ms)
+        for closed in zone.due(came_ms + off_ms):
+            zone.closed(closed.zone, closed.end_ms, closed.late)
+            told.append(closed)
+        if restarts and chance.random() < 0.05:
+            zone = ZoneWater(Terms(), json.loads(json.dumps(zone.saved())))
+            zone.serve(ZONE)
+            zone.resume(came_ms + off_ms)
+    assert len({each.hour for each in told}) == len(told)
+    of_day = [each for each in told if 24 * 8 <= each.hour - HOUR < 24 * 10]
+    assert len(of_day) == 48
+    for each in of_day:
+        assert each.households == len(ZONE)
+        assert each.litres == sum(house.used(each.hour - HOUR) for house in houses)
+
+
 def test_what_another_format_left_is_as_good_as_nothing() -> None:
     zone = ZoneWater(Terms(), {"format": 0, "meters": 3})
     assert zone.due(T0_MS) == []

@@ -12,6 +12,7 @@ from typing import Any
 
 from kerbline.assets import Registry
 from kerbline.assets.asset import STREETLIGHT
+from kerbline.control.latest import Latest
 from kerbline.model import Reading, Value
 
 KIND = "kpi"
@@ -53,7 +54,9 @@ class Days:
         self._issued: dict[str, int] = {}  # the first day of an area that is not told ...
         self._next: dict[str, int] = {}  # ... as the log has it
         self._days: dict[int, dict[str, tuple[int, int]]] = {}  # heard and failed, by hour
+        self._latest = Latest()
         if saved is not None and saved.get("format") == FORMAT:
+            self._latest.seen_ms = saved["seen_ms"]
             self._next = dict(saved["next"])
             self._days = {
                 int(day): {asset: (heard, failed) for asset, (heard, failed) in of.items()}
@@ -86,6 +89,12 @@ class Days:
 
     def due(self, now_ms: int) -> Sequence[Told]:
         """The figures of days that are over, each once; a day without us has none."""
+        if self._latest.is_behind(now_ms):
+            if self._latest.was_wrong(now_ms):
+                self._next.clear()
+                self._issued.clear()
+                self._days.clear()
+            return []
         self._days.setdefault(now_ms // DAY_MS, {})
         found: list[Told] = []
         for day in sorted(self._days):
@@ -104,11 +113,9 @@ class Days:
     def saved(self) -> dict[str, Any]:
         """All of it as JSON carries it over a restart."""
         told = {area: day for area, day in self._next.items() if area in self._areas}
-        return {
-            "format": FORMAT,
-            "next": told,
-            "days": {str(d): of for d, of in self._days.items()},
-        }
+        days = {str(day): of for day, of in self._days.items()}
+        seen_ms = self._latest.seen_ms
+        return {"format": FORMAT, "seen_ms": seen_ms, "next": told, "days": days}
 
     def _told(self, day: int, end_ms: int) -> Iterator[Told]:
         of = self._days[day]

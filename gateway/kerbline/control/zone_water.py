@@ -15,6 +15,7 @@ from typing import Any
 
 from kerbline.assets import Registry
 from kerbline.assets.asset import WATER
+from kerbline.control.latest import Latest
 from kerbline.model import Reading, Value
 
 KIND = "zone_water"
@@ -138,7 +139,8 @@ class ZoneWater:
         self._by_zone: dict[str, list[str]] = {}
         self._zones: dict[str, Zone] = {}
         self._meters: dict[str, Meter] = {}
-        self._alive_ms = self._resumed_ms = -1
+        self._latest = Latest()
+        self._resumed_ms = -1
         if saved is not None and saved.get("format") == FORMAT:
             self._restore(saved)
 
@@ -151,7 +153,7 @@ class ZoneWater:
 
     def resume(self, now_ms: int) -> None:
         """The gateway runs again: after an outage hours wait anew, for what its nodes kept."""
-        if now_ms - self._alive_ms > HOUR_MS:
+        if now_ms - self._latest.seen_ms > HOUR_MS:
             self._resumed_ms = now_ms
 
     def take(self, reading: Reading, now_ms: int) -> None:
@@ -165,7 +167,7 @@ class ZoneWater:
         if at_ms > now_ms + AHEAD_MS or at_ms < 0:
             zone.unsure += 1
             return
-        self._alive_ms = max(self._alive_ms, at_ms)
+        self._latest.seen_ms = max(self._latest.seen_ms, at_ms)
         meter = self._meters.setdefault(reading.asset, Meter())
         hourly = reading.values.get("hourly_l")
         if isinstance(hourly, tuple) and len(hourly) == TOLD_H:
@@ -182,7 +184,10 @@ class ZoneWater:
 
     def due(self, now_ms: int) -> Sequence[Closed]:
         """The hours that are over, each zone's in their order; each is given once."""
-        self._alive_ms = max(self._alive_ms, now_ms)
+        if self._latest.is_behind(now_ms):
+            if self._latest.was_wrong(now_ms):
+                self._begin_anew(now_ms)
+            return []
         found: list[Closed] = []
         for name, zone in list(self._zones.items()):
             meters = self._by_zone.get(name, [])
@@ -221,7 +226,7 @@ class ZoneWater:
         """All of it as JSON carries it over a restart."""
         return {
             "format": FORMAT,
-            "alive_ms": self._alive_ms,
+            "seen_ms": self._latest.seen_ms,
             "resumed_ms": self._resumed_ms,
             "meters": {
                 name: [*astuple(meter)[:7], f"{meter.settled:x}", meter.heard_ms]
@@ -241,7 +246,7 @@ class ZoneWater:
         }
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
-        self._alive_ms, self._resumed_ms = saved["alive_ms"], saved["resumed_ms"]
+        self._latest.seen_ms, self._resumed_ms = saved["seen_ms"], saved["resumed_ms"]
         for name, numbers in saved["meters"].items():
             *first, settled, heard_ms = numbers
             meter = self._meters[name] = Meter(*first)
@@ -249,6 +254,12 @@ class ZoneWater:
         for name, (first, began_ms, late, unsure, hours) in saved["zones"].items():
             kept = {int(hour): Hour(*it) for hour, it in hours.items()}
             self._zones[name] = Zone(first, began_ms, late, unsure, -1, kept)
+
+    def _begin_anew(self, now_ms: int) -> None:
+        """Forget it all: whoever is heard for the first time tells no hour that is over."""
+        self._meters.clear()
+        self._zones.clear()
+        self._resumed_ms = now_ms
 
     def _zone(self, name: str, at_ms: int, now_ms: int) -> Zone:
         zone = self._zones.get(name)
@@ -269,16 +280,16 @@ class ZoneWater:
 
     def _due(self, name: str, meters: Sequence[str], now_ms: int) -> Iterator[Closed]:
         zone = self._zones[name]
-        hour = max(zone.next, zone.issued)
-        while (hour + 1) * HOUR_MS <= now_ms and self._is_over(zone, hour, meters, now_ms):
-            it = zone.hours.get(hour)
-            hour = zone.issued = hour + 1
-            if it is None:
-                continue  # nobody told anything
+        for hour, it in sorted(zone.hours.items()):  # one of which nobody told anything has no sum
+            if hour < max(zone.next, zone.issued):
+                continue
+            if (hour + 1) * HOUR_MS > now_ms or not self._is_over(zone, hour, meters, now_ms):
+                return
+            zone.issued = hour + 1
             enough = it.households >= self._terms.min_households
             litres = it.litres if enough else None
             of_meters = max(len(meters), it.meters)
-            yield Closed(name, hour - 1, litres, it.households, it.meters, of_meters, zone.late)
+            yield Closed(name, hour, litres, it.households, it.meters, of_meters, zone.late)
             zone.late = 0
 
     def _is_over(self, zone: Zone, hour: int, meters: Sequence[str], now_ms: int) -> bool:
