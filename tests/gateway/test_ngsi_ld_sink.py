@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -386,3 +387,20 @@ def test_an_orderly_end_in_the_midst_of_a_backlog_costs_no_repeat(tmp_path: Path
     scene = play(Scene(tmp_path, terms=replace(QUICK, a_second=1.0)), story)
     assert set(scene.broker.acknowledged().values()) == {1}
     assert len([key for key in scene.came() if key[1] == ENERGY]) == 200
+
+
+def test_a_kill_in_the_midst_of_a_backlog_costs_half_a_minute_of_it(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        for n in range(1, 4):
+            scene.log.commit([lamp(n, f"lamp-{m}", n - 50) for m in range(100)])
+        scene.start()
+        await asyncio.sleep(80)
+        await scene.kill()
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 3)
+
+    scene = play(Scene(tmp_path, terms=replace(QUICK, a_second=1.0)), story)
+    came = Counter(key for key in scene.came() if key[1] == ENERGY)
+    assert len(came) == 300
+    repeated = [key for key in scene.came("temporal") if came[key] > 1 and key[1] == ENERGY]
+    assert 0 < len({key[0] for key in repeated}) <= 31

@@ -22,7 +22,7 @@ from kerbline.north.sink import Journal
 from kerbline.store import Batch, Committed, StoreBlocked
 
 READ_ENTRIES = 1_000
-CHUNK_ENTRIES = 8_000  # of the log, sorted by entity: after a kill so many may go twice
+CHUNK_ENTRIES = 8_000  # of the log, sorted by entity
 LOOK = 32  # entries that are sorted without a look at what is live
 FRESH = 4  # commits that are kept in memory, in case the live side has delivered them whole
 BLOCKED_S = 5.0
@@ -162,6 +162,7 @@ class Durable:
 
         for of_entity in history.values():
             await self._lane.deliver(of_entity, landed)
+            await self._present.note()
         return names
 
     def _left(self, name: Name, changes: Sequence[Change]) -> Sequence[Change]:

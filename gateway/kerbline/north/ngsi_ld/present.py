@@ -22,6 +22,7 @@ from kerbline.north.ngsi_ld.pace import Key
 
 REQUESTS = 2  # under way: one that hangs holds up no more than its own entities
 REMEMBERED = 20_000  # entries that the live lane delivered beyond the cursor
+NOTE_S = 30.0  # between two notes of how far a backlog came
 AHEAD_MS = 60_000  # so far is noted ahead what may have been upserted: a write a minute
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Present:
         self._cursor = cursor
         self._blocking = blocking
         self._whole = whole
+        self._past = past  # as the file has it
+        self._noted_s = 0.0
         # What waited at an orderly end is taken out of the file before any of it goes.
         self._reserved_ms = -1 if past.open else past.until_ms
         self._delivered = Live(0, REMEMBERED)
@@ -177,6 +180,12 @@ class Present:
         """Note exactly what is there."""
         await self._save(Past(self._newest.furthest_ms, frozenset(self._newest.open_values())))
 
+    async def note(self) -> None:
+        """Note now and then what was delivered: so much does not go again after a kill."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._noted_s + NOTE_S:
+            await self._save(self._past)
+
     async def _reserve(self) -> None:
         """Note ahead what may be there if we are killed now."""
         ahead_ms = self._newest.furthest_ms + AHEAD_MS
@@ -185,6 +194,7 @@ class Present:
 
     async def _save(self, past: Past) -> bool:
         """Safe from a power cut on return; False where the disk refuses."""
+        self._noted_s = asyncio.get_running_loop().time()
         logs = {*self._delivered.logs(), *self._earlier}
         delivered = {
             log: memory.spans([*self._delivered.acknowledged(log), *self._earlier.get(log, ())])
@@ -198,6 +208,7 @@ class Present:
         except OSError as error:
             _log.warning("%s: %s: %s", self._name, self._path, error.strerror)
             return False
+        self._past = past
         return True
 
     async def _move(self) -> None:
