@@ -160,6 +160,14 @@ def test_check_tells_what_config_and_list_lack_of_each_other(folder: Path) -> No
         "in the list of assets and not in this config: "
         "far-0, far-1, far-2, far-3, far-4, far-5, far-6, far-7 and 2 more",
     ]
+    (folder / "c.csv").write_text("id,type,zone\nmeter-1,WaterConsumptionObserved,\n")
+    kerbline("assets", "import", folder / "gateway.toml", folder / "c.csv", "--replace")
+    alone = "personal water meters without a zone, whose water is in no sum: meter-1"
+    assert alone in warnings()
+    (folder / "c.csv").write_text("id,zone\nmeter-1,z-1\n")
+    kerbline("assets", "import", folder / "gateway.toml", folder / "c.csv")
+    assert "zones of fewer than 5 households, of which no sum leaves: z-1" in warnings()
+    assert alone not in warnings()
 
 
 def test_a_running_gateway_takes_an_import_up(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, Asset
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, WATER, Asset, personal
 from kerbline.assets.registry import kinds
 from kerbline.config import Config
 
@@ -27,9 +27,26 @@ def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
         if asset is None or kind not in _NODES or asset.type in (IMPLIED[kind], MEASUREMENT):
             continue
         yield f"{asset_id} is a {asset.type} in the list, and the config has a {kind} node at it"
+    yield from _sums(config, [(listed[each], served[each]) for each in served if each in listed])
     unserved = [each for each in listed if each not in served]
     if unserved:
         yield f"in the list of assets and not in this config: {_named(unserved)}"
+
+
+def _sums(config: Config, served: Sequence[tuple[Asset, str]]) -> Iterator[str]:
+    """Households whose water is in no sum that leaves."""
+    least = config.city.min_households if config.city is not None else 0
+    homes: dict[str, set[str]] = {}
+    meters = [asset for asset, kind in served if asset.type == WATER and personal(asset, kind)]
+    for asset in meters:
+        home = f"group {asset.group}" if asset.group else asset.id
+        homes.setdefault(asset.zone, set()).add(home)
+    nowhere = [asset.id for asset in meters if not asset.zone]
+    if nowhere:
+        yield f"personal water meters without a zone, whose water is in no sum: {_named(nowhere)}"
+    few = [zone for zone, some in homes.items() if zone and len(some) < least]
+    if few:
+        yield f"zones of fewer than {least} households, of which no sum leaves: {_named(few)}"
 
 
 def _named(ids: Collection[str]) -> str:
