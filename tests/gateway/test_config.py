@@ -278,6 +278,7 @@ def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> 
     text = page.split("```toml\n")[1].split("```")[0]
     secrets = ["keys/sl-0001.key", "keys/wm-0001.key", "mqtt.password"]
     secrets += ["client.secret", "broker.token", "city.token", "notify.uri"]
+    secrets += ["iota.key", "iota.password"]
     (folder / "keys").mkdir()
     for name in secrets:
         (folder / name).write_text(KEY)

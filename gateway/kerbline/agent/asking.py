@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from kerbline.agent.orders import Orders
+from kerbline.agent.orders import Asker, Orders
 from kerbline.model import CommandResult, CommandState
 from kerbline.north.commands import ALL, Rights
 from kerbline.north.port import Message
@@ -33,12 +33,12 @@ async def submit(
     orders: Orders,
     asset: str,
     order: Mapping[str, object],
-    waiting: Waiting,
+    asker: Asker,
     rights: Rights = ALL,
 ) -> None:
-    """Hand in an order of `north.commands`; `waiting.result` is done when it is over.
+    """Hand in an order of `north.commands`; `asker` is told what became of it.
 
     Raises TypeError where JSON has no form for a value.
     """
     message = Message(_TOPICS.commands.replace("+", asset), orjson.dumps(order))
-    await orders.submit(message, waiting, _TOPICS, rights)
+    await orders.submit(message, asker, _TOPICS, rights)

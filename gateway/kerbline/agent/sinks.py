@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from kerbline.agent.dead_letters import Refusing
@@ -25,6 +26,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
+    from kerbline.agent.iota import Agent
     from kerbline.assets import Registry
     from kerbline.north.privacy import Door, Privacy
 
@@ -43,6 +45,7 @@ class North:
     sinks: tuple[Sink, ...]
     masters: tuple[tuple[Outbox, Topics], ...]
     doors: Mapping[str, Door]  # by name, of sinks that get nothing personal
+    agents: tuple[Agent, ...] = ()  # of the sinks, those whose commands have a form of their own
 
     @property
     def inlets(self) -> list[Inlet]:
@@ -95,10 +98,12 @@ def made(
         masters.append(_mqtt(config.gateway.id, config.mqtt, store, own, clock, counters))
     files = [_file(each, store, door(_name(each), each.personal), clock) for each in config.files]
     brokers = _brokers(config, store, door, clock, counters, registry)
-    sinks = (*[outbox for outbox, _ in masters], *files, *brokers)
+    agents = _agents(config, store, door, clock, counters, registry)
+    behind = [agent.outbox for agent in agents]
+    sinks = (*[outbox for outbox, _ in masters], *files, *brokers, *behind)
     for name in store.drop_cursors([sink.name for sink in sinks]):
         log.warning("sink %s is not in the config any more: what only it lacked may go", name)
-    return North(sinks, tuple(masters), doors)
+    return North(sinks, tuple(masters), doors, agents)
 
 
 async def show_nodes(nodes: Nodes, displays: Sequence[Display]) -> None:
@@ -136,6 +141,26 @@ def _brokers(
         own = door(ngsi_ld.name(broker), broker.personal)
         sinks.append(ngsi_ld.made(config, broker, registry, store, own, clock, counters))
     return sinks
+
+
+def _agents(
+    config: Config,
+    store: Store,
+    door: Callable[[str, str], Journal],
+    clock: Clock,
+    counters: Counters,
+    registry: Registry | None,
+) -> tuple[Agent, ...]:
+    """The city's IoT Agents; a config has them with a city alone."""
+    if not config.agents or registry is None:
+        return ()
+    from kerbline.agent import iota
+
+    agents = []
+    for agent in config.agents:
+        own = door(iota.name(agent), agent.personal)
+        agents.append(iota.made(config, agent, registry, store, own, clock, counters))
+    return tuple(agents)
 
 
 def _privacy(config: Config, registry: Registry) -> Privacy:
@@ -185,7 +210,7 @@ def _mqtt(
             config.port,
             client_id=f"kerbline-{gateway}",
             username=config.username,
-            password=_password(config),
+            password=secret(config.password_file, "mqtt.password_file"),
             tls=TlsFiles(config.tls.ca, config.tls.cert, config.tls.key) if config.tls else None,
         ),
         [topics.commands, topics.acks] if by_application else [topics.commands],
@@ -218,12 +243,11 @@ def _encoding(config: Mqtt) -> Encoding:
     return Cbor()
 
 
-def _password(config: Mqtt) -> str:
-    """The broker's password; raises ConfigFault when its file has gone since the check."""
-    if config.password_file is None:
+def secret(path: Path | None, key: str) -> str:
+    """What a secret's file holds; raises ConfigFault when it has gone since the check."""
+    if path is None:
         return ""
-    secret = read_secret(config.password_file)
-    if isinstance(secret, Complaint):
-        path = str(config.password_file)
-        raise ConfigFault([Fault(path, 0, "mqtt.password_file", secret.problem, secret.remedy)])
-    return secret
+    found = read_secret(path)
+    if isinstance(found, Complaint):
+        raise ConfigFault([Fault(str(path), 0, key, found.problem, found.remedy)])
+    return found

@@ -11,6 +11,7 @@ from pathlib import Path
 from kerbline.config import crossings, document, ngsi_ld
 from kerbline.config.city_orders import Commands
 from kerbline.config.faults import ConfigFault, Fault
+from kerbline.config.iota import Iota
 from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
 from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Reader
@@ -39,6 +40,7 @@ __all__ = [
     "Fault",
     "File",
     "Gateway",
+    "Iota",
     "Leak",
     "ModbusBus",
     "ModbusDevice",

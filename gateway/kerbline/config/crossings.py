@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kerbline.config import faults, ngsi_ld
+from kerbline.config import faults, iota, ngsi_ld
 from kerbline.config.reader import Reader
 from kerbline.config.sections import DEFAULT_BAUD, UDP
 from kerbwire.limits import BUS_NODES
@@ -21,6 +21,7 @@ def check(reader: Reader) -> None:
     node_lines = _bus(reader)
     _once(reader, reader.select("file", "*", "name"))
     _once(reader, reader.select("ngsi_ld", "*", "name"))
+    _once(reader, reader.select("iota", "*", "name"))
     _folders(reader)
     _once(reader, reader.select("node", "*", "id"))
     _once(reader, _assets(reader))
@@ -40,6 +41,7 @@ def check(reader: Reader) -> None:
     _tls(reader)
     _personal(reader)
     ngsi_ld.check(reader)
+    iota.check(reader)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:

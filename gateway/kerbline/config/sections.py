@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from kerbline.config.iota import Iota
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Key
@@ -27,9 +28,9 @@ from kerbline.config.rules import (
 from kerbline.config.serial import SerialDevice
 from kerbline.config.terms import (
     HOST,
-    HOST_NAME,
     PORT,
     Baud,
+    Host,
     Name,
     NodeId,
     Percent,
@@ -85,13 +86,7 @@ class Store:
 class Mqtt:
     """The broker that gets every reading and gives the commands."""
 
-    host: Annotated[
-        str,
-        Matching(
-            rf"{HOST_NAME}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
-            "a host name or an address; the port is a key of its own",
-        ),
-    ]
+    host: Host
     port: TcpPort = 1883
     prefix: Annotated[
         str,
@@ -190,6 +185,7 @@ class Config:
     mqtt: Mqtt | None = None
     files: Annotated[tuple[File, ...], Key("file")] = ()
     brokers: Annotated[tuple[NgsiLd, ...], Key("ngsi_ld")] = ()
+    agents: Annotated[tuple[Iota, ...], Key("iota")] = ()
     udp: Udp | None = None
     nodes: Annotated[tuple[Node, ...], Key("node")] = ()
     buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()

@@ -26,6 +26,13 @@ Line = Annotated[
         rf"/[^\x00-\x20]{{1,250}}|socket://{HOST}:{PORT}", '"/dev/..." or "socket://host:port"'
     ),
 ]
+Host = Annotated[
+    str,
+    Matching(
+        rf"{HOST_NAME}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*",
+        "a host name or an address; the port is a key of its own",
+    ),
+]
 Personal = Annotated[str, OneOf("zones", "all")]  # what a sink gets of households
 Percent = Annotated[int, Between(0, 100)]
 TcpPort = Annotated[int, Between(1, 65_535)]
