@@ -80,7 +80,7 @@ async def run(config: Config) -> None:
     committing = asyncio.create_task(group.run())
     confirming = asyncio.create_task(records.confirm())
     try:
-        await orders.resume(north.outboxes)
+        await orders.resume(north.outboxes, {each.source: each for each in north.agents})
         await records.resume(store.undeclared)
         async with asyncio.TaskGroup() as tasks:
             for own in (committing, confirming):
@@ -89,6 +89,8 @@ async def run(config: Config) -> None:
                 tasks.create_task(sink.run())
             for outbox, topics in north.masters:
                 tasks.create_task(orders.serve(outbox, topics))
+            for agent in north.agents:
+                tasks.create_task(agent.serve(orders))
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
             for running in bridged.running():
                 tasks.create_task(running)
