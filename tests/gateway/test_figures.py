@@ -23,7 +23,7 @@ from kerbline.control.kpi import HOUR_MS, Area, Days
 from kerbline.model import Entry, Key, Reading
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
-from tests.gateway.test_privacy import Nobody
+from tests.gateway.test_privacy import Nobody, Taken
 from tests.gateway.test_zone_water import HOUR, T0_MS, ZONE, House, daily
 
 DAYS = 5
@@ -158,6 +158,27 @@ def test_killed_at_any_moment_no_hour_is_told_twice_or_lost(tmp_path: Path, seed
         kills += 1
     assert kills
     judge(kept(path))
+
+
+def test_a_figure_leaves_from_the_log_alone(tmp_path: Path) -> None:
+    """Or a kill could have it told twice, and differently."""
+
+    async def scene() -> None:
+        clock = ManualClock(T0_MS)
+        store = Store.open(tmp_path / "kerbline.db")
+        group = GroupCommit(store, GroupPolicy(interval_s=0.01), clock.utc_ms, "gw-1")
+        live = Taken()
+        records = Records("gw-1", 1, group, [live], Nobody(), clock)  # type: ignore[arg-type]
+        await records.worked_out("dma-4", zone_water.KIND, T0_MS, {"consumed_l": 4})
+        group.stop()
+        await group.run()
+        await group.close()
+        assert live.offered == []
+
+    asyncio.run(scene())
+    (told,) = kept(tmp_path / "kerbline.db")
+    assert isinstance(told, Reading)
+    assert (told.asset, told.kind, told.values) == ("dma-4", "zone_water", {"consumed_l": 4})
 
 
 def test_days_come_late_but_once() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from kerbline.assets import Registry
@@ -86,9 +86,9 @@ class Meter:
     used_l: int = 0  # since it was first read
     mark_l: int = -1  # `used_l` when the hour of the last read began
     from_hour: int = -1  # of `hourly_l` earlier ones are not to be trusted
+    heard_ms: int = -1
     newest: int = -1  # the hour of the lowest bit of ...
     settled: int = 0  # ... those that were told, or given up
-    heard_ms: int = -1
 
     def settle(self, hour: int) -> bool:
         """Note that an hour is told or given up; False when it was before."""
@@ -106,6 +106,12 @@ class Meter:
         """Is nothing of that hour to be expected?"""
         age = self.newest - hour
         return age >= WINDOW_H or (age >= 0 and bool(self.settled >> age & 1))
+
+    def saved(self) -> list[str | int]:
+        """Its fields in their order, the bits in hexadecimal: no JSON has such numbers."""
+        kept = (self.source, self.read_ms, self.volume_l, self.used_l, self.mark_l)
+        seen = (self.from_hour, self.heard_ms, self.newest)
+        return [*kept, *seen, f"{self.settled:x}"]
 
 
 @dataclass(slots=True)
@@ -229,9 +235,7 @@ class ZoneWater:
             "seen_ms": self._latest.seen_ms,
             "resumed_ms": self._resumed_ms,
             "meters": {
-                name: [*astuple(meter)[:7], f"{meter.settled:x}", meter.heard_ms]
-                for name, meter in self._meters.items()
-                if name in self._members
+                name: meter.saved() for name, meter in self._meters.items() if name in self._members
             },
             "zones": {
                 name: [
@@ -239,7 +243,10 @@ class ZoneWater:
                     zone.began_ms,
                     zone.late,
                     zone.unsure,
-                    {str(hour): astuple(it) for hour, it in zone.hours.items()},
+                    {
+                        str(hour): [it.litres, it.meters, it.households]
+                        for hour, it in zone.hours.items()
+                    },
                 ]
                 for name, zone in self._zones.items()
             },
@@ -248,9 +255,8 @@ class ZoneWater:
     def _restore(self, saved: Mapping[str, Any]) -> None:
         self._latest.seen_ms, self._resumed_ms = saved["seen_ms"], saved["resumed_ms"]
         for name, numbers in saved["meters"].items():
-            *first, settled, heard_ms = numbers
-            meter = self._meters[name] = Meter(*first)
-            meter.settled, meter.heard_ms = int(settled, 16), heard_ms
+            meter = self._meters[name] = Meter(*numbers)
+            meter.settled = int(numbers[-1], 16)
         for name, (first, began_ms, late, unsure, hours) in saved["zones"].items():
             kept = {int(hour): Hour(*it) for hour, it in hours.items()}
             self._zones[name] = Zone(first, began_ms, late, unsure, -1, kept)
