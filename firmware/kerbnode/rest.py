@@ -111,7 +111,8 @@ class Rest:
         utc_ms = node.clock.known_ms(node.board.monotonic_ms())
         lead_s = 0 if utc_ms is None else utc_ms // 1000 - EPOCH_S - now_s
         period_s = node.settings.report_s
-        due_s = self._due_s if self._due_s > now_s else 0
+        # Further off than a period it is of a clock that began anew since.
+        due_s = self._due_s if now_s < self._due_s <= now_s + period_s else 0
         due_s = due_s or now_s + period_s - (now_s + lead_s) % period_s
         flow = self._flow()
         levels = tuple(
