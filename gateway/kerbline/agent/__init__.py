@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from kerbline import health, local_socket
 from kerbline.agent import devices, sinks, upkeep
@@ -14,7 +14,7 @@ from kerbline.agent.actuators import Actuators
 from kerbline.agent.dead_letters import Letters
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.on_site import OnSite
-from kerbline.agent.orders import Orders
+from kerbline.agent.orders import Asker, Orders
 from kerbline.agent.records import Records
 from kerbline.agent.standing import Standing
 from kerbline.agent.status import Status
@@ -31,6 +31,7 @@ from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
+    from kerbline.agent.city_orders import CityOrders
     from kerbline.agent.figures import Figures
     from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
@@ -74,13 +75,17 @@ async def run(config: Config) -> None:
     for bus in bridged.buses.values():
         bus.recall(standing.names)
     figures = _figures(config, registry, store, group)
-    inlets = [*north.inlets, *([figures] if figures else [])]
+    city = _city_orders(config, registry, north, orders, store, group, clock, counters)
+    known = [each.known for each in city]
+    inlets = [*known, *north.inlets, *([figures] if figures else [])]
     records = Records(config.gateway.id, epoch, group, inlets, nodes, clock)
 
     committing = asyncio.create_task(group.run())
     confirming = asyncio.create_task(records.confirm())
     try:
-        await orders.resume(north.outboxes, {each.source: each for each in north.agents})
+        others: dict[str, Asker] = {each.source: each for each in north.agents}
+        others |= {each.source: each for each in city}
+        await orders.resume(north.outboxes, others)
         await records.resume(store.undeclared)
         async with asyncio.TaskGroup() as tasks:
             for own in (committing, confirming):
@@ -91,6 +96,10 @@ async def run(config: Config) -> None:
                 tasks.create_task(orders.serve(outbox, topics))
             for agent in north.agents:
                 tasks.create_task(agent.serve(orders))
+            for running in [each for broker in city for each in broker.running()]:
+                tasks.create_task(running)
+            for leaving in _ways_gone(config):
+                tasks.create_task(leaving)
             tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
             for running in bridged.running():
                 tasks.create_task(running)
@@ -229,6 +238,36 @@ def _figures(
     from kerbline.agent.figures import Figures
 
     return Figures(registry, config.city, store, group)
+
+
+def _city_orders(
+    config: Config,
+    registry: Registry | None,
+    north: sinks.North,
+    orders: Orders,
+    store: Store,
+    group: GroupCommit,
+    clock: Clock,
+    counters: Counters,
+) -> list[CityOrders]:
+    """What the brokers of a config order, where they may."""
+    if registry is None or all(broker.commands is None for broker in config.brokers):
+        return []
+    from kerbline.agent import city_orders
+
+    return city_orders.made(config, registry, north.sinks, orders, store, group, clock, counters)
+
+
+def _ways_gone(config: Config) -> list[Coroutine[Any, Any, None]]:
+    """To take away from a broker what the config names no more."""
+    folder = config.gateway.state_dir
+    silent = [each for each in config.brokers if each.commands is None]
+    gone = [each for each in silent if (folder / f"orders-{each.name}.json").exists()]
+    if not gone:
+        return []
+    from kerbline.agent import city_ways
+
+    return [city_ways.take_away(config, each) for each in gone]
 
 
 async def _no_city(_question: local_socket.Question) -> local_socket.Answer:

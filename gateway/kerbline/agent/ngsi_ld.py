@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from kerbline.assets import Registry
 from kerbline.clock import Clock
-from kerbline.config import Config, NgsiLd
+from kerbline.config import Commands, Config, NgsiLd
 from kerbline.counters import Counters
 from kerbline.model import Alarm, Entry, Gap, NodeState, Reading
-from kerbline.north.ngsi_ld import models
+from kerbline.north.ngsi_ld import models, orders
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.client import Client
@@ -21,6 +21,7 @@ from kerbline.north.ngsi_ld.courier import Courier
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters, place
 from kerbline.north.ngsi_ld.forms import Form
 from kerbline.north.ngsi_ld.memory import load
+from kerbline.north.ngsi_ld.orders import Catalogue
 from kerbline.north.ngsi_ld.pace import Pace
 from kerbline.north.ngsi_ld.sink import Models, NgsiLdSink, Terms
 from kerbline.north.ngsi_ld.token import Anonymous, ClientCredentials, FileToken, Tokens
@@ -29,7 +30,7 @@ from kerbline.north.tls import TlsFiles
 from kerbline.store import Store
 
 KIND = "ngsi_ld"
-_UNREADABLE = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
+UNREADABLE = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def name(broker: NgsiLd) -> str:
@@ -48,16 +49,14 @@ def made(
 ) -> NgsiLdSink:
     """A sink with its cursor, what it remembers of the broker, and its dead letters."""
     sink = name(broker)
-    tls = TlsFiles(broker.tls.ca, broker.tls.cert, broker.tls.key) if broker.tls else None
-    client = Client(broker.url, timeout_s=broker.timeout_s, tls=tls, compress=broker.gzip)
+    http = client(broker)
     tenant = {"NGSILD-Tenant": broker.tenant} if broker.tenant else {}
-    courier = Courier(sink, client, _tokens(broker, client), tenant, clock.utc_ms, counters)
+    courier = Courier(sink, http, tokens(broker, http), tenant, clock.utc_ms, counters)
     folder = config.gateway.state_dir
     cursor = store.open_cursor(sink)
     path = folder / f"{KIND}-{broker.name}.json"
-    told = _Told(
-        models.city_of(config, registry), registry, counters, everything=broker.personal == "all"
-    )
+    city = models.city_of(config, registry)
+    told = _Told(city, registry, counters, everything=broker.personal == "all")
     concise, link = broker.form == "concise", broker.context_in == "link"
     pace = (Pace(broker.deadband, broker.heartbeat_s), Pace(broker.deadband, broker.heartbeat_s))
     return NgsiLdSink(
@@ -81,7 +80,21 @@ def made(
         utc_ms=clock.utc_ms,
         random=random.random,
         counters=counters,
+        elsewhere=Catalogue(config, city, terms(broker)) if _is_held_here(broker) else (),
     )
+
+
+def terms(broker: NgsiLd) -> orders.Terms:
+    """What was agreed with a broker that may order something."""
+    commands = broker.commands or Commands()
+    everything = broker.personal == "all"
+    return orders.Terms(commands.attributes, commands.hold_s, everything=everything)
+
+
+def client(broker: NgsiLd) -> Client:
+    """Connections to a broker."""
+    tls = TlsFiles(broker.tls.ca, broker.tls.cert, broker.tls.key) if broker.tls else None
+    return Client(broker.url, timeout_s=broker.timeout_s, tls=tls, compress=broker.gzip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ class _Told:
             return ()
         try:
             return models.changes(what, self.city)
-        except _UNREADABLE:  # of another kerbline's store, or of a damaged one
+        except UNREADABLE:  # of another kerbline's store, or of a damaged one
             self.counters.count("ngsi_ld.unmapped")
             return ()
 
@@ -112,7 +125,8 @@ class _Told:
         return self.registry.personal(what.asset, kind)
 
 
-def _tokens(broker: NgsiLd, client: Client) -> Tokens:
+def tokens(broker: NgsiLd, client: Client) -> Tokens:
+    """Who we are to a broker."""
     if broker.token_file is not None:
         return FileToken(broker.token_file)
     if broker.oauth2 is None:
@@ -122,3 +136,8 @@ def _tokens(broker: NgsiLd, client: Client) -> Tokens:
     return ClientCredentials(
         client, where.token_url, where.client_id, where.client_secret_file, where.scope, loop.time
     )
+
+
+def _is_held_here(broker: NgsiLd) -> bool:
+    """Has the broker no state of its own of what may be ordered?"""
+    return broker.commands is not None and broker.commands.held_here

@@ -179,7 +179,7 @@ class Standin:
         if fault.status:
             answer = Answer(fault.status, fault.body, fault.headers)
         else:
-            answer = self._judged(request, fault)
+            answer = await self.judge(request, fault)
         arrival.taken = answer.taken
         arrival.taken_s = asyncio.get_running_loop().time()
         arrival.taken_as = next(self._event)
@@ -202,22 +202,26 @@ class Standin:
         writer.write(said + (wire.send(h11.EndOfMessage()) or b""))
         return True
 
+    async def judge(self, request: Request, fault: Fault) -> Answer:
+        """What is said to a request; a broker that asks others as well does so here."""
+        return self._judged(request, fault)
+
     def _judged(self, request: Request, fault: Fault) -> Answer:
         handler = self.routes.get((request.method, request.path))
         if handler == self._token:
             return self._token(request)
         if self.token and request.headers.get("authorization") != f"Bearer {self.token}":
-            return _problem(401, "InvalidRequest", "no such token")
+            return problem(401, "InvalidRequest", "no such token")
         if handler is None:
             return self._read(request)
         if len(request.body) > MAX_BYTES:
-            return _problem(413, "InvalidRequest", f"more than {MAX_BYTES} bytes")
+            return problem(413, "InvalidRequest", f"more than {MAX_BYTES} bytes")
         if request.json is None:
-            return _problem(400, "InvalidRequest", "no JSON")
+            return problem(400, "InvalidRequest", "no JSON")
         try:
             _check_context(request)
         except Unfit as why:
-            return _problem(400, "BadRequestData", str(why))
+            return problem(400, "BadRequestData", str(why))
         if handler == self._upsert:
             return self._upsert(request, fault.refused)
         return handler(request)
@@ -229,9 +233,9 @@ class Standin:
         """Clause 6.15.3.1: 201 with what is new, 204, or 207 where something failed."""
         batch = request.json
         if not isinstance(batch, list) or not batch:
-            return _problem(400, "BadRequestData", "an array with one entity at least")
+            return problem(400, "BadRequestData", "an array with one entity at least")
         if len(batch) > MAX_ENTITIES:
-            return _problem(413, "InvalidRequest", f"more than {MAX_ENTITIES} entities")
+            return problem(413, "InvalidRequest", f"more than {MAX_ENTITIES} entities")
         update = "update" in ",".join(request.query.get("options", [])).split(",")
         twice = Counter(str(each.get("id")) for each in batch if isinstance(each, dict))
         success: list[str] = []
@@ -267,7 +271,7 @@ class Standin:
         try:
             check_entity(entity, temporal=True)
         except Unfit as why:
-            return _problem(400, "BadRequestData", str(why))
+            return problem(400, "BadRequestData", str(why))
         new = self._kept(request).add_history(entity)
         taken = tuple(values_of(entity, "temporal"))
         place = {"location": f"{TEMPORAL}/{entity['id']}"} if new else {}
@@ -296,7 +300,7 @@ class Standin:
         elif request.method == "GET" and request.path == f"{TEMPORAL}/{name}":
             found = kept.history.get(name)
         if found is None:
-            return _problem(404, "ResourceNotFound", request.path)
+            return problem(404, "ResourceNotFound", request.path)
         return Answer(200, json.dumps(found).encode())
 
 
@@ -357,7 +361,7 @@ def _values(request: Request) -> tuple[Value, ...]:
     )
 
 
-def _problem(status: int, kind: str, detail: str) -> Answer:
+def problem(status: int, kind: str, detail: str) -> Answer:
     """RFC 7807, as clause 5.5.2 has it."""
     body = {"type": ERRORS + kind, "title": kind, "detail": detail, "status": status}
     return Answer(status, json.dumps(body).encode(), {"content-type": "application/problem+json"})

@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from kerbline.model import Entry, Gap, NodeState
+from kerbline.model import Entry, NodeState, Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.orders import Catalogue
 from kerbline.store import Committed
@@ -31,7 +31,7 @@ class Known:
 
     def offer(self, entry: Entry) -> None:
         """What came; of what takes no orders nothing is kept."""
-        if isinstance(entry, Gap):
+        if not isinstance(entry, Reading) or self._catalogue.at(entry.asset) is None:
             return
         for change in self._changes(entry):
             target = self._catalogue.targets.get(change.id)
