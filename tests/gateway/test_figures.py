@@ -70,7 +70,7 @@ async def live(path: Path, *, ends: bool) -> None:
     clock = ManualClock(left[0][0] if left else UNTIL_MS + 40 * HOUR_MS)
     store = Store.open(path)
     group = GroupCommit(store, GroupPolicy(readings=9, interval_s=0.01), clock.utc_ms, "gw-1")
-    figures = Figures(registry(), City("stad"), store, group)
+    figures = Figures("gw-1", City("stad"), registry(), store, group)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     records = Records("gw-1", epoch, group, [figures], Nobody(), clock)  # type: ignore[arg-type]
     committing = asyncio.create_task(group.run())

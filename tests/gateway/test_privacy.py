@@ -217,7 +217,7 @@ class Life:
         policy = GroupPolicy(config.store.commit_readings, config.store.commit_interval_s)
         self.group = GroupCommit(self.store, policy, clock.utc_ms, "gw-1")
         self.north = sinks.made(config, self.store, self.group, clock, Counters(), known)
-        self.figures = Figures(known, config.city, self.store, self.group)
+        self.figures = Figures("gw-1", config.city, known, self.store, self.group)
         inlets = [*self.north.inlets, self.figures]
         self.records = Records("gw-1", epoch, self.group, inlets, Nobody(), clock)  # type: ignore[arg-type]
         self._tasks = [asyncio.create_task(sink.run()) for sink in self.north.sinks]
@@ -428,7 +428,8 @@ def test_what_else_is_personal_and_what_is_nobodys(known: Registry, privacy: Pri
     assert not privacy.holds(alarm)
     assert not privacy.holds(Gap("store", 0, 4, 4, "garbled"))
     for kind in ("zone_water", "kpi"):
-        assert not privacy.holds(Reading(Key("gw-1", 1, 1), "home-1", kind, T0_MS, 0, {}))
+        assert not privacy.holds(Reading(Key("gw-1", 1, 1), "dma-4", kind, T0_MS, 0, {}))
+        assert privacy.holds(Reading(Key("wm-0001", 1, 1), "home-1", kind, T0_MS, 0, {}))
     known.take([replace(each, privacy="public") for each in listed()])
     assert not privacy.holds(meter(1, "wm-0001"))
     known.take((), lost=True)

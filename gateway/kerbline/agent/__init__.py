@@ -237,7 +237,7 @@ def _figures(
         return None
     from kerbline.agent.figures import Figures
 
-    return Figures(registry, config.city, store, group)
+    return Figures(config.gateway.id, config.city, registry, store, group)
 
 
 def _city_orders(

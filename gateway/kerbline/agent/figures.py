@@ -35,9 +35,12 @@ log = logging.getLogger("kerbline.agent")
 class Figures:
     """An `Inlet` that gives the log what follows from it; `run` is its task."""
 
-    def __init__(self, registry: Registry, city: City, store: Store, group: GroupCommit) -> None:
+    def __init__(
+        self, gateway: str, city: City, registry: Registry, store: Store, group: GroupCommit
+    ) -> None:
         """Takes up what the store noted; without that, what comes from now on counts."""
         noted = _noted(store)
+        self._gateway = gateway
         self._registry = registry
         self._least = city.min_households
         self._group = group
@@ -115,11 +118,12 @@ class Figures:
         for entry in entries:
             if not isinstance(entry, Reading):
                 continue
-            if entry.kind == zone_water.KIND:
+            is_ours = entry.key.source == self._gateway
+            if is_ours and entry.kind == zone_water.KIND:
                 late = entry.values.get("late_hours", 0)
                 late = late if isinstance(late, int) else 0
                 self._water.closed(entry.asset, entry.observed_at_ms, late)
-            elif entry.kind == kpi.KIND:
+            elif is_ours and entry.kind == kpi.KIND:
                 self._days.closed(entry.asset, entry.observed_at_ms)
             else:
                 self._water.take(entry, now_ms)

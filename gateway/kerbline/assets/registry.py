@@ -82,7 +82,9 @@ class Registry:
         Whatever may be is: what was marked in a list that is lost, and what an event or an alarm
         of the log tells of an asset that neither list nor config have any more.
         """
-        if asset_id == self._gateway or kind in FIGURES:
+        if asset_id == self._gateway:
+            return False
+        if kind in FIGURES and asset_id not in self._kinds and asset_id not in self._listed:
             return False
         kind = self._kinds.get(asset_id, kind)
         if asset_id not in self._listed and (self.lost or kind not in IMPLIED):
