@@ -395,6 +395,53 @@ def test_a_clock_that_was_wrong_for_a_while_tells_no_hour_twice(
         assert each.litres == sum(house.used(each.hour - HOUR) for house in houses)
 
 
+ODD: tuple[Value, ...] = (0, -1, 7, 99_999, 1 << 40, 10**30, 3.5, float("nan"), True, "x", (1, 2))
+
+
+def _spoilt(reading: Reading, chance: random.Random) -> Reading:
+    """A report as no meter should make it."""
+    values: dict[str, Value] = {chance.choice(("volume_l", "volume_m3")): chance.choice(ODD)}
+    if chance.random() < 0.6:
+        size = chance.choice((24, 24, 24, 3))
+        values["hourly_l"] = tuple(chance.choice((1, 5, 2.5, -1, 10**9)) for _ in range(size))
+    off_ms = chance.choice((0, 0, -chance.randrange(10**8), chance.randrange(10**8)))
+    return replace(
+        reading,
+        key=Key(chance.choice(("a", reading.key.source)), 1, 1),
+        observed_at_ms=reading.observed_at_ms + off_ms,
+        uncertainty_ms=chance.choice((0, 500, 10**7, -5)),
+        values=values,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_comes_in_hours_stay_single_and_sums_of_enough(seed: int) -> None:
+    chance = random.Random(seed)
+    zone = zones()
+    told: list[Closed] = []
+    now_ms = T0_MS
+    for n in range(6_000):
+        now_ms += chance.randrange(900_000) - (chance.random() < 0.005) * chance.randrange(10**7)
+        home = chance.choice(list(ZONE))
+        reading = sleeper(home, now_ms, [chance.randrange(90) for _ in range(24)], n)
+        if chance.random() < 0.2:
+            reading = _spoilt(reading, chance)
+        zone.take(reading, now_ms)
+        for closed in zone.due(now_ms):
+            zone.closed(closed.zone, closed.end_ms, closed.late)
+            told.append(closed)
+        if chance.random() < 0.01:
+            zone = ZoneWater(Terms(), json.loads(json.dumps(zone.saved())))
+            zone.serve(ZONE)
+            zone.resume(now_ms)
+    assert len({each.hour for each in told}) == len(told)
+    assert sum(each.litres is not None for each in told) > 200
+    for each in told:
+        assert (each.litres is None) is (each.households < 5)
+        assert each.meters <= each.of_meters == 6
+        assert (each.litres or 0) <= 6 * 20_000
+
+
 def test_what_another_format_left_is_as_good_as_nothing() -> None:
     zone = ZoneWater(Terms(), {"format": 0, "meters": 3})
     assert zone.due(T0_MS) == []
