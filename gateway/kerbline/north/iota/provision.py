@@ -46,7 +46,6 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
 }
 GATEWAY_ALARMS = ("assets_lost", "store_lost")
 _LAMPS = ("lamp_availability_pct", "group_completeness_pct")  # figures of a group, and of a zone
-_WATER = ("consumed_l", "households", "completeness_pct", "late_hours")
 _ZONE = ("zone_completeness_pct",)
 _CLEAR = {"status": 0, "alarms": 0}  # bit masks; everything else is 1
 _DATES = ("date", "valid")  # how the names of dates begin in the data models
@@ -264,7 +263,8 @@ def _figures(config: Config, city: City) -> Iterator[Reading]:
         names = [*(_LAMPS if area in groups else ()), *(_ZONE if area in zones else ())]
         yield _reading(config.gateway.id, area, kpi.KIND, dict.fromkeys(names, 1))
     for zone in watered:
-        yield _reading(config.gateway.id, zone, zone_water.KIND, dict.fromkeys(_WATER, 1))
+        hour = zone_water.Closed(zone, 0, 1, 1, 1, 1, 0)
+        yield _reading(config.gateway.id, zone, zone_water.KIND, hour.values())
 
 
 def _reading(source: str, asset: str, kind: str, values: Mapping[str, Value]) -> Reading:
