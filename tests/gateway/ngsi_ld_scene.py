@@ -97,6 +97,7 @@ class Scene:
     counters: Counters = field(default_factory=Counters)
     terms: Terms = QUICK
     registry: Registry = field(default_factory=lambda: Registry("stad", (), {}))
+    city: City | None = None  # one of more than lamps
     seed: int = 1
     tenant: str = ""
     compress: bool = False
@@ -112,7 +113,7 @@ class Scene:
 
     def made(self) -> NgsiLdSink:
         """A sink at the log's cursor, as a gateway's start makes it."""
-        city = City(self.registry, (), models.CHOOSE)
+        city = self.city or City(self.registry, (), models.CHOOSE)
         client = Client(self.broker.url, timeout_s=self.timeout_s, compress=self.compress)
         headers = {"NGSILD-Tenant": self.tenant} if self.tenant else {}
         courier = Courier(
@@ -215,17 +216,21 @@ def once(*faults: Fault, path: str = "") -> Callable[[Request], Fault | None]:
 
 
 def early(arrivals: Sequence[Arrival]) -> list[tuple[float, float]]:
-    """Requests that came before the time that an answer had named: (came, not before)."""
+    """Requests that came before the time that an answer had named: (came, not before).
+
+    What came in the moment of that answer was on its way.
+    """
     found = []
-    until_s = 0.0
+    said_s = until_s = 0.0
     events = [(each.came_as, True, each) for each in arrivals]
     events += [(each.answered_as, False, each) for each in arrivals if each.status]
     for _, came, arrival in sorted(events, key=lambda event: event[0]):
-        if came and arrival.request.at_s < until_s:
+        if came and said_s < arrival.request.at_s < until_s:
             found.append((arrival.request.at_s, until_s))
         wish = arrival.headers.get("retry-after", "")
         if not came and wish.isdigit():
-            until_s = max(until_s, arrival.answered_s + float(wish))
+            said_s = arrival.answered_s
+            until_s = max(until_s, said_s + float(wish))
     return found
 
 

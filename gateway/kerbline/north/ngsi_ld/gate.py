@@ -11,6 +11,8 @@ JITTER = 0.1  # of what a broker wished, on top of it
 JITTER_S = (0.05, 5.0)  # at least and at most
 FASTER = 0.95  # with each request that went; twice as slow with each that the broker put off
 SLOWEST_S = 10.0
+REST = 2.0  # times what a broker wished, on top: what is live is not shut out by a backlog alone
+LONGEST_REST_S = 120.0
 
 
 class Gate:
@@ -72,6 +74,8 @@ class Lane:
             self._gate.shut(after_s)
             if self._least_s:  # or what is live would wait with us, again and again
                 self._apart_s = min(self._apart_s * 2, SLOWEST_S)
+                rest_s = min(after_s * REST, LONGEST_REST_S)
+                self._not_before_s = asyncio.get_running_loop().time() + after_s + rest_s
             if after_s >= 1:
                 return after_s
         self._not_before_s = asyncio.get_running_loop().time() + wait_s
