@@ -12,6 +12,7 @@ import pytest
 
 from kerbline.assets import Asset, Registry
 from kerbline.assets.registry import FIGURES, kinds
+from kerbline.config import Config, Leak
 from kerbline.control import kpi
 from kerbline.counters import Counters
 from kerbline.model import (
@@ -38,7 +39,8 @@ from kerbline.sim.iota import IotAgent, WrongSyntax
 from kerbline.store import Batch
 from kerbwire import messages
 from kerbwire.messages import EVENT_NAMES
-from tests.gateway.city_day import ASSETS, CITY, T0_MS, config, day
+from tests.gateway import city_day
+from tests.gateway.city_day import ASSETS, CITY, T0_MS, day
 from tools.trees import ROOT
 
 KEY = "4jggokgpepnvsb2uv4s40d59ov"
@@ -46,6 +48,11 @@ TOPICS = Topics("/json/", KEY)
 DUST = {"dust-1": ("pm1_ugm3", "pm2_5_ugm3", "pm10_ugm3")}
 ARRIVED = "2026-11-22T08:00:00.000Z"
 LAMP = "urn:ngsi-ld:Streetlight:sjoestad:sl-0001"
+
+
+def config() -> Config:
+    """The day's, with a rule that its alarms come of."""
+    return replace(city_day.config(), leaks=(Leak("wm-0001"),))
 
 
 def city(assets: tuple[Asset, ...] = ASSETS) -> City:
