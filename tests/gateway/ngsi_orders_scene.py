@@ -33,7 +33,7 @@ LAMP = "urn:ngsi-ld:Streetlight:stad:lamp-1"
 OTHER = "urn:ngsi-ld:Streetlight:stad:lamp-2"
 LEVEL, POWER = "illuminanceLevel", "powerState"
 SOON_S = 20.0  # on a machine that is shared
-TOKEN = "a-token-of-ours"  # noqa: S105 - of a test
+TOKEN = "a-token-of-ours"
 CONFIG = """\
 [gateway]
 id = "gw-1"
@@ -116,7 +116,7 @@ class Life:
 
     def __post_init__(self) -> None:
         self.group = GroupCommit(
-            self.store, GroupPolicy(), self.clock.utc_ms, self.config.gateway.id
+            self.store, GroupPolicy(100, 0.2), self.clock.utc_ms, self.config.gateway.id
         )
         loops = Loops(program.Plan(), self.clock, program.State(), self.group)
         kinds = {node.asset: node.kind for node in self.config.nodes}
@@ -124,9 +124,7 @@ class Life:
             kinds, self.store, self.group, self.street, loops, self.clock, self.counters
         )
         registry = assets.empty(self.config)
-        north = sinks.made(
-            self.config, self.store, self.group, self.clock, self.counters, registry
-        )
+        north = sinks.made(self.config, self.store, self.group, self.clock, self.counters, registry)
         self.sinks: tuple[Sink, ...] = north.sinks
         self.city: list[CityOrders] = made(
             self.config,
@@ -145,8 +143,14 @@ class Life:
         await self.orders.resume([], {each.source: each for each in self.city})
         running = [each for city in self.city for each in city.running()]
         running += [sink.run() for sink in self.sinks]
-        running += [self.orders.retry(), self.group.run(), self._take()]
+        running += [self.orders.retry(), self.group.run(), self._take(), self._confirm()]
         self._tasks = [asyncio.create_task(each) for each in running]
+
+    async def _confirm(self) -> None:
+        while True:
+            committed = await self.group.committed()
+            for sink in self.sinks:
+                sink.log_grew(committed)
 
     async def _take(self) -> None:
         while True:
@@ -173,9 +177,12 @@ class Life:
 
     async def end(self) -> None:
         """End as a kill does: nothing is said."""
+        if not self._tasks:
+            return
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
         for sink in self.sinks:
             await sink.close()
         await self.group.close()
@@ -189,6 +196,7 @@ class Scene:
     commands: str = BY_HTTP
     broker: Forwarder = field(default_factory=Forwarder)
     port: int = field(default_factory=free_port)
+    ways: int = 2  # registrations that are to come
     lives: list[Life] = field(default_factory=list)
 
     @property
@@ -214,11 +222,7 @@ class Scene:
     async def known(self) -> None:
         """The broker knows the way to both lamps, and who asks is heard."""
         kept = self.broker.registrations, self.broker.subscriptions
-        await self.until(lambda: len(kept[0]) >= 2 or bool(kept[1]))
-        await self.until(self._is_open)
-
-    def _is_open(self) -> bool:
-        return True
+        await self.until(lambda: len(kept[0]) >= self.ways or bool(kept[1]))
 
     async def kill(self) -> None:
         """The present life ends."""
