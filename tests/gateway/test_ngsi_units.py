@@ -122,7 +122,9 @@ def test_a_unit_that_leads_nowhere_gives_nothing() -> None:
     assert CHOOSE["AirQualityObserved"](None, "pm10_ppm") is None
 
 
-@pytest.mark.parametrize("value", ["1", True, (1, 2), math.nan, math.inf, 2 * EXACT, -2 * EXACT])
+@pytest.mark.parametrize(
+    "value", ["1", True, (1, 2), None, math.nan, math.inf, 2 * EXACT, -2 * EXACT]
+)
 def test_what_is_no_sound_number_is_left_out(value: Value) -> None:
     assert converted(Rule("numValue", "LTR"), value) is None
 

@@ -14,7 +14,9 @@ from typing import Any
 ERRORS = "https://uri.etsi.org/ngsi-ld/errors/"
 MAX_ENTITIES = 500
 MAX_BYTES = 512 * 1024
-_URN = re.compile(r"urn:ngsi-ld:[A-Za-z][A-Za-z0-9]*:[A-Za-z0-9:._\-]+")
+_URN = re.compile(
+    r"urn:ngsi-ld:[A-Za-z][A-Za-z0-9]*:(?:[A-Za-z0-9:._\-]|%[0-9A-F]{2})+"
+)  # RFC 8141
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 _RESERVED = {"id", "type", "@context", "scope"}

@@ -155,7 +155,9 @@ def converted(rule: Rule, value: Value) -> tuple[int | float, bool] | None:
 
     None where it is no number that each reader of JSON takes for the same.
     """
-    if isinstance(value, (str, bool, tuple)) or not -EXACT <= value <= EXACT:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None  # and what is null in the log: it was infinite
+    if not -EXACT <= value <= EXACT:
         return None
     number: int | float = value
     target = rule.target
