@@ -395,6 +395,7 @@ def test_sums_of_zones_leave_in_their_place_right_to_the_litre(tmp_path: Path) -
         assert values["consumed_l"] == litres
         assert b'"consumed_l":%d,' % litres in found["mqtt"]
         assert b'"value":%d,' % litres in found["ngsi_ld"]
+        assert b'{"kpiValue":%d,' % litres in found["iota"]
     names = [name.encode() for name in (*HOMES, *(f"wm-{home}" for home in HOMES))]
     volumes = [str(reading.values["volume_l"]).encode() for _, reading in stream]
     for sink, sent in found.items():
