@@ -71,6 +71,11 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import click",
         "kerbline.sim.planted_click -> click",
     ),
+    "h11": (
+        "gateway/kerbline/south/planted_wire.py",
+        "import h11",
+        "kerbline.south.planted_wire -> h11",
+    ),
     "httpx": (
         "gateway/kerbline/south/planted_http.py",
         "import httpx",
