@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +62,7 @@ def kept(path: Path) -> list[Entry]:
     return found
 
 
-async def live(path: Path, *, ends: bool) -> None:
+async def live(path: Path, tell: int = -1) -> None:
     """One life of a gateway: what the log lacks of the stream comes in; then nights without."""
     had = {each.key for each in kept(path) if isinstance(each, Reading)}
     left = [each for each in stream() if each[1].key not in had]
@@ -87,17 +86,18 @@ async def live(path: Path, *, ends: bool) -> None:
                 await asyncio.sleep(0.002)
         clock.advance(max(0, came_ms - clock.utc_ms()))
         await records.take(reading)
+        if tell >= 0:
+            os.write(tell, b".")
     while clock.utc_ms() < UNTIL_MS + 40 * HOUR_MS:
         clock.advance(HOUR_MS)
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)
-    if ends:
-        figures.note()
-        group.stop()
-        await committing
-        for task in tasks:
-            task.cancel()
-        await group.close()
+    figures.note()
+    group.stop()
+    await committing
+    for task in tasks:
+        task.cancel()
+    await group.close()
 
 
 def judge(entries: Sequence[Entry]) -> None:
@@ -130,10 +130,10 @@ def judge(entries: Sequence[Entry]) -> None:
 
 def test_a_whole_life(tmp_path: Path) -> None:
     path = tmp_path / "kerbline.db"
-    steady.run(live(path, ends=True))
+    steady.run(live(path))
     judge(kept(path))
     before = sum(isinstance(each, Reading) for each in kept(path))
-    steady.run(live(path, ends=True))
+    steady.run(live(path))
     assert sum(isinstance(each, Reading) for each in kept(path)) == before
 
 
@@ -143,20 +143,25 @@ def test_killed_at_any_moment_no_hour_is_told_twice_or_lost(tmp_path: Path, seed
     chance = random.Random(seed)
     kills = 0
     while True:
+        receiving, telling = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                steady.run(live(path, ends=True))
+                steady.run(live(path, telling))
             finally:
                 os._exit(0)
-        if kills < 12:
-            time.sleep(chance.uniform(0.05, 0.8))
+        os.close(telling)
+        for _ in range(chance.randrange(1, 35) if kills < 12 else 1 << 30):
+            if not os.read(receiving, 1):
+                break
+        else:
             os.kill(child, signal.SIGKILL)
+        os.close(receiving)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
             break
         kills += 1
-    assert kills
+    assert kills == 12
     judge(kept(path))
 
 
