@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerbline.cli import iota
+
 if TYPE_CHECKING:
     from kerbline.config import Config
     from kerbline.north.ngsi_ld.dead_letters import DeadLetters
@@ -79,6 +81,9 @@ def drop(config: Path, *, sink: str | None, numbers: tuple[int, ...], every: boo
         count = _letters(loaded, name).drop(set(numbers) or None)
     click.echo(f"{name}: {count} dropped")
     return 0
+
+
+group.add_command(iota.provision)
 
 
 def _loaded(config: Path) -> Config:
