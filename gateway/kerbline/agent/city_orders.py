@@ -105,8 +105,11 @@ class CityOrders:
         except TimeoutError:
             return await self._stands(name, wanted.asset)
 
-    async def notified(self, notification: Notification, seen: Seen) -> None:
-        """What a notification orders; the rest of it is no news."""
+    def judged(
+        self, notification: Notification, seen: Seen
+    ) -> list[tuple[str, Mapping[str, object]]]:
+        """What a notification orders, by entity; the rest of it is no news, or refused."""
+        orders_: list[tuple[str, Mapping[str, object]]] = []
         now_ms = self._clock.utc_ms()
         ttl_ms = round(self._commands.ttl_s * 1000)
         for entity, given in notification.data:
@@ -129,7 +132,8 @@ class CityOrders:
                 name = self._id(entity, stale, notification)
                 self._refuse(CommandResult(name, target.asset, CommandState.EXPIRED, "expired"))
             if ordered := found.get(Verdict.ORDER):
-                await self._take(entity, ordered, notification)
+                orders_.append((entity, ordered))
+        return orders_
 
     def moves(self, command: Command, result: CommandResult) -> None:
         """How an order in the book stands: the broker is told, and whoever asks for the state."""
@@ -153,9 +157,10 @@ class CityOrders:
         except ngsi_ld.UNREADABLE:  # counted by the sink
             return ()
 
-    async def _take(
+    async def take(
         self, entity: str, given: Mapping[str, object], notification: Notification
     ) -> None:
+        """One order of a notification."""
         now_ms = self._clock.utc_ms()
         name = self._id(entity, given, notification)
         wanted = orders.wanted(self._catalogue.targets, entity, given, self._catalogue.terms)

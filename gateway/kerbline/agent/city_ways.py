@@ -54,8 +54,15 @@ class Desk(Protocol):
     async def order(self, entity: str, given: Mapping[str, object], key: str) -> CommandResult:
         """An order by HTTP."""
 
-    async def notified(self, notification: Notification, seen: Seen) -> None:
-        """A notification."""
+    def judged(
+        self, notification: Notification, seen: Seen
+    ) -> list[tuple[str, Mapping[str, object]]]:
+        """What a notification orders."""
+
+    async def take(
+        self, entity: str, given: Mapping[str, object], notification: Notification
+    ) -> None:
+        """An order of it."""
 
 
 class NoSecret(KerblineError):
@@ -159,9 +166,11 @@ class Ways:
             _log.warning("%s: no notification: %s", self._broker.name, why)
             return
         seen = self._notes.seen
-        await self._desk.notified(notification, seen)
-        if seen.changed:
+        ordered = self._desk.judged(notification, seen)
+        if seen.changed:  # before any of it goes: a broker may repeat it to our next life
             await self._note()
+        for entity, given in ordered:
+            await self._desk.take(entity, given, notification)
 
     async def _keep_known(self) -> None:
         """Make the way known to the broker, now and then, and when the assets are others."""
@@ -175,7 +184,9 @@ class Ways:
                 if str(error) != said:
                     said = str(error)
                     _log.warning("%s: not known to the broker: %s", self._broker.name, said)
-                await asyncio.sleep(backoff.next_s())
+                await asyncio.sleep(
+                    max(backoff.next_s(), error.after_s if isinstance(error, NotPut) else 0.0)
+                )
                 continue
             said = ""
             backoff.reset()

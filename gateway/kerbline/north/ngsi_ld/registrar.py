@@ -20,13 +20,19 @@ from kerbline.north.ngsi_ld.token import Tokens
 REGISTRATIONS = "/ngsi-ld/v1/csourceRegistrations"
 SUBSCRIPTIONS = "/ngsi-ld/v1/subscriptions"
 ENTITIES = "/ngsi-ld/v1/entities"
+LONGEST_S = 3_600.0  # no broker is believed that wants us away for longer
 _LINK = '<{}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 
 class NotPut(KerblineError):
-    """The broker does not have it; the text says why."""
+    """The broker does not have it; the text says why, and it wants no other try for `after_s`."""
 
     code = "not_put"
+
+    def __init__(self, name: str, answer: Answer) -> None:
+        super().__init__(f"{name}: {_told(answer)}")
+        text = answer.headers.get("retry-after", "")
+        self.after_s = min(float(text), LONGEST_S) if text.isdecimal() and len(text) < 9 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +75,13 @@ class Registrar:
         if answer.status == 409:
             answer = await self._change(document, answer)
         if not 200 <= answer.status < 300:
-            raise NotPut(f"{document.id}: {_told(answer)}")
+            raise NotPut(document.id, answer)
 
     async def remove(self, place: str, name: str) -> None:
         """Take it away; that it is not there is as good. Raises NotPut, NoAnswer, NoToken."""
         answer = await self._ask("DELETE", _at(place, name), None)
         if not 200 <= answer.status < 300 and answer.status not in (404, 410):
-            raise NotPut(f"{name}: {_told(answer)}")
+            raise NotPut(name, answer)
 
     async def close(self) -> None:
         """Let go of the connection."""
