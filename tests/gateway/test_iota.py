@@ -326,6 +326,23 @@ def test_figures_that_are_worked_out_are_provisioned() -> None:
     assert wanted <= names
 
 
+def test_the_page_shows_what_goes_over_the_wire() -> None:
+    page = (ROOT / "docs" / "operate" / "iota.md").read_text(encoding="utf-8")
+    measure, order, answer = re.findall(r"^```json\n(.*?)^```", page, re.M | re.S)
+    of = city((*ASSETS, Asset("lamp-1", "Streetlight")))
+    said = dialect(of).outgoing([replace(lamp(1_500), asset="lamp-1")])[0].message
+    assert orjson.loads(measure) == body(said)
+    assert said.topic in page
+    desk = Commands("agent", TOPICS, lambda: {"lamp-1": "lamp-1"}, 30_000, Counters())
+    (made,) = desk.orders(asked(order, "lamp-1"), T0_MS)
+    assert asked("", "lamp-1").topic in page
+    assert made.body["arguments"] == {"level_pct": 40, "hold_s": 3_600}
+    done = CommandResult(str(made.body["id"]), "lamp-1", CommandState.OK)
+    told = IotaDialect(TOPICS, of.registry, "gw-1", lambda _: (), desk.asked).result(done).message
+    assert orjson.loads(answer) == body(told)
+    assert told.topic in page
+
+
 def happens(entry: Entry) -> bool:
     """Would a node of that kind tell this?"""
     if isinstance(entry, Reading) and entry.kind in FIGURES:
