@@ -45,7 +45,7 @@ class Node:
         self.board = board
         self.settings = wanted
         self.clock = Clock(board.nvs)
-        self.commands = Commands(board.nvs)
+        self.commands = Commands()
         self.journal = Journal(Flash(board.flash_path), board.random)
         self.link_wake = Wake()
         self.leaving = False  # an order to restart was answered
@@ -158,7 +158,8 @@ class Node:
         utc_ms = self.clock.utc_ms(now) if self.clock.trusted else None
         code = self.commands.refusal(expires_utc_s, utc_ms)
         if code == m.OK:
-            self.commands.begin(command_id, op)
+            code = self.commands.begin(command_id, op)
+        if code == m.OK:
             if op == m.OP_REBOOT:
                 self.leaving = True
             elif op == m.OP_SERVICE:

@@ -51,8 +51,8 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     try:
         known = identity.known(board.nvs, wanted)
         if known:
+            node.commands.load(board.nvs)
             totals = store.load_totals(board.nvs)
-            node.commands.load()
     except OSError:  # nothing is begun anew because it can't be read
         if node.failed < SAFE_AFTER:
             raise  # main.py starts again in 10 s, and the lamp is lit until then
@@ -62,6 +62,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
             raise OSError
         if not known:
             identity.settle(board.nvs, wanted, board.flash_path)
+            node.commands.load(board.nvs)
         node.journal.open()
     except OSError:
         node.journal.faults += 1  # another node's log that can't go is not this one's

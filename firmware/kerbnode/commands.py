@@ -15,16 +15,20 @@ class Commands:
 
     __slots__ = ("_nvs", "_results", "highest")
 
-    def __init__(self, nvs: "Nvs"):
-        self._nvs = nvs
+    def __init__(self) -> None:
+        self._nvs: Nvs | None = None
         self._results: list[tuple[int, int, int]] = []  # (id, code, value), oldest first
         self.highest = 0  # highest executed id
 
-    def load(self) -> None:
-        """Take up the highest id of the commands that must never run twice."""
-        blob = self._nvs.get("command")
+    def load(self, nvs: "Nvs") -> None:
+        """Take up the highest id of the commands that must never run twice; OSError if unread.
+
+        Before that none is written: it might be lower.
+        """
+        blob = nvs.get("command")
         if blob is not None and len(blob) in (4, ID_BYTES):  # older firmware wrote four
             self.highest = int.from_bytes(blob, "big")
+        self._nvs = nvs
 
     def known(self, command_id: int) -> "tuple[int, int] | None":
         """The first result (code, value) of a repeated command, REPLAYED for a lower unknown id."""
@@ -39,11 +43,16 @@ class Commands:
             return m.NO_TIME
         return m.EXPIRED if utc_ms >= expires_utc_s * 1000 else m.OK
 
-    def begin(self, command_id: int, op: int) -> None:
-        """The command is about to run; from here on it never runs again."""
-        self.highest = max(self.highest, command_id)
-        if op not in m.IDEMPOTENT_OPS:
-            self._nvs.set("command", self.highest.to_bytes(ID_BYTES, "big"))
+    def begin(self, command_id: int, op: int) -> int:
+        """OK: the command is about to run, and never again. FAILED where flash can't say so."""
+        highest = max(self.highest, command_id)
+        if op not in m.IDEMPOTENT_OPS and self._nvs is not None:
+            try:
+                self._nvs.set("command", highest.to_bytes(ID_BYTES, "big"))
+            except OSError:
+                return m.FAILED
+        self.highest = highest
+        return m.OK
 
     def finish(self, command_id: int, code: int, value: int) -> None:
         """Remember the result; NO_TIME is none, since the same command may come again later."""

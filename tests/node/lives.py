@@ -124,8 +124,8 @@ def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
     meter = Meter(book.done["totals"])
     keeper = store.Store(Silent(nvs), journal, meter, None, store.load_totals(nvs))
     sense = Sense(Silent(nvs), None, meter, Sent(book), (), 900, keeper)
-    commands = Commands(nvs)
-    commands.load()
+    commands = Commands()
+    commands.load(nvs)
     for round_ in range(rounds):
         for _ in range(5):
             append(journal, book)
@@ -152,7 +152,7 @@ def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
             book.end()
             command_id = book.done["command"] + 1
             book.begin("command", command_id)
-            commands.begin(command_id, COMMAND_OP)
+            assert commands.begin(command_id, COMMAND_OP) == m.OK
             book.end()
     append(journal, book)
     journal.close()
@@ -219,8 +219,8 @@ def check_blobs(nvs: "Nvs", book: "dict[str, int]", doing: "tuple[str, int] | No
     generation, key = settings.load_key(nvs)
     _old_or_new("key", generation, book, doing)
     assert key == bytes([generation & 255]) * 16, "a mix"
-    commands = Commands(nvs)
-    commands.load()
+    commands = Commands()
+    commands.load(nvs)
     _old_or_new("command", commands.highest, book, doing)
 
 

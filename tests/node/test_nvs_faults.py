@@ -178,6 +178,26 @@ def test_safe_mode_for_nvs_is_left_again_by_itself() -> None:
     scratch.remove(place)
 
 
+def test_an_order_in_safe_mode_lets_no_old_command_run_again() -> None:
+    """A gateway that was restarted numbers its orders on from what INFO says."""
+    for bad in (MARKS, ("totals",), ("command",)):
+        board, place, _ = grown_old(LAMP)
+        board.nvs.bad = bad
+        assert refused(board, LAMP) == app.SAFE_AFTER
+        node = board.node
+        now = board.monotonic_ms()
+        node.clock.offer(NOON_MS, 50, now)
+        node.describe(now)
+        number = node.session.info.command_id + 1
+        assert node.obey(number, NOON_MS // 1000 + 30, m.OP_REBOOT, (), now) == (m.OK, 0)
+        assert node.obey(number, NOON_MS // 1000 + 30, m.OP_REBOOT, (), now) == (m.OK, 0)
+        assert node.leaving
+        board.nvs.bad = ()
+        assert booted(board, LAMP).commands.highest == max(9, number)
+        assert number == (10 if bad == ("totals",) else 1)
+        scratch.remove(place)
+
+
 def test_nvs_that_answers_again_makes_an_ordinary_boot() -> None:
     board, place, before = grown_old(LAMP)
     board.nvs.bad = ("command", "totals") + MARKS
