@@ -7,7 +7,6 @@ is a DeviceOperation at the broker, with every state that it goes through.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
@@ -35,7 +34,6 @@ from kerbline.store import GroupCommit, Store, StoreBlocked
 
 SLACK_S = 1.0  # orders look by the half second whether their time is over
 SOURCE_CHARS = 32
-_log = logging.getLogger("kerbline.city_orders")
 
 
 class CityOrders:
@@ -202,7 +200,6 @@ class CityOrders:
         self._counters.count(f"city_orders.{result.reason.partition(':')[0]}")
         now = self._clock.utc_ms()
         dated = CommandResult(result.command_id, result.asset, result.state, result.reason, now)
-        _log.warning("%s: an order to %s: %s", self._name, result.asset, result.reason)
         self.refused(dated)
 
     async def _stands(self, name: str, asset: str) -> CommandResult:

@@ -97,8 +97,8 @@ class Ways:
         self._who = f"{config.city.id}:{config.gateway.id}"
         self._context = Contexts(broker.context).of(_LAMP)[0]
         self._notes = Notes(place(config, broker))
-        self._registrar = registrar(broker, self._context)
-        self._renewing = asyncio.Event()
+        self._registrar = registrar(broker)
+        self._said: set[str] = set()
 
     def running(self) -> list[Coroutine[Any, Any, None]]:
         """Its tasks."""
@@ -121,6 +121,7 @@ class Ways:
             source.answer,
             token=_secret(self._commands.access_token_file),
             tls=ServerTls(files.cert, files.key, files.client_ca) if files else None,
+            refused=lambda status: self._counters.count(f"city_orders.http_{status}"),
         )
         await endpoint.run()
 
@@ -163,7 +164,9 @@ class Ways:
             notification = parsed(payload)
         except NoNotification as why:
             self._counters.count(f"city_orders.{str(why).partition(':')[0]}")
-            _log.warning("%s: no notification: %s", self._broker.name, why)
+            if str(why) not in self._said:  # of a few words of ours
+                self._said.add(str(why))
+                _log.warning("%s: no notification: %s", self._broker.name, why)
             return
         seen = self._notes.seen
         ordered = self._desk.judged(notification, seen)
@@ -259,7 +262,7 @@ class Notes:
 async def take_away(config: Config, broker: NgsiLd) -> None:
     """Of a broker that may order nothing any more: what we put there goes."""
     notes = Notes(place(config, broker))
-    registrar_ = registrar(broker, Contexts(broker.context).of(_LAMP)[0])
+    registrar_ = registrar(broker)
     backoff = Backoff(*BACKOFF_S, random.random)
     while notes.put:
         at, name = next(iter(notes.put))
@@ -279,12 +282,12 @@ def place(config: Config, broker: NgsiLd) -> Path:
     return config.gateway.state_dir / f"orders-{broker.name}.json"
 
 
-def registrar(broker: NgsiLd, context: str) -> Registrar:
+def registrar(broker: NgsiLd) -> Registrar:
     """Its own connection to a broker."""
     client = ngsi_ld.client(broker)
     tenant = {"NGSILD-Tenant": broker.tenant} if broker.tenant else {}
-    link = broker.context_in == "link"
-    return Registrar(client, ngsi_ld.tokens(broker, client), tenant, [context], link=link)
+    contexts, link = Contexts(broker.context).of(_LAMP), broker.context_in == "link"
+    return Registrar(client, ngsi_ld.tokens(broker, client), tenant, contexts, link=link)
 
 
 def _secret(path: Path | None) -> str:

@@ -38,9 +38,13 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 class Forwarder(Standin):
     """The broker; a city's application writes and reads by its HTTP as by any broker's."""
 
-    def __init__(self, publish: Publish | None = None) -> None:
+    def __init__(
+        self,
+        publish: Publish | None = None,
+        fault: Callable[[Request], Fault | None] | None = None,
+    ) -> None:
         """`publish`: a notification's MQTT address and message."""
-        super().__init__()
+        super().__init__(fault)
         self.registrations: dict[str, dict[str, Any]] = {}
         self.subscriptions: dict[str, dict[str, Any]] = {}
         self.conflicts: list[tuple[str, str]] = []  # upserts of what is registered elsewhere

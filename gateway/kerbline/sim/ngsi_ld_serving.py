@@ -8,7 +8,8 @@ from collections.abc import Callable
 from random import Random
 
 from kerbline.errors import KerblineError
-from kerbline.sim.ngsi_ld import Arrival, Fault, Request, Standin
+from kerbline.sim.ngsi_ld import Arrival, Fault, Request
+from kerbline.sim.ngsi_ld_forward import Forwarder
 
 SHARE = 0.1
 
@@ -63,7 +64,7 @@ def run(host: str, port: int, fault: Callable[[Request], Fault | None] | None, t
 async def _serve(
     host: str, port: int, fault: Callable[[Request], Fault | None] | None, token: str
 ) -> None:
-    broker = Standin(fault)
+    broker = Forwarder(fault=fault)
     broker.token = token
     broker.told = _tell
     try:

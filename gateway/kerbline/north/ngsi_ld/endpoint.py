@@ -93,13 +93,15 @@ class Endpoint:
         *,
         token: str = "",
         tls: ServerTls | None = None,
+        refused: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`token` "": the client's certificate says enough."""
+        """`token` "": the client's certificate says enough. `refused` is told each such status."""
         self._host = host
         self._port = port
         self._answer = answer
         self._token = token
         self._tls = tls
+        self._refused = refused
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0  # where it listens
         self.listening = asyncio.Event()
@@ -159,6 +161,7 @@ class Endpoint:
                 reply = await self._answer(asked)
                 await _send(wire, writer, reply, close=False)
             except _Refused as refused:
+                self._refused(refused.reply.status)
                 await _send(wire, writer, refused.reply, close=True)
                 await _linger(reader)
                 return
