@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -121,6 +122,23 @@ def test_dead_units_cost_the_healthy_ones_next_to_nothing(poll_s: float) -> None
     assert rate >= 0.95 * healthy.counts().total() / 110
     assert not dead & played.counts().keys()
     assert {unit for _, unit, _ in played.asked[-6_000:]} & dead  # and yet they are tried
+
+
+def test_units_that_answer_are_polled_while_two_hundred_dead_ones_are_found_out() -> None:
+    live = (1, 100, 205)
+    schedule = scheduled(*range(1, 206))
+    played = Played(schedule, frozenset(range(1, 206)) - {*live}).until(120.0)
+    polls = [at for at, unit, _ in played.asked if unit == 1]
+    gaps = [after - before for before, after in pairwise(polls)]
+    assert max(gaps) <= 1.0 + 2 * CEILING_S
+    assert played.counts()[1] >= 0.95 * 120
+    assert {100, 205} <= played.counts().keys()
+
+
+def test_a_bus_without_time_to_spare_still_finds_all_its_units() -> None:
+    dead = frozenset(range(4, 40))
+    played = Played(scheduled(*range(1, 51), poll_s=0.05), dead).until(60.0)
+    assert {unit for _, unit, _ in played.asked} == set(range(1, 51))
 
 
 def test_a_unit_that_comes_back_is_polled_at_once_and_so_are_all_if_none_answered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from kerbline.config import ModbusBus, Register
@@ -12,6 +13,7 @@ from kerbline.south.modbus.transaction import Group, Polled
 from kerbline.south.modbus.unit import Unit
 
 PROBE_SHARE = 0.02  # of the bus's time, when it has none to spare
+SEARCH_SHARE = 0.25  # the same of first requests, while units that were never heard stay silent
 SPARE_WAIT_S = 2.0  # so long a probe waits for spare time before it takes its share
 _Turn = tuple[float, int, float, int]
 
@@ -32,11 +34,13 @@ def groups(config: ModbusBus, unit: Callable[[int], Unit]) -> tuple[Group, ...]:
 class Rounds:
     """The polls that are due, and those that have begun."""
 
-    __slots__ = ("_begun", "_queue", "groups", "late")
+    __slots__ = ("_begun", "_queue", "_search_s", "_unheard", "groups", "late")
 
     def __init__(self, groups: Iterable[Group]) -> None:
         self.groups = tuple(groups)
         self._queue: list[tuple[_Turn, Group]] = []
+        self._unheard: deque[Group] = deque()  # of units that were never asked
+        self._search_s = -math.inf  # until then the others go before those
         self._begun: list[Group] = []
         self.late = 0  # polls that came a whole period late
         for group in self.groups:
@@ -51,21 +55,47 @@ class Rounds:
             ask = group.survey.next()
             if ask is not None and not clear_s(group.unit, ask):
                 return group, ask
-        while self.due_s() <= now_s:
-            group = self._queue[0][1]
-            ask = group.survey.next()
-            if ask is not None and not clear_s(group.unit, ask):
-                return group, ask
-            self._dequeue()  # its answer may still come late: it goes on with those that have begun
-            self._start(group, now_s)
+        while (due := self._due(now_s)) is not None and due.due_s <= now_s:
+            ask = due.survey.next()
+            if ask is not None and not clear_s(due.unit, ask):
+                return due, ask
+            self._dequeue(due)  # its answer may still come late: it goes on with those begun
+            self._start(due, now_s)
         return None
 
     def due_s(self) -> float:
         """The next tick; infinite when there is none."""
-        queue = self._queue
-        while queue and queue[0][1].unit.breaker.open:  # it has probes instead
-            self._dequeue()
-        return queue[0][0][0] if queue else math.inf
+        return min((group.due_s for group in self._heads()), default=math.inf)
+
+    def _due(self, now_s: float) -> Group | None:
+        """Whose turn it is, or will be first.
+
+        Units that were never heard have their share, or what time the others leave: a bus that
+        begins with many dead ones would else not poll the others before it asked all of them.
+        """
+        heads = self._heads()
+        if len(heads) > 1 and heads[0].due_s <= now_s and now_s < self._search_s:
+            return heads[0]
+        return min(heads, key=_due_s, default=None)
+
+    def _heads(self) -> list[Group]:
+        """The first of those that were heard, and of the others; who is silent has probes."""
+        while self._queue and self._queue[0][1].unit.breaker.open:
+            self._dequeue(self._queue[0][1])
+        while self._unheard and self._unheard[0].unit.breaker.open:
+            self._dequeue(self._unheard[0])
+        heads = [self._queue[0][1]] if self._queue else []
+        return [*heads, self._unheard[0]] if self._unheard else heads
+
+    def searched(self, seconds: float, now_s: float) -> None:
+        """A unit's first request came to nothing and took so long."""
+        self._search_s = now_s + seconds * (1 / SEARCH_SHARE - 1)
+
+    def heard(self, unit: Unit) -> None:
+        """The unit's first answer: all of it is polled in its turn."""
+        for group in [group for group in self._unheard if group.unit is unit]:
+            self._dequeue(group)
+            self._enqueue(group)
 
     def wake_s(self, clear_s: Callable[[Unit, Ask], float]) -> float:
         """When `next` may have something again."""
@@ -80,11 +110,7 @@ class Rounds:
         """A read of a group goes out."""
         if group not in self._begun:
             if group.queued:
-                if self._queue[0][1] is group:
-                    self._dequeue()
-                else:
-                    self._queue = [each for each in self._queue if each[1] is not group]
-                    heapq.heapify(self._queue)
+                self._dequeue(group)
             self._start(group, now_s)
         if group.survey.untouched:
             group.begun_s = now_s
@@ -124,6 +150,7 @@ class Rounds:
         """The line is a new one: what was under way is not, and every unit is due."""
         self._begun.clear()
         self._queue.clear()
+        self._unheard.clear()
         for group in self.groups:
             group.survey.begin()
             group.due_s = now_s
@@ -137,11 +164,25 @@ class Rounds:
     def _enqueue(self, group: Group) -> None:
         """The earlier tick first, then who answers, then whoever waited longest."""
         group.queued = True
+        if group.unit.breaker.unheard:
+            self._unheard.append(group)
+            return
         turn = (group.due_s, group.unit.breaker.silences, group.polled_s, group.index)
         heapq.heappush(self._queue, (turn, group))
 
-    def _dequeue(self) -> None:
-        heapq.heappop(self._queue)[1].queued = False
+    def _dequeue(self, group: Group) -> None:
+        group.queued = False
+        if self._queue and self._queue[0][1] is group:
+            heapq.heappop(self._queue)
+        elif group in self._unheard:
+            self._unheard.remove(group)
+        else:
+            self._queue = [each for each in self._queue if each[1] is not group]
+            heapq.heapify(self._queue)
+
+
+def _due_s(group: Group) -> float:
+    return group.due_s
 
 
 class Probes:

@@ -236,6 +236,8 @@ class Schedule:
             unit.doubts.add(transaction.wanted, transaction.timeout_s, now_s)
         if unit.breaker.open:
             self._probes.spent(now_s - transaction.sent_s, now_s)
+        elif unit.breaker.unheard:
+            self._rounds.searched(now_s - transaction.sent_s, now_s)
         dead = unit.breaker.silent(now_s)
         if dead and self.polls(unit):
             self._probes.add(unit)
@@ -243,9 +245,11 @@ class Schedule:
 
     def _hear(self, unit: Unit, now_s: float) -> None:
         """A unit answers that did not; if nobody did, all may have come back."""
-        nobody = not self.anybody()
+        nobody, unheard = not self.anybody(), unit.breaker.unheard
         if unit.breaker.answered():
             self._probes.remove(unit)
             self._rounds.revive(unit, now_s)
             if nobody:
                 self._probes.all_now(now_s)
+        elif unheard:
+            self._rounds.heard(unit)
