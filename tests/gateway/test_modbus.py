@@ -13,6 +13,7 @@ from contextlib import (
     contextmanager,
     suppress,
 )
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -392,5 +393,32 @@ def test_a_tcp_peer_out_of_step_is_left_and_called_again() -> None:
         assert (good.values, good.quality) == ({"x": 7}, ())
         assert calls == 2
         server.close()
+
+    steady.run(main())
+
+
+def test_a_server_that_hangs_up_when_it_is_idle_is_no_outage() -> None:
+    calls = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        request = await reader.read(12)
+        writer.write(request[:2] + b"\0\0\0\5" + request[6:8] + b"\2\0\7")
+        await writer.drain()
+        await asyncio.sleep(PERIOD_S / 10)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        device = replace(meter(1, (Register("x", 0),)), poll_s=4 * PERIOD_S)
+        async with polling(bus(f"socket://127.0.0.1:{port_of(server)}", device)) as (tap, counters):
+            for each in await taken(tap, 3):
+                assert (each.values, each.quality) == ({"x": 7}, ())
+            server.close()  # and when nobody listens any more it is one
+            lost = await first(tap, lambda each: each.quality == ("port_lost",))
+            assert lost.asset == "cabinet-1"
+        assert calls >= 3
+        assert counters.totals()["modbus.port_lost"] >= 1
 
     steady.run(main())

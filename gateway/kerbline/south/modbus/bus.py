@@ -100,6 +100,7 @@ class Bus:
         self._late = 0
         self._up = False
         self._lost = False
+        self._heard = False  # somebody answered on the line since it was opened
 
     def recall(self, alarms: Mapping[str, Collection[str]]) -> None:
         """Which alarms of each asset stood when the gateway stopped, by their names."""
@@ -168,6 +169,7 @@ class Bus:
                 finally:
                     self._up = False
                     carrier.close()
+                pause_s = FIRST_RETRY_S if self._heard else pause_s
             except PortLost as error:
                 pause_s = min(2 * pause_s, LAST_RETRY_S) if self._lost else FIRST_RETRY_S
                 self._say_lost(error)
@@ -182,6 +184,7 @@ class Bus:
             self._schedule.reset(loop.time())
         self._up = True
         self._silent = 0
+        self._heard = False
         try:
             while not (line.broken or self._silent >= SILENT_REQUESTS):
                 now_s = loop.time()
@@ -194,9 +197,15 @@ class Bus:
                 self._count(line)
                 await self._wait(wake_s, line)
         except PortLost:
-            self._schedule.leave(line.abandon(), loop.time())
-            raise
+            under_way = line.abandon()
+            self._schedule.leave(under_way, loop.time())
+            if under_way or not self._hangs_up():
+                raise
         self._settle(line.abandon(), loop.time())
+
+    def _hangs_up(self) -> bool:
+        """Was that a server which ends a connection that is idle, as many do? No outage, then."""
+        return self._heard and self._config.port.startswith(SOCKET)
 
     def _count(self, line: Line) -> None:
         if line.strays:
@@ -294,6 +303,7 @@ class Bus:
         if transaction.answered:
             self._silent = 0
             self._lost = False
+            self._heard = True
         elif self._config.port.startswith(SOCKET) and not (was_open and self._schedule.anybody()):
             self._silent += 1
 
