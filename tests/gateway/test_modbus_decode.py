@@ -97,6 +97,11 @@ def test_words_become_values(
         ({"offset": -40.0}, [65], 25),
         ({"offset": -40.0, "scale": 0.1}, [651], 25.1),
         ({"offset": 0.5, "scale": 2.0}, [3], 6.5),
+        (
+            {"type": "float64", "scale": 123456789.12345678, "offset": 1.2345678912345678e-9},
+            [0x7BF0, 0x6B0B, 0xB1FB, 0x384C],
+            None,
+        ),
         ({"type": "int16", "invalid": (0x8000,)}, [0x8000], None),
         ({"type": "int16", "invalid": (-32768,)}, [0x8000], None),
         ({"type": "uint32", "invalid": (0xFFFF_FFFF,)}, [0xFFFF, 0xFFFF], None),

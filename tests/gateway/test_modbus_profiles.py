@@ -123,6 +123,8 @@ def test_devices_that_write_out_the_same_registers_share_them(tmp_path: Path) ->
         (POWER + "skale = 1", "19: register[1].skale: is not a key that belongs here; did you"),
         (POWER + 'type = "float"', '19: register[1].type: "float" is not known; write one of'),
         (POWER + "scale = 0", "19: register[1].scale: 0.0 is no scale; write what one step"),
+        (POWER + "offset = 1e-320", "19: register[1].offset: 1e-320 is no offset; write what the"),
+        (POWER + "offset = -1e19", "19: register[1].offset: -1e+19 is no offset; write what the"),
         (
             POWER + "writable = {min = 0, max = 1}",
             "19: register[1].writable: input registers can't",

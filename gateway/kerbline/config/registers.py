@@ -28,6 +28,7 @@ NUMBERS = frozenset(INT_BITS) | FLOATS
 MOST_WORDS = {"bcd": 4, "bits": 4}
 SERIAL_UNITS = range(1, 248)  # Modbus over serial line V1.02, 2.2
 SMALLEST_SCALE, LARGEST_SCALE = 1e-9, 1e9
+LARGEST_OFFSET = 1e18  # and SMALLEST_SCALE the smallest: beyond, a double can't reckon with both
 
 _Section = TypeVar("_Section")
 Place = faults.Path
@@ -173,6 +174,9 @@ def _scale(reader: Reader, at: Place, register: Register) -> None:
     if not SMALLEST_SCALE <= abs(register.scale) <= LARGEST_SCALE:
         remedy = "write what one step of the raw value is worth: 0.1"
         reader.complain((*at, "scale"), f"{shown(register.scale)} is no scale", remedy)
+    if register.offset and not SMALLEST_SCALE <= abs(register.offset) <= LARGEST_OFFSET:
+        remedy = "write what the value is where the raw one is 0: -40.0"
+        reader.complain((*at, "offset"), f"{shown(register.offset)} is no offset", remedy)
     scaled = (register.scale, register.offset) != (1.0, 0.0)
     if scaled and register.type not in NUMBERS | {"bcd"}:
         key = "scale" if register.scale != 1.0 else "offset"

@@ -36,7 +36,7 @@ FLOATS = frozenset(["float32", "float64"])
 _FIRST_DIGITS = 7  # of a float32; as many as a decimal of six needs, and few need more
 _MOST_DIGITS = {"float32": 9, "float64": 15}  # nine always give a float32 back exactly
 _CENTURY = 2_000
-_LARGEST = 1e290  # a float beyond, and one that is no number, was not measured
+_LARGEST = 1e250  # a float beyond, and one that is no number, was not measured
 
 Number = int | float
 _Take = Callable[[Sequence[int], dict[str, Value]], bool]  # False: a value is missing
