@@ -44,8 +44,9 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     board = node.board
     wanted = node.settings
     cause = board.reset_cause()
+    counted = True
     if cause not in FRESH:
-        node.failed = boots.failed_boots(board.nvs)
+        node.failed, counted = boots.counted(board.nvs)
     boot_id = boots.next_boot_id(board.nvs, board.random, node.failed + 1)
     known, totals, readable = None, None, True
     try:
@@ -67,7 +68,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     except OSError:
         node.journal.faults += 1  # another node's log that can't go is not this one's
     board.booted(boot_id, node.journal.epoch)
-    node.instruments = wired(node, readable=readable)
+    node.instruments = wired(node, readable=readable, counted=counted)
     kept = totals
     pins = getattr(wiring, "SLEEP", ())
     rests = pins and wanted.build == "release" and hasattr(node.instruments, "take")
@@ -133,8 +134,11 @@ def meet_names() -> None:
         gc.threshold(COLLECT_BYTES)
 
 
-def wired(node: "Node", *, readable: bool) -> "Instruments":
-    """What this board has for the asset that the settings name; `readable`: and its totals are."""
+def wired(node: "Node", *, readable: bool, counted: bool) -> "Instruments":
+    """What this board has for the asset that the settings name.
+
+    `readable`: NVS gave all of it; `counted`: the boots that failed too.
+    """
     asset = node.settings.asset
     wire = getattr(wiring, asset, None)
     if wire is None:
@@ -142,6 +146,6 @@ def wired(node: "Node", *, readable: bool) -> "Instruments":
     if node.failed >= SAFE_AFTER:
         from kerbnode import safe
 
-        return safe.wired(node, asset, wire, readable=readable)
+        return safe.wired(node, asset, wire, readable=readable, counted=counted)
     made: Instruments = wire(node.board)
     return made

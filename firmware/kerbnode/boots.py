@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from kerbnode.settings import Settings
 
 
+def counted(store: "Nvs") -> "tuple[int, bool]":
+    """`failed_boots`, and whether that is known."""
+    try:
+        return failed_boots(store), True
+    except OSError:
+        return SAFE_AFTER, False
+
+
 def failed_boots(store: "Nvs") -> int:
     """Boots in a row, the last ones, that did not get as far as `boot_went_well`."""
-    try:
-        blob = store.get("boot")
-    except OSError:
-        return SAFE_AFTER  # for all that is known
+    blob = store.get("boot")
     return blob[4] if blob and len(blob) == 5 else 0
 
 

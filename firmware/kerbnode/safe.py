@@ -62,7 +62,12 @@ class Steady:
 
 
 def wired(
-    node: "Node", asset: str, wire: "Callable[[Board], Instruments]", *, readable: bool = True
+    node: "Node",
+    asset: str,
+    wire: "Callable[[Board], Instruments]",
+    *,
+    readable: bool = True,
+    counted: bool = True,
 ) -> "Instruments":
     """In safe mode: a lamp is left lit; a meter counts on if its drivers let it, and NVS."""
     if readable and asset != "streetlight":
@@ -72,7 +77,7 @@ def wired(
             print("kerbnode: safe mode without drivers:", repr(error))
     schema = by_name(asset)
     assert schema is not None  # the settings are checked
-    return Steady(schema, None if readable else node)
+    return Steady(schema, None if readable and counted else node)
 
 
 def leave(node: "Node") -> None:

@@ -220,7 +220,12 @@ def test_a_boot_number_that_can_not_be_read_is_not_begun_anew() -> None:
     board.nvs.bad = ("boot",)
     node = booted(board, LAMP)  # a watchdog's boot, and nobody knows of how many
     assert node.failed == app.SAFE_AFTER and node.session.info.boot_id > 0xFFFF
-    node.stop()
+    board.uptime_ms = lambda: safe.AGAIN_MS
+    try:
+        node.sense.tick()
+        raise AssertionError("a lamp that burns by day until somebody orders a restart")
+    except Restart:
+        pass
     board.reset_cause = lambda: 1
     assert booted(board, LAMP).failed == 0, "power-on: nobody's failure"
     assert board.nvs._inner.get("boot") == was
