@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from kerbline.north.backoff import Backoff
@@ -21,6 +22,8 @@ class Gate:
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random
         self._until_s = 0.0
+        self.back_s = 0.0  # when a lane last got through again
+        self._back = asyncio.Event()
 
     def shut(self, after_s: float) -> None:
         """Nothing goes for so long, and a little more so that gateways don't come back as one."""
@@ -28,11 +31,19 @@ class Gate:
         until_s = asyncio.get_running_loop().time() + after_s + spread_s * self._random()
         self._until_s = max(self._until_s, until_s)
 
-    async def passed(self, *, not_before_s: float = 0.0) -> None:
+    def back(self) -> None:
+        """A lane got through after it had failed: who waits by a back-off may look again."""
+        self.back_s = asyncio.get_running_loop().time()
+        self._back.set()
+        self._back = asyncio.Event()
+
+    async def passed(self, not_before_s: Callable[[], float] = lambda: 0.0) -> None:
         """Wait until it is open, and the lane's own time has come."""
         loop = asyncio.get_running_loop()
-        while (wait_s := max(self._until_s, not_before_s) - loop.time()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(wait_s)  # and it may be shut for longer meanwhile
+        while (wait_s := max(self._until_s, not_before_s()) - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):  # and it may be shut for longer meanwhile
+                async with asyncio.timeout(wait_s):
+                    await self._back.wait()
 
 
 class Lane:
@@ -51,10 +62,11 @@ class Lane:
         self._least_s = 1.0 / a_second if a_second else 0.0
         self._apart_s = self._least_s
         self._not_before_s = 0.0
+        self._failed_s = -1.0  # when, if nothing went since
 
     async def passed(self) -> None:
         """Wait for this lane's next request."""
-        await self._gate.passed(not_before_s=self._not_before_s)
+        await self._gate.passed(self._own_s)
         if self._apart_s:
             self._not_before_s = asyncio.get_running_loop().time() + self._apart_s
 
@@ -64,12 +76,16 @@ class Lane:
 
     def went(self) -> None:
         """The broker took something."""
+        if self._failed_s >= 0:
+            self._failed_s = -1.0
+            self._gate.back()
         self._backoff.reset()
         self._apart_s = max(self._least_s, self._apart_s * FASTER)
 
     def failed(self, after_s: float | None = None) -> float:
         """Try again after what the broker wished, else by the back-off; how long that is."""
         wait_s = self._backoff.next_s()
+        self._failed_s = asyncio.get_running_loop().time()
         if after_s is not None:
             self._gate.shut(after_s)
             if self._least_s:  # or what is live would wait with us, again and again
@@ -80,3 +96,8 @@ class Lane:
                 return after_s
         self._not_before_s = asyncio.get_running_loop().time() + wait_s
         return wait_s
+
+    def _own_s(self) -> float:
+        """Before when this lane does not go; what is newest does not wait where history goes."""
+        is_back = 0 <= self._failed_s < self._gate.back_s
+        return 0.0 if is_back and not self._least_s else self._not_before_s
