@@ -236,6 +236,43 @@ def test_a_commit_that_the_live_lane_delivered_whole_is_not_read() -> None:
     assert set(log.read_seqs) <= {1, 4}  # the first perhaps, as the connection is new
 
 
+HELD = replace(QUICK, hold_s=2.0)
+
+
+def test_where_the_last_counts_for_the_newest_what_is_live_waits_for_a_backlog() -> None:
+    log = Log(reading(n) for n in range(1, 1001))
+
+    async def story(outbox: Outbox, port: MemoryPort) -> None:
+        await port.until(2)  # of the backlog's five
+        for number in (1001, 1002):
+            outbox.offer(reading(number))
+        log.add([reading(1001)])  # committed before it went: it goes by the log, once
+        outbox.log_grew()
+        await log.until(1001)
+        await asyncio.sleep(0.1)
+        assert arrived(port.published) == Counter(range(1, 1003))
+        outbox.offer(reading(1003))
+        await asyncio.sleep(0.01)
+
+    numbers = list(arrived(deliver(log, story, HELD).published).elements())
+    assert numbers == list(range(1, 1004))
+
+
+def test_what_is_live_waits_no_longer_than_that() -> None:
+    log = Log([reading(1)])
+
+    async def story(outbox: Outbox, port: MemoryPort) -> None:
+        port.slow[TOPICS.readings("sl-1")] = asyncio.Event()  # a backlog that takes for ever
+        await port.until(2)
+        outbox.offer(alarm(2))
+        await asyncio.sleep(1.9)
+        assert len(port.published) == 2
+        await asyncio.sleep(0.2)
+        assert port.published[-1].topic.endswith("/alarm")
+
+    deliver(log, story, HELD)
+
+
 def test_without_a_connection_the_live_lane_takes_nothing() -> None:
     log = Log()
 

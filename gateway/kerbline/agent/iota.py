@@ -30,6 +30,7 @@ from kerbline.store import Store
 
 KIND = "iota"
 PRIORITY = "operator"  # an agent has no word for another
+HOLD_S = 2.0  # for a backlog: a longer one is told behind what is live
 CHUNK_ENTRIES = 2_000  # each is kept as its measures, not as its text
 _UNREADABLE = (ArithmeticError, AssertionError, AttributeError, KeyError, TypeError, ValueError)
 
@@ -145,6 +146,7 @@ def made(
             chunk_entries=CHUNK_ENTRIES,
             backoff_min_s=min(1.0, agent.backoff_max_s),
             backoff_max_s=agent.backoff_max_s,
+            hold_s=HOLD_S,
         ),
         counters=counters,
     )

@@ -73,6 +73,17 @@ class Live:
         self._waiting.clear()
         return entries
 
+    def withdraw(self, marks: Iterable[tuple[Log, Collection[Mark]]]) -> None:
+        """These go another way: of them nothing waits here any more."""
+        gone = {log: frozenset(some) for log, some in marks}
+        waiting, self._waiting = self._waiting, deque()
+        for each in waiting:
+            log = log_of(each)
+            if each.key.number in gone.get(log, _NONE):
+                self.landed(log, [each.key.number])
+            else:
+                self._waiting.append(each)
+
     def landed(self, log: Log, marks: Iterable[Mark]) -> None:
         """These are not on their way any more, acknowledged or not."""
         flying = self._underway.get(log)

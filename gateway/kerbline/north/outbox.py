@@ -50,6 +50,9 @@ class OutboxLimits:
     stable_s: float = 60.0  # a connection that lasted so long resets the back-off
     patience_s: float = PATIENCE_S  # of the durable lane with what is live
     ack_timeout_s: float | None = None  # the consumer's; None: the broker's ack is enough
+    hold_s: float = (
+        0.0  # what is live lets a backlog go first: for who takes the last for the newest
+    )
 
 
 class Outbox:
@@ -83,6 +86,7 @@ class Outbox:
         self._refusals: set[str] = set()  # reasons that were said
         self._notices = Notices(mapper, limits.results)
         self._log_grew = asyncio.Event()
+        self._even = asyncio.Event()  # the backlog that a connection began with is told, or held up
         self._fresh: deque[Committed] = deque(maxlen=FRESH)
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MAX_INBOX)
         self.connected = False
@@ -91,6 +95,11 @@ class Outbox:
     def cursor(self) -> int:
         """The batch up to which the broker has everything."""
         return self._cursor
+
+    @property
+    def _holds(self) -> bool:
+        """Does what is live wait for a backlog?"""
+        return bool(self._limits.hold_s) and not self._even.is_set()
 
     def offer(self, entry: Entry) -> None:
         """Publish at once if there is a connection and room; the log delivers it anyhow."""
@@ -155,6 +164,7 @@ class Outbox:
         reason = ""
         self.connected = True
         self._live.open()
+        self._even.clear()
         self._window = Window(self._limits.window)
         try:
             async with asyncio.TaskGroup() as lanes:
@@ -174,13 +184,17 @@ class Outbox:
     async def _durable_lane(self) -> None:
         while True:
             self._log_grew.clear()
-            if await self._pass_delivered():
+            if not self._holds and await self._pass_delivered():
+                self._even.set()
                 await self._log_grew.wait()
                 continue
             chunk, last = await self._chunk()
             if last == self._cursor:
+                self._even.set()
                 await self._log_grew.wait()
                 continue
+            if self._holds:
+                self._live.withdraw(chunk.marks())
             await self._live.settled(chunk.marks())
             await self._publish(chunk)
             if self._acks is not None:
@@ -266,6 +280,11 @@ class Outbox:
 
     async def _live_lane(self) -> None:
         """Publish in bursts, of which each has one task and one wake-up."""
+        if self._holds:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.hold_s):
+                    await self._even.wait()
+            self._even.set()
         window = asyncio.Semaphore(LIVE_BURSTS)
         room = self._limits.live_window // LIVE_BURSTS
         async with asyncio.TaskGroup() as publishing:
