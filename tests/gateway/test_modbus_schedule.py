@@ -135,6 +135,12 @@ def test_units_that_answer_are_polled_while_two_hundred_dead_ones_are_found_out(
     assert {100, 205} <= played.counts().keys()
 
 
+def test_a_probe_is_no_poll_that_came_late() -> None:
+    played = Played(scheduled(1, 2), frozenset([2])).until(60.0)
+    assert [priority for _, unit, priority in played.asked if unit == 2].count(Priority.PROBE) >= 5
+    assert played.schedule.late == 0
+
+
 def test_a_bus_without_time_to_spare_still_finds_all_its_units() -> None:
     dead = frozenset(range(4, 40))
     played = Played(scheduled(*range(1, 51), poll_s=0.05), dead).until(60.0)

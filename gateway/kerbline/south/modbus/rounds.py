@@ -59,8 +59,7 @@ class Rounds:
             ask = due.survey.next()
             if ask is not None and not clear_s(due.unit, ask):
                 return due, ask
-            self._dequeue(due)  # its answer may still come late: it goes on with those begun
-            self._start(due, now_s)
+            self._start(due, now_s)  # its answer may still come late: it goes on with those begun
         return None
 
     def due_s(self) -> float:
@@ -109,8 +108,6 @@ class Rounds:
     def begin(self, group: Group, now_s: float) -> None:
         """A read of a group goes out."""
         if group not in self._begun:
-            if group.queued:
-                self._dequeue(group)
             self._start(group, now_s)
         if group.survey.untouched:
             group.begun_s = now_s
@@ -157,8 +154,10 @@ class Rounds:
             self._enqueue(group)
 
     def _start(self, group: Group, now_s: float) -> None:
-        group.queued = False
-        self.late += bool(group.due_s) and now_s - group.due_s > group.period_s
+        """A poll begins; a probe, for which no tick was due, is never late."""
+        if group.queued:
+            self._dequeue(group)
+            self.late += bool(group.due_s) and now_s - group.due_s > group.period_s
         self._begun.append(group)
 
     def _enqueue(self, group: Group) -> None:
