@@ -248,6 +248,11 @@ def test_no_such_line(tmp_path: Path) -> None:
         result = kerbline(word, "--port", tmp_path / "ttyUSB7", *more)
         assert isinstance(result.exception, PortLost)
         assert "ttyUSB7: No such file or directory; lines here: " in str(result.exception)
+        result = kerbline(word, "--port", "192.0.2.7:502", *more)
+        remedy = (
+            "192.0.2.7:502: No such file or directory; a connection is written socket://192.0.2"
+        )
+        assert remedy in str(result.exception)
 
 
 def test_who_has_a_line_is_told(tmp_path: Path) -> None:

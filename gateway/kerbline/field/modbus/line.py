@@ -6,6 +6,7 @@ import asyncio
 import errno
 import math
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from kerbline.config import ModbusBus, load
+from kerbline.config.terms import HOST, PORT
 from kerbline.errors import KerblineError
 from kerbline.local_socket import SOCKET_FILE, ask
 from kerbline.ports import SOCKET, Parity, Port, PortLost, open_port
@@ -209,11 +211,14 @@ def _remedy(port: str, fault: str) -> str:
     if os.strerror(errno.EACCES) in fault:
         return "; join its group (`sudo usermod -aG dialout $USER`) and log in again"
     if os.strerror(errno.ENOENT) in fault:
+        if _ADDRESS.fullmatch(port):
+            return f"; a connection is written {SOCKET}{port}"
         there = [str(path) for folder, name in _LINES for path in sorted(Path(folder).glob(name))]
         return f"; lines here: {', '.join(there) or 'none: is the adapter plugged in?'}"
     return ""
 
 
+_ADDRESS = re.compile(rf"{HOST}:{PORT}")
 _LINES = (("/dev/serial/by-id", "*"), ("/dev", "ttyUSB*"), ("/dev", "ttyACM*"), ("/dev", "ttyAMA*"))
 
 
