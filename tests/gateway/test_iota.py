@@ -199,6 +199,15 @@ def test_behind_what_is_late_comes_what_is_newest_so_that_it_stays() -> None:
     assert body(in_order[0].message)["TimeInstant"].endswith("30.000Z")
 
 
+def test_after_a_start_what_is_sent_again_turns_nothing_back() -> None:
+    told = dialect()
+    told.remember([lamp(9, T0_MS + 9_000, level_pct=90)])
+    again = body(told.outgoing([lamp(2, T0_MS + 2_000)])[0].message)
+    assert [each["illuminanceLevel"] for each in again] == [0.3, 0.9]
+    whole = body(told.outgoing([lamp(8, T0_MS + 8_000), lamp(9, T0_MS + 9_000)])[0].message)
+    assert [each["TimeInstant"][-7:] for each in whole] == ["28.000Z", "29.000Z"]
+
+
 def test_the_gateway_and_its_nodes_are_devices_that_nobody_retains() -> None:
     told = dialect()
     assert body(told.status("offline", None)) == {"deviceState": "offline"}

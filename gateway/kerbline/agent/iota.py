@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from kerbline.agent import asking
 from kerbline.agent.orders import Orders
@@ -12,7 +12,7 @@ from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import Config, Iota
 from kerbline.counters import Counters
-from kerbline.model import CommandResult, Entry, Gap, NodeState
+from kerbline.model import ANCHOR_KIND, CommandResult, Entry, Gap, NodeState, Reading
 from kerbline.north.commands import Rights
 from kerbline.north.iota.dialect import IotaDialect
 from kerbline.north.iota.masked import Masked
@@ -93,6 +93,14 @@ class _Told:
             self._counters.count("iota.unmapped")
             return ()
 
+    def public(self, readings: Iterable[Reading]) -> Iterator[Reading]:
+        """What of these may be told at all."""
+        for each in readings:
+            if each.kind == ANCHOR_KIND:
+                continue
+            if self._everything or not self._registry.personal(each.asset, each.kind):
+                yield each
+
     def assets(self) -> Mapping[str, str]:
         """By device, the asset that its commands are for."""
         if self._revision != self._registry.revision:
@@ -125,6 +133,7 @@ def made(
     commands = Commands(agent.name, topics, told.assets, ttl_ms, counters)
     gateway = config.gateway.id
     dialect = IotaDialect(topics, registry, gateway, told.changes, commands.asked)
+    dialect.remember(told.public(store.latest()))
     address = BrokerAddress(
         agent.host,
         agent.port,

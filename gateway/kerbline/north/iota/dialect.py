@@ -67,6 +67,12 @@ class IotaDialect:
         self._asked = asked
         self._newest: dict[str, dict[str, tuple[int, object]]] = {}
 
+    def remember(self, readings: Iterable[Reading]) -> None:
+        """These are the newest of what the log has: after a start the agent knows, or will."""
+        for reading in readings:
+            for measure in self.measures(reading):
+                self._note(measure)
+
     def outgoing(self, entries: Iterable[Entry]) -> Sequence[Outgoing]:
         """Entries as messages, those of one log and asset together."""
         chunk = Chunk(self)
@@ -116,14 +122,11 @@ class IotaDialect:
 
     def message(self, device_name: str, told: Sequence[Measure]) -> Message:
         """The measures of one device by their time, behind older ones the newest known."""
-        known = self._newest.setdefault(device_name, {})
         said: dict[str, int] = {}
         for measure in sorted(told, key=_at_ms):
-            at_ms = _at_ms(measure)
-            for name, value in measure.attributes.items():
-                said[name] = at_ms
-                if name not in known or known[name][0] <= at_ms:
-                    known[name] = (at_ms, value)
+            self._note(measure)
+            said |= dict.fromkeys(measure.attributes, _at_ms(measure))
+        known = self._newest.get(device_name, {})
         newer: dict[int, dict[str, object]] = {}
         for name, at_ms in said.items():
             newest_ms, value = known[name]
@@ -132,6 +135,13 @@ class IotaDialect:
         again = [Measure(device_name, at_ms, newer[at_ms]) for at_ms in sorted(newer)]
         in_order = [*sorted(told, key=_at_ms), *again]
         return self._message(device_name, [m.body(each) for each in in_order])
+
+    def _note(self, measure: Measure) -> None:
+        known = self._newest.setdefault(measure.device, {})
+        at_ms = _at_ms(measure)
+        for name, value in measure.attributes.items():
+            if name not in known or known[name][0] <= at_ms:
+                known[name] = (at_ms, value)
 
     def _message(self, device_name: str, told: Sequence[Mapping[str, object]]) -> Message:
         """One measure is an object, as every agent takes it; several are an array."""
