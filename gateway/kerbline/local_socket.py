@@ -77,6 +77,8 @@ def ask(path: Path, question: Question, within_s: float = 10.0) -> Answer:
             sock.sendall(json.dumps(question).encode() + b"\n")
             with sock.makefile("rb") as stream:
                 line = stream.readline(MAX_LINE_BYTES)
+        if not line:
+            raise NotServing(f"the gateway of {path} ended before it answered; `kerbline run`")
         answer = json.loads(line)
     except FileNotFoundError:
         raise NotServing(f"no gateway runs here: {path} is not there; `kerbline run`") from None

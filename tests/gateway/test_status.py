@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,23 @@ def until_served(path: Path) -> Answer:
         except NotServing:
             time.sleep(0.05)
     raise AssertionError(f"no answer in {LONG_S} s")
+
+
+def test_a_gateway_that_ends_before_it_answers_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "status.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def end() -> None:
+            with listening.accept()[0] as caller:
+                caller.recv(4_096)
+
+        killed = threading.Thread(target=end)
+        killed.start()
+        with pytest.raises(NotServing, match="ended before it answered"):
+            ask(path, {"ask": "status"})
+        killed.join()
 
 
 def test_a_running_gateway_tells_how_it_is(tmp_path: Path) -> None:
