@@ -70,7 +70,8 @@ def check(config: Path) -> int:
     click.echo(
         f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses with {units} "
         f"units, {len(loaded.serials)} serial devices, {len(loaded.corridors)} corridors, "
-        f"{len(loaded.leaks)} leak rules, {len(loaded.brokers)} NGSI-LD brokers"
+        f"{len(loaded.leaks)} leak rules, {len(loaded.brokers)} NGSI-LD brokers, "
+        f"{len(loaded.agents)} IoT Agents"
     )
     return 0
 

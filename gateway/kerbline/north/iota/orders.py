@@ -23,7 +23,6 @@ from kerbline.north.port import Message
 from kerbline.operations import OPERATIONS
 
 REPEAT_MS = 10_000
-AT_ONCE = 16  # commands of one message
 OPEN = 2_048  # ids whose word is remembered; of others the id tells it
 SOURCE_CHARS = 32
 WORD_CHARS = 9
@@ -78,18 +77,17 @@ class Commands:
             return ()
         if message.retained:
             # The broker's copy of an order that was given at any time, carried out or not.
-            self._counters.count("commands.retained")
+            self._counters.count("iota.retained")
             return ()
         last = self._last.get(device)
         if last is not None and _repeats(last, message, now_ms):
-            self._counters.count("commands.repeated")
+            self._counters.count("iota.repeated")
             return last.made
         given = _object(message.payload)
         if not given:
-            self._counters.count("commands.not_json")
+            self._counters.count("iota.not_json")
             return ()
-        some = list(given.items())[:AT_ONCE]
-        made = tuple([self._order(device, word, value, now_ms) for word, value in some])
+        made = tuple([self._order(device, word, value, now_ms) for word, value in given.items()])
         if device in self._assets():
             self._last[device] = _Last(message.payload, now_ms, made)
         return made
