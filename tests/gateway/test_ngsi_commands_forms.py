@@ -210,6 +210,12 @@ def test_verdicts(catalogue: Catalogue) -> None:
     assert verdict(0.3, observedAt="2026-09-21T14:13:00.000Z") is Verdict.OURS  # older than ours
     assert verdict(0.3, observedAt=date) is Verdict.ORDER  # a broker that keeps our date
     assert verdict(0.3, observedAt=date) is Verdict.SEEN
+    assert verdict(0.8, observedAt=date) is Verdict.ORDER  # back to what we measured then
+    assert verdict(0.8, observedAt=date) is Verdict.SEEN
+    assert verdict(0.3, observedAt=date) is Verdict.ORDER
+    ours.restated(LAMP, [LEVEL])
+    assert verdict(0.8, observedAt=date) is Verdict.OURS
+    assert verdict(0.3, observedAt=date) is Verdict.ORDER
     assert verdict(0.8) is Verdict.ORDER
     assert verdict(0.8) is Verdict.SEEN
     assert Seen(seen.orders).orders == seen.orders
@@ -218,6 +224,9 @@ def test_verdicts(catalogue: Catalogue) -> None:
     assert verdict(0.8, modifiedAt="2026-09-21T14:13:21Z") is Verdict.ORDER
     assert verdict(0.8, modifiedAt="2026-09-21T14:00:00Z") is Verdict.STALE
     assert verdict(0.4, observedAt="2026-09-21T15:13:21Z") is Verdict.STALE
+    ours.offer(report(NOW_MS + 5_000, 81))
+    between = "2026-09-21T14:13:22.000Z"  # of a city's clock, and of no value of ours
+    assert verdict(0.81, observedAt=between) is Verdict.ORDER
     late = Notification("n", "s", NOW_MS - 120_000, ())
     assert judged(LAMP, LEVEL, 0.9, late, ours, seen, NOW_MS, 60_000) is Verdict.STALE
     assert judged(LAMP, LEVEL, {}, late, ours, seen, NOW_MS, 60_000) is Verdict.ORDER  # aloud

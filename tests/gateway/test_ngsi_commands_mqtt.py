@@ -164,6 +164,23 @@ def test_our_own_values_come_back_and_are_no_orders(
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("keeps_dates", [True, False])
+def test_a_lamp_goes_off_and_back_to_what_it_reported_before(
+    tmp_path: Path,
+    keeps_dates: bool,  # noqa: FBT001
+) -> None:
+    """It reports each quarter of an hour: the broker still has that report's date."""
+
+    async def story(scene: Scene, _: Post) -> None:
+        scene.broker.keeps_dates = keeps_dates
+        for number, value in enumerate((0, 0.8, 0.0, 0.8), 1):
+            await order(scene, value)
+            await scene.until(lambda: len(levels(scene)) == number)  # noqa: B023
+        assert levels(scene) == [0, 80, 0, 80]
+
+    play(tmp_path, story)
+
+
 def test_one_notification_that_comes_twice_runs_once(tmp_path: Path) -> None:
     async def story(scene: Scene, post: Post) -> None:
         message = notification({LEVEL: attribute(0.2)})

@@ -239,6 +239,7 @@ class CityOrders:
         if target is not None and not self._commands.held_here:
             measured = self.known.measured(target.id)
             if measured:
+                self.known.restated(target.id, measured)
                 self._sink.restate(Change(target.id, target.type, measured))
 
 

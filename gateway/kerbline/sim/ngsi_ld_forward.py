@@ -154,15 +154,18 @@ class Forwarder(Standin):
 
     async def _upserted(self, request: Request, fault: Fault) -> Answer:
         """4.3.6.3: what is registered elsewhere, and takes no batches there, is refused."""
+        if not self.registrations and not self.subscriptions:
+            return await super().judge(request, fault)
         refused = dict(fault.refused)
-        for entity in request.json if isinstance(request.json, list) else []:
+        batch = request.json
+        for entity in batch if isinstance(batch, list) else []:
             for name in attributes_of(entity):
                 if any(r["mode"] == "exclusive" for r in self._sources(entity["id"], name)):
                     self.conflicts.append((entity["id"], name))
                     refused[entity["id"]] = 409
         answer = await super().judge(request, Fault(refused=refused))
         if answer.status in (201, 204):
-            for entity in request.json:
+            for entity in batch:
                 await self._changed(entity["id"], attributes_of(entity))
         return answer
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kerbline.model import Entry, NodeState, Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
@@ -28,6 +28,7 @@ class Known:
         self._changes = changes
         self._values: dict[tuple[str, str], OrderedDict[int, Attribute]] = {}
         self._ordered: dict[tuple[str, str], Attribute] = {}
+        self._restated: set[tuple[str, str]] = set()
 
     def offer(self, entry: Entry) -> None:
         """What came; of what takes no orders nothing is kept."""
@@ -71,14 +72,24 @@ class Known:
         return {name: values[max(values)] for name, values in found.items() if values}
 
     def is_ours(self, entity: str, name: str, at_ms: int, value: object) -> bool:
-        """Is that a value of ours, come back? What is dated earlier counts as one."""
+        """Is it a value of ours, come back? What is dated before all that is kept counts as one."""
         values = self._values.get((entity, name))
         if not values:
             return False
         mine = values.get(at_ms)
         if mine is None:
-            return at_ms < max(values)
+            return at_ms < min(values)
         return _same(mine.value, value)
+
+    def restated(self, entity: str, names: Iterable[str]) -> None:
+        """What was measured of these is on its way to the broker once more."""
+        self._restated.update((entity, name) for name in names)
+
+    def take_restated(self, entity: str, name: str) -> bool:
+        """Was it, since this was asked last?"""
+        was = (entity, name) in self._restated
+        self._restated.discard((entity, name))
+        return was
 
     def is_dated_by_us(self, entity: str, name: str, at_ms: int) -> bool:
         """Is that the date of a value of ours? Brokers keep it where only the value is written."""

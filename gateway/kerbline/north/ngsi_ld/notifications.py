@@ -83,15 +83,22 @@ class Seen:
         self.orders = dict(orders or {})
         self.changed = False  # since the file was written
 
-    def is_news(self, entity: str, name: str, given: object) -> bool:
-        """Is it another order than before? From now on it is the one that is known."""
+    def is_news(self, entity: str, name: str, given: object, at_ms: int | None = None) -> bool:
+        """Is it another order than before? From now on it is the one that is known.
+
+        `at_ms`: the date that stands beside it, perhaps one of ours that the broker kept.
+        """
         key = f"{entity} {name}"
-        digest = _digest(given)
-        if self.orders.get(key) == digest:
+        known = f"{_digest(given)} {at_ms}"
+        if self.orders.get(key) == known:
             return False
-        self.orders[key] = digest
+        self.orders[key] = known
         self.changed = True
         return True
+
+    def stands_over(self, entity: str, name: str, at_ms: int) -> bool:
+        """Was the last that was seen an order, written over our value of that date?"""
+        return self.orders.get(f"{entity} {name}", "").endswith(f" {at_ms}")
 
     def is_over(self, entity: str, name: str) -> None:
         """A value of ours stands in its place."""
@@ -116,10 +123,15 @@ def judged(
         return Verdict.ORDER if seen.is_news(entity, name, given) else Verdict.SEEN
     at_ms = value.observed_at_ms
     if at_ms is not None and known.is_ours(entity, name, at_ms, value.value):
-        seen.is_over(entity, name)
-        return Verdict.OURS
-    if not seen.is_news(entity, name, given):
+        # A value of ours goes up once. If it is there again after an order and under the same date,
+        # then somebody ordered just that, and the broker kept the date.
+        back = seen.stands_over(entity, name, at_ms)
+        if not back or known.take_restated(entity, name):
+            seen.is_over(entity, name)
+            return Verdict.OURS
+    if not seen.is_news(entity, name, given, at_ms):
         return Verdict.SEEN
+    known.take_restated(entity, name)
     dates = [value.modified_at_ms, notification.notified_at_ms]
     if at_ms is not None and not known.is_dated_by_us(entity, name, at_ms):
         dates.append(at_ms)
