@@ -23,6 +23,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from kerbline.clock import Clock, ManualClock
 from kerbline.config import ModbusBus, ModbusDevice, Register
 from kerbline.counters import Counters
+from kerbline.ports import FIRST_RETRY_S, LAST_RETRY_S
 from kerbline.sim import modbus as sim
 from kerbline.south.measured import Measured
 from kerbline.south.modbus.bus import Bus
@@ -420,5 +421,27 @@ def test_a_server_that_hangs_up_when_it_is_idle_is_no_outage() -> None:
             assert lost.asset == "cabinet-1"
         assert calls >= 3
         assert counters.totals()["modbus.port_lost"] >= 1
+
+    steady.run(main())
+
+
+def test_a_line_that_comes_and_goes_is_tried_and_told_ever_more_seldom() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.read(12)
+        writer.write(request[:2] + b"\0\0\0\5" + request[6:8] + b"\2\0\7")
+        await reader.read(12)
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        device = meter(1, (Register("x", 0), Register("y", 999)))
+        async with polling(bus(f"socket://127.0.0.1:{port_of(server)}", device)) as (tap, _):
+            loop = asyncio.get_running_loop()
+            lost_s: list[float] = []
+            while len(lost_s) < 4:
+                await first(tap, lambda each: each.quality == ("port_lost",))
+                lost_s.append(loop.time())
+        assert lost_s[-1] - lost_s[0] >= 2 * FIRST_RETRY_S + 4 * FIRST_RETRY_S + LAST_RETRY_S / 2
+        server.close()
 
     steady.run(main())

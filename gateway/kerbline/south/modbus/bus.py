@@ -160,10 +160,13 @@ class Bus:
 
     async def run(self) -> None:
         """Open the line, serve it, and open it again when it is lost; never ends by itself."""
+        loop = asyncio.get_running_loop()
         pause_s = FIRST_RETRY_S
         while True:
+            opened_s = -math.inf
             try:
                 carrier = await self._opening(self._config)
+                opened_s = loop.time()
                 try:
                     await self._serve(carrier)
                 finally:
@@ -171,7 +174,8 @@ class Bus:
                     carrier.close()
                 pause_s = FIRST_RETRY_S if self._heard else pause_s
             except PortLost as error:
-                pause_s = min(2 * pause_s, LAST_RETRY_S) if self._lost else FIRST_RETRY_S
+                again = self._lost or loop.time() - opened_s < LAST_RETRY_S  # it comes and goes
+                pause_s = min(2 * pause_s, LAST_RETRY_S) if again else FIRST_RETRY_S
                 self._say_lost(error)
             await asyncio.sleep(pause_s)
 
