@@ -148,7 +148,7 @@ def _device(entity: Entity, registry: Registry, api_key: str) -> Body:
         "attributes": [_attribute(name, each) for name, each in entity.told.items()]
         + [{"object_id": QUALITY, "name": QUALITY, "type": "Text"}],
         "lazy": [],
-        "commands": [{"object_id": w, "name": w, "type": "command"} for w in entity.commands],
+        "commands": [{"name": w, "type": "command"} for w in entity.commands],
         "static_attributes": [
             {"name": name, "type": _type(name, each), "value": _static(each.value)}
             for name, each in standing.items()
@@ -173,6 +173,8 @@ def _type(name: str, attribute: Attribute) -> str:
         return "Boolean"
     if isinstance(attribute.value, int | float):
         return "Number"
+    if not isinstance(attribute.value, str):
+        return "Property"  # for NGSI-LD as it is; any other word would be wrapped around it
     return "DateTime" if name.startswith(_DATES) else "Text"
 
 
