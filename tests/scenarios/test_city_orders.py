@@ -118,7 +118,7 @@ async def rig(folder: Path, way: str, port: int, broker: Forwarder) -> AsyncIter
         await until(lambda: found.lamp() is not None or LEVEL in broker.entities.now.get(LAMP, {}))
         yield found
     finally:
-        await gateway.kill()
+        await found.gateway.kill()
         await node.cut_power()
         line.close()
         await broker.stop()
@@ -143,10 +143,25 @@ def test_a_patch_reaches_the_lamp_and_is_confirmed_in_time(tmp_path: Path) -> No
             assert time.monotonic() - began_s < 4 + 1 + TARGET_S
             await until(lambda: len(found.ends()) == TRIES + 1)
             assert sum(each.startswith("OK") for each in found.ends()) == TRIES
+            await _without_commands(found)
             assert found.broker.conflicts == []
         assert statistics.median(took_s) <= TARGET_S
 
     asyncio.run(story())
+
+
+async def _without_commands(found: Rig) -> None:
+    """A config that lets the city order nothing any more takes our registrations away."""
+    await found.gateway.kill()
+    config = found.folder / "street" / "gateway.toml"
+    config.write_text(config.read_text().partition("[ngsi_ld.commands]")[0])
+    found.gateway = await children.start(
+        [sys.executable, "-m", "kerbline", "run", config], found.folder / "late.log", environment()
+    )
+    await until(lambda: not found.broker.registrations)
+    asked = len(found.broker.forwarded)
+    await found.write(0.5)
+    assert len(found.broker.forwarded) == asked  # of nobody
 
 
 @asynccontextmanager
