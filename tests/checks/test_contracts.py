@@ -81,11 +81,6 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import httpx",
         "kerbline.south.planted_http -> httpx",
     ),
-    "starlette": (
-        "gateway/kerbline/south/planted_server.py",
-        "import starlette",
-        "kerbline.south.planted_server -> starlette",
-    ),
     "cbor2": (
         "gateway/kerbline/sim/planted_cbor.py",
         "import cbor2",

@@ -108,7 +108,7 @@ def test_an_agent_needs_mqtt_and_no_http(tmp_path: Path) -> None:
     text = before + CITY + IOTA.replace('"iota.key"', f'"{key}"') + rest[rest.index("[[modbus]]") :]
     loaded = loaded_by(tmp_path, text)
     assert {"aiomqtt", "kerbline.agent.iota", "kerbline.north.iota.dialect"} <= loaded
-    foreign = ("cryptography", "httpx", "kerbline.north.ngsi_ld.client", "serial", "starlette")
+    foreign = ("cryptography", "httpx", "kerbline.north.ngsi_ld.client", "serial")
     assert loaded.isdisjoint(foreign)
     assert "kerbline.agent.iota" not in loaded_by(tmp_path, BRIDGE)
 

@@ -54,8 +54,7 @@ FOREIGN = (
     "kerbline.sim",
     "kerbwire.seal",
     "serial",
-    "starlette",
-    "uvicorn",
+    "h11",
 )
 
 
