@@ -54,7 +54,6 @@ FOREIGN = (
     "kerbline.sim",
     "kerbwire.seal",
     "serial",
-    "h11",
 )
 
 
