@@ -151,6 +151,13 @@ def test_the_ports_of_the_page_are_the_configs(tmp_path: Path) -> None:
     assert f"http://127.0.0.1:{PORTS['ngsi']}/ngsi-ld" in PAGE
 
 
+def test_the_topics_of_an_agent_are_those_of_its_own_page() -> None:
+    page = (FOLDER / "iota.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(/[^`]+)`, from the \w+ \| `([^`]+)` \|$", PAGE, re.M)
+    assert [row for row in rows if row[0] in page and row[1] in page] == rows
+    assert len(rows) == 3
+
+
 def test_the_section_with_tls_is_a_good_one(tmp_path: Path) -> None:
     (section,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)
     section, _, tls = section.partition("[ngsi_ld.tls]")
