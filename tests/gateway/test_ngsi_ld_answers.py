@@ -61,7 +61,7 @@ def judge(status: int, body: object = b"", **headers: str) -> Verdict:
         (408, Again("408")),
         (425, Again("425")),
         (429, Again("429")),
-        (500, Again("500")),
+        (500, Conflict("500")),
         (503, Again("503")),
         (599, Again("599")),
     ],
@@ -401,3 +401,90 @@ def test_a_broker_that_is_away_is_said_once_and_served_when_it_is_back(
         scene = play(Scene(tmp_path), story)
     assert scene.levels()
     assert len([line for line in caplog.messages if "trying again" in line]) == 1
+
+
+def test_what_a_207_leaves_open_is_in_one_request_at_a_time(tmp_path: Path) -> None:
+    first = "urn:ngsi-ld:Streetlight:stad:lamp-1"
+    faults = iter([Fault(refused={first: 503}), Fault(delay_s=5.0)])
+
+    def parting(request: Request) -> Fault | None:
+        ids = [each["id"] for each in request.json]
+        if len(ids) > 1:
+            return Fault(status=400, body=b"")
+        return next(faults, None) if ids == [first] else Fault(delay_s=3.0)
+
+    scene = deliver(tmp_path, parting, count=2)
+    assert lamps(scene) == {"1", "2"}
+    ids = [[each["id"] for each in arrival.request.json] for arrival in scene.broker.arrivals]
+    assert ids.count([first]) == 2
+
+
+# ---------------------------------------------------------------- who is to blame
+
+
+def stumbling(path: str, over: bytes) -> Callable[[Request], Fault | None]:
+    """A broker that answers 500 to whatever has this in its body, and to that alone."""
+
+    def fault(request: Request) -> Fault | None:
+        bad = path in request.path and over in request.body
+        return Fault(status=500) if bad else None
+
+    return fault
+
+
+def test_what_a_broker_stumbles_over_does_not_hold_up_what_is_live(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = stumbling("upsert", b"lamp-2")
+        sink = scene.start()
+        for n in range(1, 120):
+            for asset in ("lamp-1", "lamp-2", "lamp-3"):
+                sink.offer(lamp(n, asset, at_s=n))
+            await asyncio.sleep(1.0)
+            if n > 30:  # the first time it has to be found out
+                energy = scene.levels("lamp-1")["lifetimePowerConsumption"]["value"]
+                assert n - energy * 1000 <= 2
+        await scene.until(lambda: lamps(scene) == {"1", "3"})
+
+    scene = play(Scene(tmp_path), story)
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-2"}
+
+
+def test_what_a_broker_stumbles_over_does_not_hold_up_the_history(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = stumbling("temporal", b"0.007")
+        names = [f"lamp-{n}" for n in range(1, 4)]
+        scene.log.commit([lamp(n, each, n - 50) for n in range(1, 21) for each in names[:1]])
+        scene.log.commit([lamp(n + 30, each, n - 50) for n in range(1, 21) for each in names[1:]])
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 2)
+
+    scene = play(Scene(tmp_path), story)
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-1"}
+    assert len([k for k in scene.came() if k[1] == "lifetimePowerConsumption"]) == 59
+    assert set(scene.broker.acknowledged().values()) == {1}
+
+
+@pytest.mark.parametrize("status", [409, 500])
+@pytest.mark.parametrize("path", ["upsert", "temporal"])
+def test_a_broker_that_takes_nothing_for_long_gets_no_dead_letters(
+    tmp_path: Path, path: str, status: int
+) -> None:
+    async def story(scene: Scene) -> None:
+        names = [f"lamp-{n}" for n in range(1, 9)]
+        scene.log.commit([lamp(0, each, -60.0) for each in names])
+        sink = scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+        scene.broker.fault = lambda r: Fault(status=status) if path in r.path else None
+        late = [lamp(n, each, at_s=-61.0 - n) for n in range(1, 5) for each in names]
+        now_s = asyncio.get_running_loop().time()
+        late += [lamp(99, each, at_s=now_s) for each in names]
+        sink.log_grew(scene.log.commit(late))
+        await asyncio.sleep(600)
+        assert scene.log.cursor == 1
+        scene.broker.fault = lambda _: None
+        await scene.until(lambda: scene.log.cursor == 2)
+
+    scene = play(Scene(tmp_path), story)
+    assert not letters(scene)
+    assert len([k for k in scene.came() if k[1] == "lifetimePowerConsumption"]) == 8 * 6
+    assert len(scene.broker.arrivals) < 1200  # two a second; its back-off is up to 2 s

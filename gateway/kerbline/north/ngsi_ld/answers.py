@@ -20,7 +20,10 @@ REASON_CHARS = 300
 # What passes by itself: time-out, conflict, too early, too many, and the server's own troubles.
 _TRANSIENT = frozenset([408, 409, 425, 429, 500, 502, 503, 504, 507])
 _REFUSING = frozenset([400, 422])
-_TRANSIENT_TYPES = ("InternalError", "LdContextNotAvailable", "AlreadyExists", "Conflict")
+_TRANSIENT_TYPES = (
+    *("InternalError", "LdContextNotAvailable", "AlreadyExists", "Conflict"),
+    *("TooManyRequests", "TooManyPendingRequests", "Timeout", "Unavailable"),  # not of 5.5.2, seen
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Somebody else is at it, or it is there in a way that hinders: again, but not for ever."""
+    """It hinders somebody, or the broker stumbles over it: again, but not for ever."""
 
     reason: str
 
@@ -108,7 +111,7 @@ def judged(
         return Unauthorized(reason)
     if status == 413:
         return Split(reason)
-    if status == 409:
+    if status == 409 or (status == 500 and _is_unexplained(document, headers)):
         return Conflict(reason)
     if status == 415:
         return Plain(reason)
@@ -218,6 +221,12 @@ def _is_transient(error: object) -> bool:
         if isinstance(status, int):
             return status in _TRANSIENT or status >= 500
     return _is_transient_type(error)
+
+
+def _is_unexplained(document: object, headers: Mapping[str, str]) -> bool:
+    """Does a broker neither say when to come again nor what it lacks? Perhaps it stumbled."""
+    kind = document.get("type", "") if isinstance(document, dict) else ""
+    return "retry-after" not in headers and not str(kind).endswith("LdContextNotAvailable")
 
 
 def _is_transient_type(error: object) -> bool:

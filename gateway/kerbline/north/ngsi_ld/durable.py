@@ -160,8 +160,10 @@ class Durable:
                 if not left[name]:
                     self._present.acknowledge(name)
 
-        for of_entity in history.values():
-            await self._lane.deliver(of_entity, landed)
+        waiting: deque[Sequence[Item]] = deque(history.values())
+        while waiting:
+            if doubtful := await self._lane.deliver(waiting.popleft(), landed):
+                waiting.append(doubtful)
             await self._present.note()
         return names
 
@@ -182,9 +184,12 @@ class Durable:
             if letter is not None:
                 if dated := lacking([letter.change], ()):
                     items = [(_LETTER, each) for each in dated]
-                    await self._lane.deliver(items, lambda _: None)  # or it is a new letter by now
+                    if await self._lane.deliver(items, lambda _: None):
+                        self._wanted.popleft()  # it stays a letter
+                        continue
                 else:
                     self._present.repeat(letter.change)
+                # Or it is a new letter by now.
                 await self._blocking(self._letters.drop, {letter.number})
             self._wanted.popleft()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import orjson
@@ -26,12 +27,13 @@ from kerbline.north.ngsi_ld.courier import Courier
 from kerbline.north.ngsi_ld.forms import Form
 from kerbline.north.ngsi_ld.gate import Lane
 from kerbline.north.ngsi_ld.newest import Entity, Name, Newest
+from kerbline.north.ngsi_ld.trials import Trials
 
 UPSERT = "/ngsi-ld/v1/entityOperations/upsert?options=update"
 TEMPORAL = "/ngsi-ld/v1/temporal/entities"
 MAX_ENTITIES = 500
 MAX_BYTES = 500_000  # of a plain body: below 512 kB, however one counts them
-CONFLICTS = 5  # then what is in conflict counts as refused
+CONFLICTS = 5  # then what fails so together is parted
 ALL_REFUSED = 5  # entities and no other one: then it is the config, or the broker
 PATIENCE_S = 0.25  # of the history with what is live
 
@@ -61,6 +63,8 @@ class LiveLane:
         self._landed = landed
         self._most = MAX_ENTITIES
         self._conflicts = 0
+        self._before = 0  # how much was taken, when the first of these came
+        self._trials = Trials()
         self._taken = False  # anything, in this life
 
     async def passed(self) -> None:
@@ -81,9 +85,12 @@ class LiveLane:
         """Upsert what was taken; what the broker can't take now waits again."""
         waiting = list(reversed(self._portions(entities)))
         refused: list[tuple[str, Entity]] = []
+        conflicts = self._conflicts
         try:
             while waiting and await self._upsert(waiting.pop(), waiting, refused):
                 self._landed()
+            if self._conflicts == conflicts:
+                self._conflicts = 0
             if refused and (self._taken or len(refused) < ALL_REFUSED):
                 gone = [entity for _, entity in refused]
                 await self._bury("upsert", [(reason, each.change()) for reason, each in refused])
@@ -91,7 +98,7 @@ class LiveLane:
             elif refused:  # it is not they that are bad
                 self._lane.failed()
                 self._courier.say(f"it refuses all of {len(refused)} entities: {refused[0][0]}")
-        finally:
+        finally:  # not before: another request would take them while they count as this one's
             self._newest.again([each for each in entities if self._newest.is_under_way(each)])
 
     async def _upsert(
@@ -103,13 +110,9 @@ class LiveLane:
         names = {entity.id: entity for entity, _ in part}
         headers = self._form.headers(part[0][0].type)
         verdict = await self._courier.send(UPSERT, body, headers, names)
-        if isinstance(verdict, Conflict):
-            self._conflicts += 1
-            tired = self._conflicts > CONFLICTS
-            verdict = Refused(verdict.reason) if tired else Again(verdict.reason)
-        elif not isinstance(verdict, Again):
-            self._conflicts = 0
         match verdict:
+            case Conflict(reason):
+                return self._stumbled(reason, part, waiting, refused)
             case Done():
                 self._went(names.values())
                 self._most = min(2 * self._most, MAX_ENTITIES)
@@ -117,7 +120,6 @@ class LiveLane:
                 left = {*again, *bad}
                 self._went([entity for name, entity in names.items() if name not in left])
                 refused += [(reason, names[name]) for name, reason in bad.items()]
-                self._newest.again([names[name] for name in again])
                 if again:
                     self._lane.failed()
             case Refused(reason) | Split(reason) if len(part) == 1:
@@ -135,21 +137,47 @@ class LiveLane:
                 return False
         return True
 
+    def _stumbled(
+        self, reason: str, part: Part, waiting: list[Part], refused: list[tuple[str, Entity]]
+    ) -> bool:
+        """Find out over whom: parted, until one alone is to blame. Is it worth going on?"""
+        if not self._conflicts:
+            self._before = self._trials.taken
+        if len(part) > 1:
+            self._conflicts += 1
+            if self._conflicts > CONFLICTS:
+                waiting += _parted(part, ())
+                return True
+            self._lane.failed()
+            return False
+        entity = part[0][0]
+        if self._trials.failed(entity.id, self._before):
+            refused.append((reason, entity))
+            return True
+        self._lane.failed()
+        if self._trials.acquitted():
+            self._conflicts = 0
+            return False
+        return True
+
     def _went(self, entities: Collection[Entity]) -> None:
         self._lane.went()
+        self._trials.took([entity.id for entity in entities])
         self._taken = self._taken or bool(entities)
         self._newest.landed(entities)
 
     def _portions(self, entities: Sequence[Entity]) -> list[Part]:
-        """Entities that share a @context, in bodies within the bounds."""
+        """Entities that share a @context, in bodies within the bounds; who is on trial alone."""
         groups: dict[str, Part] = {}
-        for entity in entities:
+        for entity in sorted(entities, key=lambda each: each.id in self._trials):
             text = orjson.dumps(self._form.entity(entity.change()), default=dict)
-            groups.setdefault(self._form.group(entity.type), []).append((entity, text))
+            alone = entity.id in self._trials
+            group = entity.id if alone else self._form.group(entity.type)
+            groups.setdefault(group, []).append((entity, text))
         found = []
-        for group in groups.values():
+        for together in groups.values():
             size = MAX_BYTES
-            for entity, text in group:
+            for entity, text in together:
                 size += len(text) + 1
                 if size >= MAX_BYTES:
                     found.append([(entity, text)])
@@ -184,16 +212,19 @@ class HistoryLane:
         self._lane = lane
         self._bury = bury
         self._quiet = quiet
+        self._trials = Trials()
 
     async def deliver(
         self, items: Sequence[Item], landed: Callable[[Iterable[Item]], None]
-    ) -> None:
+    ) -> Sequence[Item]:
         """Bring changes of one entity into its history; returns when all of them are settled.
 
-        `landed` is called with those that are, as they are.
+        But for what comes back: let others go first, which tells whether it is to blame. `landed`
+        is called with those that are settled, as they are.
         """
         waiting = [list(items)]
-        conflicts = 0
+        doubtful: list[Item] = []
+        conflicts = before = 0
         while waiting:
             part = waiting.pop()
             changes = [change for _, change in part]
@@ -202,20 +233,25 @@ class HistoryLane:
                 landed(part)
                 continue
             text = orjson.dumps(body, default=dict)
+            if not conflicts:
+                before = self._trials.taken
             if len(text) > MAX_BYTES and len(part) > 1:
                 waiting += _halves(part)
                 continue
             verdict = await self._send(changes[0], text)
             if isinstance(verdict, Conflict):
                 conflicts += 1
-                tired = conflicts > CONFLICTS
-                verdict = Refused(verdict.reason) if tired else Again(verdict.reason)
+                verdict = self._stumbled(verdict.reason, part, conflicts, before)
             match verdict:
+                case Conflict():
+                    doubtful += part
+                    if self._trials.acquitted():
+                        return [*doubtful, *itertools.chain.from_iterable(waiting)]
                 case Done():
-                    self._lane.went()
+                    self._went(part)
                     landed(part)
                 case Partly(_, refused):
-                    self._lane.went()
+                    self._went(part)
                     await self._bury("temporal", _only(changes, refused))
                     landed(part)
                 case Refused(reason) | Split(reason) if len(part) == 1:
@@ -229,6 +265,20 @@ class HistoryLane:
                 case Held():
                     self._lane.failed()
                     waiting.append(part)
+        return doubtful
+
+    def _stumbled(self, reason: str, part: Sequence[Item], conflicts: int, before: int) -> Verdict:
+        """Find out over what: parted, until one alone is to blame, or in doubt."""
+        if len(part) > 1:
+            return Refused(reason) if conflicts > CONFLICTS else Again(reason)
+        if self._trials.failed(_trial(part[0]), before):
+            return Refused(reason)
+        self._lane.failed()
+        return Conflict(reason)
+
+    def _went(self, part: Sequence[Item]) -> None:
+        self._lane.went()
+        self._trials.took(map(_trial, part))
 
     async def _send(self, change: Change, text: bytes) -> Verdict:
         """One request, when nothing live is on its way, or has been for too long."""
@@ -240,6 +290,11 @@ class HistoryLane:
         return await self._courier.send(
             TEMPORAL, text, self._form.headers(change.type), [change.id]
         )
+
+
+def _trial(item: Item) -> str:
+    """What is on trial of a history: one entry's change of one entity."""
+    return f"{item[0]} {item[1].id}"
 
 
 def _halves(part: list[Item]) -> list[list[Item]]:
