@@ -1,17 +1,16 @@
-"""Parses JSON with a model of FiLiP, in an environment of its own: MODULE:MODEL as argument.
+"""Parses NGSI-LD entities with FiLiP, in an environment of its own.
 
 Reads lines of JSON, writes for each what FiLiP made of it, as JSON.
 """
 
-import importlib
 import sys
+
+from filip.models.ngsi_ld.context import ContextLDEntity  # type: ignore[import-not-found]
 
 
 def main() -> None:
-    module, _, name = sys.argv[1].partition(":")
-    model = getattr(importlib.import_module(module), name)
     for line in sys.stdin:
-        entity = model.model_validate_json(line)
+        entity = ContextLDEntity.model_validate_json(line)
         print(entity.model_dump_json(exclude_unset=True, by_alias=True))
 
 
