@@ -364,6 +364,26 @@ def test_no_token_is_told_without_the_secret(tmp_path: Path, fault: Fault, told:
     credentials(tmp_path, fault)(story)
 
 
+def test_a_token_server_is_left_alone_for_as_long_as_it_wishes(tmp_path: Path) -> None:
+    path = secret(tmp_path, "s3cret")
+    busy = Fault(status=503, headers={"Retry-After": "7"})
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = once(busy, path=TOKEN)
+        scene.log.commit([lamp(n, at_s=n - 9.0) for n in range(5)])
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+
+    def tokens(client: Client) -> ClientCredentials:
+        now_s = asyncio.get_running_loop().time
+        return ClientCredentials(client, client._url + TOKEN, "gw", path, "", now_s)
+
+    scene = play(Scene(tmp_path, tokens=tokens), story)
+    asked_s = [each.request.at_s for each in scene.broker.arrivals if each.request.path == TOKEN]
+    assert len(asked_s) == 2
+    assert asked_s[1] - asked_s[0] >= 7
+
+
 def test_a_sink_gets_another_token_at_once_when_its_own_was_withdrawn(tmp_path: Path) -> None:
     path = secret(tmp_path, "s3cret")
 

@@ -6,7 +6,15 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 
 from kerbline.counters import Counters
-from kerbline.north.ngsi_ld.answers import Again, Held, Plain, Unauthorized, Verdict, judged
+from kerbline.north.ngsi_ld.answers import (
+    Again,
+    Held,
+    Plain,
+    Unauthorized,
+    Verdict,
+    judged,
+    retry_after_s,
+)
 from kerbline.north.ngsi_ld.client import Client, NoAnswer
 from kerbline.north.ngsi_ld.token import NoToken, Tokens
 
@@ -50,9 +58,14 @@ class Courier:
             try:
                 token = await self._tokens.get()
                 verdict = await self._once(path, body, headers, names, token)
-            except (NoAnswer, NoToken) as error:
-                self._away = isinstance(error, NoAnswer) and not error.sent
+            except NoAnswer as error:
+                self._away = not error.sent
                 verdict = Again(str(error))
+                break
+            except NoToken as error:
+                self._away = False
+                now_s = self._utc_ms() / 1000
+                verdict = Again(str(error), retry_after_s(error.headers, now_s))
                 break
             if isinstance(verdict, Unauthorized):
                 self._tokens.refused(token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, urlencode
@@ -22,9 +22,16 @@ LEAST_LIFE_S = 5.0
 
 
 class NoToken(KerblineError):
-    """There is no token to be had now; the text says why, and holds no secret."""
+    """There is no token to be had now; the text says why, and holds no secret.
+
+    `headers` of an answer may say when there will be.
+    """
 
     code = "no_token"
+
+    def __init__(self, reason: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.headers = headers or {}
 
 
 class Tokens(Protocol):
@@ -121,7 +128,8 @@ class ClientCredentials:
                 raise ValueError
         except (ValueError, TypeError, KeyError):
             said = _error(answer.body)
-            raise NoToken(f"{self._url} gives no token: {answer.status} {said}".strip()) from None
+            reason = f"{self._url} gives no token: {answer.status} {said}".strip()
+            raise NoToken(reason, answer.headers) from None
         self._token = token
         self._until_s = self._now_s() + max(life_s * (1 - EARLY), LEAST_LIFE_S)
 
