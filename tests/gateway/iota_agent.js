@@ -6,7 +6,7 @@ const library = require('iotagent-node-lib');
 const mqtt = require('mqtt');
 
 const RESOURCE = '/iot/json';
-const ROOTS = ['$share/iotajson//+/+/', '$share/iotajson//json/+/+/', '$share/iotajson/json/+/+/'];
+const ROOTS = ['$share/json//+/+/', '$share/json//json/+/+/', '$share/json/json/+/+/'];
 const given = JSON.parse(process.argv[2]);
 let client;
 
