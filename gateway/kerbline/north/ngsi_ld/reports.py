@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 
 import orjson
 
@@ -30,12 +31,13 @@ class Reports:
         self._form = form
         self._courier = courier
         self._lane = lane
-        self._waiting: deque[Change] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[Change] = deque()
         self._came = asyncio.Event()
 
     def put(self, change: Change) -> None:
         """One more state."""
         self._waiting.append(change)
+        self._bound()
         self._came.set()
 
     async def run(self) -> None:
@@ -50,15 +52,24 @@ class Reports:
             headers = self._form.headers(next(iter(batch.values())).type)
             verdict = await self._courier.send(UPSERT, body, headers, batch)
             if isinstance(verdict, Again | Conflict | Held):
-                self._waiting.extendleft(reversed(batch.values()))
+                self._again(list(batch.values()))
                 self._lane.failed(getattr(verdict, "after_s", None))
                 continue
             self._lane.went()
             if isinstance(verdict, Partly):
-                self._waiting.extendleft(batch[each] for each in reversed(list(verdict.again)))
+                self._again([batch[each] for each in verdict.again])
                 verdict = verdict if verdict.refused else Done()
             if not isinstance(verdict, Done):
                 _log.warning("states of %d orders are refused: %s", len(batch), verdict)
+
+    def _again(self, changes: Sequence[Change]) -> None:
+        """These are next again."""
+        self._waiting.extendleft(reversed(changes))
+        self._bound()
+
+    def _bound(self) -> None:
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
 
     def _batch(self) -> dict[str, Change]:
         """What waits longest, of each order the one state that is next."""
