@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
@@ -417,6 +418,32 @@ def test_what_a_207_leaves_open_is_in_one_request_at_a_time(tmp_path: Path) -> N
     assert lamps(scene) == {"1", "2"}
     ids = [[each["id"] for each in arrival.request.json] for arrival in scene.broker.arrivals]
     assert ids.count([first]) == 2
+
+
+def test_dead_letters_are_a_line_and_a_full_disk_ends_no_replay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = lambda r: Fault(status=400, body=b"") if "temporal" in r.path else None
+        scene.log.commit([lamp(n, at_s=n - 50) for n in range(1, 9)])
+        sink = scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+        assert len(sink.letters) == 7
+        scene.broker.fault = lambda _: None
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            sink.resend(None)
+            await scene.until(lambda: len(sink.letters) == 0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sink.log_grew(scene.log.commit([lamp(20, at_s=-1)]))
+        await scene.until(lambda: scene.log.cursor == 2)
+
+    with caplog.at_level(logging.WARNING):
+        scene = play(Scene(tmp_path), story)
+    assert set(scene.broker.acknowledged().values()) == {1}
+    assert len([line for line in caplog.messages if "dead letters now" in line]) == 1
 
 
 # ---------------------------------------------------------------- who is to blame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -251,6 +252,20 @@ def test_a_kill_leaves_whole_letters(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- memory
+
+
+def test_a_disk_that_was_full_costs_no_letter(tmp_path: Path) -> None:
+    full = letters(tmp_path)
+    full.add([("upsert", "first", change(1, a=1))], T_MS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full.path.stat().st_size + 20, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            full.add([("upsert", "second", change(2, a=2))], T_MS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    full.add([("upsert", "third", change(3, a=3))], T_MS)
+    assert [each.reason for each in letters(tmp_path).letters] == ["first", "second", "third"]
 
 
 def test_a_memory_comes_back_for_its_own_platform_alone(tmp_path: Path) -> None:

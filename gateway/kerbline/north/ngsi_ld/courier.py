@@ -117,12 +117,12 @@ class Courier:
             self._counters.count("ngsi_ld.again" if isinstance(verdict, Again) else "ngsi_ld.held")
             self.say(verdict.reason)
 
-    def say(self, reason: str) -> None:
-        """Why it has to be tried again; the same is not said all the time."""
-        now_ms, known = self._utc_ms(), reason[:40]
+    def say(self, reason: str, follows: str = "trying again") -> None:
+        """What is the trouble, and what follows; the same is not said all the time."""
+        now_ms, known = self._utc_ms(), reason[:40] + follows[-20:]
         last_ms = self._said.get(known)
         if last_ms is None or not 0 <= now_ms - last_ms < SAID_AGAIN_MS:
             if len(self._said) >= SAID:
                 self._said.clear()
             self._said[known] = now_ms
-            _log.warning("%s: %s; trying again", self._name, reason)
+            _log.warning("%s: %s; %s", self._name, reason, follows)

@@ -68,6 +68,7 @@ class DeadLetters:
         self._letters: dict[int, tuple[Letter, int]] = {}
         self._next = 1
         self.dropped = 0  # pushed out by newer ones since the start
+        self._whole = True  # the file has all of them
         for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
                 letter = _letter(orjson.loads(line))
@@ -92,13 +93,14 @@ class DeadLetters:
             lines.append(orjson.dumps(letter.told(), default=_plain) + b"\n")
             self._letters[letter.number] = (letter, len(lines[-1]))
             self._next += 1
-        if self._too_many():
-            while self._too_many():
-                del self._letters[next(iter(self._letters))]
-                self.dropped += 1
-            self._write()
-        else:
+        append = self._whole and not self._too_many()
+        while self._too_many():
+            del self._letters[next(iter(self._letters))]
+            self.dropped += 1
+        if append:
             self._append(b"".join(lines))
+        else:
+            self._write()
 
     def drop(self, numbers: Collection[int] | None = None) -> int:
         """Forget letters by number, or all; how many there were."""
@@ -118,13 +120,17 @@ class DeadLetters:
     def _append(self, data: bytes) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._whole = False  # a disk that gets full may leave half a line
         _whole(os.open(self.path, flags, 0o600), data)
+        self._whole = True
 
     def _write(self) -> None:
         text = b"".join(
             orjson.dumps(letter.told(), default=_plain) + b"\n" for letter in self.letters
         )
+        self._whole = False
         replace(self.path, text)
+        self._whole = True
 
 
 def replace(path: Path, data: bytes) -> None:

@@ -190,7 +190,10 @@ class Durable:
                 else:
                     self._present.repeat(letter.change)
                 # Or it is a new letter by now.
-                await self._blocking(self._letters.drop, {letter.number})
+                try:
+                    await self._blocking(self._letters.drop, {letter.number})
+                except OSError as error:  # it is gone from memory; the next change writes the file
+                    _log.warning("%s: %s: %s", self._name, self._letters.path, error.strerror)
             self._wanted.popleft()
 
     async def _read(self, after: int) -> Sequence[Batch]:

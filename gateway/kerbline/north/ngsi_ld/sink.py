@@ -221,11 +221,9 @@ class NgsiLdSink:
             return
         self._counters.count("ngsi_ld.refused", len(found))
         reason, change = found[0]
-        _log.warning(
-            "%s: %d are dead letters now: %s: %s", self.name, len(found), change.id, reason
-        )
+        self._courier.say(f"{reason}: {change.id}", f"{len(found)} are dead letters now")
         letters = [(way, reason, change) for reason, change in found]
         try:
             await self._blocking(self.letters.add, letters, self._utc_ms())
         except OSError as error:
-            _log.warning("%s: %s: %s", self.name, self.letters.path, error.strerror)
+            self._courier.say(f"{error.strerror}: {self.letters.path}", "kept in memory so far")
