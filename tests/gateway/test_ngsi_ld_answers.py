@@ -491,6 +491,19 @@ def test_what_a_broker_stumbles_over_does_not_hold_up_the_history(tmp_path: Path
     assert set(scene.broker.acknowledged().values()) == {1}
 
 
+def test_an_entity_of_which_nothing_is_taken_ends_no_history(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = stumbling("temporal", b"lamp-1")
+        names = ["lamp-1", "lamp-2"]
+        scene.log.commit([lamp(n, each, n - 50) for n in range(1, 21) for each in names])
+        scene.start()
+        await scene.until(lambda: scene.log.cursor == 1)
+
+    scene = play(Scene(tmp_path), story)
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-1"}
+    assert len([k for k in scene.came("temporal") if k[0].endswith("-2")]) == 19 * 5
+
+
 @pytest.mark.parametrize("status", [409, 500])
 @pytest.mark.parametrize("path", ["upsert", "temporal"])
 def test_a_broker_that_takes_nothing_for_long_gets_no_dead_letters(

@@ -213,6 +213,7 @@ class HistoryLane:
         self._bury = bury
         self._quiet = quiet
         self._trials = Trials()
+        self._since: dict[str, int] = {}  # how much was taken when an entity first failed
 
     async def deliver(
         self, items: Sequence[Item], landed: Callable[[Iterable[Item]], None]
@@ -224,7 +225,7 @@ class HistoryLane:
         """
         waiting = [list(items)]
         doubtful: list[Item] = []
-        conflicts = before = 0
+        conflicts = 0
         while waiting:
             part = waiting.pop()
             changes = [change for _, change in part]
@@ -233,15 +234,13 @@ class HistoryLane:
                 landed(part)
                 continue
             text = orjson.dumps(body, default=dict)
-            if not conflicts:
-                before = self._trials.taken
             if len(text) > MAX_BYTES and len(part) > 1:
                 waiting += _halves(part)
                 continue
             verdict = await self._send(changes[0], text)
             if isinstance(verdict, Conflict):
                 conflicts += 1
-                verdict = self._stumbled(verdict.reason, part, conflicts, before)
+                verdict = self._stumbled(verdict.reason, part, conflicts)
             match verdict:
                 case Conflict():
                     doubtful += part
@@ -265,14 +264,18 @@ class HistoryLane:
                 case Held():
                     self._lane.failed()
                     waiting.append(part)
+        if not doubtful:
+            self._since.pop(items[0][1].id, None)
         return doubtful
 
-    def _stumbled(self, reason: str, part: Sequence[Item], conflicts: int, before: int) -> Verdict:
+    def _stumbled(self, reason: str, part: Sequence[Item], conflicts: int) -> Verdict:
         """Find out over what: parted, until one alone is to blame, or in doubt."""
-        if len(part) > 1:
-            return Refused(reason) if conflicts > CONFLICTS else Again(reason)
-        if self._trials.failed(_trial(part[0]), before):
+        before = self._since.setdefault(part[0][1].id, self._trials.taken)
+        if conflicts <= CONFLICTS:
+            return Again(reason)
+        if len(part) > 1 or self._trials.taken > before:
             return Refused(reason)
+        self._trials.failed(_trial(part[0]), before)
         self._lane.failed()
         return Conflict(reason)
 
