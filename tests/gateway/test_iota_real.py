@@ -276,6 +276,25 @@ def test_the_library_makes_of_a_street_what_the_models_say(tmp_path: Path) -> No
     assert gateway["deviceState"]["value"] == "online"
 
 
+def test_nothing_is_lost_to_an_agent_that_comes_back_after_the_gateway(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+
+    async def story(scene: Scene) -> None:
+        await scene.provision()
+        await scene.line.open()
+        await scene.nursery.begin(Doom())
+        await until(lambda: all(scene.city.numbers(each) for each in scene.lamps))
+        await scene.mqtt.kill()
+        await asyncio.sleep(2)
+        await scene.mqtt.start()  # the gateway is back in a second, the agent in five
+        last = max(max(lamp.made) for lamp in scene.lamps)
+        wanted = set(range(1, last + 8))
+        await until(lambda: all(wanted <= set(scene.city.numbers(each)) for each in scene.lamps))
+
+    asyncio.run(scene.play(story))
+    assert scene.agent.errors == []
+
+
 def test_the_library_takes_nothing_that_was_not_provisioned(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
 

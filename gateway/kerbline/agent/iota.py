@@ -142,7 +142,9 @@ def made(
         password=secret(agent.password_file, "iota.password_file"),
         tls=TlsFiles(agent.tls.ca, agent.tls.cert, agent.tls.key) if agent.tls else None,
     )
-    port = MqttPort(address, [topics.commands], dialect.status("offline", None), counters)
+    will = dialect.status("offline", None)
+    # An agent has no session: what comes while it is away, or not back yet, is lost to it.
+    port = MqttPort(address, [topics.commands], will, counters, heard=True)
     outbox = Outbox(
         name(agent),
         Masked(port, key),

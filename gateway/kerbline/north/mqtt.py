@@ -39,6 +39,7 @@ NO_DELAY = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),)
 QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _UNSPECIFIED = 128  # paho's word for a connection that ended without one
 _TAKEN_OVER = 142  # MQTT 5, 3.14.2.1
+_UNHEARD = 16  # MQTT 5, 3.4.2.1: it is taken, but nobody has subscribed to it
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
 T = TypeVar("T")
@@ -101,6 +102,7 @@ class _Client(aiomqtt.Client):
     ack_timeout_s: float
     turn: asyncio.Lock  # of bursts: one that waits in its midst is not overtaken
     room: asyncio.Semaphore  # to publish
+    heard: bool  # is what nobody gets refused?
 
     def _on_connect(
         self,
@@ -172,7 +174,8 @@ class _Client(aiomqtt.Client):
         burst = self.acks.pop(mid, None)
         if burst is not None:
             self.room.release()
-            burst.acknowledged(str(reason_code) if reason_code.is_failure else "")
+            unheard = self.heard and reason_code.value == _UNHEARD
+            burst.acknowledged(str(reason_code) if reason_code.is_failure or unheard else "")
         sock = client.socket()
         if QUICK_ACK is not None and isinstance(sock, socket.socket):
             # A broker that has Nagle on holds its next ack for TCP's of this one: 40 ms, else.
@@ -258,7 +261,11 @@ class MqttPort:
         will: Message | None = None,
         counters: Counters | None = None,
         ack_timeout_s: float = ACK_TIMEOUT_S,
+        *,
+        heard: bool = False,
     ) -> None:
+        """With `heard`, what nobody has subscribed to is refused, where a broker tells (MQTT 5)."""
+        self._heard = heard
         self._ack_timeout_s = ack_timeout_s
         self._address = address
         self._subscriptions = subscriptions
@@ -380,6 +387,7 @@ class MqttPort:
         )
         client.acks = {}
         client.ack_timeout_s = self._ack_timeout_s
+        client.heard = self._heard
         client.bound(lambda message: self._drop(client, message))
         return client
 
