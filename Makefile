@@ -64,7 +64,7 @@ check: .venv/.all build/stubs/.made ## format, lint, types, import contracts, de
 	@$(PY) -m tools.check $(ARGS)
 
 .PHONY: firmware
-firmware: .venv/.all ## a board's node into build/firmware, with its size; BOARD=streetlight-esp32, or all
+firmware: .venv/.all ## a board's node into build/firmware, with its size; BOARD=streetlight-esp32; all without it
 	@$(PY) -m kerbline node build $(BOARD)
 
 # A bench-NAME target is a benchmark; each compares with something measured in the same run.
