@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,9 +53,6 @@ class Dialect(Protocol):
 
     def outgoing(self, entries: Iterable[Entry]) -> Sequence[Outgoing]:
         """Entries as messages."""
-
-    def marks(self, entries: Iterable[Entry]) -> Mapping[Log, Collection[Mark]]:
-        """What of these is to be delivered, by log."""
 
     def chunk(self) -> Chunk:
         """Room for entries that share messages."""

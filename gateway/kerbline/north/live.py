@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 
-from kerbline.model import Alarm, Entry, Gap, Reading
+from kerbline.model import ANCHOR_KIND, Alarm, Entry, Gap, Reading
 
 Log = tuple[str, int]
 Mark = int | tuple[int, int | None]
@@ -28,6 +28,15 @@ def log_of(entry: Entry) -> Log:
 def mark_of(entry: Entry) -> Mark:
     """What tells an entry from the others of its log."""
     return (entry.first, entry.last) if isinstance(entry, Gap) else entry.key.number
+
+
+def marks_of(entries: Iterable[Entry]) -> Mapping[Log, Collection[Mark]]:
+    """What of these is to be delivered, by log: all but what dates a node's records."""
+    found: dict[Log, list[Mark]] = {}
+    for entry in entries:
+        if not isinstance(entry, Reading) or entry.kind != ANCHOR_KIND:
+            found.setdefault(log_of(entry), []).append(mark_of(entry))
+    return found
 
 
 class Live:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import orjson
 
-from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState, Reading
+from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState
 from kerbline.north.dialect import Outgoing
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.live import Log, Mark, log_of, mark_of
@@ -38,14 +38,6 @@ class Mapper:
         for _ in chunk.fill(Batch.made(0, 0, entries)):
             pass
         return list(chunk.outgoing())
-
-    def marks(self, entries: Iterable[Entry]) -> Mapping[Log, Collection[Mark]]:
-        """What of these is to be published, by log."""
-        found: dict[Log, list[Mark]] = {}
-        for entry in entries:
-            if not isinstance(entry, Reading) or entry.kind != ANCHOR_KIND:
-                found.setdefault(log_of(entry), []).append(mark_of(entry))
-        return found
 
     def chunk(self) -> Chunk:
         """Room for entries that share messages."""

@@ -19,7 +19,7 @@ from kerbline.model import CommandResult, Entry, NodeState
 from kerbline.north.acks import Acks, Refused
 from kerbline.north.backoff import Backoff
 from kerbline.north.dialect import Chunk, Dialect, Outgoing
-from kerbline.north.live import PATIENCE_S, Live, Log, Mark
+from kerbline.north.live import PATIENCE_S, Live, Log, Mark, marks_of
 from kerbline.north.notices import Notices
 from kerbline.north.port import Message, NotConnected, Port
 from kerbline.north.sink import Journal
@@ -216,7 +216,7 @@ class Outbox:
             committed = self._fresh.popleft()
             if committed.seq <= self._cursor:
                 continue
-            marks = self._mapper.marks(committed.entries)
+            marks = marks_of(committed.entries)
             await self._live.settled(marks.items())
             if not all(self._live.has(log, some) for log, some in marks.items()):
                 return False

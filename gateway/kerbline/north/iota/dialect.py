@@ -80,14 +80,6 @@ class IotaDialect:
             chunk.add(entry)
         return list(chunk.outgoing())
 
-    def marks(self, entries: Iterable[Entry]) -> Mapping[Log, Collection[Mark]]:
-        """All but what dates a node's records."""
-        found: dict[Log, list[Mark]] = {}
-        for entry in entries:
-            if not isinstance(entry, Reading) or entry.kind != ANCHOR_KIND:
-                found.setdefault(log_of(entry), []).append(mark_of(entry))
-        return found
-
     def chunk(self) -> Chunk:
         """Room for entries that share messages."""
         return Chunk(self)
