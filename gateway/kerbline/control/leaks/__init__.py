@@ -1,0 +1,4 @@
+"""Leak detectors over arrays: pure functions of ordered steps, without a clock and without files.
+
+They need numpy (the extra `analysis`), so nothing imports them but what uses them.
+"""

@@ -1,0 +1,116 @@
+"""Recorded series for the leak detectors: numpy's .npz, read and checked in one place."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kerbline.errors import KerblineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MINUTES_A_DAY = 1440
+
+
+class LeakFileError(KerblineError):
+    """A file of series that can't be used; says the array and what it should be."""
+
+    code = "leak-file"
+    exit_status = 2
+
+
+class Meters(NamedTuple):
+    """Totalisers of consumer meters."""
+
+    reads: npt.NDArray[np.uint32]  # (meters, time), litres
+    missing: npt.NDArray[np.bool_] | None  # (meters, time); None: every read is there
+
+
+def read_inflow(path: Path, step_min: int) -> npt.NDArray[np.float64]:
+    """`inflow` of a file: (series, time), m3/h, NaN where missing."""
+    np = _numpy()
+    _check_step(step_min)
+    found = _array(path, "inflow")
+    _check_shape(path, "inflow", found, "series x time")
+    if found.dtype.kind not in "fiu":
+        raise LeakFileError(f"{path}: inflow is of {found.dtype}: give numbers in m3/h")
+    inflow: npt.NDArray[np.float64] = np.asarray(found, dtype=np.float64)
+    if np.isinf(inflow).any():
+        raise LeakFileError(f"{path}: inflow holds infinite values: give NaN where one is missing")
+    return inflow
+
+
+def read_meters(path: Path, step_min: int) -> Meters:
+    """`reads` and, if there, `missing` of a file: packed bits, the first of a byte the highest."""
+    np = _numpy()
+    _check_step(step_min)
+    reads = _array(path, "reads")
+    _check_shape(path, "reads", reads, "meters x time")
+    if reads.dtype.kind not in "iu":
+        raise LeakFileError(f"{path}: reads are of {reads.dtype}: give whole litres as uint32")
+    if reads.dtype != np.uint32:
+        if int(reads.min()) < 0 or int(reads.max()) > 0xFFFFFFFF:
+            raise LeakFileError(f"{path}: reads pass what uint32 holds: give litres as uint32")
+        reads = reads.astype(np.uint32)
+    packed = _array(path, "missing", needed=False)
+    if packed is None:
+        return Meters(reads, None)
+    meters, steps = reads.shape
+    shape = (meters, (steps + 7) // 8)
+    if packed.dtype != np.uint8 or packed.shape != shape:
+        raise LeakFileError(
+            f"{path}: missing is {packed.dtype} {packed.shape}, not uint8 {shape}: "
+            "write numpy.packbits(mask, axis=1) of a mask as long as reads"
+        )
+    bits = np.unpackbits(packed, axis=1, count=steps, bitorder="big")
+    return Meters(reads, bits.view(np.bool_))
+
+
+def read_inflow_total(path: Path, steps: int) -> npt.NDArray[np.float64]:
+    """`inflow_total_l` of a file: (time,), the district meter's totaliser in litres."""
+    np = _numpy()
+    found = _array(path, "inflow_total_l")
+    if found.ndim != 1 or found.size != steps or found.dtype.kind not in "fiu":
+        raise LeakFileError(
+            f"{path}: inflow_total_l is {found.dtype} {found.shape}: "
+            f"give {steps} numbers, one for each step of reads"
+        )
+    total_l: npt.NDArray[np.float64] = np.asarray(found, dtype=np.float64)
+    return total_l
+
+
+def _check_step(step_min: int) -> None:
+    if MINUTES_A_DAY % step_min:
+        raise LeakFileError(f"--step-min {step_min}: a day is no whole number of such steps")
+
+
+def _check_shape(path: Path, name: str, found: npt.NDArray[Any], axes: str) -> None:
+    if found.ndim != 2 or 0 in found.shape:
+        raise LeakFileError(f"{path}: {name} has shape {found.shape}: give {axes}")
+
+
+def _array(path: Path, name: str, *, needed: bool = True) -> Any:  # noqa: ANN401 - any dtype yet
+    np = _numpy()
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if not hasattr(arrays, "files"):
+                raise LeakFileError(f"{path}: one bare array: write it with numpy.savez")
+            if name in arrays.files:
+                return arrays[name]
+            there = ", ".join(arrays.files) or "nothing"
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise LeakFileError(f"{path}: no .npz file that can be read: {error}") from error
+    if needed:
+        raise LeakFileError(f"{path}: no array {name}; it holds {there}")
+    return None
+
+
+def _numpy() -> Any:  # noqa: ANN401 - a module
+    try:
+        import numpy as np
+    except ImportError as error:
+        raise LeakFileError("leaks need numpy: pip install 'kerbline[analysis]'") from error
+    return np
