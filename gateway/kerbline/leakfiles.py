@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Series = npt.NDArray[np.float64]
+
 MINUTES_A_DAY = 1440
 
 
@@ -29,7 +31,7 @@ class Meters(NamedTuple):
     missing: npt.NDArray[np.bool_] | None  # (meters, time); None: every read is there
 
 
-def read_inflow(path: Path, step_min: int) -> npt.NDArray[np.float64]:
+def read_inflow(path: Path, step_min: int) -> Series:
     """`inflow` of a file: (series, time), m3/h, NaN where missing."""
     np = _numpy()
     _check_step(step_min)
@@ -37,7 +39,7 @@ def read_inflow(path: Path, step_min: int) -> npt.NDArray[np.float64]:
     _check_shape(path, "inflow", found, "series x time")
     if found.dtype.kind not in "fiu":
         raise LeakFileError(f"{path}: inflow is of {found.dtype}: give numbers in m3/h")
-    inflow: npt.NDArray[np.float64] = np.asarray(found, dtype=np.float64)
+    inflow: Series = np.asarray(found, dtype=np.float64)
     if np.isinf(inflow).any():
         raise LeakFileError(f"{path}: inflow holds infinite values: give NaN where one is missing")
     return inflow
@@ -69,7 +71,7 @@ def read_meters(path: Path, step_min: int) -> Meters:
     return Meters(reads, bits.view(np.bool_))
 
 
-def read_inflow_total(path: Path, steps: int) -> npt.NDArray[np.float64]:
+def read_inflow_total(path: Path, steps: int) -> Series:
     """`inflow_total_l` of a file: (time,), the district meter's totaliser in litres."""
     np = _numpy()
     found = _array(path, "inflow_total_l")
@@ -78,7 +80,7 @@ def read_inflow_total(path: Path, steps: int) -> npt.NDArray[np.float64]:
             f"{path}: inflow_total_l is {found.dtype} {found.shape}: "
             f"give {steps} numbers, one for each step of reads"
         )
-    total_l: npt.NDArray[np.float64] = np.asarray(found, dtype=np.float64)
+    total_l: Series = np.asarray(found, dtype=np.float64)
     return total_l
 
 
