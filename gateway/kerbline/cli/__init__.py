@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from kerbline.cli import assets, boards, city, leaks, modbus, node, serial, sim, status, store
+from kerbline.cli import air, assets, boards, city, leaks, modbus, node, serial, sim, status, store
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -102,6 +102,7 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     return tell(**options)
 
 
+app.add_command(air.group)
 app.add_command(assets.group)
 app.add_command(boards.group)
 app.add_command(city.group)

@@ -1,0 +1,165 @@
+"""`kerbline air`: what a file's concentrations mean, worked out as the gateway does it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from kerbline.errors import KerblineError
+
+_FILE = click.Path(path_type=Path)
+# What a column may call a pollutant, without case, dots, underscores and blanks.
+_SPELLINGS = {"pm25": "pm2_5", "o31h": "o3_1h", "o38h": "o3", "ozone": "o3"}
+
+
+class BadFile(KerblineError):
+    """A file that cannot be read as what it should be."""
+
+    code = "bad_file"
+    exit_status = 2
+
+
+@click.group("air")
+def group() -> None:
+    """Work out air quality from files: indices, NowCast, corrected sensors."""
+
+
+@group.command("nowcast")
+@click.argument("file", type=_FILE)
+def nowcast(file: Path) -> int:
+    """Print the NowCast of each list of hourly means in a JSON file.
+
+    The file is a list of lists of 1 to 12 values, newest first, null for an hour without one.
+    """
+    from kerbline.control.air import aqi_us
+
+    results = [aqi_us.nowcast(hours) for hours in _hours(file)]
+    click.echo(json.dumps(results))
+    return 0
+
+
+@group.command("aqi")
+@click.argument("file", type=_FILE)
+@click.option("--index", "which", type=click.Choice(["eu", "us"]), required=True)
+def aqi(file: Path, *, which: str) -> int:
+    """Print the rows of a CSV file with the index and the category of each concentration.
+
+    Its columns are pollutant and value. eu: hourly means in ug/m3 of pm2_5, pm10, no2, o3 and so2;
+    the index is 1 (good) to 6. us: pm2_5 and pm10 in ug/m3 by the day, o3 (8 hours), o3_1h and co
+    in ppm, so2 and no2 in ppb; 0 to 500 and above. A value that has no index leaves both empty.
+    """
+    find = _european() if which == "eu" else _american()
+    rows = _rows(file, ("pollutant", "value"))
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow([*rows.columns, "index", "category"])
+    for line, row in rows:
+        named = row["pollutant"]
+        plain = "".join(named.lower().replace("_", " ").replace(".", " ").split())
+        pollutant = _SPELLINGS.get(plain, plain)
+        value = _number(file, line, "value", row["value"])
+        try:
+            found = ("", "") if value is None else find(pollutant, value)
+        except KeyError:
+            raise BadFile(
+                f"{file}, line {line}: pollutant: the {which} index knows no {named!r}"
+            ) from None
+        out.writerow([*row.values(), *found])
+    return 0
+
+
+def _european() -> Callable[[str, float], tuple[int | str, str]]:
+    from kerbline.control.air import aqi_eu
+
+    def find(pollutant: str, value: float) -> tuple[int | str, str]:
+        level = aqi_eu.level(pollutant, value)
+        return (level.index, level.category) if level else ("", "")
+
+    return find
+
+
+def _american() -> Callable[[str, float], tuple[int | str, str]]:
+    from kerbline.control.air import aqi_us
+
+    def find(pollutant: str, value: float) -> tuple[int | str, str]:
+        level = aqi_us.level(pollutant, value)
+        return (level.index, level.category) if level else ("", "")
+
+    return find
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a CSV file with the lines where they stand."""
+
+    columns: Sequence[str]
+    told: Sequence[tuple[int, Mapping[str, str]]]
+
+    def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
+        return iter(self.told)
+
+
+def _rows(file: Path, wanted: Sequence[str]) -> Rows:
+    """Of a CSV file with a line of names, `wanted` among them."""
+    text = _text(file)
+    reader = csv.DictReader(text.splitlines(), strict=True)
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        for name in wanted:
+            if name not in columns:
+                raise BadFile(f"{file}, line 1: there is no column {name!r}, only {columns}")
+        reader.fieldnames = columns
+        told = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise BadFile(f"{file}, line {reader.line_num}: {error}") from None
+    for line, row in told:
+        if None in row or None in row.values():
+            raise BadFile(f"{file}, line {line}: it has not the {len(columns)} fields of line 1")
+    return Rows(columns, told)
+
+
+def _number(file: Path, line: int, name: str, text: str) -> float | None:
+    """A field's value; None where it is empty or says that there is none."""
+    if text.strip().lower() in ("", "nan", "null", "none"):
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadFile(f"{file}, line {line}: {name}: {text!r} is no number") from None
+    if not math.isfinite(value):
+        raise BadFile(f"{file}, line {line}: {name}: {text!r} is not finite")
+    return value
+
+
+def _hours(file: Path) -> Sequence[Sequence[float | None]]:
+    """The lists of a JSON file; each is checked."""
+    from kerbline.control.air.aqi_us import NOWCAST_HOURS
+
+    try:
+        lists = json.loads(_text(file))
+    except ValueError as error:
+        raise BadFile(f"{file}: this is no JSON: {error}") from None
+    if not isinstance(lists, list):
+        raise BadFile(f"{file}: a list of lists of hourly values is expected")
+    for number, hours in enumerate(lists):
+        if not isinstance(hours, list) or not 1 <= len(hours) <= NOWCAST_HOURS:
+            raise BadFile(f"{file}: list {number} (from 0): it must hold 1 to 12 hourly values")
+        for age, value in enumerate(hours):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise BadFile(f"{file}: list {number}, hour {age} (from 0): {value!r} is no number")
+    return lists
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadFile(f"{file}: this is no text in UTF-8") from None
