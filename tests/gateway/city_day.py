@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kerbline.assets import Asset, Location, Registry
-from kerbline.assets.registry import kinds
+from kerbline.assets.metered import kinds
 from kerbline.config import Config, Gateway, ModbusDevice, Node, SerialDevice
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.profiles import Profiles

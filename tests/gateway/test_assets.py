@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.assets import Asset, Location, Registry
-from kerbline.assets.registry import kinds
+from kerbline.assets.metered import kinds
 from kerbline.config import Config, ConfigFault, load
 
 CONFIG = """\
@@ -108,12 +108,14 @@ def test_a_group_is_whole_though_other_gateways_serve_a_part_of_it(tmp_path: Pat
 
 def test_a_water_meter_is_personal_until_the_list_says_public(tmp_path: Path) -> None:
     registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
-    assert [each.id for each in registry.served() if registry.personal(each.id)] == ["meter-1"]
+    served = [each.id for each in registry.served() if registry.personal(each.id)]
+    assert served == ["meter-1", "feeder-1", "gas-1"]
     assert registry.personal("gone", "water_meter")
     registry.take(
         [
             Asset("meter-1", "WaterConsumptionObserved", privacy="public"),
             Asset("gas-1", "DeviceMeasurement", privacy="personal"),
+            Asset("feeder-1", "DeviceMeasurement", privacy="public"),
         ]
     )
     assert [each.id for each in registry.served() if registry.personal(each.id)] == ["gas-1"]
@@ -121,12 +123,45 @@ def test_a_water_meter_is_personal_until_the_list_says_public(tmp_path: Path) ->
     assert registry.personal("meter-1")  # whatever it is called: its device is a meter's
 
 
+WATER_UNIT = """
+[[modbus.device]]
+unit = 2
+asset = "water-1"
+profile = "tuf-2000m"
+"""
+
+
+def test_a_meter_of_a_home_is_personal_whatever_line_it_hangs_on(tmp_path: Path) -> None:
+    """Water, gas and heat on any line, and electricity where no cabinet's meter hangs."""
+    text = CONFIG.replace("[[serial]]", f"{WATER_UNIT}[[serial]]", 1)
+    dust = '[[serial]]\nname = "dust"\nport = "/dev/x"\nprofile = "pms5003"\nasset = "dust-1"\n'
+    whole = config(tmp_path, text + dust)
+    registry = Registry("sjoestad", [], kinds(whole))
+    homes = {"meter-1", "water-1", "feeder-1", "gas-1"}
+    assert {each.id for each in registry.served() if registry.personal(each.id)} == homes
+    registry.take([replace(each, owner="") for each in registry.all()])  # an export, as it came
+    assert {each.id for each in registry.served() if registry.personal(each.id)} == homes
+    registry.take([replace(each, privacy="public") for each in registry.all()])
+    assert not any(registry.personal(each.id) for each in registry.served())
+
+
+def test_what_is_listed_and_not_in_the_config_is_open_where_its_type_says_so(
+    tmp_path: Path,
+) -> None:
+    away = [Asset("cab-9", "StreetlightControlCabinet"), Asset("m-9", "DeviceMeasurement")]
+    registry = Registry("sjoestad", away, kinds(config(tmp_path)))
+    for kind in ("modbus", "serial", "event", ""):
+        assert not registry.personal("cab-9", kind)
+        assert registry.personal("m-9", kind)
+
+
 def test_what_nobody_says_of_an_asset_of_the_log_is_personal(tmp_path: Path) -> None:
     registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)), gateway="gw-1")
     assert registry.personal("gone")  # of an alarm
     assert registry.personal("gone", "event")
     assert not registry.personal("gone", "streetlight")
-    assert not registry.personal("gone", "modbus")
+    assert registry.personal("gone", "modbus")
+    assert registry.personal("gone", "serial")
     assert not registry.personal("lamp-1", "event")
     assert not registry.personal("gw-1")
 

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from kerbline.assets import Asset, Registry
-from kerbline.assets.registry import FIGURES, kinds
+from kerbline.assets.metered import kinds
+from kerbline.assets.registry import FIGURES
 from kerbline.config import Config, Leak
 from kerbline.control import kpi
 from kerbline.counters import Counters

@@ -25,7 +25,7 @@ BROKER = '[[ngsi_ld]]\nname = "city"\nurl = "https://broker.example"\n'
 
 def test_check_tells_what_no_entity_has_a_place_for(tmp_path: Path) -> None:
     config, table = tmp_path / "gateway.toml", tmp_path / "a.csv"
-    table.write_text("id,type\npump-1,\n")
+    table.write_text("id,type,privacy\npump-1,,public\n")
     config.write_text(CONFIG)
     (tmp_path / "state").mkdir()
     kerbline("assets", "import", config, table)

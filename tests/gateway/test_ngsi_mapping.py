@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kerbline.assets import Asset, Location, Registry
-from kerbline.assets.registry import kinds
+from kerbline.assets.metered import kinds
 from kerbline.control.zone_water import Closed
 from kerbline.model import (
     Alarm,

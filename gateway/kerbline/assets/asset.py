@@ -13,14 +13,23 @@ MEASUREMENT = "DeviceMeasurement"  # of whatever has no model of its own
 
 TYPES = (STREETLIGHT, CABINET, WATER, AIR, MEASUREMENT)  # entity types of Smart Data Models
 
+OPEN_TYPES = (STREETLIGHT, CABINET, AIR)  # they measure a street, nobody's home
+
+MODBUS, MODBUS_METER = "modbus", "modbus_meter"
+SERIAL, SERIAL_METER = "serial", "serial_meter"
+
 # What an asset is that only a config names, by the kind of its device.
 IMPLIED: Mapping[str, str] = {
     "streetlight": STREETLIGHT,
     "water_meter": WATER,
     "air_quality": AIR,
-    "modbus": CABINET,
-    "serial": MEASUREMENT,
+    MODBUS: CABINET,
+    MODBUS_METER: CABINET,
+    SERIAL: MEASUREMENT,
+    SERIAL_METER: MEASUREMENT,
 }
+
+METERS = frozenset(["water_meter", MODBUS_METER, SERIAL_METER])  # of what a home may use
 
 PERSONAL = "personal"
 PUBLIC = "public"
@@ -63,10 +72,15 @@ TEXTS = ("type", "name", "group", "zone", "segment", "owner", "privacy")
 
 
 def personal(asset: Asset, kind: str) -> bool:
-    """Is what it measures somebody's own? A water meter's is, unless the list says public."""
+    """Is what it measures somebody's own? What may be a home's meter's is, until marked public.
+
+    `kind`: a key of IMPLIED; of another one, as of an asset without a device here, the type says.
+    """
     if asset.privacy:
         return asset.privacy == PERSONAL
-    return asset.type == WATER or kind == "water_meter"
+    if asset.type == WATER or kind in METERS:
+        return True
+    return kind not in IMPLIED and asset.type not in OPEN_TYPES
 
 
 def plain(asset: Asset) -> dict[str, object]:

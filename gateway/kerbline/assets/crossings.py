@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, WATER, Asset, personal
-from kerbline.assets.registry import kinds
+from kerbline.assets.asset import (
+    IMPLIED,
+    MEASUREMENT,
+    MODBUS_METER,
+    SERIAL_METER,
+    WATER,
+    Asset,
+    personal,
+)
+from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
 MOST_NAMED = 8
@@ -18,6 +26,7 @@ def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
     listed = {each.id: each for each in assets}
     if not listed:
         yield "no asset was ever imported: `kerbline assets import`"
+        yield from _unsaid(served, listed)
         return
     lacking = [each for each in served if each not in listed]
     if lacking:
@@ -27,10 +36,26 @@ def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
         if asset is None or kind not in _NODES or asset.type in (IMPLIED[kind], MEASUREMENT):
             continue
         yield f"{asset_id} is a {asset.type} in the list, and the config has a {kind} node at it"
+    yield from _unsaid(served, listed)
     yield from _sums(config, [(listed[each], served[each]) for each in served if each in listed])
     unserved = [each for each in listed if each not in served]
     if unserved:
         yield f"in the list of assets and not in this config: {_named(unserved)}"
+
+
+def _unsaid(served: Mapping[str, str], listed: Mapping[str, Asset]) -> Iterator[str]:
+    """What is held back by its device alone, which may be a home's and may be the city's."""
+    found = [
+        each
+        for each, kind in served.items()
+        if kind in (MODBUS_METER, SERIAL_METER)
+        and not (each in listed and (listed[each].privacy or listed[each].type == WATER))
+    ]
+    if found:
+        yield (
+            f"held back as a home's may be, by what the devices measure: {_named(found)}; "
+            "say `privacy` public or personal in the list of assets"
+        )
 
 
 def _sums(config: Config, served: Sequence[tuple[Asset, str]]) -> Iterator[str]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kerbline.assets import asset as terms
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, Asset
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, MODBUS, SERIAL, Asset
+from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
 OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
@@ -86,9 +87,13 @@ class Registry:
             return False
         if kind in FIGURES and asset_id not in self._kinds and asset_id not in self._listed:
             return False
-        kind = self._kinds.get(asset_id, kind)
-        if asset_id not in self._listed and (self.lost or kind not in IMPLIED):
-            return kind not in OPEN_KINDS
+        served = asset_id in self._kinds
+        if asset_id not in self._listed and (self.lost or not served):
+            return self._kinds.get(asset_id, kind) not in OPEN_KINDS
+        if served:
+            kind = self._kinds[asset_id]
+        elif kind in (MODBUS, SERIAL):
+            kind = ""  # what the device measured nobody knows any more
         return terms.personal(self.asset(asset_id, kind), kind)
 
     def urn(self, type_name: str, local: str) -> str:
@@ -109,15 +114,6 @@ def _by(field: str, assets: Iterable[Asset]) -> Mapping[str, Sequence[Asset]]:
         name = getattr(each, field)
         if name:
             found.setdefault(name, []).append(each)
-    return found
-
-
-def kinds(config: Config) -> dict[str, str]:
-    """Of what device each asset of the config is: a node's kind, "modbus" or "serial"."""
-    found = {node.asset: node.kind for node in config.nodes}
-    found |= {device.asset: "modbus" for bus in config.buses for device in bus.devices}
-    for each in config.serials:
-        found |= dict.fromkeys((each.asset, *each.assets.values()), "serial")
     return found
 
 

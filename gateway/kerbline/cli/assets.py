@@ -42,7 +42,7 @@ def import_(config: Path, file: Path, *, form: str | None, replace: bool, dry_ru
     """
     from kerbline.assets import kept, lists
     from kerbline.assets.merge import merged
-    from kerbline.assets.registry import kinds
+    from kerbline.assets.metered import kinds
 
     loaded = _loaded(config)
     content = sys.stdin.buffer.read() if str(file) == STANDARD_INPUT else _content(file)
@@ -72,7 +72,8 @@ def import_(config: Path, file: Path, *, form: str | None, replace: bool, dry_ru
 def export(config: Path, *, out: Path | None, form: str | None, everything: bool) -> int:
     """Write the list as CSV, JSON or GeoJSON; `assets import` takes each of them."""
     from kerbline.assets import kept, lists
-    from kerbline.assets.registry import Registry, kinds
+    from kerbline.assets.metered import kinds
+    from kerbline.assets.registry import Registry
 
     loaded = _loaded(config)
     form = form or (lists.form_of(out) if out else lists.CSV)

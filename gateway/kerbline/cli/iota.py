@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,25 +80,11 @@ def _chosen(config: Config, name: str | None) -> Iota:
 def _telegrams(config: Config) -> Mapping[str, Sequence[str]]:
     """By asset, the values that serial devices' profiles give it."""
     found: dict[str, list[str]] = {}
-    for asset, name in _values(config):
-        if name not in found.setdefault(asset, []):
-            found[asset].append(name)
+    if config.serials:
+        from kerbline.config import serial_profile
+
+        for device in config.serials:
+            for asset, name in serial_profile.values(device):
+                if name not in found.setdefault(asset, []):
+                    found[asset].append(name)
     return found
-
-
-def _values(config: Config) -> Iterator[tuple[str, str]]:
-    if not config.serials:
-        return
-    from kerbline.config import serial_profile
-
-    for device in config.serials:
-        profile = serial_profile.load(Path(device.profile))
-        for reading in profile.readings:
-            behind = [
-                asset
-                for key, asset in device.assets.items()
-                if key.partition("@")[0] == reading.name
-            ]
-            for asset in behind or [device.asset]:
-                for each in reading.fields:
-                    yield asset, each.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kerbline.config import document
@@ -57,6 +57,18 @@ def load(path: Path) -> Profile:
         raise ConfigFault(reader.faults)
     assert isinstance(profile, Profile)
     return profile
+
+
+def values(device: SerialDevice) -> Iterator[tuple[str, str]]:
+    """Each asset at a device, with the name of each value that it may get; may raise as `load`."""
+    for reading in load(find(device.profile, Path())).readings:
+        own = [device.asset] if reading.channel is None else []
+        named = [
+            asset for key, asset in device.assets.items() if key.partition("@")[0] == reading.name
+        ]
+        for asset in named or own:
+            for field in reading.fields:
+                yield asset, field.name
 
 
 def resolve(
