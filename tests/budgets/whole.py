@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from kerbline import boards
 from kerbline.firmware import build as building
-from kerbline.firmware import collect
+from kerbline.firmware import collect, kept
 from kerbnode.sim import ads1115, bh1750, bl0942, bme280, pms5003, scd41, sht4x
 from kerbnode.sim.i2c import Bus
 from kerbwire import messages as m
@@ -45,7 +45,7 @@ FAKES_KIB = 18  # of the heap for whole_probe.py and what it keeps; held by a te
 def built(board: str) -> building.Firmware:
     """The board's node as its build makes it."""
     file = boards.find(board)
-    return building.build(building.of_board(boards.load(file), file.name))
+    return building.build(building.of_board(boards.load(file), file.name), keep=kept.folder())
 
 
 def installed(firmware: building.Firmware, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from kerbline import boards
-from kerbline.firmware import build
+from kerbline.firmware import build, kept
 
 pytestmark = pytest.mark.xdist_group("console")  # a build takes seconds: once is enough
 
@@ -158,7 +158,7 @@ def escapes(folder: Path, micropython: Path, text: str) -> list[str]:
 def starts() -> dict[str, str]:
     """boot.py and main.py as a board gets them."""
     file = boards.find("streetlight-esp32")
-    firmware = build.build(build.of_board(boards.load(file), str(file)))
+    firmware = build.build(build.of_board(boards.load(file), str(file)), keep=kept.folder())
     return {
         "boot.py": firmware.starts["boot.py"].decode(),
         "main.py": firmware.main_at(build.PLACES[0]).decode(),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kerbline import boards
-from kerbline.firmware import build, collect, every, identity, image
+from kerbline.firmware import build, collect, every, identity, image, kept
 from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
@@ -86,14 +86,38 @@ def test_files_are_few_and_main_is_source(meter: build.Firmware) -> None:
 
 
 def test_two_builds_are_equal(meter: build.Firmware, tmp_path: Path) -> None:
-    again = build.build(target("water-meter-esp32"))
+    """Made anew twice, and a third time from the sources that the second kept."""
+    again, third = (build.build(target("water-meter-esp32"), keep=tmp_path / "keep") for _ in "ab")
+    assert len(list((tmp_path / "keep").iterdir())) == 1
     trees = []
-    for name, firmware in (("one", meter), ("two", again)):
+    for name, firmware in (("one", meter), ("two", again), ("three", third)):
         build.write(firmware, tmp_path / name)
         files = sorted(file for file in (tmp_path / name).rglob("*") if file.is_file())
         trees.append({str(f.relative_to(tmp_path / name)): f.read_bytes() for f in files})
-    assert trees[0] == trees[1]
+    assert trees[0] == trees[1] == trees[2]
     assert {"littlefs.bin", "build.json", "sizes.txt", "main.py"} <= trees[0].keys()
+
+
+def test_small_sources_are_kept_by_what_they_were_made_from(tmp_path: Path) -> None:
+    one, two = ({"main": f"def said():\n    print({n!r})\nsaid()"} for n in ("one", "two"))
+    made = kept.together(one, tmp_path)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_text()
+    assert kept.together(two, tmp_path) == collect.together(two) != made == collect.together(one)
+    (other,) = set(tmp_path.iterdir()) - {file}
+    file.write_text(other.read_text())
+    assert kept.together(one, tmp_path) == collect.together(two), "it is not read"
+    for spoilt in (whole[:-9], whole.replace("print", "prinz"), "[1, 2]", "3", ""):
+        file.write_text(spoilt)
+        assert kept.together(one, tmp_path) == made
+        assert file.read_text() == whole
+
+
+def test_only_so_many_small_sources_are_kept(tmp_path: Path) -> None:
+    for number in range(kept.MOST_FILES + 3):
+        newest = kept.together({"main": f"print({number})"}, tmp_path)
+    assert len(list(tmp_path.iterdir())) == kept.MOST_FILES
+    assert any(newest["main"] in file.read_text() for file in tmp_path.iterdir())
 
 
 def test_a_build_says_which_it_is(meter: build.Firmware) -> None:

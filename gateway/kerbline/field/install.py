@@ -24,7 +24,7 @@ from kerbline import boards
 from kerbline.boardtools import BoardFault, Repl, chunks, connected, literal
 from kerbline.errors import KerblineError
 from kerbline.field import settings as node_settings
-from kerbline.firmware import build
+from kerbline.firmware import build, kept
 from kerbline.firmware.image import BLOCK_BYTES
 
 OLDEST = (1, 24)
@@ -163,7 +163,7 @@ def prepare(board_name: str, settings_file: Path, key_file: Path | None) -> Job:
     settings, board = node_settings.load(settings_file, boards.load(file))
     if key_file is not None:
         _check_key_file(key_file, settings.key_hex)
-    firmware = build.build(build.of_board(board, str(file)))
+    firmware = build.build(build.of_board(board, str(file)), keep=kept.folder())
     job = Job(firmware, settings, node_settings.for_node(settings, board), key_file, settings.key)
     if len(job.blob) > LONGEST_BLOB:
         raise InstallFault(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kerbline.boards import Board, source
 from kerbline.errors import KerblineError
-from kerbline.firmware import collect, cross, identity, image
+from kerbline.firmware import collect, cross, identity, image, kept
 from kerbwire.messages import MESSAGES_VERSION
 
 IDENTITY_FILE = "build.json"
@@ -101,8 +101,11 @@ def place_line(place: str) -> bytes:
     return f'import sys; sys.path.insert(0, "/{place}")\n'.encode()
 
 
-def build(target: Target) -> Firmware:
-    """Compile all that the board reaches; raises BuildFault, NotCompiled."""
+def build(target: Target, *, keep: Path | None = None) -> Firmware:
+    """Compile all that the board reaches; raises BuildFault, NotCompiled.
+
+    In the folder `keep` are small sources of earlier builds; without one all is made anew.
+    """
     modules = collect.tree()
     commit = identity.commit()
     version = identity.version()
@@ -115,7 +118,8 @@ def build(target: Target) -> Firmware:
     }
     for name, text in generated.items():
         modules[name] = collect.Module(name, text, package=False)
-    small = collect.together(collect.needed(modules, target.chip))
+    wanted = collect.needed(modules, target.chip)
+    small = kept.together(wanted, keep) if keep else collect.together(wanted)
     parts = tuple(_parts(small, modules, target))
     about = {
         "version": version,

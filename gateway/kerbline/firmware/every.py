@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kerbline import boards
 from kerbline.firmware import build as building
-from kerbline.firmware import collect, cross, identity
+from kerbline.firmware import collect, cross, identity, kept
 
 STAMP = "inputs.json"  # what a folder was built from, and what lies in it
 
@@ -48,7 +48,7 @@ def _build_one(target: building.Target, folder: Path) -> Told:
     known = _known(folder, inputs)
     if known is not None:
         return Told(target.name, f"{known}  (as it was)\n", ())
-    firmware = building.build(target)
+    firmware = building.build(target, keep=kept.folder())
     faults = tuple(building.exceeded(firmware))
     building.write(firmware, folder, to_flash=not faults)
     if not faults:  # a build that failed is tried again
