@@ -17,6 +17,7 @@ from kerbline.agent import sinks
 from kerbline.agent.city_orders import CityOrders, made
 from kerbline.agent.loops import Loops
 from kerbline.agent.orders import Orders
+from kerbline.assets import Asset
 from kerbline.assets import registry as assets
 from kerbline.clock import Clock
 from kerbline.config import Config, load
@@ -81,6 +82,7 @@ class Street:
         self.there = True
         self.deaf = False
         self.answer = ""  # why a lamp refuses, empty where it obeys
+        self.answers_of: dict[str, str] = {}  # of single ones
         self.never = ""
         self.done: list[Command] = []
         self.answers: asyncio.Queue[Answered] = asyncio.Queue()
@@ -99,8 +101,13 @@ class Street:
         """Carry it out."""
         self.done.append(command)
         if not self.deaf:
-            self.answers.put_nowait(Answered(command.id, command.asset, self.answer))
+            self.answer_to(command)
         return True
+
+    def answer_to(self, command: Command) -> None:
+        """What the lamp says to it."""
+        answer = self.answers_of.get(command.asset, self.answer)
+        self.answers.put_nowait(Answered(command.id, command.asset, answer))
 
 
 @dataclass
@@ -113,6 +120,7 @@ class Life:
     counters: Counters = field(default_factory=Counters)
     street: Street = field(default_factory=Street)
     number: int = 0
+    listed: tuple[Asset, ...] = ()
 
     def __post_init__(self) -> None:
         self.group = GroupCommit(
@@ -123,7 +131,8 @@ class Life:
         self.orders = Orders(
             kinds, self.store, self.group, self.street, loops, self.clock, self.counters
         )
-        registry = assets.empty(self.config)
+        self.registry = registry = assets.empty(self.config)
+        registry.take(self.listed)
         north = sinks.made(self.config, self.store, self.group, self.clock, self.counters, registry)
         self.sinks: tuple[Sink, ...] = north.sinks
         self.city: list[CityOrders] = made(
@@ -197,6 +206,7 @@ class Scene:
     broker: Forwarder = field(default_factory=Forwarder)
     port: int = field(default_factory=free_port)
     ways: int = 2  # registrations that are to come
+    listed: tuple[Asset, ...] = ()
     lives: list[Life] = field(default_factory=list)
 
     @property
@@ -215,7 +225,9 @@ class Scene:
         path.write_text(CONFIG.format(url=self.broker.url, commands=commands))
         config = change(load(path))
         config.gateway.state_dir.mkdir(exist_ok=True)
-        self.lives.append(Life(config, Store.open(config.gateway.state_dir / "s.db")))
+        self.lives.append(
+            Life(config, Store.open(config.gateway.state_dir / "s.db"), listed=self.listed)
+        )
         await self.life.start()
         return self.life
 

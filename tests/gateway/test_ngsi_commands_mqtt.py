@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from kerbline.assets import Asset
 from kerbline.demo.stage import free_port
 from kerbline.north.mqtt import BrokerAddress, MqttPort
 from kerbline.north.port import Message
@@ -262,3 +263,27 @@ def test_after_a_kill_no_order_is_done_again_and_a_new_one_is(tmp_path: Path) ->
         await scene.until(lambda: levels(scene)[-1] == 60)
 
     play(tmp_path, story)
+
+
+def test_what_is_written_of_a_group_is_done_by_each_of_its_lamps(tmp_path: Path) -> None:
+    group = "urn:ngsi-ld:StreetlightGroup:stad:quay"
+
+    async def whole() -> None:
+        async with mosquitto(tmp_path) as (scene, post):
+            scene.listed = tuple(Asset(f"lamp-{n}", "Streetlight", group="quay") for n in (1, 2))
+            await scene.start()
+            await scene.known()
+            (subscription,) = scene.broker.subscriptions.values()
+            assert group in [each["id"] for each in subscription["entities"]]
+            written = notification({LEVEL: attribute(0.3)}, entity=group)
+            for _ in range(2):  # QoS 1
+                await post.publish(f"mqtt://x/{TOPIC}", written)
+            await scene.until(lambda: any("group quay" in each for each in scene.states()))
+            assert levels(scene) == [30, 30]
+            assert len([each for each in scene.states() if "group quay" in each]) == 1
+            wrong = notification({LEVEL: attribute(3)}, number=2, entity=group)
+            await post.publish(f"mqtt://x/{TOPIC}", wrong)
+            await scene.until(lambda: words(scene)[-1] == "REJECTED")
+            assert "at group quay: out_of_range" in scene.states()[-1]
+
+    asyncio.run(whole())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from kerbline.config import Commands, Config, NgsiLd
 from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState, Entry, NodeState
 from kerbline.north.commands import Rejection, Rights
-from kerbline.north.ngsi_ld import models, orders
+from kerbline.north.ngsi_ld import groups, models, orders
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.known import Known
 from kerbline.north.ngsi_ld.models import operation
@@ -66,6 +67,7 @@ class CityOrders:
         self.known = Known(self._catalogue, self._changes)
         for reading in store.latest():
             self.known.offer(reading)
+        self._following: set[asyncio.Task[CommandResult]] = set()
         self._ways = Ways(
             config, broker, commands, self._catalogue, self.known, self, clock, counters
         )
@@ -93,13 +95,10 @@ class CityOrders:
         mark: object = orjson.dumps(given) if key else os.urandom(16)
         name = orders.command_id(self._name, entity, key, mark)
         within_s = min(self._commands.ttl_s, self._commands.answer_s)
-        asker = _Asker(self)
-        refused = await self._submit(wanted, name, now_ms + round(within_s * 1000), asker)
-        if refused is not None:
-            return refused
+        result = await self._begun(wanted, name, now_ms + round(within_s * 1000))
         try:
             async with asyncio.timeout(self._commands.answer_s + SLACK_S):
-                return await asyncio.shield(asker.result)
+                return await asyncio.shield(result)
         except TimeoutError:
             return await self._stands(name, wanted.asset)
 
@@ -163,20 +162,40 @@ class CityOrders:
         name = self._id(entity, given, notification)
         wanted = orders.wanted(self._catalogue.targets, entity, given, self._catalogue.terms)
         if isinstance(wanted, Rejection):
-            target = self._catalogue.targets[entity]
             reason = f"{wanted.reason}: {wanted.detail}"
-            self._refuse(CommandResult(name, target.asset, CommandState.REJECTED, reason))
+            self._refuse(CommandResult(name, wanted.asset, CommandState.REJECTED, reason))
             return
         told_ms = min(notification.notified_at_ms or now_ms, now_ms)
         expires_ms = told_ms + round(self._commands.ttl_s * 1000)
-        refused = await self._submit(wanted, name, expires_ms, _Asker(self))
-        if refused is not None:
-            self._refuse(refused)
+        await self._begun(wanted, name, expires_ms)
 
-    async def _submit(
-        self, wanted: orders.Wanted, name: str, expires_ms: int, asker: _Asker
-    ) -> CommandResult | None:
-        """Hand it in; why not, where it has no form."""
+    async def _begun(
+        self, wanted: orders.Wanted, name: str, expires_ms: int
+    ) -> asyncio.Future[CommandResult]:
+        """Hand an order in, to each lamp of a group; what becomes of it in the end."""
+        if not wanted.lamps:
+            return (await self._submit(wanted, name, expires_ms)).result
+        askers = []
+        for lamp in wanted.lamps:
+            part = replace(wanted, asset=lamp, lamps=())
+            askers.append(await self._submit(part, orders.command_id(name, lamp), expires_ms))
+        following = asyncio.create_task(self._together(wanted, name, askers))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
+        return following
+
+    async def _together(
+        self, wanted: orders.Wanted, name: str, askers: Sequence[_Asker]
+    ) -> CommandResult:
+        """What became of an order to a group, when it is over for each of its lamps."""
+        results = [await asker.result for asker in askers]
+        result = groups.together(name, wanted.asset, results, self._clock.utc_ms())
+        self._sink.report(operation.change(result, self._city, what=wanted.order))
+        return result
+
+    async def _submit(self, wanted: orders.Wanted, name: str, expires_ms: int) -> _Asker:
+        """Hand one in; what has no form is refused."""
+        asker = _Asker(self)
         order = orders.proposal(
             wanted,
             name,
@@ -187,8 +206,10 @@ class CityOrders:
         try:
             await asking.submit(self._orders, wanted.asset, order, asker, self._rights)
         except TypeError as error:
-            return CommandResult(name, wanted.asset, CommandState.REJECTED, f"wrong_type: {error}")
-        return None
+            self._counters.count("city_orders.wrong_type")
+            now_ms, refused = self._clock.utc_ms(), f"wrong_type: {error}"
+            asker.tell(CommandResult(name, wanted.asset, CommandState.REJECTED, refused, now_ms))
+        return asker
 
     def _id(self, entity: str, given: Mapping[str, object], notification: Notification) -> str:
         """The same for the same message, however often it comes."""

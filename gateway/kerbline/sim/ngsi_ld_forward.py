@@ -178,6 +178,8 @@ class Forwarder(Standin):
             answer = await self._forward(request, source)
             if answer.status >= 300 or source["mode"] == "exclusive":
                 return answer
+        if any(source["mode"] == "redirect" for source in sources):
+            return answer  # held by others alone
         if entity not in self.entities.now:
             return problem(404, "ResourceNotFound", entity)
         here = self.entities.now[entity]

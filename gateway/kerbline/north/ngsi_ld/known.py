@@ -10,11 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kerbline.model import Entry, NodeState, Reading
+from kerbline.north.ngsi_ld import groups
 from kerbline.north.ngsi_ld.change import Attribute, Change
-from kerbline.north.ngsi_ld.orders import Catalogue
+from kerbline.north.ngsi_ld.orders import LEVEL, POWER, Catalogue
 from kerbline.store import Committed
 
 KEPT = 32  # values of an attribute that are known again, the newest
+_GROUPS = {LEVEL: groups.level, POWER: groups.power}
 _CLOSE = 1e-9  # shares are rounded, here and there
 
 
@@ -55,7 +57,11 @@ class Known:
         self._ordered[entity, name] = attribute
 
     def newest(self, entity: str, name: str) -> Attribute | None:
-        """What is so now, as far as it is known."""
+        """What is so now, as far as it is known; of a group by what is known of its lamps."""
+        target = self._catalogue.targets.get(entity)
+        if target is not None and target.lamps:
+            lamps = [self.newest(each.id, name) for each in target.lamps]
+            return _GROUPS[name]([each for each in lamps if each is not None])
         values = self._values.get((entity, name))
         measured = values[max(values)] if values else None
         ordered = self._ordered.get((entity, name))

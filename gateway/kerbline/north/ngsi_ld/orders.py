@@ -1,7 +1,8 @@
 """What the city may order by writing an attribute, and the order that a written one is; pure.
 
-A lamp's `illuminanceLevel` (0 to 1) and `powerState` ("on": full light, "off"), and each writable
-register of a cabinet's devices. An NGSI-LD Null gives a lamp back to its schedule.
+A lamp's `illuminanceLevel` (0 to 1) and `powerState` ("on": full light, "off"), the same of a group
+for each of its lamps, and each writable register of a cabinet's devices. An NGSI-LD Null gives a
+lamp back to its schedule.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 from kerbline.assets.asset import CABINET, STREETLIGHT
 from kerbline.config import Config
 from kerbline.north.commands import Rejection
+from kerbline.north.ngsi_ld import groups
 from kerbline.north.ngsi_ld.attributes import MAX_ATTRIBUTES, NULL, NoValue, Written, written
 from kerbline.north.ngsi_ld.city import City
+from kerbline.north.ngsi_ld.models import group
 from kerbline.north.ngsi_ld.units import Rule
 
 LEVEL = "illuminanceLevel"
@@ -28,6 +31,7 @@ PER_CENT = "P1"
 ONE = "C62"
 _POWER = {"on": 100, "off": 0}
 _DIGITS = 9
+_OF_LAMPS = (STREETLIGHT, group.TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,22 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An entity that takes orders: its attributes, of a lamp None, else the register's."""
+    """An entity that takes orders: its attributes, of a lamp None, else the register's.
+
+    A group is the `asset` "group NAME" and has `lamps`; `shared` where not all of them are here.
+    """
 
     asset: str
     id: str
     type: str
     attributes: Mapping[str, Register | None]
+    lamps: tuple[Target, ...] = ()
+    shared: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its own, among all of a gateway."""
+        return ":".join(self.id.split(":")[2::2]) if self.lamps else self.asset
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,7 @@ class Wanted:
 
     asset: str
     order: Mapping[str, object]
+    lamps: tuple[str, ...] = ()  # each of which gets it, in the place of `asset`
     expires_at: object = None  # as it was written, None where nothing was
 
 
@@ -107,8 +122,16 @@ class Catalogue:
             personal = registry.personal(asset) and not self.terms.everything
             if attributes and not personal:
                 found.append(Target(asset, place.id, place.asset.type, attributes))
-        self._targets = {each.id: each for each in found}
         self._by_asset = {each.asset: each for each in found}
+        names = [name for name in LAMP_ATTRIBUTES if name in self.terms.lamp_attributes]
+        for name, lamps in groups.members(found, self._city).items():
+            shared = groups.is_shared(name, lamps, self._city)
+            attributes = dict.fromkeys(names)
+            entity = groups.urn(name, self._city)
+            found.append(
+                Target(f"group {name}", entity, group.TYPE, attributes, tuple(lamps), shared)
+            )
+        self._targets = {each.id: each for each in found}
 
 
 def _attributes(
@@ -154,10 +177,11 @@ def wanted(
         except NoValue as why:
             return Rejection("", target.asset, "wrong_type", f"{name}: {why}")
     expiries = [each.beside[EXPIRY] for each in values.values() if EXPIRY in each.beside]
-    made = _lamp(values, terms) if target.type == STREETLIGHT else _write(target, values)
+    made = _lamp(values, terms) if target.type in _OF_LAMPS else _write(target, values)
     if isinstance(made, tuple):
         return Rejection("", target.asset, *made)
-    return Wanted(target.asset, made, expiries[0] if expiries else None)
+    lamps = tuple(each.asset for each in target.lamps)
+    return Wanted(target.asset, made, lamps, expiries[0] if expiries else None)
 
 
 _Order = dict[str, object] | tuple[str, str]

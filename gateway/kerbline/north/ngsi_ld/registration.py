@@ -14,6 +14,7 @@ from kerbline.north.ngsi_ld.orders import Target
 from kerbline.north.ngsi_ld.registrar import REGISTRATIONS, SUBSCRIPTIONS, Document
 
 EXCLUSIVE = "exclusive"
+REDIRECT = "redirect"  # as exclusive, but to each that has it (4.3.6.3)
 LEASE_MS = 24 * 3_600_000  # what is not renewed ends by itself
 _REGISTRATION = "urn:ngsi-ld:ContextSourceRegistration"
 _SUBSCRIPTION = "urn:ngsi-ld:Subscription"
@@ -31,21 +32,23 @@ def registrations(
 ) -> list[Document]:
     """One for each entity where it is exclusive (4.3.6.3), else one for all; `who`: city:gateway.
 
+    A group of which lamps hang on other gateways is redirected to each of them.
+
     `headers` are what the broker has to send to us.
     """
     if not targets:
         return []
-    groups = [[each] for each in targets] if mode == EXCLUSIVE else [list(targets)]
+    parts = [[each] for each in targets] if mode == EXCLUSIVE else [list(targets)]
     found = []
-    for group in groups:
+    for part in parts:
         name = f"{_REGISTRATION}:{who}"
         if mode == EXCLUSIVE:
-            name += f":{group[0].asset}"
+            name += f":{part[0].name}"
         body = {
             "id": name,
             "type": "ContextSourceRegistration",
-            "information": [_information(each) for each in group],
-            "mode": mode,
+            "information": [_information(each) for each in part],
+            "mode": REDIRECT if mode == EXCLUSIVE and part[0].shared else mode,
             "operations": list(OPERATIONS),
             "endpoint": endpoint,
             "expiresAt": rfc3339(now_ms + LEASE_MS),
@@ -53,7 +56,7 @@ def registrations(
         if headers:
             pairs = [{"key": key, "value": value} for key, value in headers.items()]
             body["contextSourceInfo"] = pairs
-        in_the_way = [(each.id, attr) for each in group for attr in each.attributes]
+        in_the_way = [(each.id, attr) for each in part for attr in each.attributes]
         found.append(
             Document(
                 REGISTRATIONS,

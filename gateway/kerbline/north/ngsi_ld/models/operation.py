@@ -22,14 +22,22 @@ STATES: Mapping[CommandState, tuple[str, str]] = {
 }
 
 
-def change(result: CommandResult, city: City, command: Command | None = None) -> Change:
-    """Where an order stands; with the `command` itself what was ordered is told as well."""
+def change(
+    result: CommandResult,
+    city: City,
+    command: Command | None = None,
+    *,
+    what: Mapping[str, object] | None = None,
+) -> Change:
+    """Where an order stands; with the `command`, or `what` was ordered, that is told as well."""
+    if command is not None:
+        what = {"operation": command.operation, "arguments": command.arguments}
     at_ms = result.at_ms
     status, outcome = STATES[result.state]
     found = {
         "status": Attribute(status, at_ms),
         "operationType": Attribute("other", at_ms),
-        "description": Attribute(_told(result, command), at_ms),
+        "description": Attribute(_told(result, what), at_ms),
         "reportedAt": Attribute(rfc3339(at_ms), at_ms),
     }
     if outcome:
@@ -46,11 +54,12 @@ def change(result: CommandResult, city: City, command: Command | None = None) ->
     return Change(city.urn(TYPE, result.command_id), TYPE, found)
 
 
-def _told(result: CommandResult, command: Command | None) -> str:
+def _told(result: CommandResult, what: Mapping[str, object] | None) -> str:
     """The state in our own word, what was ordered, and why it did not come to pass."""
     ordered = ""
-    if command is not None:
-        arguments = "".join(f" {name} {value}" for name, value in command.arguments.items())
-        ordered = f" {command.operation}{arguments}"
+    if what is not None:
+        given = what.get("arguments")
+        pairs = given.items() if isinstance(given, Mapping) else ()
+        ordered = f" {what['operation']}" + "".join(f" {name} {value}" for name, value in pairs)
     reason = f": {result.reason}" if result.reason else ""
     return f"{result.state.value}{ordered} at {result.asset}{reason}"
