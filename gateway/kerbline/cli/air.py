@@ -8,13 +8,20 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kerbline.errors import KerblineError
 
+if TYPE_CHECKING:
+    from kerbline.control.air.correct import Corrected, Seen, SensorType
+
 _FILE = click.Path(path_type=Path)
+_DAY_COLUMNS = ("DAILY", "A_B_Avg", "humidity_a", "temp_Celsius")
+_DAY_S = 86_400
 # What a column may call a pollutant, without case, dots, underscores and blanks.
 _SPELLINGS = {"pm25": "pm2_5", "o31h": "o3_1h", "o38h": "o3", "ozone": "o3"}
 
@@ -72,6 +79,89 @@ def aqi(file: Path, *, which: str) -> int:
             ) from None
         out.writerow([*row.values(), *found])
     return 0
+
+
+@group.command("correct")
+@click.argument("file", type=_FILE)
+@click.option("--with-reference", is_flag=True, help="Learn from `conc` of earlier days.")
+@click.option("--sensor-type", "named", default="plantower", show_default=True)
+def correct(file: Path, *, with_reference: bool, named: str) -> int:
+    """Print the rows of a CSV file with PM2.5 corrected and the interval that holds 95 in 100.
+
+    Its columns: sensor_index, DAILY (date), A_B_Avg (mean of both channels, ug/m3), humidity_a
+    (%), temp_Celsius, and dewPoint if it is there; conc is the reference in ug/m3, and a day's own
+    reference has no part in it. A row without one of them is given back with nothing added.
+    """
+    from kerbline.control.air.sensor_types import SENSOR_TYPES
+
+    if named not in SENSOR_TYPES:
+        raise click.BadParameter(f"{named!r} is none of {', '.join(SENSOR_TYPES)}")
+    reference = ["conc"] if with_reference else []
+    rows = _rows(file, ["sensor_index", *_DAY_COLUMNS, *reference])
+    days = [_day(file, line, row, with_reference=with_reference) for line, row in rows]
+    found = corrected(SENSOR_TYPES[named], days)
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow([*rows.columns, "pm2_5", "low95", "high95"])
+    for (_, row), told in zip(rows, found, strict=True):
+        told_fields = (told.pm2_5, told.low95, told.high95) if told else ()
+        fields = [f"{value:.4f}" for value in told_fields] or [""] * 3
+        out.writerow([*row.values(), *fields])
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One row of a sensor: what it saw (None: something is missing) and its reference."""
+
+    sensor: str
+    day: float
+    seen: Seen | None
+    reference_ug_m3: float | None
+
+
+def corrected(kind: SensorType, days: Sequence[Day]) -> Sequence[Corrected | None]:
+    """Each row's correction, in the rows' order; a sensor's rows are taken in order of time.
+
+    A reference is learned when a later day of its sensor comes, so that no row knows its own.
+    """
+    from kerbline.control.air import correct as correction
+
+    states: dict[str, correction.State] = {}
+    due: dict[str, Day] = {}
+    found: list[Corrected | None] = [None] * len(days)
+    for number in sorted(range(len(days)), key=lambda number: days[number].day):
+        day = days[number]
+        if day.seen is None:
+            continue
+        state = states.get(day.sensor, correction.State())
+        before = due.get(day.sensor)
+        if before and before.reference_ug_m3 is not None and before.day < day.day:
+            state = correction.learn(state, before.reference_ug_m3)
+        states[day.sensor], found[number] = correction.correct(kind, state, day.seen)
+        due[day.sensor] = day
+    return found
+
+
+def _day(file: Path, line: int, row: Mapping[str, str], *, with_reference: bool) -> Day:
+    """Of a row; a column that is empty is missing."""
+    from kerbline.control.air.correct import Seen
+
+    try:
+        moment = datetime.fromisoformat(row["DAILY"].strip())
+    except ValueError:
+        raise BadFile(f"{file}, line {line}: DAILY: {row['DAILY']!r} is no date") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    day = moment.timestamp() / _DAY_S
+    pm2_5, humidity, temperature = (
+        _number(file, line, name, row[name]) for name in _DAY_COLUMNS[1:]
+    )
+    dew = _number(file, line, "dewPoint", row.get("dewPoint", ""))
+    reference = _number(file, line, "conc", row["conc"]) if with_reference else None
+    seen = None
+    if pm2_5 is not None and humidity is not None and temperature is not None:
+        seen = Seen(day, pm2_5, humidity, temperature, dew)
+    return Day(row["sensor_index"].strip(), day, seen, reference)
 
 
 def _european() -> Callable[[str, float], tuple[int | str, str]]:
