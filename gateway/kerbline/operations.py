@@ -19,11 +19,13 @@ class Argument:
 class Operation:
     """What may be asked of assets of `kinds`; `arguments` in the order of the wire.
 
-    Without `arguments` they are values by name, and the device judges them.
+    Without `arguments` they are values by name, and the device judges them. Whatever is
+    `repeatable` leaves its asset as it is when it is done twice.
     """
 
     kinds: frozenset[str]
     arguments: Mapping[str, Argument] | None
+    repeatable: bool = False
 
 
 _LAMPS = frozenset(["streetlight"])
@@ -37,9 +39,10 @@ OPERATIONS: Mapping[str, Operation] = {
             "hold_s": Argument(0, 86_400, default=0),
             "fade_ms": Argument(0, 60_000, default=0),
         },
+        repeatable=True,
     ),
-    "release": Operation(_LAMPS, {}),
-    "identify": Operation(_LAMPS, {"seconds": Argument(1, 600, default=30)}),
+    "release": Operation(_LAMPS, {}, repeatable=True),
+    "identify": Operation(_LAMPS, {"seconds": Argument(1, 600, default=30)}, repeatable=True),
     "reboot": Operation(_NODES, {}),
     "write": Operation(frozenset(["modbus"]), None),
     "service": Operation(_NODES, {"seconds": Argument(0, 3_600)}),

@@ -109,6 +109,7 @@ async def run(config: Config) -> None:
             tasks.create_task(nodes.run())
             tasks.create_task(sinks.show_nodes(nodes, north.displays))
             tasks.create_task(orders.retry())
+            tasks.create_task(orders.enter())
             tasks.create_task(health.report(counters))
             status = Status(
                 config.gateway.id,

@@ -1,14 +1,18 @@
 """The way of a command: from the city or a loop of ours to its node, and its result back.
 
-A command from the city is in the book before it goes, goes once, and waits for its node no longer
-than its expiry. A loop's command goes now or never; the book gets it with its outcome.
+A command from the city goes once and waits for its node no longer than its expiry. It is in the
+book before it goes; one that is harmless twice need only be in the daybook, which outlives a kill,
+and is in the book before anything is told of it. A loop's command goes now or never; the book gets
+it with its outcome.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 from kerbline.agent.loops import Loops
@@ -18,8 +22,9 @@ from kerbline.model import Command, CommandResult, CommandState
 from kerbline.north.commands import ALL, Rejection, Rights, parse
 from kerbline.north.port import Message
 from kerbline.north.topics import Topics
+from kerbline.operations import OPERATIONS
 from kerbline.south.arrivals import Answered
-from kerbline.store import GroupCommit, Store, StoreBlocked
+from kerbline.store import GroupCommit, Store, StoreBlocked, Submission
 from kerbline.store.ledger import OUTCOME_UNKNOWN
 from kerbwire import messages as m
 
@@ -95,6 +100,8 @@ class Orders:
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._own: dict[str, Command] = {}  # our loops', under way
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
+        self._on_paper: Counter[str] = Counter()  # by asset, what goes when the disk has it
+        self._gone: asyncio.Queue[tuple[Command, asyncio.Future[Submission]]] = asyncio.Queue()
 
     async def resume(
         self, sinks: Sequence[Desk], others: Mapping[str, Asker] | None = None
@@ -127,6 +134,18 @@ class Orders:
         while True:
             await asyncio.sleep(RETRY_S)
             await self._deliver_waiting()
+
+    async def enter(self) -> None:
+        """See that what left is entered in the book, and tell who follows it; for ever."""
+        while True:
+            command, entry = await self._gone.get()
+            try:
+                submission = await asyncio.shield(entry)
+            except StoreBlocked as error:
+                log.error("command %s is on its way, not entered: %s", command.id, error)
+            else:
+                self._say_refused(command, submission)
+                self._follow(command, submission.result)
 
     def issue(self, command: Command) -> None:
         """A loop's command: to its node or device now, or not at all."""
@@ -183,6 +202,28 @@ class Orders:
             and not self._loops.refuses(command)
             and not self._waiting_for(command.asset)
         )
+        prompt = OPERATIONS[command.operation].repeatable and not self._on_paper[command.asset]
+        if goes and prompt and self._store.commands.jot(command, now_ms):
+            self._leave(command, sink, now_ms)
+        else:
+            with self._behind(command.asset):
+                await self._enter_and_go(command, sink, now_ms, goes=goes)
+
+    def _leave(self, command: Command, sink: Asker, now_ms: int) -> None:
+        """To its node at once; into the book meanwhile, in its turn."""
+        submit = self._store.commands.submit
+        entry = self._group.begin(submit, command, now_ms, goes=True)
+        self._gone.put_nowait((command, entry))
+        self._open[command.id] = command
+        self._sinks[command.id] = sink
+        self._loops.operate(command)
+        if not self._street.send(command):
+            self._waiting.add(command.id)
+
+    async def _enter_and_go(
+        self, command: Command, sink: Asker, now_ms: int, *, goes: bool
+    ) -> None:
+        """Into the book, then to its node or to those that wait."""
         submit = self._store.commands.submit
         try:
             submission = await self._group.call(submit, command, now_ms, goes=goes)
@@ -193,9 +234,7 @@ class Orders:
         if not submission.new:
             sink.tell(submission.result)
             return
-        if submission.refused:
-            refused = submission.refused
-            log.error("command %s goes before it is in the book: %s", command.id, refused)
+        self._say_refused(command, submission)
         self._open[command.id] = command
         self._sinks[command.id] = sink
         self._follow(command, submission.result)
@@ -205,6 +244,17 @@ class Orders:
         elif not (goes and self._street.send(command)):
             self._waiting.add(command.id)
             await self._deliver_waiting(command.asset)
+
+    @contextmanager
+    def _behind(self, asset: str) -> Iterator[None]:
+        """While one waits for the disk, none to the same asset overtakes it."""
+        self._on_paper[asset] += 1
+        try:
+            yield
+        finally:
+            self._on_paper[asset] -= 1
+            if not self._on_paper[asset]:
+                del self._on_paper[asset]
 
     async def _known(self, command_id: str) -> CommandResult | None:
         """What became of an order, a copy of which came late or lay at the broker."""
@@ -237,10 +287,11 @@ class Orders:
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
             delivered = _result(command, CommandState.DELIVERED, "", self._clock.utc_ms())
-            await self._enter(delivered)
-            self._follow(command, delivered)
-            if not self._street.send(command):  # the node went, or has too many under way
-                self._waiting.add(command.id)
+            with self._behind(command.asset):
+                await self._enter(delivered)
+                self._follow(command, delivered)
+                if not self._street.send(command):  # the node went, or has too many under way
+                    self._waiting.add(command.id)
 
     async def _settle(self, command: Command, state: CommandState, reason: str) -> None:
         """Enter a final state and tell whoever gave the command."""
@@ -268,6 +319,12 @@ class Orders:
             log.error("who holds %s is not known: %s", asset, error)
         else:
             self._loops.recall(orders, asset)
+
+    @staticmethod
+    def _say_refused(command: Command, submission: Submission) -> None:
+        if submission.refused:
+            refused = submission.refused
+            log.error("command %s goes before it is in the book: %s", command.id, refused)
 
     async def _enter(self, result: CommandResult) -> None:
         """Into the book; a disk that refuses costs the entry, not the command."""

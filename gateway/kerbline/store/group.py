@@ -119,8 +119,14 @@ class GroupCommit:
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a method of the store in its thread."""
+        return await self.begin(function, *args, **kwargs)
+
+    def begin(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        """The same, for who waits for it later: it has its turn from now on."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
+        return loop.run_in_executor(self._worker, lambda: function(*args, **kwargs))
 
     async def read(self, after: int, limit: int, sink: str = "") -> list[Batch]:
         """Store.read, in the store's thread."""

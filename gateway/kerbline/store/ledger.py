@@ -11,6 +11,7 @@ import orjson
 
 from kerbline.model import Command, CommandResult, CommandState, Value
 from kerbline.store.database import Database, StoreBlocked
+from kerbline.store.daybook import Daybook, values
 from kerbline.store.schema import sealed
 
 COMMANDS_KEPT = 10_000
@@ -52,7 +53,7 @@ class Submission:
 
 
 class CommandLedger:
-    """The commands of one store; every call is a durable transaction of its own.
+    """The commands of one store; every call but `jot` is a durable transaction of its own.
 
     What the disk refuses is remembered, of LATE_KEPT commands, and written when it takes it: an id
     still runs once, unless the gateway is killed before.
@@ -60,7 +61,30 @@ class CommandLedger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._daybook = Daybook(database.path)
+        self._names: set[str] = set()  # of all commands in the book, and perhaps of some forgotten
         self._late: dict[str, tuple[Command, list[CommandResult]]] = {}
+
+    def load(self) -> None:
+        """Learn what is in the book, and enter what left before a kill and is not in it yet."""
+        self._names.update(name for (name,) in self._database.rows("SELECT id FROM command"))
+        for command, at_ms in self._daybook.open():
+            if command.id in self._names:
+                self._daybook.strike((command.id,))
+            else:
+                self.submit(command, at_ms, goes=True)
+
+    def jot(self, command: Command, at_ms: int) -> bool:
+        """May a command leave now, and `submit` wait for the disk meanwhile? It waits for nothing.
+
+        True when it is surely new and so written down that a kill can't make us forget that it
+        left; a power cut can, unless `submit` has returned. For any thread. While the disk refuses
+        it is always False.
+        """
+        if self._late or command.id in self._names or not self._daybook.write(command, at_ms):
+            return False
+        self._names.add(command.id)
+        return True
 
     def submit(self, command: Command, at_ms: int, *, goes: bool = False) -> Submission:
         """Enter a command as PENDING, or say what became of the one with its id.
@@ -147,21 +171,32 @@ class CommandLedger:
 
     def late_saved(self) -> None:
         """The caller's transaction is durable."""
+        self._daybook.strike(self._late)
         self._late.clear()
 
-    def trim(self, sql: sqlite3.Connection) -> None:
+    def trim(self, sql: sqlite3.Connection) -> set[str]:
         """Forget the oldest final commands above COMMANDS_KEPT, within the caller's transaction.
 
-        But never the newest of each asset that holds it or let go of it.
+        But never the newest of each asset that holds it or let go of it. Returns what `trimmed` is
+        told when that is durable.
         """
         newest = f"SELECT id, max({_CAME.format(what='id')}) FROM command c WHERE {_LASTING}"
-        sql.execute(
+        gone = sql.execute(
             "DELETE FROM command WHERE state NOT IN (?, ?) AND id NOT IN"
             " (SELECT id FROM command ORDER BY at_ms DESC LIMIT ?)"
-            f" AND id NOT IN (SELECT id FROM ({newest} GROUP BY asset))",
+            f" AND id NOT IN (SELECT id FROM ({newest} GROUP BY asset)) RETURNING id",
             (CommandState.PENDING, CommandState.DELIVERED, COMMANDS_KEPT),
-        )
+        ).fetchall()
         sql.execute("DELETE FROM command_audit WHERE command NOT IN (SELECT id FROM command)")
+        return {name for (name,) in gone}
+
+    def trimmed(self, gone: set[str]) -> None:
+        """The caller's transaction is durable: whoever comes under such a name is new."""
+        self._names -= gone
+
+    def close(self) -> None:
+        """Let go of the daybook; what it lists is entered by the next `load`."""
+        self._daybook.close()
 
     def _find(self, command_id: str) -> tuple[Command, CommandResult] | None:
         if command_id in self._late:
@@ -184,11 +219,12 @@ class CommandLedger:
                 raise
             self._late = entered
             return str(refusal)
-        self.late_saved()
+        self._daybook.strike(entered)
+        self._late.clear()
         return ""
 
-    @staticmethod
-    def _enter(sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
+    def _enter(self, sql: sqlite3.Connection, command: Command, result: CommandResult) -> None:
+        self._names.add(command.id)
         sql.execute(
             f"INSERT OR REPLACE INTO command ({_COLUMNS}, crc)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -230,9 +266,6 @@ def _note(sql: sqlite3.Connection, result: CommandResult) -> None:
 
 def _parsed(row: Iterable[Any]) -> tuple[Command, CommandResult]:
     name, asset, operation, arguments, expires_at_ms, source, state, reason, at_ms = row
-    given = {
-        label: tuple(value) if isinstance(value, list) else value
-        for label, value in orjson.loads(arguments).items()
-    }
+    given = values(orjson.loads(arguments))
     command = Command(name, asset, operation, given, expires_at_ms, source)
     return command, CommandResult(name, asset, CommandState(state), reason, at_ms)

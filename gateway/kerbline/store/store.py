@@ -266,7 +266,7 @@ class Store:
     def keep_within(self, at_ms: int) -> None:
         """Write what follows from the batches, then hold them within the retention policy."""
         with self._database.transaction() as sql:
-            self.commands.trim(sql)
+            forgotten = self.commands.trim(sql)
             wanted = self._cursors.kept_from(self._seq)
             delivered = self._cursors.delivered(self._seq)
             lost = trim(self._database, self._policy, wanted, delivered, at_ms)
@@ -274,6 +274,7 @@ class Store:
             saved = self._cursors.save(sql, {}, every=True)
         self._cursors.saved(saved)
         self._folded.saved(self._seq)
+        self.commands.trimmed(forgotten)
         self._measure_room()
         self._thinned += lost
 
@@ -281,6 +282,7 @@ class Store:
         """Save the cursors and let go of the file."""
         with suppress(StoreError):  # else what they lag behind is delivered twice
             self._save_cursors()
+        self.commands.close()
         self._database.close()
 
     def _save_cursors(self) -> None:
@@ -309,6 +311,7 @@ class Store:
             except Garbled:
                 continue  # read() declares it
         self._measure_room()
+        self.commands.load()
 
     def _declared(self, entries: Sequence[Entry]) -> None:
         """These are durable, and among them perhaps the gaps of earlier epochs."""
