@@ -38,6 +38,10 @@ build/micropython32: .venv/.made tools/runtime32.py
 	@$(PY) -m tools.runtime32
 	@if [ -d $@ ]; then touch $@; fi
 
+# Other people's libraries for the tests; tried again next time where PyPI could not be reached.
+build/peers/.made: .venv/.made tools/peers.py
+	@$(PY) -m tools.peers
+
 build/stubs/.made: .venv/.all tools/device_stubs.sh
 	@tools/device_stubs.sh
 	@touch $@
@@ -52,11 +56,11 @@ demo: .venv/.demo ## a street, a broker and the gateway, live; ARGS="--headless 
 	@$(PY) -m kerbline demo $(ARGS)
 
 .PHONY: test
-test: .venv/.all .venv/.debian build/micropython32 ## every test, on CPython and on MicroPython; ARGS go to pytest
+test: .venv/.all .venv/.debian build/micropython32 build/peers/.made ## every test, on CPython and on MicroPython; ARGS go to pytest
 	@$(PY) -m tools.run_tests $(ARGS)
 
 .PHONY: nightly
-nightly: .venv/.all .venv/.debian build/micropython32 ## every test, those that take minutes too
+nightly: .venv/.all .venv/.debian build/micropython32 build/peers/.made ## every test, those that take minutes too
 	@KERBLINE_NIGHTLY=1 $(PY) -m tools.run_tests --nightly $(ARGS)
 
 .PHONY: check

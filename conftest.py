@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tools import runtime32
+from tools import peers, runtime32
 
 settings.register_profile(
     "daily",
@@ -43,6 +43,25 @@ def micropython32() -> Path:
     if not runtime32.PROGRAM.exists():
         pytest.skip("no 32-bit MicroPython: `make build/micropython32` says why")
     return runtime32.PROGRAM
+
+
+def _peer(name: str) -> Path:
+    python = peers.interpreter(name)
+    if python is None:
+        pytest.skip(f"no {name}: `make build/peers/.made` says why")
+    return python
+
+
+@pytest.fixture(scope="session")
+def filip() -> Path:
+    """An interpreter that has FiLiP, FIWARE's own library for Python."""
+    return _peer("filip")
+
+
+@pytest.fixture(scope="session")
+def cose() -> Path:
+    """An interpreter that has two libraries for COSE."""
+    return _peer("cose")
 
 
 @pytest.fixture(scope="session")

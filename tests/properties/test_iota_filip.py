@@ -9,17 +9,14 @@ from typing import Any
 
 from kerbline.north.iota.provision import devices, entities, services
 from tests.gateway.test_iota import DUST, KEY, city, config
-from tests.properties.test_ngsi_filip import library
 from tools.trees import ROOT
-
-__all__ = ["library"]  # a fixture
 
 # FiLiP knows no group with a transport, and refuses this type that its own list has.
 UNKNOWN = "transport"
 GEO = "geo:json"
 
 
-def test_filip_reads_groups_and_devices(library: Path) -> None:
+def test_filip_reads_groups_and_devices(filip: Path) -> None:
     of = city()
     found = entities(config(), of, DUST, everything=True)
     told: dict[str, Any] = {**services(KEY), **devices(found, of.registry, KEY)}
@@ -28,7 +25,7 @@ def test_filip_reads_groups_and_devices(library: Path) -> None:
         assert all(one["value"]["type"] in ("Point", "LineString") for one in placed)
         each["static_attributes"] = [one for one in each["static_attributes"] if one not in placed]
     parsed = subprocess.run(
-        [library, ROOT / "tests" / "properties" / "iota_parse.py"],
+        [filip, ROOT / "tests" / "properties" / "iota_parse.py"],
         input=json.dumps(told),
         capture_output=True,
         text=True,

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from kerbline.model import CommandResult, CommandState, NodeState
 from kerbline.north.ngsi_ld.contexts import SUBJECTS
@@ -21,27 +18,8 @@ from tests.gateway.city_day import T0_MS, city, day
 from tests.gateway.ngsi_ld_scene import QUICK, Scene, play
 from tools.trees import ROOT
 
-LIBRARY = "filip==0.8.1"
-INSTALL_S = 300
 COMMIT = 500
 DAY_S = 86_400
-
-
-@pytest.fixture(scope="module")
-def library() -> Path:
-    """An interpreter that has it; it is installed once, from PyPI."""
-    folder = ROOT / "build" / "filip"
-    made = folder / ".made"
-    if not made.exists() or made.read_text() != LIBRARY:
-        python = str(folder / "bin" / "python")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--retries=1", LIBRARY]
-        try:
-            subprocess.run(install, capture_output=True, check=True, timeout=INSTALL_S)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            pytest.skip("filip: PyPI could not be reached")
-        made.write_text(LIBRARY)
-    return folder / "bin" / "python"
 
 
 def a_day_at_a_broker(folder: Path) -> Standin:
@@ -86,7 +64,7 @@ def shape(entity: dict[str, Any]) -> object:
     return entity["type"], frozenset(told)
 
 
-def test_filip_reads_each_shape_of_a_days_entities(library: Path, tmp_path: Path) -> None:
+def test_filip_reads_each_shape_of_a_days_entities(filip: Path, tmp_path: Path) -> None:
     shapes: dict[object, dict[str, Any]] = {}
     ways = set()
     for arrival in a_day_at_a_broker(tmp_path).arrivals:
@@ -96,7 +74,7 @@ def test_filip_reads_each_shape_of_a_days_entities(library: Path, tmp_path: Path
             shapes[shape(entity)] = entity
     sent = list(shapes.values())
     done = subprocess.run(
-        [str(library), str(ROOT / "tests" / "properties" / "ngsi_parse.py")],
+        [str(filip), str(ROOT / "tests" / "properties" / "ngsi_parse.py")],
         input="\n".join(map(json.dumps, sent)),
         text=True,
         capture_output=True,

@@ -8,12 +8,10 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import cbor2
-import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
 from kerbwire import messages as m
@@ -23,25 +21,8 @@ from tests.wire.pair import Pair, frames
 from tools.second_wire import CONTROL_CLASS, PLAIN_CLASS, REPORT_CLASS, Session
 from tools.trees import ROOT
 
-LIBRARIES = ("pycose==1.1.0", "cwt==3.3.0")
 IV, ALGORITHM, CCM_16_64_128 = 5, 1, 10
 HEADER = 3
-
-
-@pytest.fixture(scope="module")
-def libraries() -> Path:
-    """An interpreter that has both; they are installed once, from PyPI."""
-    folder = ROOT / "build" / "cose"
-    made = folder / ".made"
-    if not made.exists() or made.read_text() != " ".join(LIBRARIES):
-        python = str(folder / "bin" / "python")
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [python, "-m", "pip", "install", "-q", "--retries=1", *LIBRARIES]
-        done = subprocess.run(install, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip("pycose and cwt: PyPI could not be reached")
-        made.write_text(" ".join(LIBRARIES))
-    return folder / "bin" / "python"
 
 
 def _session(hello: bytes, welcome: bytes) -> Session:
@@ -85,12 +66,12 @@ def _wrapped(session: Session, data: bytes) -> tuple[dict[str, str], bytes]:
     return {name: value.hex() for name, value in given.items()}, plain
 
 
-def test_a_sealed_body_opens_as_cose_encrypt0(libraries: Path) -> None:
+def test_a_sealed_body_opens_as_cose_encrypt0(cose: Path) -> None:
     session, up, down = _exchange()
     assert {data[0] & 3 for data in up} >= {REPORT_CLASS, CONTROL_CLASS} and down
     wrapped = [_wrapped(session, data) for data in up + down]
     done = subprocess.run(
-        [str(libraries), "tests/properties/cose_open.py"],
+        [str(cose), "tests/properties/cose_open.py"],
         cwd=ROOT,
         input="".join([json.dumps(given) + "\n" for given, _ in wrapped]),
         capture_output=True,
