@@ -25,7 +25,7 @@ from kerbline.south.arrivals import Anchored, Answered, Arrival, Joined, Noted
 from kerbline.south.nodes import Nodes
 from kerbline.store import Notes, Span, Store
 from kerbwire.limits import SCHEMAS, STREAM
-from kerbwire.messages import DIAG_BOARD, DIAG_BUILD, DIAG_WIRE, OBJECT_LOG, OUT_OF_RANGE
+from kerbwire.messages import DIAG_BOARD, DIAG_BUILD, DIAG_WIRE, OBJECT_LOG, OK, OUT_OF_RANGE
 from kerbwire.polled import PolledNode
 from kerbwire.schema import Field, Schema
 from tests.gateway.pocket_node import DATAGRAM, PocketNode, connect_udp, now_ms, serve_tcp
@@ -168,15 +168,70 @@ async def commanded(folder: Path) -> None:
         assert not nodes.send(Command("c2", "lamp-9", "release", {}, expires_ms, "mqtt"))
         taken = await arrivals(nodes, of_kind(Answered))
         assert taken[-1] == Answered("c1", "lamp-1", "")
-        assert node.commands == [(1, expires_ms // 1000, 1, (80, 0, 0))]
+        ((number, *order),) = node.commands
+        assert isinstance(number, int)
+        assert order == [expires_ms // 1000, 1, (80, 0, 0)]
         node.answer = OUT_OF_RANGE
         assert nodes.send(Command("c3", "lamp-1", "release", {}, expires_ms, "mqtt"))
         taken = await arrivals(nodes, of_kind(Answered))
         assert taken[-1] == Answered("c3", "lamp-1", "out_of_range")
+        assert node.commands[-1][0] == number + 1
 
 
 def test_a_command_reaches_its_node_and_is_answered(tmp_path: Path) -> None:
     asyncio.run(commanded(tmp_path))
+
+
+class Recalling(PocketNode):
+    """Refuses what it is told, and remembers it as a node does: a repeat gets the first answer."""
+
+    def __init__(self) -> None:
+        super().__init__("sl-1", KEY)
+        self.executed: list[int] = []  # expiries, which tell the orders apart
+        self.refuses = True
+
+    def pump(self, write: Callable[[bytes], None]) -> float:
+        known = {number for number, *_ in self.commands}
+        before = len(self.commands)
+        self.answer = OUT_OF_RANGE if self.refuses else OK
+        wait_s = super().pump(write)
+        for number, expires_s, *_ in self.commands[before:]:
+            if not self.refuses and number not in known:
+                self.executed.append(expires_s)
+                self.session.info.command_id = max(self.session.info.command_id, number)
+        return wait_s
+
+
+async def renumbered(folder: Path) -> None:
+    """A power cut takes all that a gateway knew of its numbers: it has a state folder no more."""
+    node = Recalling()
+    server = await serve_tcp(node)
+    port = server.sockets[0].getsockname()[1]
+    expires_ms = Clock().utc_ms() + 60_000
+    sent: list[int] = []
+    async with server:
+        for life in range(4):
+            (folder / str(life)).mkdir()
+            config = config_for(folder / str(life), f"socket://127.0.0.1:{port}")
+            node.begin_again()
+            async with serving(folder / str(life), config) as (nodes, _):
+                await arrivals(nodes, of_kind(Joined))
+                for number in range(3):
+                    node.refuses = number > 0  # the last are answered, and in no INFO
+                    expires_ms += 1_000
+                    command = Command(f"{life}-{number}", "lamp-1", "release", {}, expires_ms, "")
+                    sent += [] if node.refuses else [expires_ms // 1000]
+                    assert nodes.send(command)
+                    taken = await arrivals(nodes, of_kind(Answered))
+                    said = "out_of_range" if node.refuses else ""
+                    assert taken[-1] == Answered(command.id, "lamp-1", said)
+    numbers = [number for number, *_ in node.commands]
+    assert len(set(numbers)) == len(numbers) == 12, "none is given to two orders"
+    assert node.executed == sent
+
+
+def test_a_gateway_that_knows_nothing_gives_no_number_again(tmp_path: Path) -> None:
+    asyncio.run(renumbered(tmp_path))
 
 
 class DeafNode(PocketNode):

@@ -40,6 +40,9 @@ MISFITS = {
     "mac": "its greeting does not fit its key_file",
     "generation": "its key is of another generation than ours",
 }
+# A gateway that begins knows no more than which command the node carried out last. One above it
+# may have been refused there, and is remembered, or be under way still, of the gateway before.
+NUMBERS_APART = 1_000
 LAST_CONFIG = (1 << 32) - 1  # a node that states this version takes no newer one
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
@@ -145,7 +148,8 @@ class NodeLink:
         """Send a command; False while there is no session or too many are under way."""
         if self._info is None or not self.session.up:
             return False
-        number = max(self._last_number, self._info.command_id) + 1
+        apart = 0 if self._last_number else NUMBERS_APART
+        number = max(self._last_number, self._info.command_id + apart) + 1
         names = OPERATIONS[command.operation].arguments
         arguments = tuple(command.whole(name) for name in names or ())
         try:
