@@ -33,6 +33,8 @@ PLACES = {
     "publish": ("kerbline.north.mqtt", "MqttPort", "publish"),
     "kept": ("kerbline.south.nodes", "Nodes", "keep"),
     "key": ("kerbline.keys", "KeyRing", "store"),
+    "written down": ("kerbline.store.daybook", "Daybook", "write"),
+    "struck off": ("kerbline.store.daybook", "Daybook", "strike"),
     "order": ("kerbline.store.ledger", "CommandLedger", "submit"),
     "outcome": ("kerbline.store.ledger", "CommandLedger", "settle"),
     "deliver": ("kerbline.south.nodes", "Nodes", "send"),
@@ -128,10 +130,21 @@ def _newest_first() -> None:
     setattr(Mapper, "readings", backwards)  # noqa: B010
 
 
+def _not_written_down() -> None:
+    """An order leaves as if the daybook had it."""
+    from kerbline.store.daybook import Daybook
+
+    def blindly(*_: Any) -> bool:
+        return True
+
+    setattr(Daybook, "write", blindly)  # noqa: B010
+
+
 SINS: dict[str, Callable[[], None]] = {
     "kept_before_the_commit": _kept_before_the_commit,
     "cursor_before_the_ack": _cursor_before_the_ack,
     "newest_first": _newest_first,
+    "not_written_down": _not_written_down,
 }
 
 

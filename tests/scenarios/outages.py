@@ -594,11 +594,13 @@ def judge(scene: Scene) -> None:
 
 
 def judge_orders(scene: Scene) -> None:
-    """Each command was done once at most, and ended in one state that is true."""
+    """Each command was done once at most, is in the book, and ended in one state that is true."""
     verdict, done = scene.verdict, Counter[int]()
     for node in scene.nodes:
         done += node.done
     verdict.blame("commands done twice", [serial for serial, n in done.items() if n > 1])
+    book = booked(scene.folder)
+    verdict.blame("done and not in the book", [n for n in done if f"c{n}" not in book])
     final = {"OK", "ERROR", "EXPIRED", "REJECTED"}
     for name, states in scene.heard.states.items():
         verdict.orders.update(states)
@@ -616,6 +618,13 @@ def stored(folder: Path) -> list[tuple[str, int]]:
         bodies = [body for (body,) in sql.execute("SELECT body FROM batch")]
     entries = [entry for body in bodies for entry in json.loads(zlib.decompress(body))]
     return [(e["source"], e["number"]) for e in entries if e.get("kind") == "streetlight"]
+
+
+def booked(folder: Path) -> set[str]:
+    """The commands in the gateway's book, each of which begins its way there as PENDING."""
+    query = "SELECT command, state FROM command_audit GROUP BY command HAVING id = min(id)"
+    with contextlib.closing(sqlite3.connect(folder / "state" / "kerbline.db")) as sql:
+        return {name for name, state in sql.execute(query) if state == "PENDING"}
 
 
 def lanes(numbers: Iterable[int]) -> int:

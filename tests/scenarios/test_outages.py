@@ -68,6 +68,7 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
         ("kept_before_the_commit", "held", 10, "acknowledged and lost"),
         ("cursor_before_the_ack", "slow", 8, "acknowledged and lost"),
         ("newest_first", "held", 3, "out of order"),
+        ("not_written_down", "slow", 10, "not in the book"),
     ],
 )
 def test_a_gateway_that_sins_is_caught(
