@@ -226,6 +226,11 @@ def test_the_gateway_and_its_nodes_are_devices_that_nobody_retains() -> None:
     silent = NodeState("n-sl-0001", "sl-0001", "streetlight", False, None)
     assert body(told.state(silent)) == {"deviceState": "offline", "quality": "good"}
     assert not said.retained and not told.status("online", T0_MS).retained
+    unit = NodeState("b1:1", "cab-1", "modbus", True, T0_MS)
+    there = agent(city())
+    for state in (node, unit, replace(unit, node="dust", asset="dust-1", kind="serial")):
+        name = told.state(state).topic.split("/")[-2]
+        assert "deviceState" in [each["name"] for each in there.devices[KEY, name]["attributes"]]
 
 
 @pytest.mark.parametrize(

@@ -264,3 +264,24 @@ def test_tables_are_aligned() -> None:
         "store: 1.5 MB, 2 readings not stored yet, REFUSED by the disk: full",
         "counted since the start: modbus.no_answer 4",
     ]
+
+
+def test_a_zone_is_counted_in_the_time_of_its_street() -> None:
+    """Beside nodes, whose states are of our own clock."""
+    hour_ms = 3_600_000
+    found = {
+        "gateway": "gw-1",
+        "version": "0.1",
+        "at_ms": 90_000,
+        "street_ms": 9 * hour_ms,
+        "up_s": 60.0,
+        "nodes": [],
+        "lines": [],
+        "sinks": [],
+        "store": {"used_bytes": 0, "pending": 0, "blocked": "", "given_up": 0},
+        "zones": {"dma-4": {"open_from_ms": 7 * hour_ms, "late_hours": 0, "unsure": 0}},
+        "counters": {},
+    }
+    lines = list(told(found))
+    assert lines[0].endswith("1970-01-01 00:01:30 UTC, 1970-01-01 09:00:00 in its street")
+    assert " ".join(lines[3].split()) == "dma-4 water told but for the last 2 h 0 min"

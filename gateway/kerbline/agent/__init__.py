@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerbline import health, local_socket
-from kerbline.agent import devices, sinks, upkeep
+from kerbline.agent import attendance, devices, sinks, upkeep
 from kerbline.agent.actuators import Actuators
 from kerbline.agent.dead_letters import Letters
 from kerbline.agent.loops import Loops, plan, remembered
@@ -107,7 +107,9 @@ async def run(config: Config) -> None:
             for source in bridged.sources:
                 tasks.create_task(_take_polls(source, records, orders, loops, standing))
             tasks.create_task(nodes.run())
-            tasks.create_task(sinks.show_nodes(nodes, north.displays))
+            lines = attendance.Lines(config, bridged.buses, bridged.serials, clock.utc_ms)
+            tasks.create_task(attendance.show(nodes, north.displays, clock))
+            tasks.create_task(attendance.show(lines, north.entities, clock))
             tasks.create_task(orders.retry())
             tasks.create_task(orders.enter())
             tasks.create_task(health.report(counters))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,6 @@ from kerbline.north.mapping import Mapper
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.sink import Display, Inlet, Journal, Sink
 from kerbline.north.topics import Topics
-from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("kerbline.agent")
 
 MQTT = "mqtt"
-LOOK_S = 1.0  # between two looks at the nodes: a flap within it is no news
 FILE_BACKOFF_S = (1.0, 60.0)
 ACK_TIMEOUT_S = 30.0  # then a consumer gets a reading again, and after twice as long, and so on
 
@@ -66,7 +63,15 @@ class North:
     @property
     def displays(self) -> list[Display]:
         """The sinks that tell how each node is, as that gets to them."""
-        found = [(self.doors.get(sink.name), sink) for sink in self.sinks]
+        return self._displays(self.sinks)
+
+    @property
+    def entities(self) -> list[Display]:
+        """Those of them to which any device is an entity, not nodes alone."""
+        return self._displays([sink for sink in self.sinks if sink not in self.outboxes])
+
+    def _displays(self, sinks: Sequence[Sink]) -> list[Display]:
+        found = [(self.doors.get(sink.name), sink) for sink in sinks]
         shown = [(door, sink) for door, sink in found if _shows(sink)]
         return [sink if door is None else door.screen(sink) for door, sink in shown]
 
@@ -104,15 +109,6 @@ def made(
     for name in store.drop_cursors([sink.name for sink in sinks]):
         log.warning("sink %s is not in the config any more: what only it lacked may go", name)
     return North(sinks, tuple(masters), doors, agents)
-
-
-async def show_nodes(nodes: Nodes, displays: Sequence[Display]) -> None:
-    """Show the brokers which nodes came, went or told of themselves; for ever."""
-    while True:
-        for state in nodes.states():
-            for display in displays:
-                display.show(state)
-        await asyncio.sleep(LOOK_S)
 
 
 def _refuses(sink: object) -> TypeGuard[Refusing]:

@@ -45,14 +45,16 @@ class Status:
     began_s: float = field(default_factory=time.monotonic)
 
     async def tell(self, _question: Question) -> Answer:
-        """Everything; times in ms since 1970 (real UTC)."""
+        """Everything; times in ms since 1970, real UTC but for `street_ms` and those of zones."""
         from importlib.metadata import version  # 3 MB, for those who ask
 
+        now_ms = self.clock.utc_ms()
         return {
             "gateway": self.gateway,
             "version": version("kerbline"),
             "pid": os.getpid(),
-            "at_ms": self.clock.utc_ms(),
+            "at_ms": now_ms,
+            "street_ms": self.clock.street_ms(now_ms),
             "up_s": round(time.monotonic() - self.began_s, 1),
             "nodes": [asdict(state) for state in self.nodes.states()],
             "lines": [asdict(line.state()) for line in self.lines],

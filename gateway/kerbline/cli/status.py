@@ -31,10 +31,11 @@ def status(config: Path, *, as_json: bool) -> int:
 def told(found: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a status, tables aligned."""
     now_ms = found["at_ms"]
-    at = datetime.fromtimestamp(now_ms / 1000, UTC)
+    street_ms = found.get("street_ms", now_ms)  # of an older gateway: none
+    simulated = "" if street_ms == now_ms else f", {_instant(street_ms)} in its street"
     yield (
         f"gateway {found['gateway']}, kerbline {found['version']}, "
-        f"up {_span(found['up_s'])}, {at:%Y-%m-%d %H:%M:%S} UTC"
+        f"up {_span(found['up_s'])}, {_instant(now_ms)} UTC{simulated}"
     )
     yield from _table("nodes", [_node(node, now_ms) for node in found["nodes"]])
     for line in found["lines"]:
@@ -48,10 +49,14 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
     if found.get("assets"):
         yield _assets(found["assets"])
     zones = found.get("zones", {}).items()
-    yield from _table("zones", [_zone(name, zone, now_ms) for name, zone in zones])
+    yield from _table("zones", [_zone(name, zone, street_ms) for name, zone in zones])
     counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
     if counted:
         yield f"counted since the start: {counted}"
+
+
+def _instant(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _node(node: Mapping[str, Any], now_ms: int) -> Row:

@@ -212,6 +212,8 @@ def _entries(config: Config, city: City, telegrams: Telegrams) -> Iterator[Entry
         for asset in each.assets:
             names = _names(each, telegrams.get(asset, ()))
             yield _reading(each.id, asset, each.kind, {name: _CLEAR.get(name, 1) for name in names})
+        if by_name(each.kind) is None:
+            yield NodeState(each.id, each.assets[0], each.kind, True, AT_MS)
     for node in config.nodes:
         for event in EVENTS[node.kind]:
             yield _reading(node.id, node.asset, "event", {"event": event, "value": 1})

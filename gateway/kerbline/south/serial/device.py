@@ -76,6 +76,12 @@ class Device:
         """True while the line can't be opened."""
         return self._lost
 
+    @property
+    def talks(self) -> bool:
+        """Is the line open, and do telegrams come that give readings?"""
+        heard = self._listener
+        return self._up and heard.heard.readings > 0 and not heard.silent
+
     def state(self) -> DeviceState:
         """What `kerbline status` tells."""
         heard, config = self.heard, self._config
