@@ -28,8 +28,9 @@ from kerbline.north.ngsi_ld.answers import (
     retry_after_s,
 )
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters
-from kerbline.sim.ngsi_ld import Fault, Request
-from tests.gateway.ngsi_ld_scene import Scene, early, lamp, once, play
+from kerbline.north.ngsi_ld.sink import NgsiLdSink
+from kerbline.sim.ngsi_ld import TEMPORAL, UPSERT, Fault, Request
+from tests.gateway.ngsi_ld_scene import QUICK, Scene, early, lamp, once, play, replace
 
 A, B, C = (f"urn:ngsi-ld:Streetlight:stad:lamp-{n}" for n in "abc")
 BAD = "https://uri.etsi.org/ngsi-ld/errors/BadRequestData"
@@ -528,3 +529,126 @@ def test_a_broker_that_takes_nothing_for_long_gets_no_dead_letters(
     assert not letters(scene)
     assert len([k for k in scene.came() if k[1] == "lifetimePowerConsumption"]) == 8 * 6
     assert len(scene.broker.arrivals) < 1200  # two a second; its back-off is up to 2 s
+
+
+def history_of(scene: Scene, lamp: str) -> int:
+    """How many late values of a lamp are in the broker's history."""
+    name = f"urn:ngsi-ld:Streetlight:stad:{lamp}"
+    return len([k for k in scene.came("temporal") if k[0] == name and k[1] == ENERGY])
+
+
+ENERGY = "lifetimePowerConsumption"
+
+
+async def late(scene: Scene, sink: NgsiLdSink, number: int, *names: str) -> None:
+    """Something newer of each, which goes up at once, and something that came too late."""
+    now_s = asyncio.get_running_loop().time()
+    found = [lamp(number, each, now_s) for each in names]
+    for each in found:
+        sink.offer(each)
+    await asyncio.sleep(1)
+    found += [lamp(number + 1_000, each, now_s - 0.5) for each in names]
+    sink.log_grew(scene.log.commit(found))
+
+
+@pytest.mark.parametrize("status", [409, 500])
+def test_what_is_alone_and_never_taken_holds_up_nothing_that_follows(
+    tmp_path: Path, status: int
+) -> None:
+    def stumbles(request: Request) -> Fault | None:
+        bad = request.path == TEMPORAL and b"lamp-1" in request.body
+        return Fault(status=status) if bad else None
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = stumbles
+        sink = scene.start()
+        await late(scene, sink, 1, "lamp-1")
+        await asyncio.sleep(120)
+        assert not sink.letters.letters
+        assert scene.log.cursor == 0
+        await late(scene, sink, 2, "lamp-2")
+        await scene.until(lambda: history_of(scene, "lamp-2") == 1, 60)
+        await scene.until(lambda: scene.log.cursor == 2, 120)
+
+    scene = play(Scene(tmp_path), story)
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-1"}
+    assert set(scene.broker.acknowledged().values()) == {1}
+
+
+def test_what_alone_is_late_and_never_taken_is_given_up_where_upserts_go(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = stumbling("temporal", b"lamp-1")
+        sink = scene.start()
+        await late(scene, sink, 1, "lamp-1")
+        for number in range(2, 32):
+            await asyncio.sleep(118)
+            sink.offer(reading := lamp(number, "lamp-1", asyncio.get_running_loop().time()))
+            sink.log_grew(scene.log.commit([reading]))
+            assert scene.log.cursor == 0
+            await asyncio.sleep(2)
+        await scene.until(lambda: scene.log.cursor == 31, 120)
+
+    scene = play(Scene(tmp_path), story)
+    assert set(letters(scene)) == {"urn:ngsi-ld:Streetlight:stad:lamp-1"}
+    assert set(scene.broker.acknowledged().values()) == {1}
+
+
+def test_a_lone_asset_before_a_broker_that_takes_nothing_for_hours_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    async def story(scene: Scene) -> None:
+        sink = scene.start()
+        await late(scene, sink, 1, "lamp-1")
+        await scene.until(lambda: scene.log.cursor == 1)
+        scene.broker.fault = lambda _: Fault(status=500)
+        for number in range(2, 5):
+            await late(scene, sink, number, "lamp-1")
+            await asyncio.sleep(1_200)
+        assert scene.log.cursor == 1
+        scene.broker.fault = lambda _: None
+        await scene.until(lambda: scene.log.cursor == 4)
+
+    scene = play(Scene(tmp_path, terms=replace(QUICK, backoff_s=(0.5, 60.0))), story)
+    assert not letters(scene)
+    assert len([k for k in scene.came() if k[1] == ENERGY]) == 2 * 4
+    assert set(scene.broker.acknowledged().values()) == {1}
+
+
+def test_what_a_207_puts_off_for_ever_holds_up_no_history(tmp_path: Path) -> None:
+    bad = "urn:ngsi-ld:Streetlight:stad:lamp-1"
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = lambda r: Fault(refused={bad: 503}) if r.path == UPSERT else None
+        sink = scene.start()
+        for number in range(1, 4):
+            await late(scene, sink, number, "lamp-1", "lamp-2")
+            while history_of(scene, "lamp-2") < number:  # noqa: ASYNC110 - it looks from outside
+                assert asyncio.get_running_loop().time() < number * 90
+                await asyncio.sleep(0.5)
+        scene.broker.fault = lambda _: None
+        await scene.until(lambda: scene.log.cursor == 3, 90)
+
+    scene = play(Scene(tmp_path), story)
+    assert len([k for k in scene.came() if k[1] == ENERGY]) == 2 * 6
+    assert set(scene.broker.acknowledged().values()) == {1}
+    assert len(scene.broker.arrivals) < 150
+
+
+def test_what_a_207_puts_off_for_too_long_is_given_up(tmp_path: Path) -> None:
+    bad = "urn:ngsi-ld:Streetlight:stad:lamp-1"
+
+    async def story(scene: Scene) -> None:
+        scene.broker.fault = lambda _: Fault(refused={bad: 503})
+        sink = scene.start()
+        number = 1
+        await late(scene, sink, number, "lamp-1")
+        while not sink.letters.letters:
+            assert number < 40
+            number += 1
+            await late(scene, sink, number, "lamp-2")
+            await asyncio.sleep(119)
+        await scene.until(lambda: scene.log.cursor == number)
+        assert asyncio.get_running_loop().time() > 3_600
+
+    scene = play(Scene(tmp_path, terms=replace(QUICK, backoff_s=(0.5, 60.0))), story)
+    assert set(letters(scene)) == {bad}

@@ -6,9 +6,11 @@ What the live side delivered is left out. What is still newest is handed to it, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from kerbline.model import ANCHOR_KIND, Entry, Gap, Reading
 from kerbline.north.live import log_of, mark_of
@@ -23,11 +25,44 @@ from kerbline.store import Batch, Committed, StoreBlocked
 
 READ_ENTRIES = 1_000
 CHUNK_ENTRIES = 8_000  # of the log, sorted by entity
+AHEAD_ENTRIES = 8_000  # that are not settled, and yet the next are read
 LOOK = 32  # entries that are sorted without a look at what is live
+PATIENCE_S = 10.0  # with what is live of a chunk; then what is older of it goes
+LOOK_S = 1.0  # between two looks at what is live for longer
 FRESH = 4  # commits that are kept in memory, in case the live side has delivered them whole
 BLOCKED_S = 5.0
 _LETTER: Name = (("", 0), 0)
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What was read of the log at once, up to batch `seq`, as far as it is not settled."""
+
+    seq: int
+    acknowledge: Callable[[Name], None]
+    names: list[Name] = field(default_factory=list)  # of all its entries
+    open: list[tuple[Name, Sequence[Change], bool]] = field(default_factory=list)  # the live side's
+    aside: dict[str, list[Item]] = field(default_factory=dict)  # for the history, by entity
+    _left: Counter[Name] = field(default_factory=Counter)
+
+    @property
+    def is_settled(self) -> bool:
+        """Is all of it there, or given up?"""
+        return not self.open and not self.aside
+
+    def add(self, name: Name, changes: Iterable[Change]) -> None:
+        """These of an entry are for the history."""
+        for change in changes:
+            self.aside.setdefault(change.id, []).append((name, change))
+            self._left[name] += 1
+
+    def landed(self, items: Iterable[Item]) -> None:
+        """The broker has these, or they are dead letters."""
+        for name, _ in items:
+            self._left[name] -= 1
+            if not self._left[name]:
+                self.acknowledge(name)
 
 
 class Durable:
@@ -60,6 +95,7 @@ class Durable:
         self._blocking = blocking
         self._grew = asyncio.Event()
         self._fresh: deque[Committed] = deque(maxlen=FRESH)
+        self._chunks: deque[Chunk] = deque()  # read, and not all settled: the cursor is before them
         self._wanted: deque[int] = deque()  # numbers of dead letters
 
     def log_grew(self, committed: Committed | None) -> None:
@@ -81,14 +117,32 @@ class Durable:
         while True:
             self._grew.clear()
             await self._send_letters()
-            if await self._pass_delivered():
+            if not self._chunks and await self._pass_delivered():
                 await self._grew.wait()
                 continue
-            batches = await self._chunk()
+            batches = await self._next()
             if batches:
-                self._move(batches[-1].seq, await self._deliver(batches))
-            else:
-                self._present.caught_up()
+                self._chunks.append(await self._opened(batches))
+            for chunk in self._chunks:
+                await self._settle(chunk)
+            while self._chunks and self._chunks[0].is_settled:
+                chunk = self._chunks.popleft()
+                self._move(chunk.seq, chunk.names)
+            if not batches:
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Until there is something to do."""
+        if not self._chunks:
+            self._present.caught_up()
+            await self._grew.wait()
+            return
+        now_s = asyncio.get_running_loop().time()
+        due_s = [self._lane.due_s(entity) for chunk in self._chunks for entity in chunk.aside]
+        if any(chunk.open for chunk in self._chunks):
+            due_s.append(now_s + LOOK_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(due_s, default=now_s) - now_s)):
                 await self._grew.wait()
 
     def _move(self, seq: int, names: Iterable[Name]) -> None:
@@ -104,7 +158,7 @@ class Durable:
             if committed.seq <= self.cursor:
                 continue
             names = [_name(each) for each in committed.entries]
-            await self._present.settled(names)
+            await self._settled(names)
             if not all(map(self._is_done, committed.entries)):
                 return False
             self._move(committed.seq, names)
@@ -115,28 +169,30 @@ class Durable:
     def _is_done(self, entry: Entry) -> bool:
         return isinstance(entry, Gap) or _is_anchor(entry) or self._present.has(_name(entry))
 
-    async def _chunk(self) -> list[Batch]:
-        """What comes next in the log."""
+    async def _next(self) -> list[Batch]:
+        """What comes next in the log, but not too far ahead of what is not settled."""
         batches: list[Batch] = []
         size = 0
+        if sum(len(chunk.names) for chunk in self._chunks) > AHEAD_ENTRIES:
+            return batches
+        after = self._chunks[-1].seq if self._chunks else self.cursor
         while size < CHUNK_ENTRIES:
-            found = await self._read(batches[-1].seq if batches else self.cursor)
+            found = await self._read(batches[-1].seq if batches else after)
             if not found:
                 break
             batches += found
             size += sum(len(each) for each in found)
         return batches
 
-    async def _deliver(self, batches: Sequence[Batch]) -> list[Name]:
-        """Settle all entries of these, whichever way each goes; their names."""
-        names: list[Name] = []
-        open_: list[tuple[Name, Sequence[Change], bool]] = []
+    async def _opened(self, batches: Sequence[Batch]) -> Chunk:
+        """All entries of these that are not delivered, offered to the live side where they may."""
+        chunk = Chunk(batches[-1].seq, self._present.acknowledge)
         for batch in batches:
             for entry in batch.entries:
-                if len(names) % LOOK == 0:
+                if len(chunk.names) % LOOK == 0:
                     await asyncio.sleep(0)
                 name = _name(entry)
-                names.append(name)
+                chunk.names.append(name)
                 if isinstance(entry, Gap) or _is_anchor(entry):
                     continue
                 changes = self._changes(entry)
@@ -144,28 +200,32 @@ class Durable:
                     new = not self._present.was_tried(name)
                     if new and not self._present.has(name):
                         self._present.offer(entry, changes, late=True)
-                    open_.append((name, changes, new))
-        await self._present.settled([name for name, _, _ in open_])
-        history: dict[str, list[Item]] = {}
-        left: Counter[Name] = Counter()
-        for name, changes, new in open_:
+                    chunk.open.append((name, changes, new))
+        await self._settled([name for name, _, _ in chunk.open])
+        return chunk
+
+    async def _settled(self, names: Sequence[Name]) -> None:
+        """Wait for the live side; what it can't bring over for long holds up nothing else."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S if self._chunks else PATIENCE_S):
+                await self._present.settled(names)
+
+    async def _settle(self, chunk: Chunk) -> None:
+        """Bring into the history what the live side did not deliver and is due."""
+        opened, chunk.open = chunk.open, []
+        for each in opened:
+            name, changes, new = each
+            if self._present.is_open(name):
+                chunk.open.append(each)
+                continue
             rest = self._left(name, changes)
-            for change in without(rest, self._pace) if new else rest:
-                history.setdefault(change.id, []).append((name, change))
-                left[name] += 1
-
-        def landed(items: Iterable[Item]) -> None:
-            for name, _ in items:
-                left[name] -= 1
-                if not left[name]:
-                    self._present.acknowledge(name)
-
-        waiting: deque[Sequence[Item]] = deque(history.values())
-        while waiting:
-            if doubtful := await self._lane.deliver(waiting.popleft(), landed):
-                waiting.append(doubtful)
-            await self._present.note()
-        return names
+            chunk.add(name, without(rest, self._pace) if new else rest)
+        for entity in list(chunk.aside):
+            if self._lane.due_s(entity) <= asyncio.get_running_loop().time():
+                doubtful = await self._lane.deliver(chunk.aside.pop(entity), chunk.landed)
+                if doubtful:
+                    chunk.aside[entity] = list(doubtful)
+                await self._present.note()
 
     def _left(self, name: Name, changes: Sequence[Change]) -> Sequence[Change]:
         """What of an entry the live side has not delivered, or all where history is apart."""

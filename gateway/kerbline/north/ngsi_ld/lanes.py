@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 
@@ -27,7 +28,7 @@ from kerbline.north.ngsi_ld.courier import Courier
 from kerbline.north.ngsi_ld.forms import Form
 from kerbline.north.ngsi_ld.gate import Lane
 from kerbline.north.ngsi_ld.newest import Entity, Name, Newest
-from kerbline.north.ngsi_ld.trials import Trials
+from kerbline.north.ngsi_ld.trials import MANY, Doubts, Rests, Trials
 
 UPSERT = "/ngsi-ld/v1/entityOperations/upsert?options=update"
 TEMPORAL = "/ngsi-ld/v1/temporal/entities"
@@ -53,8 +54,10 @@ class LiveLane:
         lane: Lane,
         bury: Bury,
         landed: Callable[[], None],
+        rests: Rests,
     ) -> None:
         """`landed` is called when something is on its way no more."""
+        self._rests = rests
         self._newest = newest
         self._form = form
         self._courier = courier
@@ -66,6 +69,11 @@ class LiveLane:
         self._before = 0  # how much was taken, when the first of these came
         self._trials = Trials()
         self._taken = False  # anything, in this life
+
+    @property
+    def taken(self) -> int:
+        """How many entities the broker took."""
+        return self._trials.taken
 
     async def passed(self) -> None:
         """Wait until the next request may go, and would arrive.
@@ -120,8 +128,14 @@ class LiveLane:
                 left = {*again, *bad}
                 self._went([entity for name, entity in names.items() if name not in left])
                 refused += [(reason, names[name]) for name, reason in bad.items()]
-                if again:
-                    self._lane.failed()
+                if (
+                    again
+                    and len(left) == len(names)
+                    and not any(map(self._rests.__contains__, left))
+                ):
+                    self._lane.failed()  # it takes nothing now
+                else:
+                    refused += self._rest([(why, names[name]) for name, why in again.items()])
             case Refused(reason) | Split(reason) if len(part) == 1:
                 refused.append((reason, part[0][0]))
             case Refused(_, named):
@@ -160,9 +174,27 @@ class LiveLane:
             return False
         return True
 
+    def _rest(self, again: Iterable[tuple[str, Entity]]) -> list[tuple[str, Entity]]:
+        """Let these rest, which the broker puts off; what it does for too long comes back."""
+        loop = asyncio.get_running_loop()
+        given_up = []
+        for reason, entity in again:
+            rest_s = self._rests.put_off(entity.id, loop.time(), self.taken)
+            if rest_s is None:
+                given_up.append((reason, entity))
+            else:
+                self._newest.rest(entity.id)
+                loop.call_later(rest_s, self._go_on, entity.id)
+        return given_up
+
+    def _go_on(self, entity: str) -> None:
+        self._newest.go_on(entity)
+        self._landed()
+
     def _went(self, entities: Collection[Entity]) -> None:
         self._lane.went()
         self._trials.took([entity.id for entity in entities])
+        self._rests.took([entity.id for entity in entities])
         self._taken = self._taken or bool(entities)
         self._newest.landed(entities)
 
@@ -195,6 +227,25 @@ def _parted(part: Part, named: Sequence[str]) -> list[Part]:
     return [part[len(part) // 2 :], part[: len(part) // 2]]
 
 
+@dataclass(slots=True)
+class _Trial:
+    """What is being found out about one entity's history."""
+
+    entity: str
+    before: int  # how much was taken when it began
+    waiting: list[list[Item]]
+    doubtful: list[Item] = field(default_factory=list)
+    conflicts: int = 0
+    guilty: int = 0
+
+    def put_off(self, part: Sequence[Item], *, everything: bool) -> None:
+        """Later, when others went; with `everything` that waits of the entity."""
+        self.doubtful += part
+        if everything:
+            self.doubtful += itertools.chain.from_iterable(self.waiting)
+            self.waiting.clear()
+
+
 class HistoryLane:
     """Sends what is not newest, an entity at a time, behind what is live."""
 
@@ -205,15 +256,22 @@ class HistoryLane:
         lane: Lane,
         bury: Bury,
         quiet: Callable[[], Awaitable[object]],
+        upserts: Callable[[], int],
+        random: Callable[[], float],
     ) -> None:
-        """`quiet` returns when nothing live is on its way."""
+        """`quiet` returns when nothing live is on its way; `upserts` tells how many were taken."""
         self._form = form
         self._courier = courier
         self._lane = lane
         self._bury = bury
         self._quiet = quiet
+        self._upserts = upserts
         self._trials = Trials()
-        self._since: dict[str, int] = {}  # how much was taken when an entity first failed
+        self._doubts = Doubts(random)
+
+    def due_s(self, entity: str) -> float:
+        """Not before then, by the loop's time, an entity is to go again; 0 is at once."""
+        return self._doubts.due_s(entity)
 
     async def deliver(
         self, items: Sequence[Item], landed: Callable[[Iterable[Item]], None]
@@ -223,11 +281,9 @@ class HistoryLane:
         But for what comes back: let others go first, which tells whether it is to blame. `landed`
         is called with those that are settled, as they are.
         """
-        waiting = [list(items)]
-        doubtful: list[Item] = []
-        conflicts = 0
-        while waiting:
-            part = waiting.pop()
+        trial = _Trial(items[0][1].id, self._trials.taken, [list(items)])
+        while trial.waiting:
+            part = trial.waiting.pop()
             changes = [change for _, change in part]
             body = self._form.temporal(changes)
             if body is None:
@@ -235,17 +291,14 @@ class HistoryLane:
                 continue
             text = orjson.dumps(body, default=dict)
             if len(text) > MAX_BYTES and len(part) > 1:
-                waiting += _halves(part)
+                trial.waiting += _halves(part)
                 continue
             verdict = await self._send(changes[0], text)
-            if isinstance(verdict, Conflict):
-                conflicts += 1
-                verdict = self._stumbled(verdict.reason, part, conflicts)
             match verdict:
-                case Conflict():
-                    doubtful += part
-                    if self._trials.acquitted():
-                        return [*doubtful, *itertools.chain.from_iterable(waiting)]
+                case Conflict(reason):
+                    guilty = self._stumbled(trial, part)
+                    await self._bury("temporal", [(reason, change) for _, change in guilty])
+                    landed(guilty)
                 case Done():
                     self._went(part)
                     landed(part)
@@ -257,27 +310,50 @@ class HistoryLane:
                     await self._bury("temporal", [(reason, changes[0])])
                     landed(part)
                 case Refused() | Split():
-                    waiting += _halves(part)
+                    trial.waiting += _halves(part)
                 case Again(_, after_s):
                     self._lane.failed(after_s)
-                    waiting.append(part)
+                    trial.waiting.append(part)
                 case Held():
                     self._lane.failed()
-                    waiting.append(part)
-        if not doubtful:
-            self._since.pop(items[0][1].id, None)
-        return doubtful
+                    trial.waiting.append(part)
+        if trial.doubtful:
+            now_s = asyncio.get_running_loop().time()
+            self._doubts.failed(trial.entity, now_s, trial.before, self._upserts())
+        else:
+            self._doubts.settled(trial.entity)
+        return trial.doubtful
 
-    def _stumbled(self, reason: str, part: Sequence[Item], conflicts: int) -> Verdict:
-        """Find out over what: parted, until one alone is to blame, or in doubt."""
-        before = self._since.setdefault(part[0][1].id, self._trials.taken)
-        if conflicts <= CONFLICTS:
-            return Again(reason)
-        if len(part) > 1 or self._trials.taken > before:
-            return Refused(reason)
-        self._trials.failed(_trial(part[0]), before)
-        self._lane.failed()
-        return Conflict(reason)
+    def _stumbled(self, trial: _Trial, part: list[Item]) -> Sequence[Item]:
+        """Find out over what; what is to blame beyond doubt comes back."""
+        now_s, taken = asyncio.get_running_loop().time(), self._trials.taken
+        known = self._doubts.is_well(trial.entity, now_s, taken, self._upserts())
+        trial.conflicts += 1
+        if trial.entity in self._doubts:
+            if not known:
+                trial.put_off(part, everything=True)
+                return ()
+        elif trial.conflicts <= CONFLICTS:
+            self._lane.failed()
+            trial.waiting.append(part)
+            return ()
+        if len(part) > 1:
+            trial.waiting += _halves(part)
+        elif self._trials.failed(_trial(part[0]), trial.before, known=known):
+            trial.guilty += 1
+            guilty = part
+            if trial.guilty >= MANY and taken == trial.before:  # nothing of it is taken
+                guilty = [*part, *itertools.chain.from_iterable(trial.waiting)]
+                trial.waiting.clear()
+            self._trials.forget(map(_trial, guilty))
+            return guilty
+        elif known or taken > trial.before:
+            self._lane.failed()
+            trial.waiting.append(part)
+        else:
+            self._lane.failed()
+            trial.put_off(part, everything=self._trials.acquitted())
+        return ()
 
     def _went(self, part: Sequence[Item]) -> None:
         self._lane.went()

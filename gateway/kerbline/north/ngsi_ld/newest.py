@@ -77,6 +77,7 @@ class Newest:
         self._last: dict[Key, tuple[int, Attribute]] = {}  # what was taken for upsert last
         self._waiting: dict[str, Entity] = {}
         self._under_way: dict[str, Entity] = {}
+        self._resting: set[str] = set()  # entities that are not to go for now
         self._open: dict[Name, Entry] = {}
         self._parts: dict[Name, frozenset[Key]] = {}
         self._held: dict[str, Change] = {}  # what stands of entities that nobody has measured yet
@@ -90,12 +91,12 @@ class Newest:
     @property
     def ready(self) -> bool:
         """Does any wait of which nothing is under way?"""
-        return not self._waiting.keys() <= self._under_way.keys()
+        return not self._waiting.keys() <= self._under_way.keys() | self._resting
 
     @property
     def quiet(self) -> bool:
-        """Is nothing on its way?"""
-        return not self._waiting and not self._under_way
+        """Is nothing on its way, but what rests?"""
+        return not self._under_way and self._waiting.keys() <= self._resting
 
     def know(self, changes: Iterable[Change]) -> None:
         """These are in the log: nothing older of theirs is news."""
@@ -158,7 +159,8 @@ class Newest:
 
         Of what is under way nothing newer goes before that has landed.
         """
-        free = (name for name in self._waiting if name not in self._under_way)
+        stay = self._under_way.keys() | self._resting
+        free = (name for name in self._waiting if name not in stay)
         names = list(islice(free, most))
         taken = [self._waiting.pop(name) for name in names]
         for entity in taken:
@@ -192,6 +194,14 @@ class Newest:
                 entity.values[name] = value
             back[entity.id] = entity
         self._waiting = {**back, **self._waiting}
+
+    def rest(self, entity: str) -> None:
+        """What of it waits is not to go until `go_on`."""
+        self._resting.add(entity)
+
+    def go_on(self, entity: str) -> None:
+        """It may go again."""
+        self._resting.discard(entity)
 
     def open_values(self) -> Iterator[tuple[str, str, int]]:
         """What waits or is under way, dated: for a `Past`."""

@@ -151,6 +151,10 @@ class Present:
             while self._newest.is_open(name):
                 await self._move()
 
+    def is_open(self, name: Name) -> bool:
+        """Is an entry on its way?"""
+        return self._newest.is_open(name)
+
     def was_tried(self, name: Name) -> bool:
         """Is an entry on its way, or are parts of it there?"""
         return self._newest.is_open(name) or self._newest.parts(name) is not None

@@ -26,6 +26,7 @@ from kerbline.north.ngsi_ld.newest import FUTURE_MS, Newest, Past
 from kerbline.north.ngsi_ld.pace import Key, Pace
 from kerbline.north.ngsi_ld.present import Blocking, Present
 from kerbline.north.ngsi_ld.reports import Reports
+from kerbline.north.ngsi_ld.trials import Rests
 from kerbline.north.sink import Journal
 from kerbline.store import Committed
 
@@ -115,12 +116,13 @@ class NgsiLdSink:
         lane = Lane(gate, terms.backoff_s, random)
         slow = Lane(gate, terms.backoff_s, random, terms.a_second)
         self._reports = Reports(form, courier, Lane(gate, terms.backoff_s, random))
-        self._live = LiveLane(self._newest, form, courier, lane, self._bury, present.landed)
+        rests = Rests(terms.backoff_s[1], random)
+        self._live = LiveLane(self._newest, form, courier, lane, self._bury, present.landed, rests)
         self._durable = Durable(
             name,
             journal,
             present,
-            HistoryLane(form, courier, slow, self._bury, present.quiet),
+            HistoryLane(form, courier, slow, self._bury, present.quiet, self._upserts, random),
             letters,
             models.changes,
             cursor=cursor,
@@ -203,6 +205,9 @@ class NgsiLdSink:
         for reading, changes in found:
             if changes:
                 self._present.offer(reading, changes)
+
+    def _upserts(self) -> int:
+        return self._live.taken
 
     def _listen(self) -> None:
         self._listened = True
