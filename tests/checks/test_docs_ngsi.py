@@ -2,7 +2,7 @@
 
 import re
 
-from kerbline.control import zone_water
+from kerbline.control import endings, zone_water
 from kerbline.model import CommandState
 from kerbline.north.ngsi_ld.contexts import SUBJECTS
 from kerbline.north.ngsi_ld.models import (
@@ -125,10 +125,13 @@ def test_every_flag_is_explained() -> None:
 
 
 def test_every_event_has_its_severity_and_its_end() -> None:
-    ends = {rule: f"`{end}`" for end, rule in alert.ENDS.items()}
-    ends |= dict.fromkeys(alert.ENDED_BY_0, "value 0")
+    ends = dict.fromkeys(endings.OF_BITS, "clear bit")
+    ends |= {rule: f"`{end}`, clear bit" for end, rule in endings.ENDS.items()}
+    ends |= dict.fromkeys(endings.ENDED_BY_0, "value 0")
+    ends |= dict.fromkeys(endings.MOMENTS, "a day")
+    ends |= dict.fromkeys(endings.OF_A_BOOT, "later boot")
     rows = {plain(event): (severity, over) for event, severity, over in table("event of a node")}
-    assert rows == {name: (each, ends.get(name, "")) for name, each in alert.EVENTS.items()}
+    assert rows == {name: (each, ends[name]) for name, each in alert.EVENTS.items()}
 
 
 def test_every_state_of_a_command_is_there() -> None:

@@ -30,6 +30,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
+    from kerbline.agent.alerts import Alerts
     from kerbline.agent.assets import Assets
     from kerbline.agent.city_orders import CityOrders
     from kerbline.agent.figures import Figures
@@ -74,6 +75,7 @@ async def run(config: Config) -> None:
     standing = Standing(store, group)
     for bus in bridged.buses.values():
         bus.recall(standing.names)
+    alerts = _alerts(config, store, group)
     figures = _figures(config, registry, store, group)
     city = _city_orders(config, registry, north, orders, store, group, clock, counters)
     known = [each.known for each in city]
@@ -100,7 +102,7 @@ async def run(config: Config) -> None:
                 tasks.create_task(running)
             for leaving in _ways_gone(config):
                 tasks.create_task(leaving)
-            tasks.create_task(_take_arrivals(nodes, records, orders, loops, group))
+            tasks.create_task(_take_arrivals(nodes, records, orders, loops, group, alerts))
             for running in bridged.running():
                 tasks.create_task(running)
             tasks.create_task(_take_answers(actuators, orders))
@@ -166,9 +168,16 @@ async def _stop(
 
 
 async def _take_arrivals(
-    nodes: Nodes, records: Records, orders: Orders, loops: Loops, group: GroupCommit
+    nodes: Nodes,
+    records: Records,
+    orders: Orders,
+    loops: Loops,
+    group: GroupCommit,
+    alerts: Alerts | None,
 ) -> None:
     """What the nodes sent: to the loops first, they are in a hurry; then on its way up."""
+    if alerts is not None:
+        await alerts.begin(records)
     while True:
         match await nodes.next():
             case Reading(kind=kind) as anchor if kind == ANCHOR_KIND:
@@ -176,6 +185,8 @@ async def _take_arrivals(
             case Reading() as reading:
                 await _consider(reading, records, orders, loops)
                 await records.take(reading)
+                if alerts is not None:
+                    await alerts.consider(reading, records)
             case Gap() as gap:
                 await records.take(gap)
             case Anchored(node, boot_id, anchor):
@@ -230,6 +241,15 @@ def _assets(config: Config) -> Assets | None:
     assets = Assets(config)
     assets.start()
     return assets
+
+
+def _alerts(config: Config, store: Store, group: GroupCommit) -> Alerts | None:
+    """A city is told when what it was told is over."""
+    if config.city is None:
+        return None
+    from kerbline.agent.alerts import Alerts
+
+    return Alerts({node.id: node.asset for node in config.nodes}, store, group)
 
 
 def _figures(

@@ -83,6 +83,11 @@ class Records:
         key, now_ms = self._key(), self._clock.utc_ms()
         await self._group.put(Reading(key, area, kind, at_ms, 0, values, quality, now_ms))
 
+    async def ended(self, asset: str, at_ms: int, values: Mapping[str, Value]) -> None:
+        """An event of ours: what a node told has ended, at a street time."""
+        now_ms = self._clock.utc_ms()
+        await self.take(Reading(self._key(), asset, "event", at_ms, 0, values, (), now_ms))
+
     async def polled(self, burst: Iterable[Measured]) -> Sequence[Reading]:
         """Polls or telegrams of devices become readings of ours."""
         readings = [

@@ -13,6 +13,7 @@ from kerbline.assets import Registry
 from kerbline.assets.asset import MEASUREMENT, STREETLIGHT, WATER
 from kerbline.config import Config
 from kerbline.control import zone_water
+from kerbline.control.endings import CLEAR, Over
 from kerbline.control.leak import RULE as LEAK
 from kerbline.model import Alarm, Entry, Key, NodeState, Reading, Severity, Value
 from kerbline.north.iota.measures import QUALITY, device_of, plain
@@ -21,7 +22,7 @@ from kerbline.north.ngsi_ld import models
 from kerbline.north.ngsi_ld.change import GEO, RELATIONSHIP, Attribute, Change
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.devices import Device
-from kerbline.north.ngsi_ld.models import alert, device, kpi
+from kerbline.north.ngsi_ld.models import device, kpi
 from kerbline.operations import OPERATIONS
 from kerbwire.schema import by_name
 
@@ -217,11 +218,8 @@ def _entries(config: Config, city: City, telegrams: Telegrams) -> Iterator[Entry
     for node in config.nodes:
         for event in EVENTS[node.kind]:
             yield _reading(node.id, node.asset, "event", {"event": event, "value": 1})
-            if event in alert.ENDED_BY_0:
-                yield _reading(node.id, node.asset, "event", {"event": event, "value": 0})
-        for end, event in alert.ENDS.items():
-            if event in EVENTS[node.kind]:
-                yield _reading(node.id, node.asset, "event", {"event": end, "value": 0})
+            over = Over(node.id, node.asset, event, AT_MS, CLEAR).values()
+            yield _reading(config.gateway.id, node.asset, "event", over)
         yield NodeState(node.id, node.asset, node.kind, True, AT_MS, "1.0.0", "board", "00000000")
     for asset, rule in _alarms(config):
         for active in (True, False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kerbline.assets.asset import MEASUREMENT
+from kerbline.control.endings import ENDED_BY_0, ENDS, OVER
 from kerbline.model import Alarm, Reading, Severity, Value
 from kerbline.north.mapping import rfc3339
 from kerbline.north.ngsi_ld.change import RELATIONSHIP, Attribute, Change
@@ -22,7 +23,7 @@ CATEGORIES: Mapping[str, str] = {
     "DeviceMeasurement": "environment",
 }
 SEVERITIES: Mapping[Severity, str] = {Severity.WARNING: "medium", Severity.CRITICAL: "critical"}
-OVER = "informational"  # of an alert that has ended
+HARMLESS = "informational"  # of an alert that has ended
 
 # Events of nodes that are somebody's business; the others (boots, motion) are not.
 EVENTS: Mapping[str, str] = {
@@ -42,9 +43,6 @@ EVENTS: Mapping[str, str] = {
     "settings_restored": "low",
     "tamper": "high",
 }
-# Of these a value of 0 tells the end; of the others the events in ENDS do, or nothing.
-ENDED_BY_0 = frozenset(["fan_failure", "sensor_fault", "sensor_stuck", "service_access"])
-ENDS: Mapping[str, str] = {"lamp_restored": "lamp_failure"}
 
 
 def alarm(alarm: Alarm, city: City) -> tuple[Change, ...]:
@@ -60,23 +58,24 @@ def alarm(alarm: Alarm, city: City) -> tuple[Change, ...]:
 
 
 def event(reading: Reading, city: City) -> tuple[Change, ...]:
-    """What a node told as it happened."""
+    """What a node told as it happened, or its end, as the node or our own rule found it."""
     name, value = reading.values.get("event"), reading.values.get("value", 0)
-    if not isinstance(name, str):
-        return ()
-    ended = ENDS.get(name)
-    active = ended is None and not (name in ENDED_BY_0 and value == 0)
-    rule = ended or name
+    node, evidence = reading.key.source, {"value": value}
+    if name == OVER:
+        name, node = reading.values.get("of"), str(reading.values.get("node", ""))
+        active, evidence = False, {OVER: reading.values.get("why", "")}
+    else:
+        active = name not in ENDS and not (name in ENDED_BY_0 and value == 0)
+    rule = ENDS.get(name, name) if isinstance(name, str) else ""
     if rule not in EVENTS:
         return ()
     place = city.place(reading.asset, reading.kind)
     at_ms, quality = reading.observed_at_ms, flags(reading)
-    source, category = _source(city, reading.asset, reading.key.source)
-    evidence = {"value": value}
+    source, category = _source(city, reading.asset, node)
     found = _attributes(rule, active, EVENTS[rule], category, evidence, at_ms, quality)
     found["alertSource"] = Attribute(source, at_ms, kind=RELATIONSHIP)
     found.update(place.location)
-    local = f"{reading.asset}:{reading.key.source}:{rule}"
+    local = f"{reading.asset}:{node}:{rule}"
     return (Change(city.urn(TYPE, local), TYPE, found),)
 
 
@@ -110,7 +109,7 @@ def _attributes(
         "category": Attribute(category, at_ms, "", quality),
         "dateIssued": Attribute(at, at_ms, "", quality),
         "validFrom" if active else "validTo": Attribute(at, at_ms, "", quality),
-        "severity": Attribute(severity if active else OVER, at_ms, "", quality),
+        "severity": Attribute(severity if active else HARMLESS, at_ms, "", quality),
         "name": Attribute(rule, at_ms, "", quality),
         "description": Attribute(_told(rule, evidence), at_ms, "", quality),
     }
