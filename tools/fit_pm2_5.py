@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from kerbline.control.air import correct
 from kerbline.control.air.correct import TERMS, Seen, SensorType
+from kerbline.control.air.sensor_types import PLANTOWER
 
 RIDGE = 10.0  # of terms scaled to their spread; the outcome hangs little on it (3 to 100)
 COVERED = 0.95
@@ -130,32 +131,35 @@ def spread(rows: Column) -> tuple[float, float]:
     return float(level * factor), float(slope * factor)
 
 
+def left_out(all_sensors: Sequence[Sensor], group: Mapping[str, int]) -> Mapping[str, SensorType]:
+    """For each sensor a type that was fitted without the sensors of its group, by name."""
+    kinds = {}
+    for left in set(group.values()):
+        rest = fitted([sensor for sensor in all_sensors if group[sensor.name] != left])
+        kinds[left] = replace(PLANTOWER, coefficients=tuple(rest))
+    return {sensor.name: kinds[group[sensor.name]] for sensor in all_sensors}
+
+
+def each(all_sensors: Sequence[Sensor]) -> Mapping[str, int]:
+    """Every sensor in a group of its own."""
+    return {sensor.name: number for number, sensor in enumerate(all_sensors)}
+
+
 def main() -> None:
     """Fit, try, print."""
     all_sensors = sensors(Path(sys.argv[1]))
-    site = sites(all_sensors)
-    coefficients = fitted(all_sensors)
-    fresh = SensorType("", (), 1, 0, 0.7, 0.09, 1.0)
-    groups: Mapping[str, Mapping[str, int]] = {
-        "sensors": {sensor.name: number for number, sensor in enumerate(all_sensors)},
-        "sites": site,
-    }
-    for name, group in groups.items():
-        kinds = {}
-        for left in set(group.values()):
-            rest = fitted([sensor for sensor in all_sensors if group[sensor.name] != left])
-            kinds[left] = replace(fresh, coefficients=tuple(rest))
-        used = {sensor.name: kinds[group[sensor.name]] for sensor in all_sensors}
-        alone = told(used, all_sensors, taught=False)
-        beside = told(used, all_sensors, taught=True)
+    for name, group in (("sensors", each(all_sensors)), ("sites", sites(all_sensors))):
+        kinds = left_out(all_sensors, group)
+        alone = told(kinds, all_sensors, taught=False)
+        beside = told(kinds, all_sensors, taught=True)
         distance = np.abs(beside[:, 1] - beside[:, 0])
-        reach = np.maximum(beside[:, 3] - beside[:, 1], 1e-9)
+        reach = np.maximum(beside[:, 3] - beside[:, 1], 1e-9) / PLANTOWER.widening
         print(
-            f"{name} left out, {len(kinds)}: RMSE {rmse(alone):.2f} ug/m3 alone, "
+            f"{name} left out, {len(set(group.values()))}: RMSE {rmse(alone):.2f} ug/m3 alone, "
             f"{rmse(beside):.2f} beside a reference; spread {spread(alone)}, "
             f"widening {np.quantile(distance / reach, COVERED):.3f}"
         )
-    for name, value in zip(TERMS, coefficients, strict=True):
+    for name, value in zip(TERMS, fitted(all_sensors), strict=True):
         print(f"        {value:.6g},  # {name}")
 
 
