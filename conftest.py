@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -94,9 +95,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def _is_system(node_id: str) -> bool:
+    return bool({"scenarios", "hil_tests"} & set(node_id.partition("::")[0].split("/")))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole systems run one at a time: they have deadlines, and a dozen processes each."""
-    for item in items:
-        if {"scenarios", "hil_tests"} & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("system"))
+    """Whole systems come first: they take longest, and one worker runs them all."""
+    items.sort(key=lambda item: not _is_system(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # there may be no xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401 - xdist's
+    """A file's tests share their set-up, so they go to one worker.
+
+    Whole systems run one at a time: they have deadlines, and a dozen processes each.
+    """
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Shares(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "systems" if _is_system(nodeid) else super()._split_scope(nodeid)
+
+    return Shares(config, log) if config.getvalue("dist") == "loadfile" else None

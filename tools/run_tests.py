@@ -14,6 +14,8 @@ from pathlib import Path
 from tools.trees import ROOT
 
 PYTEST_NO_TESTS = 5
+WORKERS = 2 * min(2, os.cpu_count() or 1)  # the tests wait for half of their time
+SHARES = ("--dist=loadfile", "--no-loadscope-reorder")  # conftest.py orders them
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def on_cpython(arguments: list[str]) -> Tally:
     name = "CPython {}.{}".format(*sys.version_info)
     report = ROOT / "build" / "pytest.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-n2", "--dist=loadgroup"]
+    command = [sys.executable, "-m", "pytest", "-q", f"-n{WORKERS}", *SHARES]
     command += [f"--junit-xml={report}", "-o", "junit_family=xunit2"]
     command += ["--simulated", *arguments]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
@@ -97,6 +99,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     (ROOT / "build").mkdir(exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
+    # Hundreds of processes import the same: compiled once, also where one wants no such files.
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(ROOT / "build" / "pycache"))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "--nightly" in arguments:
         arguments.remove("--nightly")
         arguments += ["-m", "", "--timeout=3600"]

@@ -16,8 +16,6 @@ import pytest
 from kerbline import boards
 from kerbline.firmware import build, kept
 
-pytestmark = pytest.mark.xdist_group("console")  # a build takes seconds: once is enough
-
 # A chip on which kbd_intr is one call, as C is: what it says goes into `told`.
 CHIP = """
 import json

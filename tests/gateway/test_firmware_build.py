@@ -16,7 +16,6 @@ from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
 
-pytestmark = pytest.mark.xdist_group("firmware")  # a build takes seconds: once is enough
 MOST_FILES = 21
 MOUNT = """
 import hashlib, os, sys, vfs
