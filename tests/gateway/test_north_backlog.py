@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import cbor2
 import orjson
@@ -19,6 +20,7 @@ from kerbline.north.dialect import Outgoing
 from kerbline.north.live import Live
 from kerbline.north.mapping import Mapper, rfc3339
 from kerbline.north.outbox import Outbox
+from kerbline.north.texts import FIRST_BYTES
 from kerbline.north.topics import Topics
 from kerbline.north.window import LEAST, Window
 from kerbline.store import Batch
@@ -107,7 +109,7 @@ def test_a_message_says_what_the_reading_says(one: Reading) -> None:
     assert as_json[0].message.payload == orjson.dumps(said)
     assert cbor2.loads(as_cbor[0].message.payload) == orjson.loads(orjson.dumps(said))
     assert as_json[0].log == (one.key.source, one.key.epoch)
-    assert as_json[0].marks == (one.key.number,)
+    assert list(as_json[0].marks) == [one.key.number]
 
 
 @given(ENTRIES)
@@ -145,6 +147,58 @@ def bodies() -> Iterator[bytes]:
 def test_what_cannot_be_read_of_a_batch_is_a_gap_of_the_store(body: bytes) -> None:
     (lost,) = filled(MAPPERS[0], Batch(7, T0_MS, body))
     assert (lost.log, lost.marks) == (("store", 0), ((7, 7),))
+
+
+@pytest.mark.parametrize(
+    ("mapper", "right", "wrong"),
+    [
+        (MAPPERS[0], b'"number":2', b'"number":9223372036854775808'),
+        (MAPPERS[1], b'"number":2', b'"number":9223372036854775808'),
+        (MAPPERS[1], b'"level_pct":', b'"level_pct"?'),  # JSON goes as it is
+    ],
+)
+def test_what_cannot_be_read_spoils_nothing_beside_it(
+    mapper: Mapper, right: bytes, wrong: bytes
+) -> None:
+    body = written([reading(n) for n in range(1, 4)])
+    at = body.index(b'"number":2')
+    bad = body[:at] + body[at:].replace(right, wrong, 1)
+    chunk = mapper.chunk()
+    for batch in (Batch(1, T0_MS, bad), Batch.made(2, T0_MS, [reading(4), reading(5)])):
+        for _ in chunk.fill(batch):
+            pass
+    *_, told = chunk.outgoing()
+    numbers = [item["n"] for item in _tree(mapper, told)["readings"]]
+    assert numbers == list(told.marks)
+    assert numbers[-2:] == [4, 5]
+
+
+def _tree(mapper: Mapper, told: Outgoing) -> Any:
+    return (orjson if mapper is MAPPERS[0] else cbor2).loads(told.message.payload)
+
+
+def test_a_chunk_of_many_bytes_says_the_same() -> None:
+    long = {f"register_{n}": "x" * 1_000 for n in range(100)}
+    entries = [replace(reading(n, f"sl-{n % 3}"), values=long) for n in range(1, 31)]
+    assert sum(len(written([entry])) for entry in entries) > 2 * FIRST_BYTES
+    chunk = MAPPERS[0].chunk()
+    for n, entry in enumerate(entries):
+        for _ in chunk.fill(Batch.made(n, T0_MS, [entry])):
+            pass
+    told = {mark: each for each in chunk.outgoing() for mark in each.marks}
+    for entry in entries:
+        assert told[entry.key.number] == MAPPERS[0].outgoing([entry])[0]
+
+
+def test_long_entries_are_fewer_on_their_way() -> None:
+    log = Log(reading(n) for n in range(1, 101))
+    limits = replace(QUICK, read_entries=10, chunk_bytes=20 * len(log.batches[0].body))
+
+    async def story(_outbox: Outbox, _port: MemoryPort) -> None:
+        await log.until(100)
+
+    deliver(log, story, limits)
+    assert log.cursors == [20, 40, 60, 80, 100]
 
 
 def test_a_batch_that_another_hand_wrote_is_as_good() -> None:

@@ -21,7 +21,7 @@ class Outgoing:
 
     messages: tuple[Message, ...]
     log: Log = ("", 0)
-    marks: tuple[Mark, ...] = ()
+    marks: Sequence[Mark] = ()
 
     @property
     def message(self) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,6 +14,7 @@ from kerbline.north.dialect import Outgoing
 from kerbline.north.encoding import JSON, Encoding
 from kerbline.north.live import Log, Mark, log_of, mark_of
 from kerbline.north.port import Message
+from kerbline.north.texts import Texts
 from kerbline.north.topics import Topics
 from kerbline.store import Batch
 from kerbline.store.entries import READING, Garbled, decoded, written
@@ -21,7 +23,7 @@ READINGS_PER_MESSAGE = 200
 MESSAGE_BYTES = 64 * 1024  # of readings: every broker takes as much
 LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
 _DIGITS, _MINUS = 13, ord("-")  # of milliseconds from the year 2001 to 2286
-_ITEM = b'{"n":%b,"kind":%b,"observed_at":"%b","uncertainty_ms":%b,"values":%b,"quality":%b}'
+_ITEM = b'{"n":%b,"kind":%b,"observed_at":"%b",%b}'
 _ANCHOR = b'"%b"' % ANCHOR_KIND.encode()
 
 
@@ -43,19 +45,9 @@ class Mapper:
         """Room for entries that share messages."""
         return Chunk(self)
 
-    def item(
-        self,
-        number: bytes,
-        kind: bytes,
-        observed_at_ms: bytes,
-        uncertainty_ms: bytes,
-        values: bytes,
-        quality: bytes,
-    ) -> bytes:
+    def item(self, number: bytes, kind: bytes, observed_at_ms: bytes, rest: bytes) -> bytes:
         """A reading in its place in a message, from its parts as the log has them in JSON."""
-        return self._encoding.taken(
-            _ITEM % (number, kind, _stamp(observed_at_ms), uncertainty_ms, values, quality)
-        )
+        return self._encoding.taken(_ITEM % (number, kind, _stamp(observed_at_ms), rest))
 
     def result(self, result: CommandResult) -> Outgoing:
         """What became of a command."""
@@ -94,7 +86,7 @@ class Mapper:
         return self._topics.acknowledges(topic)
 
     def readings(
-        self, log: Log, asset: str, marks: tuple[int, ...], items: Sequence[bytes]
+        self, log: Log, asset: str, marks: Sequence[int], items: Sequence[bytes]
     ) -> Outgoing:
         """Readings of one log and asset, each written by `item`."""
         source, epoch = log
@@ -140,15 +132,16 @@ class Mapper:
 
 
 class _Group:
-    """Readings of one log and asset."""
+    """Readings of one log and asset, as places in a chunk's texts."""
 
-    __slots__ = ("asset", "items", "log", "marks")
+    __slots__ = ("asset", "ends", "log", "marks", "starts")
 
     def __init__(self, source: bytes, epoch: bytes, asset: bytes) -> None:
         self.log: Log = (orjson.loads(source), int(epoch))
         self.asset: str = orjson.loads(asset)
-        self.marks: list[int] = []
-        self.items: list[bytes] = []
+        self.marks = array("q")
+        self.starts = array("I")
+        self.ends = array("I")
 
 
 class Chunk:
@@ -158,6 +151,7 @@ class Chunk:
         self._mapper = mapper
         self._alone: list[Outgoing] = []
         self._groups: dict[tuple[bytes, bytes, bytes], _Group] = {}
+        self._texts = Texts()
         self.size = 0
 
     def fill(self, batch: Batch) -> Iterator[None]:
@@ -170,7 +164,7 @@ class Chunk:
                 for text in texts:
                     self._add(text)
                 yield
-        except (ValueError, TypeError):  # Garbled, or what nobody could have written
+        except (ValueError, TypeError, OverflowError):  # Garbled, or what nobody could have written
             self._alone.append(self._mapper.gap(batch.lost()))
             self.size += 1
 
@@ -179,18 +173,18 @@ class Chunk:
         if reading is None:
             self._add_decoded(text)
             return
-        source, epoch, number, asset, kind, at_ms, uncertainty_ms, values, quality = (
-            reading.groups()
-        )
+        source, epoch, number, asset, kind, at_ms, rest = reading.groups()
         if kind == _ANCHOR:
             return
-        item = self._mapper.item(number, kind, at_ms, uncertainty_ms, values, quality)
+        item = self._mapper.item(number, kind, at_ms, rest)
         name = (source, epoch, asset)
         group = self._groups.get(name)
         if group is None:
             group = self._groups[name] = _Group(source, epoch, asset)
         group.marks.append(int(number))
-        group.items.append(item)
+        start, end = self._texts.add(item)
+        group.starts.append(start)
+        group.ends.append(end)
         self.size += 1
 
     def _add_decoded(self, text: bytes) -> None:
@@ -229,20 +223,21 @@ class Chunk:
             places: Sequence[int] = range(len(group.marks))
             if without:
                 places = [i for i in places if group.marks[i] not in without]
-            for some in _portions(places, group.items):
-                marks = tuple([group.marks[i] for i in some])
-                items = [group.items[i] for i in some]
+            for some in _portions(places, group):
+                marks = array("q", [group.marks[i] for i in some])
+                items = [self._texts.at(group.starts[i], group.ends[i]) for i in some]
                 yield self._mapper.readings(group.log, group.asset, marks, items)
 
 
-def _portions(places: Sequence[int], items: Sequence[bytes]) -> Iterator[Sequence[int]]:
-    """Places of items, parted so that those of each part fit a message."""
+def _portions(places: Sequence[int], group: _Group) -> Iterator[Sequence[int]]:
+    """Places in a group, parted so that what is at those of each part fits a message."""
     start = size = 0
     for end, place in enumerate(places):
-        size += len(items[place]) + 1
+        length = group.ends[place] - group.starts[place] + 1
+        size += length
         if end > start and (size > MESSAGE_BYTES or end - start == READINGS_PER_MESSAGE):
             yield places[start:end]
-            start, size = end, len(items[place]) + 1
+            start, size = end, length
     if places[start:]:
         yield places[start:]
 

@@ -41,7 +41,8 @@ class OutboxLimits:
     window: int = 12  # messages of the durable lane without an acknowledgement
     live_window: int = 12  # in LIVE_BURSTS; together the port gives a broker what it takes
     read_entries: int = 500  # taken from the log at a time
-    chunk_entries: int = 8_000  # on their way, until all are acknowledged and the cursor moves
+    chunk_entries: int = 16_000  # on their way, until all are acknowledged and the cursor moves
+    chunk_bytes: int = 6_000_000  # of the log, the same: a few long entries are as many short ones
     live_entries: int = 1_000  # waiting in the live lane; the durable lane has the rest
     acked_keys: int = 20_000
     results: int = 2_048  # waiting for the broker: of all commands that can be open, and more
@@ -80,6 +81,7 @@ class Outbox:
         self._limits = limits = limits or OutboxLimits()
         self._backoff = Backoff(limits.backoff_min_s, limits.backoff_max_s, random)
         self._window = Window(limits.window)
+        self._landed: list[tuple[Log, Sequence[Mark]]] = []  # of a chunk that is not whole yet
         self._live = Live(limits.live_entries, limits.acked_keys, limits.patience_s)
         self._acks = None if limits.ack_timeout_s is None else Acks(self._live)
         self._counters = counters or Counters()
@@ -177,6 +179,9 @@ class Outbox:
         finally:
             self.connected = False
             self._live.shut()
+            for log, marks in self._landed:
+                self._live.acknowledge(log, marks)
+            self._landed.clear()
             if self._acks is not None:
                 self._acks.again()
         return reason
@@ -201,6 +206,7 @@ class Outbox:
                 await self._acknowledged(chunk, self._acks)
             self._cursor = last
             self._journal.save_cursor(self.name, last)
+            self._landed.clear()
             for log, marks in chunk.marks():
                 self._live.forget(log, marks)
             await self._live.quiet()
@@ -232,8 +238,8 @@ class Outbox:
         """What comes next in the log, and the batch up to which it is that."""
         chunk = self._mapper.chunk()
         last = self._cursor
-        looked = 0
-        while chunk.size < self._limits.chunk_entries:
+        looked = taken = 0
+        while chunk.size < self._limits.chunk_entries and taken < self._limits.chunk_bytes:
             batches = await self._read(last)
             for batch in batches:
                 for _ in chunk.fill(batch):
@@ -241,6 +247,7 @@ class Outbox:
                         looked = chunk.size
                         await self._live.quiet()
                 last = batch.seq
+                taken += len(batch.body)
             if not batches:
                 break
         return chunk, last
@@ -258,6 +265,8 @@ class Outbox:
         begun_s = loop.time()
         try:
             await self._deliver(outgoing)
+            if self._acks is None:
+                self._landed.append((outgoing.log, outgoing.marks))
         finally:
             self._window.leave(loop.time() - begun_s)
 
@@ -314,6 +323,11 @@ class Outbox:
     async def _deliver_live(self, burst: Sequence[Outgoing], window: asyncio.Semaphore) -> None:
         try:
             await self._deliver(*burst)
+            for each in burst:
+                if self._acks is not None:
+                    self._live.landed(each.log, each.marks)
+                else:
+                    self._live.acknowledge(each.log, each.marks)
         finally:
             window.release()
 
@@ -323,11 +337,6 @@ class Outbox:
                 self._acks.published(each.log, each.marks)
         if messages := [one for each in burst for one in each.messages]:
             await self._port.publish(*messages)
-        for each in burst:
-            if self._acks is not None:
-                self._live.landed(each.log, each.marks)
-            else:
-                self._live.acknowledge(each.log, each.marks)
 
     async def _read(self, after: int) -> Sequence[Batch]:
         while True:
