@@ -53,9 +53,21 @@ def test_means_of_hours(hours: list[float | None], count: int, mean: Mean) -> No
     assert over(hours, count) == mean
 
 
-def test_units_are_those_of_the_directive() -> None:
-    assert pollutant("pm2_5_ugm3", 7.0) == ("pm2_5", 7.0)
-    assert pollutant("no2_ppb", 10.0) == ("no2", pytest.approx(19.13, abs=0.01))
-    assert pollutant("o3_ppm", 0.06) == ("o3", pytest.approx(119.7, abs=0.1))
-    assert pollutant("co2_ppm", 430.0) is None
-    assert pollutant("temperature_c", 20.0) is None
+@pytest.mark.parametrize(
+    ("name", "value", "base", "ug_m3"),
+    [
+        ("pm2_5_ugm3", 7.0, "pm2_5", 7.0),
+        ("no2_ppb", 10.0, "no2", 19.13),
+        ("o3_ppm", 0.06, "o3", 119.7),
+    ],
+)
+def test_units_are_those_of_the_directive(name: str, value: float, base: str, ug_m3: float) -> None:
+    found = pollutant(name, value)
+    assert found is not None
+    assert found[0] == base
+    assert found[1] == pytest.approx(ug_m3, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["co2_ppm", "temperature_c", "status"])
+def test_what_is_of_no_index_is_left_out(name: str) -> None:
+    assert pollutant(name, 430.0) is None
