@@ -19,14 +19,19 @@ from kerbline.agent.dead_letters import Letters
 from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import ConfigFault, doubts, load
+from kerbline.config.attributes import MEASURED
 from kerbline.counters import Counters
 from kerbline.local_socket import SOCKET_FILE, serve
+from kerbline.model import Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters, place
+from kerbline.north.ngsi_ld.models import changes
 from kerbline.north.ngsi_ld.sink import NgsiLdSink
+from kerbline.north.ngsi_ld.units import TARGETS
 from kerbline.sim.ngsi_ld import Standin
 from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store
 from kerbline.store.replay import order
+from tests.gateway import city_day
 from tests.gateway.ngsi_ld_scene import T0_MS, lamp
 
 BASE = """\
@@ -306,3 +311,30 @@ def test_the_strict_broker_is_a_command() -> None:
         process.kill()
         process.wait()
     assert "a share of 0 to 1" in kerbline("sim", "ngsi-ld", "--chaos", "1:x").stderr
+
+
+def test_a_dead_band_is_of_an_attribute_that_there_is(tmp_path: Path) -> None:
+    """By its name in the data model, and not by ours."""
+    bands = ("powerConsumption", "powerConsumtion", "RelativeHumidity", "power_w")
+    table = "[ngsi_ld.deadband]\n" + "".join(f"{name} = 2.0\n" for name in bands)
+    told = faults(tmp_path, BASE + BROKER + table)
+    where = "ngsi_ld[1].deadband"
+    assert [each.partition("; ")[0] for each in told] == [
+        f"{line}: {where}.{name}: is no attribute that is measured"
+        for line, name in enumerate(bands[1:], 11)
+    ]
+    assert told[0].endswith("did you mean powerConsumption?")
+    assert told[1].endswith("did you mean relativeHumidity?")
+    assert told[2].partition("; ")[2].startswith("remove it; known here: illuminanceLevel, ")
+
+
+def test_the_attributes_that_are_known_are_those_that_are_sent() -> None:
+    sent = {name for of in TARGETS.values() for name in of}
+    city = city_day.city()
+    for entry in city_day.day():
+        if isinstance(entry, Reading) and entry.kind != "event":
+            for change in changes(entry, city):
+                dated = {name for name, each in change.attributes.items() if each.observed_at_ms}
+                sent |= dated - {"dateObserved"}
+    assert {*MEASURED} == sent
+    assert len(MEASURED) == len(sent)

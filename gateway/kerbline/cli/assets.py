@@ -133,12 +133,13 @@ def doubts(loaded: Config) -> list[str]:
     found = list(crossings.doubts(loaded, listed))
     if loaded.brokers:
         from kerbline.assets import registry
+        from kerbline.cli.iota import telegrams
         from kerbline.north.ngsi_ld.models import city_of
         from kerbline.north.ngsi_ld.models.doubts import doubts as doubts_of
 
         known = registry.empty(loaded)
         known.take(listed)
-        found += doubts_of(city_of(loaded, known))
+        found += doubts_of(city_of(loaded, known), telegrams(loaded))
     return found
 
 

@@ -47,7 +47,7 @@ def provision(
     known.take(kept.read(loaded.gateway.state_dir))
     key = secret(chosen.api_key_file, "iota.api_key_file") if with_key else made.WITHHELD
     everything = chosen.personal == "all"
-    found = made.entities(loaded, city_of(loaded, known), _telegrams(loaded), everything=everything)
+    found = made.entities(loaded, city_of(loaded, known), telegrams(loaded), everything=everything)
     both = only_services == only_devices
     if both and at_most is None:
         _say([{**made.services(key), **made.devices(found, known, key)}])
@@ -77,7 +77,7 @@ def _chosen(config: Config, name: str | None) -> Iota:
     return agents[name]
 
 
-def _telegrams(config: Config) -> Mapping[str, Sequence[str]]:
+def telegrams(config: Config) -> Mapping[str, Sequence[str]]:
     """By asset, the values that serial devices' profiles give it."""
     found: dict[str, list[str]] = {}
     if config.serials:

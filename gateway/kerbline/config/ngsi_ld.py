@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 from kerbline.config import city_orders, faults
+from kerbline.config.attributes import MEASURED
 from kerbline.config.city_orders import Commands
-from kerbline.config.reader import Reader
+from kerbline.config.reader import Reader, hint
 from kerbline.config.rules import Between, Matching, OneOf, SecretFile
 from kerbline.config.terms import HOST, PORT, Name, Personal
 from kerbline.config.tls import Tls
@@ -65,6 +66,11 @@ class NgsiLd:
 def check(reader: Reader) -> None:
     """Keep a fault for what does not go together."""
     city_orders.check(reader)
+    for path, _ in reader.select("ngsi_ld", "*", "deadband", "*"):
+        name = str(path[-1])
+        if name not in MEASURED:
+            remedy = hint(name, MEASURED)
+            reader.complain(path, "is no attribute that is measured", remedy)
     for at in _brokers(reader):
         if not any(reader.select("city", "id")):
             remedy = 'add [city] with id = "..."'

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +123,7 @@ class Reader:
         known = [entry.key for entry in entries]
         for key in table:
             if key not in known:
-                self.complain((*path, key), STRANGE, _hint(key, known))
+                self.complain((*path, key), STRANGE, hint(key, known))
         return kind(**values)
 
     def _value(self, shape: Shape, raw: object, path: faults.Path) -> object:
@@ -248,7 +248,8 @@ def _example(entry: Entry, path: faults.Path) -> str:
     return f"{entry.key} = " + ('"..."' if plain in (str, Path) else "...")
 
 
-def _hint(key: str, known: list[str]) -> str:
+def hint(key: str, known: Sequence[str]) -> str:
+    """What to write where `key` is none of those that are known."""
     import difflib  # only for somebody who mistyped; it costs a start 3 ms
 
     near = difflib.get_close_matches(key, known, n=1)
