@@ -6,11 +6,12 @@ A board's own build is `make firmware BOARD=...`.
 """
 
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerbline.firmware import collect, cross
+from kerbline.firmware import collect, cross, kept
 from kerbline.firmware.bundle import bundled
 from kerbline.firmware.shrink import shrunk
 
@@ -31,17 +32,23 @@ def small_sources() -> dict[Path, str]:
     modules = collect.tree()
     used = collect.needed(modules, collect.HOST).keys() | collect.needed(modules, "any").keys()
     wanted = {n: m for n, m in modules.items() if n in used or not n.startswith("kerbwire")}
-    small = shrunk({name: module.text for name, module in wanted.items()})
-    done: list[str] = []
-    for roots in collect.WIRE_BUNDLES:
-        small = bundled(small, roots, apart=done)
-        done.append(roots[0])
-    small = shrunk(small)
+    texts = {name: module.text for name, module in wanted.items()}
+    keep = kept.folder()
+    small = kept.together(texts, keep, _small) if keep else _small(texts)
     return {
         Path(modules[name].path).with_suffix(".py"): text
         for name, text in small.items()
         if name not in collect.NEVER_LOADED
     }
+
+
+def _small(texts: Mapping[str, str]) -> dict[str, str]:
+    small = shrunk(texts)
+    done: list[str] = []
+    for roots in collect.WIRE_BUNDLES:
+        small = bundled(small, roots, apart=done)
+        done.append(roots[0])
+    return shrunk(small)
 
 
 def compile_one(text: str, on_device: Path, out: Path) -> Compiled:

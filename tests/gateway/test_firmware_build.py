@@ -12,6 +12,7 @@ import pytest
 
 from kerbline import boards
 from kerbline.firmware import build, collect, every, identity, image, kept
+from kerbline.firmware.shrink import shrunk
 from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
@@ -104,6 +105,7 @@ def test_small_sources_are_kept_by_what_they_were_made_from(tmp_path: Path) -> N
     whole = file.read_text()
     assert kept.together(two, tmp_path) == collect.together(two) != made == collect.together(one)
     (other,) = set(tmp_path.iterdir()) - {file}
+    assert kept.together(one, tmp_path, shrunk) == shrunk(one)
     file.write_text(other.read_text())
     assert kept.together(one, tmp_path) == collect.together(two), "it is not read"
     for spoilt in (whole[:-9], whole.replace("print", "prinz"), "[1, 2]", "3", ""):

@@ -6,10 +6,11 @@ not as it was written counts as absent.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from kerbline import carried
 from kerbline.firmware import collect
 
+Make = Callable[[Mapping[str, str]], dict[str, str]]
 MOST_FILES = 64  # of some 100 kB each; the oldest go
 
 
@@ -26,12 +28,15 @@ def folder() -> Path | None:
     return root / "build" / "small" if (root / "pyproject.toml").is_file() else None
 
 
-def together(texts: Mapping[str, str], keep: Path) -> dict[str, str]:
-    """What `collect.together` makes of the texts, from that folder if it was made before."""
-    file = keep / f"{_digest(_maker(), texts)}.json"
+def together(texts: Mapping[str, str], keep: Path, make: Make = collect.together) -> dict[str, str]:
+    """What `make` makes of the texts, from that folder if it was made before.
+
+    It may hang on the texts and on this package, and on nothing else.
+    """
+    file = keep / f"{_digest(_maker(), inspect.getsource(make), texts)}.json"
     known = _read(file)
     if known is None:
-        known = collect.together(texts)
+        known = make(texts)
         with suppress(OSError):  # a folder of somebody else's, a full disk
             _write(file, known)
             _forget(keep)
