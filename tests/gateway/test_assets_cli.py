@@ -190,6 +190,32 @@ def test_a_running_gateway_takes_an_import_up(tmp_path: Path) -> None:
         assert "assets: 2 in the list" in told.splitlines()
 
 
+def test_who_makes_a_public_meter_personal_is_told_to_restart_the_gateway(folder: Path) -> None:
+    """What waits was judged as it came; until then the list alone holds back what comes."""
+
+    def imported(privacy: str) -> subprocess.CompletedProcess[str]:
+        (folder / "c.csv").write_text(f"id,privacy\nmeter-1,{privacy}\nlamp-1,{privacy}\n")
+        return kerbline("assets", "import", folder / "gateway.toml", folder / "c.csv")
+
+    path = folder / "gateway.toml"
+    text = path.read_text().partition("[[modbus]]")[0]
+    path.write_text(text.replace('kind = "water_meter"', 'kind = "air_quality"'))
+    assert imported("public").returncode == 0
+    with running(path):
+        done = imported("personal")
+        assert (done.returncode, done.stderr.splitlines()) == (
+            0,
+            [
+                "note: meter-1 was public and is now personal",
+                "note: lamp-1 was public and is now personal",
+                "restart gw-1: what of lamp-1, meter-1 waits to be sent was taken while it was "
+                "public, and still leaves",
+            ],
+        )
+        assert imported("personal").stderr == ""
+    assert "note: lamp-1 was personal and is now public" in imported("public").stderr
+
+
 def test_a_gateway_that_began_without_a_city_has_to_begin_again(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text(LEAN.split("[city]")[0])
     (tmp_path / "a.csv").write_text("id,type\nlamp-1,Streetlight\n")

@@ -169,6 +169,7 @@ def test_what_may_not_have_been_meant_is_noted() -> None:
     assert found.notes == (
         "m-1 was personal and is now public",
         "lamp-1 was a Streetlight and is now a DeviceMeasurement: the city sees a new entity",
+        "lamp-1 was public and is now personal",
         "n-9 lies 5,646 km from the middle of the others: latitude and longitude swapped?",
         "n-10 lies 6,780 km from the middle of the others",
     )

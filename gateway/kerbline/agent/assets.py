@@ -42,10 +42,15 @@ class Assets:
             assets = kept.read(self._folder)
         except AssetsLost as error:
             raise Declined(f"{error}; the list as it was is in use") from None
-        self.registry.take(assets)
+        known = self.registry
+        open_before = [each.id for each in known.served() if not known.personal(each.id)]
+        known.take(assets)
         self._taken.set()
         log.info("a list of %d assets is in use", len(assets))
-        return {"listed": len(assets)}
+        closed = sorted(filter(known.personal, open_before))
+        if closed:
+            log.warning("restart: what waits of %s still leaves as public", ", ".join(closed))
+        return {"listed": len(assets), "personal_now": closed}
 
     async def watch(self, standing: Standing, records: Records) -> None:
         """A list that is lost is an alarm, until there is one again; for ever."""

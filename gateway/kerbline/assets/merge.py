@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kerbline.assets import geography
-from kerbline.assets.asset import IMPLIED, TYPES, Asset, personal
+from kerbline.assets.asset import IMPLIED, PERSONAL, PUBLIC, TYPES, Asset, personal
 from kerbline.assets.faults import AssetsFault, Faults
 from kerbline.assets.fields import Draft
 
@@ -78,6 +78,7 @@ def _changes(before: Asset, after: Asset, kind: str) -> list[str]:
         notes.append(
             f"{after.id} was a {before.type} and is now a {after.type}: the city sees a new entity"
         )
-    if personal(before, kind) and not personal(after, kind):
-        notes.append(f"{after.id} was personal and is now public")
+    was, now = (PERSONAL if personal(each, kind) else PUBLIC for each in (before, after))
+    if was != now:
+        notes.append(f"{after.id} was {was} and is now {now}")
     return notes

@@ -197,7 +197,7 @@ def _hand_over(loaded: Config) -> int:
 
     name = loaded.gateway.id
     try:
-        ask(loaded.gateway.state_dir / SOCKET_FILE, {"ask": "assets"})
+        taken = ask(loaded.gateway.state_dir / SOCKET_FILE, {"ask": "assets"})
     except NotServing as error:
         click.echo(f"{name} takes them up when it starts: {error}")
     except Declined as error:
@@ -205,6 +205,9 @@ def _hand_over(loaded: Config) -> int:
         return 1
     else:
         click.echo(f"{name} runs and has taken them up")
+        if closed := taken.get("personal_now"):
+            waits = f"what of {', '.join(closed)} waits to be sent was taken while it was public"
+            click.echo(f"restart {name}: {waits}, and still leaves", err=True)
     return 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 _PHASES = tuple(
     f"{name}{phase}"
-    for name in ("activePower", "intensity", "powerFactor", "reactivePower")
-    + ("thdrIntensity", "thdrVoltage", "voltage")
+    for name in (
+        *("activePower", "intensity", "powerFactor", "reactivePower"),
+        *("thdrIntensity", "thdrVoltage", "voltage"),
+    )
     for phase in "RST"
 )
 MEASURED = (
