@@ -96,7 +96,7 @@ bench-modbus: .venv/.all .venv/.debian ## each target of the Modbus bridge besid
 	@$(PY) -m tools.bench_wire $(or $(ARGS),$(MODBUS_BENCHES))
 
 CITY_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/bench_city*.py))
-bench-city: .venv/.all ## each target of the city's platforms beside its figure
+bench-city: .venv/.all .venv/.debian ## each target of the city's platforms beside its figure
 	@$(PY) -m tools.bench_wire $(or $(ARGS),$(CITY_BENCHES))
 
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"

@@ -1,6 +1,7 @@
 """The Makefile sets up once, in order, and again only when what it hangs on has changed."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -85,3 +86,27 @@ def test_bench_runs_every_benchmark_there_is(tree: Path) -> None:
         makefile + "\n\nbench-one:\n\t@echo one\nbench-two:\n\t@echo two\n"
     )
     assert make(tree, "bench").split() == ["one", "two"]
+
+
+def reached(module: Path, seen: set[Path]) -> set[Path]:
+    """A file of ours with all of `tests` that it imports."""
+    if module in seen or not module.is_file():
+        return seen
+    seen.add(module)
+    for name in re.findall(r"^from (tests\.[\w.]+) import", module.read_text(), re.M):
+        reached(ROOT / f"{name.replace('.', '/')}.py", seen)
+    return seen
+
+
+def test_a_benchmark_that_runs_a_program_of_debian_sets_it_up() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    needs = {"modbus": False, "store": False, "city": False}
+    for name in needs:
+        for bench in (ROOT / "tests" / "budgets").glob(f"bench_{name}*.py"):
+            folder = ROOT / "tests" / "budgets" / f"{name}_race"  # a benchmark's own programs
+            files = [*reached(bench, set()), *folder.glob("*.py")]
+            needs[name] |= any("mosquitto" in each.read_text().lower() for each in files)
+    assert needs == {"modbus": True, "store": False, "city": True}
+    for name, is_needed in needs.items():
+        (target,) = re.findall(rf"^bench-{name}:.*", makefile, re.M)
+        assert (".venv/.debian" in target) == is_needed, target
