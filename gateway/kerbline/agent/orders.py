@@ -74,6 +74,27 @@ class Desk(Asker, Protocol):
         """The next message."""
 
 
+class _OnPaper:
+    """Assets to which an order waits for the disk before it goes: none to the same overtakes it."""
+
+    def __init__(self) -> None:
+        self._orders: Counter[str] = Counter()
+
+    def __contains__(self, asset: str) -> bool:
+        return self._orders[asset] > 0
+
+    @contextmanager
+    def waits(self, asset: str) -> Iterator[None]:
+        """One does, meanwhile."""
+        self._orders[asset] += 1
+        try:
+            yield
+        finally:
+            self._orders[asset] -= 1
+            if not self._orders[asset]:
+                del self._orders[asset]
+
+
 class Orders:
     """All commands that are not final."""
 
@@ -100,7 +121,7 @@ class Orders:
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._own: dict[str, Command] = {}  # our loops', under way
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
-        self._on_paper: Counter[str] = Counter()  # by asset, what goes when the disk has it
+        self._on_paper = _OnPaper()
         self._gone: asyncio.Queue[tuple[Command, asyncio.Future[Submission]]] = asyncio.Queue()
 
     async def resume(
@@ -144,7 +165,7 @@ class Orders:
             except StoreBlocked as error:
                 log.error("command %s is on its way, not entered: %s", command.id, error)
             else:
-                self._say_refused(command, submission)
+                _say_refused(command, submission)
                 self._follow(command, submission.result)
 
     def issue(self, command: Command) -> None:
@@ -202,11 +223,11 @@ class Orders:
             and not self._loops.refuses(command)
             and not self._waiting_for(command.asset)
         )
-        prompt = OPERATIONS[command.operation].repeatable and not self._on_paper[command.asset]
+        prompt = OPERATIONS[command.operation].repeatable and command.asset not in self._on_paper
         if goes and prompt and self._store.commands.jot(command, now_ms):
             self._leave(command, sink, now_ms)
         else:
-            with self._behind(command.asset):
+            with self._on_paper.waits(command.asset):
                 await self._enter_and_go(command, sink, now_ms, goes=goes)
 
     def _leave(self, command: Command, sink: Asker, now_ms: int) -> None:
@@ -234,7 +255,7 @@ class Orders:
         if not submission.new:
             sink.tell(submission.result)
             return
-        self._say_refused(command, submission)
+        _say_refused(command, submission)
         self._open[command.id] = command
         self._sinks[command.id] = sink
         self._follow(command, submission.result)
@@ -244,17 +265,6 @@ class Orders:
         elif not (goes and self._street.send(command)):
             self._waiting.add(command.id)
             await self._deliver_waiting(command.asset)
-
-    @contextmanager
-    def _behind(self, asset: str) -> Iterator[None]:
-        """While one waits for the disk, none to the same asset overtakes it."""
-        self._on_paper[asset] += 1
-        try:
-            yield
-        finally:
-            self._on_paper[asset] -= 1
-            if not self._on_paper[asset]:
-                del self._on_paper[asset]
 
     async def _known(self, command_id: str) -> CommandResult | None:
         """What became of an order, a copy of which came late or lay at the broker."""
@@ -287,7 +297,7 @@ class Orders:
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
             delivered = _result(command, CommandState.DELIVERED, "", self._clock.utc_ms())
-            with self._behind(command.asset):
+            with self._on_paper.waits(command.asset):
                 await self._enter(delivered)
                 self._follow(command, delivered)
                 if not self._street.send(command):  # the node went, or has too many under way
@@ -320,12 +330,6 @@ class Orders:
         else:
             self._loops.recall(orders, asset)
 
-    @staticmethod
-    def _say_refused(command: Command, submission: Submission) -> None:
-        if submission.refused:
-            refused = submission.refused
-            log.error("command %s goes before it is in the book: %s", command.id, refused)
-
     async def _enter(self, result: CommandResult) -> None:
         """Into the book; a disk that refuses costs the entry, not the command."""
         try:
@@ -335,6 +339,12 @@ class Orders:
 
     def _log_own(self, command: Command, state: CommandState, reason: str) -> None:
         self._group.log_outcome(command, _result(command, state, reason, self._clock.utc_ms()))
+
+
+def _say_refused(command: Command, submission: Submission) -> None:
+    if submission.refused:
+        refused = submission.refused
+        log.error("command %s goes before it is in the book: %s", command.id, refused)
 
 
 def _result(command: Command, state: CommandState, reason: str, at_ms: int) -> CommandResult:
