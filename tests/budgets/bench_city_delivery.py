@@ -13,18 +13,17 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from kerbline.north.mapping import rfc3339
 from kerbline.north.ngsi_ld.sink import Terms
 from kerbline.sim.ngsi_ld import Standin
-from tests.gateway.ngsi_ld_scene import T0_MS, Scene, early, lamp
+from tests.gateway.ngsi_ld_scene import Scene, early, lamp
 from tests.scenarios.test_ngsi_ld_faults import (
     Street,
     again,
-    latencies,
+    drained_s,
     lost,
+    meanwhile,
     p95,
     regressions,
     run,
@@ -32,7 +31,7 @@ from tests.scenarios.test_ngsi_ld_faults import (
 from tools.figures import Figure
 from tools.trees import ROOT
 
-SHARE = 0.05  # of requests that fail
+SHARES = 0.05, 0.15, 0.3  # of requests that fail
 ASSETS, BACKLOG = 100, 96  # a day, a report each quarter of an hour
 LIVE_S, PERIOD_S = 300, 10
 HISTORY_PER_S = (
@@ -88,40 +87,45 @@ async def _rounds(folder: Path) -> list[float]:
     return found
 
 
-def _drained_s(scene: Scene) -> float:
-    """When the last of what was measured before the beginning was acknowledged."""
-    began = rfc3339(T0_MS)
-    return max(
-        arrival.answered_s
-        for arrival in scene.broker.arrivals
-        if arrival.status in (201, 204)
-        and any(value.way == "temporal" and value.observed_at < began for value in arrival.taken)
-    )
+def _played(share: float) -> tuple[Scene, Street]:
+    """A day's backlog beside live reports, where that share of the requests fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        street = Street(7, ASSETS, BACKLOG, live_s=LIVE_S, period_s=PERIOD_S, share=share)
+        return run(Path(folder), street, a_second=HISTORY_PER_S), street
 
 
 def figures() -> list[Figure]:
     """Targets of delivery beside what it comes to."""
+    played = {share: _played(share) for share in SHARES}
     with tempfile.TemporaryDirectory() as folder:
-        street = Street(7, ASSETS, BACKLOG, live_s=LIVE_S, period_s=PERIOD_S, share=SHARE)
-        scene = run(Path(folder), street, a_second=HISTORY_PER_S)
         rounds = asyncio.run(_rounds(Path(folder)))
-    drained_s = _drained_s(scene)
-    meanwhile = {key: at_s for key, at_s in street.offered.items() if at_s <= drained_s}
-    found = latencies(scene, replace(street, offered=meanwhile))
-    arrivals = scene.broker.arrivals
+    scenes = [scene for scene, _ in played.values()]
+    arrivals = [arrival for scene in scenes for arrival in scene.broker.arrivals]
     failed = sum(each.status not in (201, 204) for each in arrivals)
+    gone = sum(len(lost(scene, street)) for scene, street in played.values())
+    older = sum(len(list(regressions(scene.broker))) for scene in scenes)
+    twice = sum(len(again(scene.broker)) for scene in scenes)
+    soon = sum(len(early(scene.broker.arrivals)) for scene in scenes)
+    found = {share: meanwhile(scene, street) for share, (scene, street) in played.items()}
+    quick = [
+        figure
+        for share in SHARES
+        for figure in (
+            Figure(f"{share:.0%} failing: the day drains for", drained_s(played[share][0]), "s"),
+            Figure(
+                f"{share:.0%} failing: live meanwhile, p50", statistics.median(found[share]), "s"
+            ),
+            Figure(f"{share:.0%} failing: live meanwhile, p95", p95(found[share]), "s", "<= 2"),
+        )
+    ]
     return [
         Figure("requests, backlog and live", len(arrivals), ""),
         Figure("of these not taken, or not told so", failed, ""),
-        Figure("values lost", len(lost(scene, street)), "", "<= 0"),
-        Figure(
-            "older values put over newer ones", len(list(regressions(scene.broker))), "", "<= 0"
-        ),
-        Figure("values sent after their acknowledgement", len(again(scene.broker)), "", "<= 0"),
-        Figure("requests before Retry-After", len(early(arrivals)), "", "<= 0"),
-        Figure("the day drains for", drained_s, "s"),
-        Figure("live values meanwhile", len(found), "", ">= 1000"),
-        Figure("live while a day drains, p50", statistics.median(found), "s"),
-        Figure("live while a day drains, p95", p95(found), "s", "<= 2"),
+        Figure("values lost", gone, "", "<= 0"),
+        Figure("older values put over newer ones", older, "", "<= 0"),
+        Figure("values sent after their acknowledgement", twice, "", "<= 0"),
+        Figure("requests before Retry-After", soon, "", "<= 0"),
+        Figure("live values meanwhile, the fewest", min(map(len, found.values())), "", ">= 1000"),
+        *quick,
         Figure("entity updates a CPU-second", statistics.median(rounds), "", ">= 2000"),
     ]

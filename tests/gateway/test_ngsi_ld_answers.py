@@ -622,7 +622,7 @@ def test_what_a_207_puts_off_for_ever_holds_up_no_history(tmp_path: Path) -> Non
         sink = scene.start()
         for number in range(1, 4):
             await late(scene, sink, number, "lamp-1", "lamp-2")
-            while history_of(scene, "lamp-2") < number:  # noqa: ASYNC110 - it looks from outside
+            while history_of(scene, "lamp-2") < number:
                 assert asyncio.get_running_loop().time() < number * 90
                 await asyncio.sleep(0.5)
         scene.broker.fault = lambda _: None

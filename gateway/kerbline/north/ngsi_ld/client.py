@@ -15,7 +15,7 @@ from kerbline.errors import KerblineError
 from kerbline.north.tls import TlsFiles
 
 MAX_ANSWER_BYTES = 1 << 20
-CONNECTIONS = 4  # one a lane, one for tokens, one for what became of orders
+CONNECTIONS = 9  # 6 of what is live, the history's, one for tokens, one of orders
 IDLE_S = 30.0
 WHOLE = 2  # times the time-out may a request take that goes on bit by bit
 GZIP_FROM_BYTES = 1_024  # less does not fill a packet

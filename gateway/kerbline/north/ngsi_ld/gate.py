@@ -84,7 +84,6 @@ class Lane:
 
     def failed(self, after_s: float | None = None) -> float:
         """Try again after what the broker wished, else by the back-off; how long that is."""
-        wait_s = self._backoff.next_s()
         self._failed_s = asyncio.get_running_loop().time()
         if after_s is not None:
             self._gate.shut(after_s)
@@ -94,6 +93,7 @@ class Lane:
                 self._not_before_s = asyncio.get_running_loop().time() + after_s + rest_s
             if after_s >= 1:
                 return after_s
+        wait_s = self._backoff.next_s()
         self._not_before_s = asyncio.get_running_loop().time() + wait_s
         return wait_s
 

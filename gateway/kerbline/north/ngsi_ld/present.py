@@ -20,7 +20,7 @@ from kerbline.north.ngsi_ld.memory import Memory
 from kerbline.north.ngsi_ld.newest import FUTURE_MS, Entity, Name, Newest, Past
 from kerbline.north.ngsi_ld.pace import Key
 
-REQUESTS = 2  # under way: one that hangs holds up no more than its own entities
+REQUESTS = 6  # under way: those that hang hold up no more than their own entities
 REMEMBERED = 20_000  # entries that the live lane delivered beyond the cursor
 NOTE_S = 30.0  # between two notes of how far a backlog came
 AHEAD_MS = 60_000  # so far is noted ahead what may have been upserted: a write a minute

@@ -32,6 +32,7 @@ from kerbline.store import Committed
 
 CLOSE_S = 2.0
 HEARD_S = 90.0  # a node that has not been heard by then is silent
+LIVE_BACKOFF_S = 0.1  # after the first failure, at most
 LOOK_S = 2.0  # between two looks at the list of assets
 _log = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class NgsiLdSink:
             whole=terms.history != "all",
         )
         gate = Gate(random)
-        lane = Lane(gate, terms.backoff_s, random)
+        quick_s = (min(LIVE_BACKOFF_S, terms.backoff_s[0]), terms.backoff_s[1])
+        lane = Lane(gate, quick_s, random)
         slow = Lane(gate, terms.backoff_s, random, terms.a_second)
         self._reports = Reports(form, courier, Lane(gate, terms.backoff_s, random))
         rests = Rests(terms.backoff_s[1], random)
