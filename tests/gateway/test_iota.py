@@ -15,6 +15,7 @@ from kerbline.assets.metered import kinds
 from kerbline.assets.registry import FIGURES
 from kerbline.config import Config, Leak
 from kerbline.control import kpi
+from kerbline.control.endings import ENDS
 from kerbline.counters import Counters
 from kerbline.model import (
     Alarm,
@@ -34,7 +35,6 @@ from kerbline.north.iota.orders import REPEAT_MS, Commands, arguments
 from kerbline.north.iota.provision import EVENTS, commanded, devices, entities, services
 from kerbline.north.ngsi_ld import models
 from kerbline.north.ngsi_ld.city import City
-from kerbline.north.ngsi_ld.models import alert
 from kerbline.north.ngsi_ld.models.alert import EVENTS as ALERTS
 from kerbline.north.port import Message
 from kerbline.sim.iota import IotAgent, WrongSyntax
@@ -70,13 +70,13 @@ def commands(of: City, *, everything: bool = True) -> Commands:
     return Commands("agent", TOPICS, lambda: assets, 30_000, Counters())
 
 
-def dialect(of: City | None = None, topics: Topics = TOPICS) -> IotaDialect:
+def dialect(of: City | None = None, topics: Topics = TOPICS, **more: bool) -> IotaDialect:
     of = of or city()
 
     def changes(what: Entry | NodeState) -> Any:
         return models.changes(what, of)
 
-    return IotaDialect(topics, of.registry, "gw-1", changes, commands(of).asked)
+    return IotaDialect(topics, of.registry, "gw-1", changes, commands(of).asked, **more)
 
 
 def agent(of: City, *, everything: bool = True) -> IotAgent:
@@ -209,6 +209,21 @@ def test_after_a_start_what_is_sent_again_turns_nothing_back() -> None:
     assert [each["TimeInstant"][-7:] for each in whole] == ["28.000Z", "29.000Z"]
 
 
+def test_without_arrays_each_measure_is_a_message_and_the_newest_comes_last() -> None:
+    """For agents that would put an entity into one batch twice."""
+    readings = [lamp(n, T0_MS + n * 1_000) for n in (3, 1, 2)]
+    (whole,) = dialect().outgoing(readings)
+    (parted,) = dialect(arrays=False).outgoing(readings)
+    assert [body(each) for each in parted.messages] == body(whole.message)
+    assert len(parted.messages) == 3
+    assert {each.topic for each in parted.messages} == {whole.message.topic}
+    assert (parted.log, parted.marks) == (whole.log, whole.marks)
+    told = dialect(arrays=False)
+    told.remember([lamp(9, T0_MS + 9_000, level_pct=90)])
+    late = [body(each) for each in told.outgoing([lamp(2, T0_MS + 2_000)])[0].messages]
+    assert [each["illuminanceLevel"] for each in late] == [0.3, 0.9]
+
+
 def test_the_gateway_and_its_nodes_are_devices_that_nobody_retains() -> None:
     told = dialect()
     assert body(told.status("offline", None)) == {"deviceState": "offline"}
@@ -325,7 +340,7 @@ def test_each_kind_has_the_events_that_its_firmware_tells(kind: str) -> None:
     files = [firmware / "assets" / f"{kind}.py", *firmware.glob("*.py")]
     told = {name for file in files for name in re.findall(r"\bEV_[A-Z_]+", file.read_text())}
     events = {EVENT_NAMES[getattr(messages, name)] for name in told}
-    assert {alert.ENDS.get(each, each) for each in events} & set(ALERTS) == set(EVENTS[kind])
+    assert {ENDS.get(each, each) for each in events} & set(ALERTS) == set(EVENTS[kind])
 
 
 def test_figures_that_are_worked_out_are_provisioned() -> None:
@@ -366,7 +381,7 @@ def happens(entry: Entry) -> bool:
         return True
     kind = next(node.kind for node in config().nodes if node.asset == entry.asset)
     event = str(entry.values["event"])
-    return alert.ENDS.get(event, event) in {*EVENTS[kind], *(EVENT_NAMES.values() - ALERTS.keys())}
+    return ENDS.get(event, event) in {*EVENTS[kind], *(EVENT_NAMES.values() - ALERTS.keys())}
 
 
 def said_by_its_node(entry: Entry) -> Entry:

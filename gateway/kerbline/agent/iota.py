@@ -132,7 +132,9 @@ def made(
     ttl_ms = round(agent.command_ttl_s * 1000)
     commands = Commands(agent.name, topics, told.assets, ttl_ms, counters)
     gateway = config.gateway.id
-    dialect = IotaDialect(topics, registry, gateway, told.changes, commands.asked)
+    dialect = IotaDialect(
+        topics, registry, gateway, told.changes, commands.asked, arrays=agent.arrays
+    )
     dialect.remember(told.public(store.latest()))
     address = BrokerAddress(
         agent.host,

@@ -50,6 +50,7 @@ class Iota:
     operations: tuple[Annotated[str, OneOf(*OPERATIONS)], ...] = tuple(OPERATIONS)
     command_ttl_s: Annotated[float, Between(1, 3_600)] = 30.0
     personal: Personal = "zones"
+    arrays: bool = True
 
 
 def check(reader: Reader) -> None:

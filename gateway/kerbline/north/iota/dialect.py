@@ -59,12 +59,15 @@ class IotaDialect:
         gateway: str,
         changes: Changes,
         asked: Callable[[CommandResult], Asked | None],
+        *,
+        arrays: bool = True,
     ) -> None:
         self._topics = topics
         self._registry = registry
         self._gateway = gateway
         self._changes = changes
         self._asked = asked
+        self._arrays = arrays
         self._newest: dict[str, dict[str, tuple[int, object]]] = {}
 
     def remember(self, readings: Iterable[Reading]) -> None:
@@ -100,20 +103,23 @@ class IotaDialect:
     def status(self, state: str, at_ms: int | None) -> Message:
         """The gateway as a device. Never retained: each agent that comes would take it as new."""
         name = device_id(device.TYPE, self._gateway)
-        return self._message(name, [m.body(Measure(name, at_ms, {m.HEARD[0]: state}))])
+        return self._message(name, m.body(Measure(name, at_ms, {m.HEARD[0]: state})))
 
     def state(self, state: NodeState) -> Message:
         """A node as a device."""
         (change,) = self._changes(state)
         measure = m.heard(change, self._registry)
-        return self._message(measure.device, [m.body(measure)])
+        return self._message(measure.device, m.body(measure))
 
     def is_ack(self, topic: str) -> bool:
         """An agent has no such word."""
         return False
 
-    def message(self, device_name: str, told: Sequence[Measure]) -> Message:
-        """The measures of one device by their time, behind older ones the newest known."""
+    def messages(self, device_name: str, told: Sequence[Measure]) -> list[Message]:
+        """The measures of one device by their time, behind older ones the newest known.
+
+        Several are an array, where the agent gets arrays; one is an object, as each takes it.
+        """
         said: dict[str, int] = {}
         for measure in sorted(told, key=_at_ms):
             self._note(measure)
@@ -125,8 +131,10 @@ class IotaDialect:
             if newest_ms > at_ms:
                 newer.setdefault(newest_ms, {})[name] = value
         again = [Measure(device_name, at_ms, newer[at_ms]) for at_ms in sorted(newer)]
-        in_order = [*sorted(told, key=_at_ms), *again]
-        return self._message(device_name, [m.body(each) for each in in_order])
+        bodies = [m.body(each) for each in (*sorted(told, key=_at_ms), *again)]
+        if self._arrays and len(bodies) > 1:
+            return [self._message(device_name, bodies)]
+        return [self._message(device_name, each) for each in bodies]
 
     def _note(self, measure: Measure) -> None:
         known = self._newest.setdefault(measure.device, {})
@@ -135,10 +143,8 @@ class IotaDialect:
             if name not in known or known[name][0] <= at_ms:
                 known[name] = (at_ms, value)
 
-    def _message(self, device_name: str, told: Sequence[Mapping[str, object]]) -> Message:
-        """One measure is an object, as every agent takes it; several are an array."""
-        payload = orjson.dumps(told[0] if len(told) == 1 else told)
-        return Message(self._topics.measures(device_name), payload)
+    def _message(self, device_name: str, told: object) -> Message:
+        return Message(self._topics.measures(device_name), orjson.dumps(told))
 
 
 class Chunk:
@@ -197,7 +203,9 @@ class Chunk:
     def _outgoing(
         self, log: Log, marks: Sequence[Mark], parts: Mapping[str, Sequence[Measure]]
     ) -> Outgoing:
-        messages = [self._dialect.message(name, told) for name, told in parts.items()]
+        messages = [
+            each for name, told in parts.items() for each in self._dialect.messages(name, told)
+        ]
         return Outgoing(tuple(messages), log, tuple(marks))
 
 
