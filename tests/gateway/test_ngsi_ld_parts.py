@@ -13,7 +13,7 @@ import pytest
 
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.client import Client, NoAnswer
-from kerbline.north.ngsi_ld.dead_letters import DeadLetters
+from kerbline.north.ngsi_ld.dead_letters import MAX_ALIKE, STALE_BYTES, DeadLetters
 from kerbline.north.ngsi_ld.memory import ANY_MS, Memory, load, numbers, spans
 from kerbline.north.ngsi_ld.newest import Name, Newest, Past, lacking
 from kerbline.north.ngsi_ld.pace import Pace
@@ -224,10 +224,37 @@ def test_letters_are_bounded_and_the_oldest_go(tmp_path: Path, bounds: dict[str,
     full = letters(tmp_path, **bounds)
     for number in range(20):
         full.add([("upsert", "400", change(number, a=number))], T_MS)
-    kept = [each.number for each in letters(tmp_path).letters]
+    kept = [each.number for each in letters(tmp_path, **bounds).letters]
     assert kept == list(range(21 - len(kept), 21))
     assert 2 < len(kept) <= 5
     assert full.dropped == 20 - len(kept)
+
+
+def test_letters_that_are_alike_are_folded_and_push_out_no_others(tmp_path: Path) -> None:
+    full = letters(tmp_path, max_letters=50)
+    for number in range(20):
+        full.add([("upsert", "413", change(1, entity=f"{LAMP}{number}", a=1))], T_MS)
+    for number in range(400):
+        again = change(number, a=number)
+        full.add([("upsert", f"400 no {number}", again)], T_MS + number)
+    for kept in (full, letters(tmp_path, max_letters=50)):
+        assert len(kept) == 20 + MAX_ALIKE
+        alike = [each for each in kept.letters if each.change.id == LAMP]
+        assert [each.change.attributes["a"].value for each in alike] == list(range(380, 400))
+        assert {each.first_ms for each in alike} == {T_MS}
+        assert (alike[0].count, alike[-1].count) == (381, 400)
+    assert full.dropped == 380
+    assert full.path.stat().st_size <= STALE_BYTES + 20_000
+
+
+def test_where_letters_are_too_many_what_there_is_most_of_goes(tmp_path: Path) -> None:
+    full = letters(tmp_path, max_letters=10)
+    for number in range(4):
+        full.add([("upsert", "413", change(1, entity=f"{LAMP}{number}", a=1))], T_MS)
+    for number in range(20):
+        full.add([("temporal", "400", change(number, a=number))], T_MS)
+    assert [each.change.id for each in full.letters][:4] == [f"{LAMP}{n}" for n in range(4)]
+    assert len(full) == len(letters(tmp_path, max_letters=10)) == 10
 
 
 def test_a_kill_leaves_whole_letters(tmp_path: Path) -> None:

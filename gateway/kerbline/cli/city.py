@@ -45,7 +45,8 @@ def list_(config: Path, *, sink: str | None, as_json: bool) -> int:
                 continue
             what = ", ".join(told["attributes"])
             click.echo(f"{name} {letter.number}  {told['at']}  {told['id']} ({what})")
-            click.echo(f"    {letter.way}: {letter.reason}")
+            alike = f" (alike: {letter.count} since {told['first_at']})" if letter.count > 1 else ""
+            click.echo(f"    {letter.way}: {letter.reason}{alike}")
     return 0
 
 
