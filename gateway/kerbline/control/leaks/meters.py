@@ -22,14 +22,19 @@ from kerbline.control.leaks.totaliser import Register, Totalisers
 FORMAT = 1
 
 RESTS_H = (0.0, 0.25, 0.5, 1.0, 1.75, 2.75, 4.25)  # pauses longer than this refute a tier
-LEAST_DAYS = (1.5, 1.5, 1.5, 1.5, 2.0, 3.0, 4.0)  # nothing is said of a tier before
+LEAST_DAYS = (1.2, 1.2, 1.2, 1.3, 2.0, 3.0, 4.6)  # nothing is said of a tier before
 PRIOR = (0.95, 0.95, 0.95, 0.95, 0.92, 0.88, 0.8)  # of a day to refute a tier, before it is learned
-SURE_NATS = 8.0  # of evidence that raise an alarm
-NIGHTS_NATS = 9.0  # at most from days without rest
-DRIP_NATS, TAP_NATS = 1.0, -2.0  # a pause that ends with one litre, and with several
-SCORE = 8  # of evidence are one nat in the state
 DAYS_LEARNED = 32
-HELD_DAYS = 3  # days without rest count against a habit only once a rest has come after all
+NIGHT_WEIGHT, NIGHTS_NATS = 0.5, 6.0  # nights depend on each other: they count half, and not for ever
+DRIP_NATS, TAP_NATS = 2.0, -0.5  # a pause as long as any that ends with one litre, and with several
+ENDS_NATS = (-5.0, 4.0)  # all such pauses together
+QUIET_H = 0.75  # of rest before water whose volume is judged
+MORE_SINGLES = 0.5  # odds of one litre against several rise by so much with a leak of the least size
+SINGLES_WEIGHT, SINGLES_NATS = 0.7, 8.0
+SINGLES = 0.15  # of what ends a rest is one litre, before it is learned
+ENDS_LEARNED = 200
+SURE_NATS = (5.5, 7.0, 7.0, 10.0, 10.0, 10.0, 10.0)  # of evidence that raise an alarm
+SCORE, FINE = 8, 16  # of `score` and of `extra` are one nat
 BLOCK_H = 4
 
 
@@ -66,13 +71,18 @@ class MeterWatch:
             int(np.argmax(np.floor(np.array(RESTS_H) * 60 / step_min) == r)) for r in self.rests
         ]
         self.least = (np.array(LEAST_DAYS)[chosen] * self.day).astype(np.uint16)[:, None]
+        self.sure = (np.array(SURE_NATS)[chosen] * SCORE).astype(np.float32)[:, None]
         tiers = len(self.rests)
+        self.quiet = max(1, round(QUIET_H * 60 / step_min))
         self.steps = 0
         self.zeros = np.zeros(count, np.uint16)  # steps without flow, up to now
         self.since = np.zeros((tiers, count), np.uint16)  # steps since a tier was refuted
         self.score = np.zeros((tiers, count), np.int8)  # how pauses ended since
         self.habit = np.empty((tiers, count), np.uint16)  # of a day to refute a tier, of 65536
         self.habit[:] = (np.array(PRIOR)[chosen] * 65536).astype(np.uint16)[:, None]
+        self.drop = np.zeros(count, np.bool_)  # the last flow was of one litre
+        self.singles = np.full(count, int(SINGLES * 65536), np.uint16)  # of what ends rests: a litre
+        self.extra = np.zeros(count, np.uint8)  # evidence that it is more than usual
         self.rested = np.zeros(count, np.uint8)  # tiers refuted today, a bit each
         self.longest = np.zeros((2, count), np.uint8)  # pause of today and of the day before
         self.volume = np.zeros(count, np.uint16)  # of the open block
@@ -102,6 +112,7 @@ class MeterWatch:
         after = np.where(still, np.minimum(before, 0xFFFE - spans) + spans, before)
         changes = list(self._refute(before, after))
         after[flowed] = 0
+        self.drop[flowed] = ((counts == 1) & (before > 0))[flowed]
         self.zeros = after
         np.maximum(self.longest[0], np.minimum(after, 255).astype(np.uint8), out=self.longest[0])
         self.steps += 1
@@ -110,12 +121,31 @@ class MeterWatch:
 
     def _ended(self, meters: NDArray[np.intp], counts: NDArray[np.int32]) -> None:
         """Pauses that ended with these counts."""
-        tiers = np.searchsorted(self.rests, self.zeros[meters], side="left")
-        inside = tiers < len(self.rests)
+        pauses = self.zeros[meters]
+        self._singles(meters[pauses >= self.quiet], counts[pauses >= self.quiet] == 1)
+        tiers = np.searchsorted(self.rests, pauses, side="left")
+        usual = self.longest[:, meters].max(axis=0)
+        inside = (tiers < len(self.rests)) & (pauses + 1 + pauses // 8 >= usual)
         meters, counts, tiers = meters[inside], counts[inside], tiers[inside]
-        gain = np.where(counts == 1, int(DRIP_NATS * SCORE), int(TAP_NATS * SCORE))
-        score = self.score[tiers, meters].astype(np.int16) + gain
-        self.score[tiers, meters] = np.clip(score, -127, 127)
+        drips = np.where(self.drop[meters], DRIP_NATS * SCORE, 0.0)
+        gain = np.where(counts == 1, drips, TAP_NATS * SCORE).astype(np.int16)
+        low, high = (int(nats * SCORE) for nats in ENDS_NATS)
+        for tier in (tiers, np.minimum(tiers + 1, len(self.rests) - 1)):
+            score = self.score[tier, meters] + gain
+            self.score[tier, meters] = np.clip(score, low, high)
+            gain = np.where(tier == len(self.rests) - 1, 0, gain)
+
+    def _singles(self, meters: NDArray[np.intp], single: NDArray[np.bool_]) -> None:
+        """What ended a rest: a share of single litres above the usual is a leak's."""
+        share = self.singles[meters] / 65536.0
+        odds = share / (1 - share) + MORE_SINGLES
+        gain = np.where(single, np.log(odds / (1 + odds) / share), -np.log((1 + odds) * (1 - share)))
+        extra = self.extra[meters] + np.rint(gain * (SINGLES_WEIGHT * FINE))
+        self.extra[meters] = np.clip(extra, 0, SINGLES_NATS * FINE)
+        slow = self.extra[meters] > SINGLES_WEIGHT * 2 * FINE
+        fast = max(1 / ENDS_LEARNED, 1 / (self.steps / self.day * 5 + 12))
+        share += (single - share) * np.where(slow, 1 / (3 * ENDS_LEARNED), fast)
+        self.singles[meters] = np.clip(share, 0.03, 0.6) * 65536
 
     def _refute(self, before: NDArray[np.uint16], after: NDArray[np.uint16]) -> Iterator[Change]:
         """Tiers whose longest rest was passed between two lengths of a pause."""
@@ -134,14 +164,15 @@ class MeterWatch:
         rests = after > self.rests[:, None]
         self.since[rests] = 0
         self.score[rests] = 0
+        self.extra[rests[-1]] = 0
         self.rested |= self._bits[np.minimum(after, 255)]
 
     def _forget_nights(self, tier: int, meters: NDArray[np.intp]) -> None:
-        """Days that were held back count against the habit, as a rest came after all."""
+        """Days without rest count against the habit once a rest has come after all."""
         days = self.since[tier, meters] // self.day
-        late = days > HELD_DAYS
+        late = days > 1
         if late.any():
-            keep = (1 - 1 / DAYS_LEARNED) ** (days[late] - HELD_DAYS)
+            keep = (1 - 1 / DAYS_LEARNED) ** (days[late] - 1)
             self.habit[tier, meters[late]] = (self.habit[tier, meters[late]] * keep).astype(
                 np.uint16
             )
@@ -159,8 +190,7 @@ class MeterWatch:
         for tier in range(len(self.rests)):
             habit = self.habit[tier].astype(np.int32)
             rested = (self.rested >> np.uint8(tier) & 1).astype(bool)
-            learns = rested | (self.since[tier] <= HELD_DAYS * self.day)
-            habit += np.where(learns, (np.where(rested, 65535, 0) - habit) // DAYS_LEARNED, 0)
+            habit += np.where(rested, (65535 - habit) // DAYS_LEARNED, 0)
             self.habit[tier] = np.clip(habit, 0, 65535)
         self.rested[:] = 0
         for pair, none in ((self.longest, 0), (self.smallest, 0xFFFF)):
@@ -170,7 +200,7 @@ class MeterWatch:
 
     def _raise(self) -> Iterator[Change]:
         nats = self._evidence()
-        up = (nats >= SURE_NATS * SCORE) & (self.since >= self.least) & (self.tier == 0)
+        up = (nats >= self.sure) & (self.since >= self.least) & (self.tier == 0)
         for meter in np.flatnonzero(up.any(axis=0)).tolist():
             self.tier[meter] = 1 + int(np.argmax(up[:, meter]))
             self.began[meter] = self.steps - int(self.since[self.tier[meter] - 1, meter])
@@ -178,8 +208,11 @@ class MeterWatch:
 
     def _evidence(self) -> NDArray[np.float32]:
         nights = self.since * self._nats[self.habit >> 8]
-        np.minimum(nights, NIGHTS_NATS * SCORE, out=nights)
-        return nights + self.score
+        nights[1:] *= NIGHT_WEIGHT
+        np.minimum(nights[1:], NIGHTS_NATS * SCORE, out=nights[1:])
+        nights += self.score
+        nights += self.extra * (SCORE / FINE)
+        return nights
 
     def _change(self, meter: int, *, up: bool) -> Change:
         lph = self.lph(meter)
