@@ -152,7 +152,8 @@ class Life:
         await self.orders.resume([], {each.source: each for each in self.city})
         running = [each for city in self.city for each in city.running()]
         running += [sink.run() for sink in self.sinks]
-        running += [self.orders.retry(), self.group.run(), self._take(), self._confirm()]
+        running += [self.orders.retry(), self.orders.enter()]
+        running += [self.group.run(), self._take(), self._confirm()]
         self._tasks = [asyncio.create_task(each) for each in running]
 
     async def _confirm(self) -> None:
