@@ -404,3 +404,42 @@ def test_a_kill_in_the_midst_of_a_backlog_costs_half_a_minute_of_it(tmp_path: Pa
     assert len(came) == 300
     repeated = [key for key in scene.came("temporal") if came[key] > 1 and key[1] == ENERGY]
     assert 0 < len({key[0] for key in repeated}) <= 31
+
+
+SLOW = Fault(delay_s=15.0)
+
+
+@pytest.mark.parametrize(
+    ("faults", "others"),
+    [((SLOW,), False), ((Fault(delay_s=6.0), SLOW), True), ((Fault(proxy_s=8, delay_s=15),), True)],
+    ids=["it hangs as a whole", "it was slow before", "a proxy gave up"],
+)
+def test_what_is_taken_after_it_was_given_up_turns_nothing_back(
+    tmp_path: Path, faults: tuple[Fault, ...], *, others: bool
+) -> None:
+    """A broker may take a request when nobody waits for it any more."""
+
+    async def story(scene: Scene) -> None:
+        left = list(faults)
+
+        def slow(request: Request) -> Fault | None:
+            return left.pop(0) if left and b"lamp-1" in request.body else None
+
+        scene.broker.fault = slow
+        sink = scene.start()
+        for n in range(1, 40):
+            for asset in ("lamp-1", "lamp-2") if others and n > 1 else ("lamp-1",):
+                sink.offer(lamp(n, asset, at_s=asyncio.get_running_loop().time()))
+            await asyncio.sleep(1)
+            if others and n > 1:
+                assert scene.levels("lamp-2")["lifetimePowerConsumption"]["value"] >= (n - 1) / 1000
+        assert scene.levels()["lifetimePowerConsumption"]["value"] >= 0.038
+
+    scene = play(Scene(tmp_path), story)
+    taken = [
+        value.observed_at
+        for arrival in sorted(scene.broker.arrivals, key=lambda each: each.taken_as)
+        for value in arrival.taken
+        if value.entity.endswith("lamp-1") and value.attribute == "lifetimePowerConsumption"
+    ]
+    assert taken == sorted(taken)

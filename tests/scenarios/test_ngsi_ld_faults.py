@@ -201,7 +201,7 @@ def again(broker: Standin) -> list[Key]:
     acked: set[Key] = set()
     found = []
     events = [(each.came_as, True, each) for each in broker.arrivals]
-    events += [(each.answered_as, False, each) for each in broker.arrivals if each.status]
+    events += [(each.answered_as, False, each) for each in broker.arrivals if each.is_acknowledged]
     for _, came, arrival in sorted(events, key=lambda event: event[0]):
         if came:
             found += [v.key for v in arrival.values if v.observed_at and v.key in acked]

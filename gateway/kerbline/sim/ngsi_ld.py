@@ -62,6 +62,7 @@ class Fault:
     """What goes wrong with one request, from top to bottom."""
 
     delay_s: float = 0.0
+    proxy_s: float = 0.0  # then a proxy answers 504; behind it the request is taken all the same
     lost: Literal["", "request", "answer"] = ""  # the connection ends before or after it is taken
     silent: bool = False  # taken, and never answered
     status: int = 0  # answered so, and not taken
@@ -95,6 +96,11 @@ class Arrival:
     taken_as: int = 0
     answered_as: int = 0
 
+    @property
+    def is_acknowledged(self) -> bool:
+        """Did an answer go out that tells what was taken?"""
+        return 200 <= self.status < 300
+
 
 Handler = Callable[[Request], Answer]
 
@@ -116,6 +122,7 @@ class Standin:
         self._server: asyncio.Server | None = None
         self._clients: dict[asyncio.StreamWriter, asyncio.Task[Any] | None] = {}
         self._stopped = asyncio.Event()
+        self._behind: set[asyncio.Task[None]] = set()  # a proxy that gave up
         self._event = count(1)
         self.told: Callable[[Arrival], None] = lambda _: None  # each request when it is over
 
@@ -139,13 +146,15 @@ class Standin:
             for writer in clients:
                 writer.transport.abort()
             await asyncio.gather(*[task for task in clients.values() if task])
+            for task in self._behind:
+                task.cancel()
             await self._server.wait_closed()
             self._stopped = asyncio.Event()
 
     def acknowledged(self) -> Counter[tuple[str, str, str]]:
         """How often each value was taken and its answer sent, by key."""
         return Counter(
-            value.key for arrival in self.arrivals if arrival.status for value in arrival.taken
+            value.key for each in self.arrivals if each.is_acknowledged for value in each.taken
         )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -155,7 +164,7 @@ class Standin:
             while request := await _request(wire, reader):
                 arrival = Arrival(request, _values(request), came_as=next(self._event))
                 self.arrivals.append(arrival)
-                goes_on = await self._meet(arrival, wire, writer)
+                goes_on = await self._meet(arrival, wire, reader, writer)
                 self.told(arrival)
                 if not goes_on:
                     break
@@ -167,11 +176,20 @@ class Standin:
             writer.close()
 
     async def _meet(
-        self, arrival: Arrival, wire: h11.Connection, writer: asyncio.StreamWriter
+        self,
+        arrival: Arrival,
+        wire: h11.Connection,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> bool:
         """Judge one request; does the connection go on?"""
         request = arrival.request
         fault = self.fault(request) or Fault()
+        if fault.proxy_s:
+            self._behind.add(asyncio.create_task(self._take(arrival, fault)))
+            await asyncio.sleep(fault.proxy_s)
+            self._say(Answer(504), arrival, wire, writer)
+            return True
         await asyncio.sleep(fault.delay_s)
         if fault.lost == "request":
             writer.transport.abort()
@@ -180,15 +198,30 @@ class Standin:
             answer = Answer(fault.status, fault.body, fault.headers)
         else:
             answer = await self.judge(request, fault)
-        arrival.taken = answer.taken
-        arrival.taken_s = asyncio.get_running_loop().time()
-        arrival.taken_as = next(self._event)
+        self._took(answer, arrival)
+        if reader.at_eof():  # nobody waits for the answer any more
+            return False
         if fault.lost == "answer":
             writer.transport.abort()
             return False
         if fault.silent:
             await self._stopped.wait()
             return False
+        self._say(answer, arrival, wire, writer)
+        return True
+
+    async def _take(self, arrival: Arrival, fault: Fault) -> None:
+        await asyncio.sleep(fault.delay_s)
+        self._took(await self.judge(arrival.request, fault), arrival)
+
+    def _took(self, answer: Answer, arrival: Arrival) -> None:
+        arrival.taken = answer.taken
+        arrival.taken_s = asyncio.get_running_loop().time()
+        arrival.taken_as = next(self._event)
+
+    def _say(
+        self, answer: Answer, arrival: Arrival, wire: h11.Connection, writer: asyncio.StreamWriter
+    ) -> None:
         headers = [
             *answer.headers.items(),
             ("content-length", str(len(answer.body))),
@@ -200,7 +233,6 @@ class Standin:
         arrival.answered_s = asyncio.get_running_loop().time()
         arrival.answered_as = next(self._event)
         writer.write(said + (wire.send(h11.EndOfMessage()) or b""))
-        return True
 
     async def judge(self, request: Request, fault: Fault) -> Answer:
         """What is said to a request; a broker that asks others as well does so here."""

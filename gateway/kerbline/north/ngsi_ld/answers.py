@@ -45,6 +45,7 @@ class Again:
 
     reason: str
     after_s: float | None = None
+    pending: bool = False  # it may be taken yet, after all that is sent now
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def judged(
     if status == 415:
         return Plain(reason)
     if status in _TRANSIENT or _is_transient_type(document):
-        return Again(reason, retry_after_s(headers, now_s))
+        return Again(reason, retry_after_s(headers, now_s), pending=status == 504)
     if status in _REFUSING:
         text = body.decode(errors="replace")
         return Refused(reason, tuple([name for name in names if _names(text, name)]))

@@ -27,14 +27,15 @@ logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is not 
 class NoAnswer(KerblineError):
     """Nothing came back, so that nobody knows what was taken; the text says why.
 
-    `sent` is False where nothing left: there was no connection.
+    `sent` is False where nothing left: there was no connection. `pending`: it may be taken yet.
     """
 
     code = "no_answer"
 
-    def __init__(self, reason: str, *, sent: bool = True) -> None:
+    def __init__(self, reason: str, *, sent: bool = True, pending: bool = False) -> None:
         super().__init__(reason)
         self.sent = sent
+        self.pending = pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Client:
     ) -> None:
         """`url` up to what the standard's paths begin with; `compress`: bodies go as gzip."""
         self._url = url.rstrip("/")
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._whole_s = WHOLE * timeout_s
         self.compress = compress
         self._http = httpx.AsyncClient(
@@ -99,7 +100,7 @@ class Client:
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise NoAnswer(_reason(error), sent=False) from None
         except (TimeoutError, httpx.TimeoutException):
-            raise NoAnswer("no answer in time") from None
+            raise NoAnswer("no answer in time", pending=True) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise NoAnswer(_reason(error)) from None
 
@@ -108,7 +109,7 @@ class Client:
         where = httpx.URL(self._url)
         port = where.port or (443 if where.scheme == "https" else 80)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 _, writer = await asyncio.open_connection(where.host, port)
         except TimeoutError:
             raise NoAnswer("no connection in time", sent=False) from None

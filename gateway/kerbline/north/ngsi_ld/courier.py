@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 
@@ -19,6 +20,7 @@ from kerbline.north.ngsi_ld.client import Client, NoAnswer
 from kerbline.north.ngsi_ld.token import NoToken, Tokens
 
 SAID_AGAIN_MS = 600_000  # a trouble that lasts is a line in ten minutes
+SLOW_FOR_S = 600.0  # after an answer that took half of the time-out, or a proxy's that gave up
 SAID = 32  # troubles that are told apart
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Courier:
     ) -> None:
         """`headers` go with each request: the tenant's."""
         self.connected = False
+        self._answered_s = self._slow_s = -SLOW_FOR_S  # when last, and when not in good time
         self._name = name
         self._client = client
         self._tokens = tokens
@@ -54,13 +57,14 @@ class Courier:
         Unauthorized and Plain never come back: they are Held when the second one fails, too.
         """
         verdict: Verdict = Held("")
+        began_s = asyncio.get_running_loop().time()
         for _ in range(2):
             try:
                 token = await self._tokens.get()
                 verdict = await self._once(path, body, headers, names, token)
             except NoAnswer as error:
                 self._away = not error.sent
-                verdict = Again(str(error))
+                verdict = Again(str(error), pending=error.pending and self._is_slow(began_s))
                 break
             except NoToken as error:
                 self._away = False
@@ -78,6 +82,19 @@ class Courier:
             verdict = Held(verdict.reason)
         self._note(verdict)
         return verdict
+
+    @property
+    def linger_s(self) -> float:
+        """So long a request may be taken after we gave it up: as long as we waited."""
+        return self._client.timeout_s
+
+    def _is_slow(self, since_s: float) -> bool:
+        """May what it did not answer `since_s` be taken yet? Else the answer alone was lost.
+
+        Where it answered others in good time, now and lately, it is not slow.
+        """
+        now_s = asyncio.get_running_loop().time()
+        return self._answered_s < since_s or now_s - self._slow_s < SLOW_FOR_S
 
     async def reachable(self) -> bool:
         """Is there a connection to be had? Asked of the broker only while there was none."""
@@ -106,7 +123,11 @@ class Courier:
         sent = {**self._headers, **headers}
         if token:
             sent["Authorization"] = f"Bearer {token}"
+        began_s = asyncio.get_running_loop().time()
         answer = await self._client.post(path, body, sent)
+        self._answered_s = asyncio.get_running_loop().time()
+        if answer.status == 504 or self._answered_s - began_s >= self.linger_s / 2:
+            self._slow_s = self._answered_s
         now_s = self._utc_ms() / 1000
         return judged(answer.status, answer.headers, answer.body, names, now_s)
 

@@ -143,8 +143,10 @@ class LiveLane:
             case Split():
                 self._most = max(1, len(part) // 2)
                 waiting += _parted(part, ())
-            case Again(_, after_s):
+            case Again(_, after_s, pending):
                 self._lane.failed(after_s)
+                for name in names if pending else ():  # or it turns back what goes before it
+                    self._let_rest(name, self._courier.linger_s)
                 return False
             case Held():
                 self._lane.failed()
@@ -176,16 +178,19 @@ class LiveLane:
 
     def _rest(self, again: Iterable[tuple[str, Entity]]) -> list[tuple[str, Entity]]:
         """Let these rest, which the broker puts off; what it does for too long comes back."""
-        loop = asyncio.get_running_loop()
+        now_s = asyncio.get_running_loop().time()
         given_up = []
         for reason, entity in again:
-            rest_s = self._rests.put_off(entity.id, loop.time(), self.taken)
+            rest_s = self._rests.put_off(entity.id, now_s, self.taken)
             if rest_s is None:
                 given_up.append((reason, entity))
             else:
-                self._newest.rest(entity.id)
-                loop.call_later(rest_s, self._go_on, entity.id)
+                self._let_rest(entity.id, rest_s)
         return given_up
+
+    def _let_rest(self, entity: str, rest_s: float) -> None:
+        self._newest.rest(entity)
+        asyncio.get_running_loop().call_later(rest_s, self._go_on, entity)
 
     def _go_on(self, entity: str) -> None:
         self._newest.go_on(entity)
