@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kerbline.config import crossings, document, ngsi_ld
 from kerbline.config.city_orders import Commands
+from kerbline.config.district import District, Pipes, Planned, Valve
 from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.iota import Iota
 from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
@@ -37,6 +38,7 @@ __all__ = [
     "Config",
     "ConfigFault",
     "Dimming",
+    "District",
     "Fault",
     "File",
     "Gateway",
@@ -47,12 +49,15 @@ __all__ = [
     "Mqtt",
     "NgsiLd",
     "Node",
+    "Pipes",
+    "Planned",
     "Register",
     "SerialDevice",
     "Simulation",
     "Store",
     "Tls",
     "Udp",
+    "Valve",
     "doubts",
     "load",
     "paths",

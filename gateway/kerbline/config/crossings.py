@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kerbline.config import faults, iota, ngsi_ld
+from kerbline.config import district, faults, iota, ngsi_ld
 from kerbline.config.reader import Reader
 from kerbline.config.sections import DEFAULT_BAUD, UDP
 from kerbwire.limits import BUS_NODES
@@ -34,6 +34,9 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select(*devices, "unit"), within=2)
     _once(reader, lamps)
     _once(reader, meters)
+    _once(reader, reader.select("district", "*", "zone"))
+    _once(reader, reader.select("district", "*", "inflow"))
+    _once(reader, reader.select("district", "*", "meters", "*"))
     _refer(reader, lamps, "streetlight")
     _refer(reader, meters, "water_meter")
     _udp(reader)
@@ -42,6 +45,7 @@ def check(reader: Reader) -> None:
     _personal(reader)
     ngsi_ld.check(reader)
     iota.check(reader)
+    district.check(reader)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from kerbline.config.district import District
 from kerbline.config.iota import Iota
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.ngsi_ld import NgsiLd
@@ -192,3 +193,4 @@ class Config:
     serials: Annotated[tuple[SerialDevice, ...], Key("serial")] = ()
     corridors: Annotated[tuple[Dimming, ...], Key("dimming")] = ()
     leaks: Annotated[tuple[Leak, ...], Key("leak")] = ()
+    districts: Annotated[tuple[District, ...], Key("district")] = ()

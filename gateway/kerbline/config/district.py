@@ -1,0 +1,154 @@
+"""`[[district]]`: a metered district, whose leaks are looked for in its inflow and its meters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Annotated
+
+from kerbline.config.faults import Complaint, shown
+from kerbline.config.reader import Key, Reader
+from kerbline.config.rules import Between, Filled, Matching, OneOf
+from kerbline.config.terms import Name
+
+STEPS_MIN = (
+    5,
+    10,
+    15,
+    20,
+    30,
+    60,
+)  # 15 is what meters are read at; a day is a whole number of each
+
+
+class Moment:
+    """A date and time of TOML with its offset from UTC."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge any value."""
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return None
+        return Complaint(
+            f"{shown(str(value))} is no time with its offset from UTC",
+            "write it without quotes: 2026-11-22T22:00:00Z, or with +01:00",
+        )
+
+
+class Day:
+    """A date of TOML."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Judge any value."""
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return None
+        return Complaint(f"{shown(str(value))} is no date", "write it without quotes: 2026-12-25")
+
+
+class TimeZone:
+    """A name of the IANA time zone database."""
+
+    __slots__ = ()
+
+    def judge(self, value: object) -> Complaint | None:
+        """Look it up."""
+        from zoneinfo import ZoneInfo  # it costs a start 20 ms
+
+        assert isinstance(value, str)
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            return Complaint(
+                f"{shown(value)} is no time zone that this machine knows",
+                'write one like "Europe/Amsterdam"; `apt install tzdata` if that is not known',
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Water that is let out on purpose: what flows in meanwhile tells of no leak."""
+
+    begin: Annotated[object, Key("from"), Moment()]
+    end: Annotated[object, Key("to"), Moment()]
+    reason: Annotated[str, Matching(r"[^\x00-\x1f\x7f]{1,100}", "one line of up to 100 characters")]
+
+    def spans(self, from_ms: int, to_ms: int) -> bool:
+        """Does it touch these milliseconds since 1970, the last one excluded?"""
+        assert isinstance(self.begin, datetime) and isinstance(self.end, datetime)
+        return self.begin.timestamp() * 1000 < to_ms and from_ms < self.end.timestamp() * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """What the International Water Association's leakage index is worked out from."""
+
+    mains_km: Annotated[float, Between(0.01, 100_000)]
+    connections: Annotated[int, Between(1, 10_000_000)]
+    pressure_m: Annotated[float, Between(1, 200)]
+    private_km: Annotated[float, Between(0, 100_000)] = 0.0  # from the street's edge to the meters
+
+
+@dataclass(frozen=True, slots=True)
+class Valve:
+    """What an operator may have closed; the gateway never closes it by itself."""
+
+    asset: Name
+    close: Annotated[dict[str, object], Filled()]  # registers and their values, as written to it
+
+
+@dataclass(frozen=True, slots=True)
+class District:
+    """A zone with a meter at its inflow, consumer meters, or both."""
+
+    zone: Name
+    inflow: Name | None = None
+    inflow_value: Annotated[
+        str, Matching(r"[a-z][a-z0-9_]{0,40}_(l|m3)", "a totaliser's name, which ends in _l or _m3")
+    ] = "volume_l"
+    meters: tuple[Name, ...] = ()  # those of the zone in the list of assets
+    inflow_alone: bool = False  # judge the inflow by itself although there are meters
+    step_min: Annotated[int, OneOf(*STEPS_MIN)] = 15
+    wait_min: Annotated[int, Between(0, 1440)] = 60
+    time_zone: Annotated[str, TimeZone()] = "UTC"
+    holidays: tuple[Annotated[object, Day()], ...] = ()
+    critical_lph: Annotated[float, Between(1, 1e9)] = 2_000.0
+    critical_l: Annotated[float, Between(1, 1e12)] = 200_000.0
+    meter_critical_lph: Annotated[float, Between(0.1, 1e6)] = 60.0
+    meter_critical_l: Annotated[float, Between(1, 1e9)] = 10_000.0
+    pipes: Pipes | None = None
+    valve: Valve | None = None
+    planned: Annotated[tuple[Planned, ...], Key("planned")] = field(default=())
+
+
+def check(reader: Reader) -> None:
+    """Keep a fault for what the keys of a district say of each other and of other sections."""
+    assets = {str(asset) for pattern in ASSETS for _, asset in reader.select(*pattern)}
+    wanted = ("inflow",), ("meters", "*"), ("valve", "asset")
+    for path, asset in [each for keys in wanted for each in reader.select("district", "*", *keys)]:
+        if asset not in assets:
+            remedy = "write the asset of a [[node]], [[serial]] or [[modbus.device]]"
+            reader.complain(path, f"{shown(asset)} is measured by nothing here", remedy)
+    has_city = any(reader.select("city", "id"))
+    for path, _ in reader.select("district", "*", "zone"):
+        here = path[:-1]
+        if has_city or reader.has((*here, "inflow")) or reader.has((*here, "meters")):
+            continue
+        remedy = 'write inflow = "...", or meters = [ ... ], or add [city] with a list of assets'
+        reader.complain(path, "names neither an inflow nor meters", remedy)
+    ends = dict(reader.select("district", "*", "planned", "*", "to"))
+    for path, begin in reader.select("district", "*", "planned", "*", "from"):
+        end = ends.get((*path[:-1], "to"))
+        if isinstance(begin, datetime) and isinstance(end, datetime) and begin >= end:
+            reader.complain((*path[:-1], "to"), "is not after from", "write a later time")
+
+
+ASSETS = (
+    ("node", "*", "asset"),
+    ("modbus", "*", "device", "*", "asset"),
+    ("serial", "*", "asset"),
+    ("serial", "*", "assets", "*"),
+)
