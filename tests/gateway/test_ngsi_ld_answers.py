@@ -245,6 +245,44 @@ def test_retry_after_is_obeyed_to_the_second_by_both_ways(
     assert early(scene.broker.arrivals) == []
 
 
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400, -NOW_S])
+def test_our_own_clock_neither_hangs_us_nor_makes_us_early(tmp_path: Path, jump_s: float) -> None:
+    """It is set while a broker wants to be left alone until a date, which it tells once."""
+
+    class Jumping(Scene):
+        jumped_ms = 0
+
+        def now_ms(self) -> int:
+            return super().now_ms() + self.jumped_ms
+
+    def wish(_: Request) -> Fault | None:
+        dated_s = NOW_S + asyncio.get_running_loop().time()
+        if dated_s < NOW_S + 10:
+            now = {"date": formatdate(dated_s, usegmt=True)}
+            return Fault(status=503, headers={**now, "retry-after": "1"})
+        later = formatdate(NOW_S + 40, usegmt=True)
+        return Fault(status=503, headers={"retry-after": later}) if dated_s < NOW_S + 39 else None
+
+    async def story(scene: Scene) -> None:
+        assert isinstance(scene, Jumping)
+        scene.broker.fault = wish
+        sink = scene.start()
+        sink.offer(reading := lamp(1, at_s=0))
+        await asyncio.sleep(5)
+        scene.jumped_ms = round(jump_s * 1000)
+        await asyncio.sleep(60)
+        sink.log_grew(scene.log.commit([reading]))
+        await scene.until(lambda: scene.log.cursor == 1)
+
+    scene = play(Jumping(tmp_path), story)
+    assert not letters(scene)
+    assert lamps(scene) == {"1"}
+    came_s = [each.request.at_s for each in scene.broker.arrivals]
+    wished = [at_s for at_s in came_s if at_s >= 10]
+    assert wished[1] - wished[0] >= 40 - wished[0] - 1
+    assert wished[1] < 50
+
+
 def test_of_a_207_only_what_failed_for_now_goes_again(tmp_path: Path) -> None:
     bad, slow = (f"urn:ngsi-ld:Streetlight:stad:lamp-{n}" for n in (1, 2))
     scene = deliver(tmp_path, once(Fault(refused={bad: 400, slow: 503})))

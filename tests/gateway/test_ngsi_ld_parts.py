@@ -122,6 +122,26 @@ def test_a_clock_that_was_ahead_shuts_nothing_out_when_it_is_right_again() -> No
     assert values(state) == {"a": 1}
 
 
+def test_an_earlier_life_whose_clock_was_ahead_shuts_nothing_out() -> None:
+    state = newest(Past(LATEST_MS + 86_400_000))
+    offer(state, 1, change(1, a=1))
+    assert values(state) == {"a": 1}
+
+
+def test_a_clock_that_comes_up_a_little_late_turns_nothing_back() -> None:
+    state = newest(Past(LATEST_MS + 1_800_000))
+    state.know([change(2_800_000, b=1)])
+    offer(state, 1, change(1, a=1, b=0))
+    assert len(state) == 0
+
+
+def test_what_is_dated_before_anybody_told_the_time_is_for_the_history() -> None:
+    state = newest(Past(LATEST_MS))
+    state.offer([Change(LAMP, "Streetlight", {"a": Attribute(1, 7_000)})], name(1), 7_000, 12_000)
+    assert len(state) == 0
+    assert not state.is_open(name(1))
+
+
 def test_the_same_value_is_not_sent_twice_and_another_one_of_its_name_is() -> None:
     state = newest()
     offer(state, 1, change(1, a=1))

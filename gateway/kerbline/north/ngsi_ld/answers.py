@@ -138,10 +138,10 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         return None
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), LONGEST_S)
-    until_s = _date_s(text)
+    until_s = date_s(text)
     if until_s is None:
         return None
-    said_s = _date_s(headers.get("date", ""))
+    said_s = date_s(headers.get("date", ""))
     return min(max(0.0, until_s - (now_s if said_s is None else said_s)), LONGEST_S)
 
 
@@ -149,7 +149,8 @@ def _names(text: str, name: str) -> bool:
     return name in text and re.search(rf"{re.escape(name)}(?![\w:-])", text) is not None
 
 
-def _date_s(text: str) -> float | None:
+def date_s(text: str) -> float | None:
+    """A header's date in seconds since 1970, None where it is none (RFC 9110, 5.6.7)."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError):

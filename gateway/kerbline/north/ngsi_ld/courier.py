@@ -13,13 +13,14 @@ from kerbline.north.ngsi_ld.answers import (
     Plain,
     Unauthorized,
     Verdict,
+    date_s,
     judged,
     retry_after_s,
 )
 from kerbline.north.ngsi_ld.client import Client, NoAnswer
 from kerbline.north.ngsi_ld.token import NoToken, Tokens
 
-SAID_AGAIN_MS = 600_000  # a trouble that lasts is a line in ten minutes
+SAID_AGAIN_S = 600.0  # a trouble that lasts is a line in ten minutes
 SLOW_FOR_S = 600.0  # after an answer that took half of the time-out, or a proxy's that gave up
 SAID = 32  # troubles that are told apart
 _log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class Courier:
         self._utc_ms = utc_ms
         self._counters = counters
         self._away = True  # until a connection was made
-        self._said: dict[str, int] = {}
+        self._said: dict[str, float] = {}
+        self._ahead_s: float | None = None  # the broker's UTC, of the loop's time
 
     async def send(
         self, path: str, body: bytes, headers: Mapping[str, str], names: Collection[str]
@@ -68,8 +70,7 @@ class Courier:
                 break
             except NoToken as error:
                 self._away = False
-                now_s = self._utc_ms() / 1000
-                verdict = Again(str(error), retry_after_s(error.headers, now_s))
+                verdict = Again(str(error), retry_after_s(error.headers, self._now_s()))
                 break
             if isinstance(verdict, Unauthorized):
                 self._tokens.refused(token)
@@ -128,8 +129,16 @@ class Courier:
         self._answered_s = asyncio.get_running_loop().time()
         if answer.status == 504 or self._answered_s - began_s >= self.linger_s / 2:
             self._slow_s = self._answered_s
-        now_s = self._utc_ms() / 1000
-        return judged(answer.status, answer.headers, answer.body, names, now_s)
+        said_s = date_s(answer.headers.get("date", ""))
+        if said_s is not None:
+            self._ahead_s = said_s - self._answered_s
+        return judged(answer.status, answer.headers, answer.body, names, self._now_s())
+
+    def _now_s(self) -> float:
+        """UTC by the broker's clock where it told it, whatever becomes of ours."""
+        if self._ahead_s is not None:
+            return asyncio.get_running_loop().time() + self._ahead_s
+        return self._utc_ms() / 1000
 
     def _note(self, verdict: Verdict) -> None:
         """Count and say what is not as it should be."""
@@ -140,10 +149,10 @@ class Courier:
 
     def say(self, reason: str, follows: str = "trying again") -> None:
         """What is the trouble, and what follows; the same is not said all the time."""
-        now_ms, known = self._utc_ms(), reason[:40] + follows[-20:]
-        last_ms = self._said.get(known)
-        if last_ms is None or not 0 <= now_ms - last_ms < SAID_AGAIN_MS:
+        now_s, known = asyncio.get_running_loop().time(), reason[:40] + follows[-20:]
+        last_s = self._said.get(known)
+        if last_s is None or now_s - last_s >= SAID_AGAIN_S:
             if len(self._said) >= SAID:
                 self._said.clear()
-            self._said[known] = now_ms
+            self._said[known] = now_s
             _log.warning("%s: %s; %s", self._name, reason, follows)

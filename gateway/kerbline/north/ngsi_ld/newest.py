@@ -17,6 +17,8 @@ from kerbline.north.ngsi_ld.pace import Key, Pace
 
 Name = tuple[Log, Mark]  # of an entry
 FUTURE_MS = 5_000  # a value that is dated beyond our clock by more is for the history alone
+WRONG_MS = 3_600_000  # what is dated beyond our clock by more is of a clock that was wrong
+EARLIEST_MS = 1_704_067_200_000  # 2024: who dates before has not been told the time yet
 PARTS_KEPT = 4_096  # entries that went by both ways, until the durable lane has passed them
 
 
@@ -248,9 +250,12 @@ class Newest:
 
     def _is_news(self, key: Key, at_ms: int, latest_ms: int) -> bool:
         known_ms = self._known.get(key, -1)
-        if at_ms > latest_ms or at_ms < known_ms <= latest_ms:
-            return False  # what is known beyond our clock is of a clock that was wrong
-        return key not in self._elsewhere and not self._past.may_have(key, at_ms)
+        sane_ms = latest_ms + WRONG_MS
+        if not EARLIEST_MS <= at_ms <= latest_ms or at_ms < known_ms <= sane_ms:
+            return False
+        if self._past.until_ms <= sane_ms and self._past.may_have(key, at_ms):
+            return False
+        return key not in self._elsewhere
 
     def _entity(self, change: Change) -> Entity:
         return self._waiting.setdefault(change.id, Entity(change.id, change.type))
