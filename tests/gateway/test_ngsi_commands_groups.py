@@ -6,9 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from kerbline.agent import city_ways
 from kerbline.assets import Asset
 from tests.gateway.ngsi_orders_scene import (
     BY_HTTP,
@@ -125,10 +122,8 @@ def test_a_group_of_two_gateways_is_registered_by_both(tmp_path: Path) -> None:
 
 
 def test_a_group_that_the_list_gets_later_is_registered_and_its_lamps_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(city_ways, "LOOK_S", 0.05)
-
     async def story(here: Scene) -> None:
         life = await here.start()
         await here.known()
