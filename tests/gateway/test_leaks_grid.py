@@ -46,7 +46,7 @@ def test_the_newest_read_of_a_step_stands() -> None:
     assert grid.take(0, at + 3, 99) is None
     assert grid.take(0, at + 5, 100) is None
     assert grid.take(0, at + 9, 101) == 11
-    reads, present, inflow_l = grid.row(11)
+    reads, present, inflow_l, _ = grid.row(11)
     assert (reads[0], present[0]) == (101, True)
     assert np.isnan(inflow_l)
 

@@ -16,11 +16,15 @@ NONE = -1  # no read in this step
 
 
 class Row(NamedTuple):
-    """A step: counts of the meters where `present`, and the district meter's litres or NaN."""
+    """A step: counts of the meters where `present`, and the district meter's litres or NaN.
+
+    `inflow_at_ms` is when that was read, from the step's begin on.
+    """
 
     reads: NDArray[np.uint32]
     present: NDArray[np.bool_]
     inflow_l: float
+    inflow_at_ms: int
 
 
 class Grid:
@@ -89,7 +93,8 @@ class Grid:
     def row(self, step: int) -> Row:
         """What is known of a step of the window."""
         slot = step % self._steps
-        return Row(self._reads[slot], self._at_ms[slot] >= 0, float(self._inflow_l[slot]))
+        inflow_l, at_ms = float(self._inflow_l[slot]), int(self._inflow_at_ms[slot])
+        return Row(self._reads[slot], self._at_ms[slot] >= 0, inflow_l, at_ms)
 
     def _place(self, at_ms: int) -> tuple[int, int]:
         step, within = divmod(at_ms, self.step_ms)

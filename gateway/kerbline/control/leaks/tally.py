@@ -1,0 +1,134 @@
+"""A district's water by the day: what flowed in, what its meters took, and its least hour.
+
+The figures of the International Water Association's balance (Lambert and Hirner 2000) as far as
+meters can tell them: real losses, apparent ones and what is taken without a meter are one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerbline.control.leaks.grid import Row
+from kerbline.control.leaks.kept import State, part_of, restore, saved, under
+from kerbline.control.leaks.totaliser import Totalisers
+from kerbline.model import Value
+
+KIND = "water_balance"
+ENOUGH_PCT = 90  # of the meters, or losses are not told
+SAVED = ("next", "input_l", "known", "consumed_l", "hour_l", "least_lph", "before_l", "seen")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The day that ended with step `end`: litres, None where they are not known."""
+
+    end: int
+    input_l: float | None
+    consumed_l: float
+    read: int  # meters that were read, of those whose volumes are added up here
+    least_lph: float | None  # of its hours
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """What unavoidable losses depend on: Lambert et al. 1999."""
+
+    mains_km: float
+    connections: int
+    pressure_m: float
+    private_km: float = 0.0
+
+    @property
+    def unavoidable_l(self) -> float:
+        """A day's, of pipes in good order."""
+        length_l = 18 * self.mains_km + 0.8 * self.connections + 25 * self.private_km
+        return length_l * self.pressure_m
+
+
+class Tally:
+    """The open day of a district; exact about reads in the order of their steps."""
+
+    def __init__(self, day_steps: int, begin: int, tallied: tuple[bool, ...]) -> None:
+        """`tallied`: of which meters the volumes are added up here; the others' elsewhere."""
+        self._day_steps = day_steps
+        self._hour_steps = day_steps // 24
+        self._tallied = np.array(tallied, np.bool_)
+        self.totalisers = Totalisers(len(tallied))
+        self.next = begin
+        self.before_l = float("nan")  # the inflow's totaliser
+        self.least_lph = self.hour_l = float("nan")
+        self._begin_day()
+        self.known = False  # the first day has no read before it
+
+    def step(self, row: Row) -> Day | None:
+        """The next step; the day that ends with it."""
+        at, self.next = self.next, self.next + 1
+        if at % self._hour_steps == 0:
+            self.hour_l = 0.0
+        volumes = self.totalisers.step(row.reads, row.present)
+        self.consumed_l += float(volumes.counts[self._tallied].sum())
+        self.seen |= row.present
+        if np.isfinite(row.inflow_l):
+            more_l = row.inflow_l - self.before_l
+            if more_l >= 0:
+                self.input_l += more_l
+                self.hour_l += more_l
+            else:  # another meter, or the first read
+                self.known, self.hour_l = self.known and np.isnan(self.before_l), float("nan")
+            self.before_l = row.inflow_l
+        else:
+            self.hour_l = float("nan")
+        if self.next % self._hour_steps == 0:
+            self.least_lph = float(np.fmin(self.least_lph, self.hour_l))
+        return self._end_day() if self.next % self._day_steps == 0 else None
+
+    def _end_day(self) -> Day:
+        known = self.known and not np.isnan(self.before_l)
+        read = int(self.seen[self._tallied].sum())
+        least_lph = None if np.isnan(self.least_lph) else self.least_lph
+        input_l = self.input_l if known else None
+        day = Day(self.next - 1, input_l, self.consumed_l, read, least_lph)
+        self._begin_day()
+        return day
+
+    def _begin_day(self) -> None:
+        self.input_l = self.consumed_l = 0.0
+        self.least_lph = float("nan")
+        self.known = True
+        self.seen = np.zeros(len(self._tallied), np.bool_)
+
+    def saved(self) -> State:
+        """The whole state."""
+        return saved(self, SAVED) | under("totalisers", self.totalisers.saved())
+
+    def restore(self, state: State) -> None:
+        """Goes on from what `saved` gave; ValueError where it is another district's."""
+        restore(self, SAVED, state)
+        self.totalisers.restore(part_of("totalisers", state))
+
+
+def values(
+    day: Day, consumed_l: float | None, completeness_pct: float, pipes: Pipes | None
+) -> Mapping[str, Value]:
+    """The figures of a day; `consumed_l` of all meters, None where too few of them are known."""
+    found: dict[str, Value] = {}
+    if day.input_l is not None:
+        found["input_l"] = round(day.input_l)
+    if day.least_lph is not None:
+        found["least_flow_lph"] = round(day.least_lph)
+    found["completeness_pct"] = round(completeness_pct, 1)
+    if consumed_l is None or completeness_pct < ENOUGH_PCT:
+        return found
+    found["consumed_l"] = round(consumed_l)
+    if day.input_l is None:
+        return found
+    losses_l = day.input_l - consumed_l
+    found["losses_l"] = round(losses_l)
+    if day.input_l > 0:
+        found["losses_pct"] = round(100 * losses_l / day.input_l, 1)
+    if pipes is not None:
+        found["leakage_index"] = round(losses_l / pipes.unavoidable_l, 2)
+    return found

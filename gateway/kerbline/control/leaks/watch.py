@@ -1,0 +1,225 @@
+"""All detectors of one district, stepped together over ordered rows: what stands after each step.
+
+A pure function of the rows: what was `saved` and goes on is as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from kerbline.control.leaks.balance import WARM_DAYS, BalanceWatch
+from kerbline.control.leaks.grid import Row
+from kerbline.control.leaks.inflow import InflowWatch
+from kerbline.control.leaks.kept import State, part_of, under
+from kerbline.control.leaks.meters import Kind, MeterWatch
+
+FORMAT = 1
+ZONE = -1  # the subject of an alarm that is the district's own
+HOUR_MS = 3_600_000
+MOST_M3_H = 10_000.0  # more did not flow through a district's meter: it is another one
+
+BALANCE, INFLOW = "district_balance", "district_inflow"
+METER = "meter_"  # and the kind
+RULES_OF_ZONES = (BALANCE, INFLOW)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is looked at: `slot` gives a step's place in the local week, `planned` those of work."""
+
+    meters: int
+    step_min: int
+    has_inflow: bool
+    inflow_alone: bool
+    slot: Callable[[int], int]
+    planned: Callable[[int], bool]
+
+    @property
+    def step_ms(self) -> int:
+        """A step's milliseconds."""
+        return self.step_min * 60_000
+
+    @property
+    def day_steps(self) -> int:
+        """Steps of a day."""
+        return 1440 // self.step_min
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An alarm that is up: `raised` is the step that raised it, `since` its onset as it looked."""
+
+    subject: int  # a meter, or ZONE
+    rule: str
+    raised: int
+    since: int
+    lph: float
+    litres: float
+    sure_pct: float
+    seen: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> tuple[int, str]:
+        """What it is one of: a subject has one alarm of a rule."""
+        return self.subject, self.rule
+
+
+class Watch:
+    """The detectors of a district after `step` of all rows from step `begin` (since 1970) on."""
+
+    def __init__(self, setting: Setting, begin: int) -> None:
+        """`begin` is a step at which a day begins, UTC."""
+        self.begin = self.next = begin
+        self._setting = setting
+        has_balance = setting.has_inflow and setting.meters > 0
+        has_alone = setting.has_inflow and (setting.inflow_alone or not setting.meters)
+        self.balance = BalanceWatch(setting.meters, setting.step_min) if has_balance else None
+        self.inflow = InflowWatch(1, setting.step_min) if has_alone else None
+        self.meters = MeterWatch(setting.meters, setting.step_min) if setting.meters else None
+        self._inflow_at_ms, self._inflow_l = -1, float("nan")
+        self._flow_m3_h = float("nan")
+        self._raised: dict[tuple[int, str], Standing] = {}
+
+    def step(self, row: Row) -> None:
+        """The next step."""
+        at, self.next = self.next, self.next + 1
+        planned = self._setting.planned(at)
+        if self.meters is not None:
+            self._consumers(self.meters, row, at)
+        if self.balance is not None:
+            self._balance(self.balance, row, at, planned=planned)
+        flow = self._flow_m3_h = self._flow(row, at)
+        if self.inflow is not None:
+            self._alone(self.inflow, float("nan") if planned else flow, at)
+
+    def standing(self) -> list[Standing]:
+        """What is up now, with the sizes and losses of now."""
+        found = [self._now(each) for each in self._raised.values()]
+        return sorted(found, key=lambda each: each.name)
+
+    @property
+    def inflow_lph(self) -> float:
+        """Of the last step; NaN where it is not known."""
+        return self._flow_m3_h * 1000
+
+    @property
+    def learning(self) -> bool:
+        """Is too little known yet for an alarm of the district?"""
+        steps = self.next - self.begin
+        if self.balance is not None:
+            return steps < WARM_DAYS * self._setting.day_steps
+        return self.inflow is not None and not bool(self.inflow.week.kept.ready[0])
+
+    def copy(self) -> Watch:
+        """Another one in the same state."""
+        other = copy.copy(self)
+        for part in ("balance", "inflow", "meters", "_raised"):
+            setattr(other, part, copy.deepcopy(getattr(self, part)))
+        return other
+
+    def saved(self) -> State:
+        """The whole state, as arrays; `restore` is its inverse."""
+        told = {
+            "format": FORMAT,
+            "begin": self.begin,
+            "next": self.next,
+            "inflow": [self._inflow_at_ms, self._inflow_l, self._flow_m3_h],
+            "raised": [asdict(each) for each in self._raised.values()],
+        }
+        text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        state: State = {"watch": text}
+        for name, part in self._parts().items():
+            state |= under(name, part.saved())
+        return state
+
+    def restore(self, state: State) -> None:
+        """Goes on from what `saved` gave; ValueError where it is another district's or format."""
+        told = json.loads(state["watch"].tobytes())
+        if told["format"] != FORMAT:
+            raise ValueError(f"format {told['format']} of a district is not {FORMAT}")
+        self.begin, self.next = told["begin"], told["next"]
+        self._inflow_at_ms, self._inflow_l, self._flow_m3_h = told["inflow"]
+        raised = [Standing(**each) for each in told["raised"]]
+        self._raised = {each.name: each for each in raised}
+        for name, part in self._parts().items():
+            part.restore(part_of(name, state))
+
+    def _parts(self) -> dict[str, BalanceWatch | InflowWatch | MeterWatch]:
+        parts = {"balance": self.balance, "inflow": self.inflow, "meters": self.meters}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _consumers(self, watch: MeterWatch, row: Row, at: int) -> None:
+        for change in watch.step(row.reads, row.present):
+            name = change.meter, METER + change.kind
+            if not change.up:
+                self._raised.pop(name, None)
+                continue
+            known = self._raised.get(name)
+            raised, since = (at, at) if known is None else (known.raised, known.since)
+            if change.kind is Kind.LEAK:
+                since = self.begin + int(watch.began[change.meter])
+            size = change.lph, change.litres, change.sure_pct
+            self._raised[name] = Standing(*name, raised, since, *size, change.seen or {})
+
+    def _balance(self, watch: BalanceWatch, row: Row, at: int, *, planned: bool) -> None:
+        """All leaks of a network are one alarm: pipes have no names here."""
+        changes = watch.step(row.reads, row.present, row.inflow_l, planned=planned)
+        name = (ZONE, BALANCE)
+        if not watch.alarms:
+            self._raised.pop(name, None)
+            return
+        oldest = watch.alarms[0]
+        known = self._raised.get(name)
+        seen = {} if known is None else known.seen
+        sure_pct = 0.0 if known is None else known.sure_pct
+        for change in changes:
+            if change.up:
+                seen, sure_pct = change.seen, max(sure_pct, change.sure_pct)
+        raised = at if known is None else known.raised
+        since = self.begin + oldest.since if known is None else known.since
+        self._raised[name] = Standing(*name, raised, since, 0.0, 0.0, sure_pct, seen)
+
+    def _alone(self, watch: InflowWatch, flow: float, at: int) -> None:
+        name = (ZONE, INFLOW)
+        for change in watch.step(np.array([flow]), self._setting.slot(at)):
+            if not change.up:
+                self._raised.pop(name, None)
+                continue
+            hours = change.seen.get("age_h", 0.0)
+            since = at - round(hours * 60 / self._setting.step_min)
+            size = change.lph, change.litres, change.sure_pct
+            self._raised[name] = Standing(*name, at, since, *size, change.seen)
+
+    def _now(self, up: Standing) -> Standing:
+        if up.rule == BALANCE and self.balance is not None:
+            alarms = self.balance.alarms
+            lph = sum(self.balance.lph(each) for each in alarms)
+            return replace(up, lph=lph, litres=sum(each.litres for each in alarms))
+        if up.rule == INFLOW and self.inflow is not None:
+            return replace(
+                up, lph=float(self.inflow.lph()[0]), litres=float(self.inflow.kept.litres[0])
+            )
+        assert self.meters is not None
+        if up.rule == METER + Kind.LEAK:
+            size = self.meters.lph(up.subject), self.meters.litres(up.subject)
+            return replace(up, lph=size[0], litres=size[1])
+        hours = (self.next - 1 - up.raised) * self._setting.step_min / 60
+        return replace(up, litres=up.litres + up.lph * hours)
+
+    def _flow(self, row: Row, at: int) -> float:
+        """The inflow's mean since the last step's read, m3/h; NaN where that is missing."""
+        litres, at_ms = row.inflow_l, at * self._setting.step_ms + row.inflow_at_ms
+        if litres != litres:
+            return float("nan")
+        since_ms, more_l = at_ms - self._inflow_at_ms, litres - self._inflow_l
+        is_next = self._inflow_at_ms >= (at - 1) * self._setting.step_ms
+        self._inflow_at_ms, self._inflow_l = at_ms, litres
+        if not is_next or more_l < 0:
+            return float("nan")
+        flow = more_l / 1000 * HOUR_MS / since_ms
+        return flow if flow <= MOST_M3_H else float("nan")

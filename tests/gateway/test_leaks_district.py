@@ -1,0 +1,156 @@
+"""A district over its log: order, repeats and kills change nothing of what stands."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kerbline.control.leaks.district import INFLOW, District, Members
+from kerbline.control.leaks.watch import BALANCE, ZONE, Setting
+from kerbline.sim import district as sim
+
+DAY = 24
+HOUR_MS = 3_600_000
+BEGIN = 20_000 * DAY  # a step of an hour
+HOMES = 30
+NAMES = tuple(f"meter-{home}" for home in range(HOMES))
+SETTING = Setting(HOMES, 60, True, False, lambda step: step % 168, lambda _: False)
+
+
+class Read(NamedTuple):
+    """Of a meter or the INFLOW."""
+
+    meter: int
+    at_ms: int
+    litres: float
+
+
+def made(saved: Any = None) -> District:  # noqa: ANN401 - JSON
+    return District(SETTING, Members(NAMES, (True,) * HOMES), 1, saved)
+
+
+def reads(days: int, seed: int = 3) -> list[Read]:
+    """By the hour, in their order, of a district with a burst main after half of the time."""
+    leak = sim.Leak(days // 2 * DAY, days * DAY, 250.0)
+    one = sim.District(homes=HOMES, days=days, step_min=60, missing=0.03, leaks=(leak,))
+    recorded = sim.recorded(replace(one, inflow_step_l=1), seed)
+    found = []
+    for step in range(days * DAY):
+        at_ms = (BEGIN + step) * HOUR_MS + 1_800_000
+        there = np.flatnonzero(~recorded.missing[:, step]).tolist()
+        some = [Read(home, at_ms + home, int(recorded.reads[home, step])) for home in there]
+        total_l = float(recorded.inflow_total_l[step])
+        found += [*some, Read(INFLOW, at_ms + 99, total_l)]
+    return found
+
+
+def fed(district: District, log: Sequence[Read], seq: int = 0, judge: int = 1) -> District:
+    for number, read in enumerate(log, seq + 1):
+        for _ in district.take(*read, number):
+            pass
+        if number % judge == 0:
+            for _ in district.judge():
+                pass
+    for _ in district.judge():
+        pass
+    return district
+
+
+def told(district: District) -> Any:  # noqa: ANN401 - JSON
+    """All that a later step depends on, and what stands."""
+    saved = district.saved(0)
+    rows = []
+    grid = district._grid
+    assert grid is not None
+    for step in range(grid.first, grid.end):
+        row = grid.row(step)
+        rows.append((row.reads[row.present].tolist(), row.present.tolist(), str(row.inflow_l)))
+    assert district._live is not None
+    live = {name: array.tobytes() for name, array in district._live.saved().items()}
+    return district.standing(), saved["first"], saved["state"], rows, live
+
+
+def mixed(log: list[Read], chance: random.Random, hours: int) -> list[Read]:
+    """Each read up to so many hours late, and some twice."""
+    late = [(read.at_ms + chance.random() ** 4 * hours * HOUR_MS, read) for read in log]
+    late += [(at + 3 * HOUR_MS, read) for at, read in late if chance.random() < 0.1]
+    return [read for _, read in sorted(late)]
+
+
+@pytest.fixture(scope="module")
+def month() -> list[Read]:
+    return reads(16)
+
+
+def test_a_leak_stands_with_its_size_and_its_loss(month: list[Read]) -> None:
+    district = fed(made(), month, judge=61)
+    (up,) = [each for each in district.standing() if each.rule == BALANCE]
+    assert up.subject == ZONE
+    assert up.lph == pytest.approx(250, rel=0.15)
+    hours = district.judged - up.since
+    assert up.litres == pytest.approx(250 * hours, rel=0.2)
+    assert abs(up.since - BEGIN - 8 * DAY) <= 3
+    assert up.raised - up.since < 12
+    days = district.days
+    assert [day.end for day in days] == [BEGIN + DAY * n - 1 for n in range(1, len(days) + 1)]
+    assert len(days) >= 13
+    assert days[0].input_l is None
+    for day in days[9:]:
+        assert day.input_l is not None
+        assert day.input_l - day.consumed_l == pytest.approx(6_000 + 0.1 * 12_000, rel=0.3)
+        assert day.least_lph is not None and 250 < day.least_lph < 600
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(2, 40))
+def test_late_and_repeated_reads_give_the_same(seed: int, hours: int) -> None:
+    log = reads(6)
+    chance = random.Random(seed)
+    late = [log[0], *mixed(log, chance, hours), log[-1]]
+    expected = told(fed(made(), log, judge=997))
+    assert told(fed(made(), late, judge=997)) == expected
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.data())
+def test_a_kill_changes_nothing(data: st.DataObject) -> None:
+    log = mixed(reads(6), random.Random(5), 20)
+    expected = told(fed(made(), log, judge=313))
+    cuts = data.draw(st.lists(st.integers(1, len(log) - 1), max_size=3, unique=True))
+    saved: Any = None
+    after = 0
+    for noted in sorted(cuts):  # noted there, killed somewhat later
+        fed_up = fed(made(saved), log[after:noted], after, judge=701)
+        saved = json.loads(json.dumps(fed_up.saved(noted)))
+        after = saved["after"]
+        assert after <= noted
+    assert told(fed(made(saved), log[after:], after, judge=499)) == expected
+
+
+def test_a_long_silence_moves_the_window_step_by_step() -> None:
+    log = reads(2)
+    district = fed(made(), log)
+    later = log[-1].at_ms + 9 * DAY * HOUR_MS
+    moved = sum(1 for _ in district.take(0, later, 0, len(log) + 1))
+    assert moved == later // HOUR_MS - log[0].at_ms // HOUR_MS - (48 + 1 + 1) + 1
+    assert list(district.take(1, log[5].at_ms, 0, len(log) + 2)) == []
+    assert district.too_late == 1
+    for _ in district.judge():
+        pass
+    assert district.judged == later // HOUR_MS - 1
+
+
+def test_what_was_noted_of_other_meters_is_as_good_as_nothing() -> None:
+    saved = fed(made(), reads(4)).saved(9)
+    other = District(SETTING, Members(("x", *NAMES[1:]), (True,) * HOMES), 1, saved)
+    assert other.first == -1
+    assert made(saved).first == saved["first"]
+    assert made(saved | {"format": 99}).first == -1
