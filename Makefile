@@ -99,6 +99,11 @@ CITY_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/b
 bench-city: .venv/.all .venv/.debian ## each target of the city's platforms beside its figure
 	@$(PY) -m tools.bench_wire $(or $(ARGS),$(CITY_BENCHES))
 
+LEAKS_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard \
+  tests/budgets/bench_leaks*.py tests/budgets/bench_air*.py))
+bench-leaks: .venv/.all ## each target of the leak detectors and of the air's values beside its figure
+	@$(PY) -m tools.bench_wire $(or $(ARGS),$(LEAKS_BENCHES))
+
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
 	@$(PY) -m tools.bench_fuzz $(ARGS)
 

@@ -221,7 +221,7 @@ def _missing(district: District, rng: np.random.Generator, steps: int) -> Mask:
 
 def _reads(district: District, rng: np.random.Generator, use: Floats) -> NDArray[np.uint32]:
     """Totalisers as read: biased, blind below their starting flow, off by their clocks."""
-    homes, steps = use.shape
+    homes, steps = district.homes, use.shape[1]
     step_l = district.start_lph * district.step_min / 60
     seen = np.where(use < step_l, 0, use)
     seen *= (1 + district.bias + district.bias_sd * rng.standard_normal(homes))[:, None]

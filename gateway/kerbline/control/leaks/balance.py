@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerbline.control.leaks import meters as consumer
-from kerbline.control.leaks.baseline import BASE, LEAK, SQUARE, USE, Baseline, Shift
+from kerbline.control.leaks.baseline import BASE, LEAK, NOTHING, SQUARE, USE, Baseline, Shift
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
 from kerbline.control.leaks.ledger import Entry, Ledger
 from kerbline.control.leaks.level import SAVED as LEVELS
@@ -30,6 +30,8 @@ EARLY_SIGMA, EARLY_DAYS = 3.0, 5.0  # more while the baseline is young, and how 
 GROWN_SIGMA = 3.5  # a leak is larger than it was; a sudden one needs RAISE_SIGMA
 SHRUNK_SIGMA = 4.5
 REPAIRED_SIGMA = 3.8
+FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the whole
+APART_NATS = 3.0  # between two repairs, to tell which it was
 LOWER_SIGMA = 6.0  # less flows than a tight district had: that is usual from now on
 QUIET_SIGMA = 4.2  # below, what is seen tells of noise
 LEAST = 0.002  # of the mean use; a smaller change is background
@@ -178,16 +180,16 @@ class BalanceWatch:
     def _running(
         self, baseline: Baseline, rising: Shift, falling: Shift, at: int
     ) -> Iterator[Change]:
-        gone = baseline.repaired()
         was_l = float(baseline.x[LEAK])
         some = SOME_H * self.per_hour
-        if gone.sigma > max(REPAIRED_SIGMA, rising.sigma):
+        gone, which = self._repaired(baseline)
+        fits = falling.sigma**2 - gone.sigma**2 < 2 * FITS_NATS
+        if fits and gone.sigma > max(REPAIRED_SIGMA, rising.sigma):
             baseline.accept(gone, LEAK)
-            yield from self._clear(baseline, -gone.size_l, at - gone.age)
-            return
-        if falling.sigma > max(SHRUNK_SIGMA, rising.sigma) and falling.age >= some:
+            yield from self._clear(baseline, -gone.size_l, at - gone.age, which)
+        elif falling.sigma > max(SHRUNK_SIGMA, rising.sigma) and falling.age >= some:
             baseline.accept(falling, LEAK)
-            yield from self._one_less(float(baseline.x[LEAK]), at)
+            self.levels.clear()
         elif rising.sigma > (GROWN_SIGMA if rising.age >= some else RAISE_SIGMA):
             baseline.accept(rising, LEAK)
             if self._another(baseline, rising, was_l, at):
@@ -195,7 +197,8 @@ class BalanceWatch:
                 self.levels.clear()
                 yield self._raise(rising, float(baseline.x[LEAK]) - was_l, at)
         elif was_l < max(FADED * self.most_l, FADED * LEAST * baseline.scale_l):
-            yield from self._clear(baseline, was_l, at)
+            yield from self._clear(baseline, was_l, at, None)
+        if not self.alarms:
             return
         running_l = float(baseline.x[LEAK])
         self.most_l = max(self.most_l, running_l)
@@ -218,20 +221,27 @@ class BalanceWatch:
             and len(self.alarms) < MOST_ALARMS
         )
 
-    def _one_less(self, left_l: float, at: int) -> Iterator[Change]:
-        """Of two leaks or more one is repaired: whose loss is nearest to what is missing."""
-        self.levels.clear()
-        total_l = sum(alarm.size_l for alarm in self.alarms)
-        missing_l = total_l - left_l
-        apart = [abs(alarm.size_l - missing_l) for alarm in self.alarms]
-        least = int(np.argmin(apart))
-        if len(self.alarms) > 1 and apart[least] < missing_l / 3:
-            yield self._change(self.alarms.pop(least), up=False)
+    def _repaired(self, baseline: Baseline) -> tuple[Shift, Alarm | None]:
+        """The likeliest repair: of all that runs (None), or of one leak of some."""
+        every: list[tuple[Shift, Alarm | None]] = [(baseline.gone(), None)]
+        if len(self.alarms) > 1:
+            every += [(baseline.gone(alarm.size_l), alarm) for alarm in self.alarms]
+            every.sort(key=lambda each: each[0].sigma, reverse=True)
+            if every[0][0].sigma ** 2 - every[1][0].sigma ** 2 < 2 * APART_NATS:
+                return NOTHING, None  # not yet clear which
+        return every[0]
 
-    def _clear(self, baseline: Baseline, was_l: float, repaired: int) -> Iterator[Change]:
+    def _clear(
+        self, baseline: Baseline, was_l: float, repaired: int, which: Alarm | None
+    ) -> Iterator[Change]:
+        if which is not None:
+            self.alarms.remove(which)
+            self.most_l = sum(alarm.size_l for alarm in self.alarms)
+            self.levels.clear()
+            yield self._change(which, up=False)
+            return
         self._sizes(baseline, was_l, repaired)
-        within_l = max(0.02 * abs(was_l), 0.001 * baseline.scale_l)
-        baseline.tight(within_l)
+        baseline.tight(max(0.02 * abs(was_l), 0.001 * baseline.scale_l))
         self.levels.clear()
         for alarm in self.alarms:
             yield self._change(alarm, up=False)

@@ -187,15 +187,18 @@ class Baseline:
         size_l = float(self.score[slot] / max(self.weight[slot], 1e-12))
         return Shift(float(sigmas[slot]), size_l, slot, int(self.age[slot]))
 
-    def repaired(self) -> Shift:
-        """The likeliest entry since which the leak is gone altogether.
+    def gone(self, size_l: float | None = None) -> Shift:
+        """The likeliest entry since which `size_l` of the leak is gone, all of it if None.
 
-        Its size is known, so a jump of another size is no repair.
+        The size is known, so a jump of another size is no repair.
         """
         n = self.slots
         if not n:
             return NOTHING
-        was_l = self.x[LEAK] / np.maximum(1 - self.effect[:n, LEAK], 0.3)
+        if size_l is None:  # the estimate has followed a part of the way
+            was_l = self.x[LEAK] / np.maximum(1 - self.effect[:n, LEAK], 0.3)
+        else:
+            was_l = np.full(n, size_l)
         odds = -was_l * self.score[:n] - was_l * was_l * self.weight[:n] / 2
         slot = int(np.argmax(odds))
         sigma = float(np.sqrt(2 * max(odds[slot], 0.0)))
