@@ -97,9 +97,10 @@ def _check_shape(path: Path, name: str, found: npt.NDArray[Any], axes: str) -> N
 def _array(path: Path, name: str, *, needed: bool = True) -> Any:  # noqa: ANN401 - any dtype yet
     np = _numpy()
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise LeakFileError(f"{path}: one bare array: write it with numpy.savez")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise LeakFileError(f"{path}: one bare array: write it with numpy.savez")
+        with loaded as arrays:
             if name in arrays.files:
                 return arrays[name]
             there = ", ".join(arrays.files) or "nothing"

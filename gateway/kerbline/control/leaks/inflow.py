@@ -28,6 +28,7 @@ BURST_SIGMA, SIGMA, LONG_SIGMA = 5.5, 4.0, 3.6
 LEAST_H = 2.0  # no alarm on less data
 LOW_H = 72.0  # until less flow is a new normal
 LEAST = 0.003  # of the usual flow
+BURST_DAYS, SOME_DAYS, DAYS_H = 5.0, 3.0, 48.0
 MIRROR, MIRROR_DAYS = 1.1, 90.0  # a series is trusted no further than it errs downwards
 SETTLE_H = 6.0  # after a change
 REPAIRED, REPAIRED_SIGMA = 0.3, 2.5  # what may be left of a leak after a drop
@@ -133,18 +134,20 @@ class InflowWatch:
         fades = 1 - 1 / (MIRROR_DAYS * self.day_steps)
         kept.mirror = np.where(errs, np.maximum(kept.mirror * fades, -sigmas), kept.mirror)
         ratio = np.where(old, sigmas / np.maximum(needed, MIRROR * kept.mirror), 0.0)
-        large = bank.kept.mean[LEAK, 1:] > LEAST * np.maximum(bank.kept.mean[LEVEL, 1:], 0.1)
+        odd = np.where(ages < BURST_H, BURST_DAYS, np.where(ages < DAYS_H, SOME_DAYS, 0.0))
+        least = np.maximum(odd * np.sqrt(self.week.kept.day), LEAST)
+        large = bank.kept.mean[LEAK, 1:] > least * np.maximum(bank.kept.mean[LEVEL, 1:], 0.1)
         rises = np.where(large, ratio, 0.0)
         falls = np.where(up | (ages >= LOW_H), -ratio, 0.0)
         rise, fall = rises.max(axis=0), falls.max(axis=0)
         changes = []
         for one in np.flatnonzero(settled & (np.maximum(rise, fall) > 1)).tolist():
             if rise[one] >= fall[one]:
-                onset = int(rises[:, one].argmax())
+                onset = int((rises[:, one] > 1).argmax())  # the youngest: it saw least else
                 grown = self._rise(one, onset, float(ages[onset, one]), float(sigmas[onset, one]))
                 changes += grown
             else:
-                onset = int(falls[:, one].argmax())
+                onset = int((falls[:, one] > 1).argmax())
                 changes += self._fall(one, onset, float(shape_var[one]), float(sigmas[onset, one]))
             bank.renew(one, at)
         left = np.maximum(GONE, GONE_SIGMA * np.sqrt(bank.kept.cov[LEAK, LEAK, BASE] + shape_var))
@@ -152,6 +155,7 @@ class InflowWatch:
         gone = up & settled & (bank.kept.mean[LEAK, BASE] < left)
         for one in np.flatnonzero(gone).tolist():
             changes.append(self._clear(one, 0.0))
+            bank.close(one)
             bank.renew(one, at)
         return changes
 
@@ -169,22 +173,22 @@ class InflowWatch:
     def _fall(self, one: int, onset: int, shape_var: float, sigma: float) -> list[Change]:
         """A leak has gone or shrunk; or what was usual had one in it."""
         bank = self.bank.kept
-        before = float(bank.mean[LEAK, BASE, one])
+        before, left = (float(bank.mean[LEAK, place, one]) for place in (BASE, onset + 1))
         sd = math.sqrt(bank.cov[LEAK, LEAK, onset + 1, one] + shape_var)
+        if self.kept.up[one] and left < max(REPAIRED * before, REPAIRED_SIGMA * sd):
+            change = self._clear(one, sigma)
+            self.bank.mend(one)
+            return [change]
         self.bank.accept(one, onset)
         if not self.kept.up[one]:
             level = float(bank.mean[LEVEL, BASE, one])
             bank.mean[LEAK, BASE, one] = max(bank.mean[LEAK, BASE, one], 0.2 - level)
             self.week.shift(one, level, self.bank.absorb(one))
-            return []
-        if bank.mean[LEAK, BASE, one] < max(REPAIRED * before, REPAIRED_SIGMA * sd):
-            return [self._clear(one, sigma)]
         return []
 
     def _clear(self, one: int, sigma: float) -> Change:
         change = self._change(one, sigma, {}, up=False)
         self.kept.up[one] = False
-        self.bank.close(one)
         return change
 
     def _lph(self, one: int) -> float:
@@ -231,10 +235,10 @@ class InflowWatch:
         return {"alarm": self.kept, "bank": self.bank.kept, "week": self.week.kept}
 
 
-def score(inflow: Floats, step_min: int) -> list[list[dict[str, int | None]]]:
+def score(inflow: Floats, step_min: int) -> list[list[dict[str, Any]]]:
     """Alarms of each series of `inflow` (series, time), m3/h, NaN where missing."""
     watch = InflowWatch(inflow.shape[0], step_min)
-    found: list[list[dict[str, int | None]]] = [[] for _ in inflow]
+    found: list[list[dict[str, Any]]] = [[] for _ in inflow]
     for at, flow in enumerate(np.ascontiguousarray(inflow.T, dtype=np.float64)):
         for change in watch.step(flow):
             if change.up:

@@ -21,15 +21,19 @@ BASE = 0
 OLDEST = 11  # the last filter's onset is 2^11 to 2^12 hours past
 
 LEVEL_DRIFT = 3e-4  # a square root of a day
+LEVEL_SHARE = 0.3  # of a day's variance that the next day keeps for good
 SLOPE_DRIFT = 2e-4
 DAY_KEEPS_D = 0.5  # how long an odd day's deviation lasts
 DAY_MAY = 0.02  # what any day may deviate, seen or not
 LEAK_DRIFT = 7e-4  # of one that is sought
-UP_DRIFT, UP_SHARE = 3e-3, 0.02  # of one whose alarm is up: fixed, and a share of it
+UP_DAYS = 0.15
+UP_DRIFT, UP_SHARE = 5e-4, 0.02  # of one whose alarm is up: fixed, and a share of it
 LEAK_MAY = 0.5
-CLIP = 5.0  # sigma; more of one value says no more
+CLIP = 5.0  # sigma; a value further off is a wrong reading
+BELIEVED = 3  # unless it is so many in a row
 MISFIT_H = 12.0  # how long a filter's misfit is remembered
 MISFIT_USUAL = 1.5
+SLOPE_MAY = 1e-3  # a day, after a leak
 PRESSURE_LEVEL, PRESSURE_LEAK = 0.03, 0.1  # a leak moves the pressure, and that level and leak
 
 
@@ -40,6 +44,7 @@ class Kept:
     mean: Floats  # (4, filters, series)
     cov: Floats  # (4, 4, filters, series)
     misfit: Floats  # (filters, series): squared surprise over its expectation
+    streak: Floats  # (series,): values in a row that were clipped, signed
     since: NDArray[np.int64]  # (series,): step since which the filters run
 
 
@@ -54,6 +59,7 @@ class Bank:
             np.zeros((4, count, series)),
             np.zeros((4, 4, count, series)),
             np.ones((count, series)),
+            np.zeros(series),
             np.zeros(series, np.int64),
         )
         self._stays = float(np.exp(-1 / (DAY_KEEPS_D * day_steps)))
@@ -81,10 +87,11 @@ class Bank:
         cov[:, LEVEL] += part * cov[:, SLOPE]
         cov[DAY] *= self._stays
         cov[:, DAY] *= self._stays
-        cov[LEVEL, LEVEL] += LEVEL_DRIFT**2 * part
+        cov[LEVEL, LEVEL] += (LEVEL_DRIFT**2 + LEVEL_SHARE * day_var) * part
         cov[SLOPE, SLOPE] += SLOPE_DRIFT**2 * part
         cov[DAY, DAY] += day_var * (1 - self._stays**2)
-        drift = np.where(up, UP_DRIFT**2 + (UP_SHARE * mean[LEAK]) ** 2, LEAK_DRIFT**2) * part
+        of_up = UP_DRIFT**2 + UP_DAYS**2 * day_var + (UP_SHARE * mean[LEAK]) ** 2
+        drift = np.where(up, of_up, LEAK_DRIFT**2) * part
         drift[BASE] *= up
         cov[LEAK, LEAK] += drift
 
@@ -101,13 +108,18 @@ class Bank:
         spread = gain[LEVEL] + gain[DAY] + inverse * gain[LEAK] + noise * mean[LEVEL] ** 2
         expected = mean[LEVEL] + mean[DAY] + inverse * mean[LEAK]
         most = CLIP * np.sqrt(spread[BASE])
-        near = expected[BASE] + np.clip(y - expected[BASE], -most, most)
-        error = np.where(there, near - expected, 0.0)
-        weight = np.where(there, 1 / spread, 0.0)
+        off = y - expected[BASE]
+        far = np.where(off > most, 1.0, np.where(off < -most, -1.0, 0.0))
+        streak = self.kept.streak
+        streak[:] = np.where(there, np.where(far * streak > 0, streak, 0.0) + far, streak)
+        error = np.where(there, y - expected, 0.0)
+        weight = np.where(there & ((far == 0) | (np.abs(streak) >= BELIEVED)), 1 / spread, 0.0)
+        error[BASE] = np.clip(error[BASE], -most, most)
+        weight[BASE] = np.where(there, 1 / spread[BASE], 0.0)
         mean += gain * (error * weight)
         cov -= gain[:, None] * (gain[None] * weight)
         surprise = np.minimum(error * error * weight, CLIP**2)
-        misfit += np.where(there, surprise - misfit, 0.0) / (MISFIT_H * self.hour_steps)
+        misfit += np.where(weight > 0, surprise - misfit, 0.0) / (MISFIT_H * self.hour_steps)
 
     def age(self, at: int) -> None:
         """At whole hours a new onset is opened, and older ones move up an octave."""
@@ -152,11 +164,19 @@ class Bank:
         kept.cov[LEVEL, LEVEL, BASE, one] += (PRESSURE_LEVEL * leak) ** 2
 
     def close(self, one: int) -> None:
-        """The base filter knows of no leak again: its state given that the leak is nought."""
+        """The base filter's leak has faded: its state given that there is none."""
         mean, cov = self.kept.mean[:, BASE, one], self.kept.cov[:, :, BASE, one]
         gain = cov[:, LEAK] / cov[LEAK, LEAK]
         mean -= gain * mean[LEAK]
         cov -= np.outer(gain, cov[LEAK].copy())
+        self._forget(one)
+
+    def mend(self, one: int) -> None:
+        """The base filter's leak was stopped: what else it knows holds, and pressure has risen."""
+        mean, cov = self.kept.mean[:, BASE, one], self.kept.cov[:, :, BASE, one]
+        cov[LEVEL, LEVEL] += (PRESSURE_LEVEL * mean[LEAK]) ** 2
+        cov[SLOPE, SLOPE] += SLOPE_MAY**2
+        mean[DAY] = 0.0
         self._forget(one)
 
     def absorb(self, one: int) -> float:

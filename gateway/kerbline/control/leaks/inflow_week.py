@@ -111,7 +111,8 @@ class Week:
 
     def value_var(self, slot: int) -> Floats:
         """(series,): variance of y in a slot, the shape's own error included."""
-        return self.kept.noise * (1 + 1 / np.maximum(self.kept.weeks[slot], 0.5))
+        found: Floats = self.kept.noise * (1 + 1 / np.maximum(self.kept.weeks[slot], 0.5))
+        return found
 
     def learn(self, y: Floats, level: Floats, day: Floats, slot: int, at: int, calm: Bools) -> None:
         """Noise at once, and the shape of some weeks ago, where `calm`: data and no alarm."""
