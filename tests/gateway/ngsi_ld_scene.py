@@ -22,6 +22,7 @@ from kerbline.north.ngsi_ld.memory import load
 from kerbline.north.ngsi_ld.pace import Pace
 from kerbline.north.ngsi_ld.sink import Models, NgsiLdSink, Terms
 from kerbline.north.ngsi_ld.token import Anonymous, Tokens
+from kerbline.north.tls import TlsFiles
 from kerbline.sim import virtual_time
 from kerbline.sim.ngsi_ld import Arrival, Fault, Request, Standin
 from kerbline.store import Batch, Committed
@@ -102,6 +103,7 @@ class Scene:
     tenant: str = ""
     compress: bool = False
     timeout_s: float = 10.0
+    tls: TlsFiles | None = None
     form: Form = field(default_factory=Form)
     bands: dict[str, float] = field(default_factory=dict)
     tokens: Callable[[Client], Tokens] = lambda _: Anonymous()
@@ -114,7 +116,9 @@ class Scene:
     def made(self) -> NgsiLdSink:
         """A sink at the log's cursor, as a gateway's start makes it."""
         city = self.city or City(self.registry, (), models.CHOOSE)
-        client = Client(self.broker.url, timeout_s=self.timeout_s, compress=self.compress)
+        client = Client(
+            self.broker.url, timeout_s=self.timeout_s, tls=self.tls, compress=self.compress
+        )
         headers = {"NGSILD-Tenant": self.tenant} if self.tenant else {}
         courier = Courier(
             "ngsi_ld:city",

@@ -45,7 +45,7 @@ _TLS = (
     (
         ("WRONG_VERSION_NUMBER", "wrong version", "record layer", "reset by peer", "EOF occurred"),
         "the connection broke in its greeting: what listens there may not speak TLS",
-        "write the broker's port for TLS, often 8883",
+        "write the broker's port for TLS, often {often}",
     ),
     (  # they were whole when we began
         ("[X509", "[SSL] PEM lib", "No such file", "Permission denied", "Is a directory"),
@@ -55,13 +55,19 @@ _TLS = (
 )
 
 
-def plainly(text: str, host: str, tls: TlsFiles | None, *, closed: bool) -> str:
-    """The library's `text`, or a better one; `closed`: the connection ended without a word."""
+def plainly(
+    text: str, host: str, tls: TlsFiles | None, *, closed: bool = False, often: int = 8883
+) -> str:
+    """The library's `text`, or a better one; `closed`: the connection ended without a word.
+
+    `often` is the usual port for TLS.
+    """
     if closed:
         return _without_a_word(tls)
     for signs, meaning, remedy in _TLS:
         if tls is not None and any(sign in text for sign in signs):
-            return f"{meaning.format(ca=tls.ca, cert=tls.cert or '(none)', host=host)}; {remedy}"
+            meant = meaning.format(ca=tls.ca, cert=tls.cert or "(none)", host=host)
+            return f"{meant}; {remedy.format(often=often)}"
     return text
 
 

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import json
 import secrets
+import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,11 +132,13 @@ class Standin:
         """Those without a tenant."""
         return self.tenants.setdefault("", Entities())
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen; port 0 is any."""
-        self._server = await asyncio.start_server(self._serve, host, port)
+        self._server = await asyncio.start_server(self._serve, host, port, ssl=tls)
         host, port = self._server.sockets[0].getsockname()[:2]
-        self.url = f"http://{host}:{port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{port}"
 
     async def stop(self) -> None:
         """Go away, cutting every connection; what came stays on record."""
@@ -169,7 +172,7 @@ class Standin:
                 if not goes_on:
                     break
                 wire.start_next_cycle()
-        except (ConnectionError, h11.RemoteProtocolError, h11.LocalProtocolError):
+        except (ConnectionError, ssl.SSLError, h11.RemoteProtocolError, h11.LocalProtocolError):
             pass
         finally:
             del self._clients[writer]

@@ -8,16 +8,18 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from kerbline.errors import KerblineError
-from kerbline.north.tls import TlsFiles
+from kerbline.north.tls import TlsFiles, plainly
 
 MAX_ANSWER_BYTES = 1 << 20
 CONNECTIONS = 9  # 6 of what is live, the history's, one for tokens, one of orders
 IDLE_S = 30.0
 WHOLE = 2  # times the time-out may a request take that goes on bit by bit
+SYSTEM = TlsFiles(Path("this system's list; name it as ca"))  # where no tls section stands
 GZIP_FROM_BYTES = 1_024  # less does not fill a packet
 
 
@@ -55,6 +57,8 @@ class Client:
     ) -> None:
         """`url` up to what the standard's paths begin with; `compress`: bodies go as gzip."""
         self._url = url.rstrip("/")
+        self._tls = tls
+        self._answered = False  # by anybody, in this life
         self.timeout_s = timeout_s
         self._whole_s = WHOLE * timeout_s
         self.compress = compress
@@ -96,13 +100,14 @@ class Client:
                     read += part
                     if len(read) > MAX_ANSWER_BYTES:
                         raise NoAnswer("an answer of more than 1 MiB")
+                self._answered = True
                 return Answer(response.status_code, _plain(response.headers), bytes(read))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NoAnswer(_reason(error), sent=False) from None
+            raise NoAnswer(self._reason(error, url), sent=False) from None
         except (TimeoutError, httpx.TimeoutException):
             raise NoAnswer("no answer in time", pending=True) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise NoAnswer(_reason(error)) from None
+            raise NoAnswer(self._reason(error, url)) from None
 
     async def reach(self) -> None:
         """Connect, and no more; raises NoAnswer."""
@@ -117,6 +122,16 @@ class Client:
             raise NoAnswer(_reason(error), sent=False) from None
         writer.close()
 
+    def _reason(self, error: BaseException, url: str) -> str:
+        """In words for who has to mend it, where it is of TLS."""
+        where, text = httpx.URL(url), _reason(error)
+        greeted = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+        if where.scheme != "https" or (greeted and self._answered):
+            return text
+        # TLS 1.3 tells a client that its certificate is refused when all seems done, or hangs up.
+        closed = greeted and "alert" not in text
+        return plainly(text, where.host, self._tls or SYSTEM, closed=closed, often=443)
+
     async def close(self) -> None:
         """Let go of the connections."""
         await self._http.aclose()
@@ -128,6 +143,9 @@ def _plain(headers: httpx.Headers) -> dict[str, str]:
 
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    cause = error.__cause__ or error.__context__
+    if not text and cause is not None:  # the library's own errors may hide what happened
+        return _reason(cause)
     return text[:200] or type(error).__name__
 
 
