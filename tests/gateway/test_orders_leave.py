@@ -20,8 +20,10 @@ import pytest
 from kerbline.model import Command, CommandResult, CommandState
 from kerbline.operations import OPERATIONS
 from kerbline.south.arrivals import Answered
+from kerbline.store.database import Database
+from kerbline.store.ledger import OUTCOME_UNKNOWN, CommandLedger
 from kerbwire import messages as m
-from tests.gateway.test_orders import Life, MemoryDesk, lives, order
+from tests.gateway.test_orders import Life, MemoryDesk, control, lives, order
 
 UNKNOWN = ("a1", "ERROR", "outcome_unknown")
 
@@ -38,6 +40,13 @@ async def slow_disk(life: Life) -> AsyncIterator[None]:
         await held
         await life.group.call(lambda: None)
         await asyncio.sleep(0)
+
+
+def gate_in(life: Life) -> threading.Event:
+    """What comes to the store's thread behind this waits until it is set."""
+    gate = threading.Event()
+    life.group.begin(gate.wait)
+    return gate
 
 
 def cut(path: Path, folder: Path, *, power: bool = False) -> Path:
@@ -324,3 +333,63 @@ def test_with_a_disk_that_refuses_an_order_is_written_down_for_a_kill(tmp_path: 
 
     lives(path, before)
     lives(tmp_path / "after" / "s.db", never_sent_again)
+
+
+def test_one_that_found_no_room_is_not_overtaken_by_the_next(tmp_path: Path) -> None:
+    """Room comes while the next waits for the disk."""
+
+    async def story(life: Life) -> None:
+        life.street.room = False
+        tasks, gates = [], []
+        for name in ("a1", "a2"):
+            gates.append(gate_in(life))
+            tasks.append(asyncio.create_task(life.order(reboot(name))))
+            await asyncio.sleep(0.02)
+        gates[0].set()
+        await asyncio.sleep(0.05)
+        life.street.room = True
+        gates[1].set()
+        await asyncio.gather(*tasks)
+        await life.orders.joined("lamp-1")
+        assert [command.id for command in life.street.done] == ["a1", "a2"]
+
+    lives(tmp_path / "s.db", story)
+
+
+def test_who_orders_while_another_order_comes_to_nothing_holds_the_asset(tmp_path: Path) -> None:
+    async def story(life: Life) -> None:
+        await life.order(order("a1"))
+        entered_late, looked_up_late = gate_in(life), threading.Event()
+        failed = asyncio.create_task(life.orders.answered(Answered("a1", "lamp-1", "failed")))
+        await asyncio.sleep(0.02)
+        life.group.begin(looked_up_late.wait)
+        entered_late.set()
+        await asyncio.sleep(0.05)
+        later = asyncio.create_task(life.order(order("a2")))
+        await asyncio.sleep(0.02)
+        looked_up_late.set()
+        await asyncio.gather(failed, later)
+        assert life.loops.refuses(control()) == "held by mqtt"
+
+    lives(tmp_path / "s.db", story)
+
+
+def test_what_a_kill_left_is_told_though_the_disk_refuses_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def before(life: Life) -> None:
+        async with slow_disk(life):
+            await life.order(order())
+            cut(path, tmp_path / "after")
+
+    lives(path, before)
+    database = Database.open(tmp_path / "after" / "s.db")
+    database.refused = "full"
+    ledger = CommandLedger(database)
+    ledger.load()
+    ((command, state),) = ledger.open()
+    assert (command.id, state) == ("a1", CommandState.DELIVERED)
+    ledger.settle(CommandResult("a1", "lamp-1", CommandState.ERROR, OUTCOME_UNKNOWN))
+    assert ledger.open() == []
+    ledger.close()
+    database.close()

@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Protocol, runtime_checkable
 
 from kerbline.agent.loops import Loops
@@ -119,6 +120,7 @@ class Orders:
         self._counters = counters
         self._open: dict[str, Command] = {}  # the city's, by id, until they are final
         self._waiting: set[str] = set()  # of those, not delivered yet
+        self._leaving: set[str] = set()  # nor these, which wait for the disk
         self._own: dict[str, Command] = {}  # our loops', under way
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
         self._on_paper = _OnPaper()
@@ -262,7 +264,7 @@ class Orders:
         refusal = self._loops.operate(command)
         if refusal:
             await self._settle(command, CommandState.REJECTED, refusal)
-        elif not (goes and self._street.send(command)):
+        elif not (goes and self._sent(command)):
             self._waiting.add(command.id)
             await self._deliver_waiting(command.asset)
 
@@ -297,11 +299,21 @@ class Orders:
             self._waiting.discard(command.id)
             # In the book before it goes: a gateway that dies in between must not send it again.
             delivered = _result(command, CommandState.DELIVERED, "", self._clock.utc_ms())
+            self._leaving.add(command.id)
             with self._on_paper.waits(command.asset):
                 await self._enter(delivered)
+                self._leaving.discard(command.id)
                 self._follow(command, delivered)
-                if not self._street.send(command):  # the node went, or has too many under way
+                if not self._sent(command):  # the node went, or has too many under way
                     self._waiting.add(command.id)
+
+    def _sent(self, command: Command) -> bool:
+        """Did it go? Not where one before it, to the same asset, has yet to."""
+        unsent = self._waiting | self._leaving
+        before = takewhile(lambda name: name != command.id, self._open if unsent else ())
+        if any(name in unsent and self._open[name].asset == command.asset for name in before):
+            return False
+        return self._street.send(command)
 
     async def _settle(self, command: Command, state: CommandState, reason: str) -> None:
         """Enter a final state and tell whoever gave the command."""
@@ -322,13 +334,17 @@ class Orders:
             follower.moves(command, result)
 
     async def _release(self, asset: str) -> None:
-        """An order came to nothing: its asset is whose it was before."""
-        try:
-            orders = await self._group.call(self._store.commands.standing, asset)
-        except StoreBlocked as error:
-            log.error("who holds %s is not known: %s", asset, error)
-        else:
-            self._loops.recall(orders, asset)
+        """An order came to nothing: its asset is whose it was before.
+
+        One that comes meanwhile waits, or the book would not have it yet.
+        """
+        with self._on_paper.waits(asset):
+            try:
+                orders = await self._group.call(self._store.commands.standing, asset)
+            except StoreBlocked as error:
+                log.error("who holds %s is not known: %s", asset, error)
+            else:
+                self._loops.recall(orders, asset)
 
     async def _enter(self, result: CommandResult) -> None:
         """Into the book; a disk that refuses costs the entry, not the command."""

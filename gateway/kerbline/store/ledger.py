@@ -115,11 +115,16 @@ class CommandLedger:
     def open(self) -> list[tuple[Command, CommandState]]:
         """The commands that are not final, oldest first: after a restart the agent's to settle."""
         rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM command WHERE state IN (?, ?) ORDER BY at_ms",
+            f"SELECT {_COLUMNS} FROM command c WHERE state IN (?, ?)"
+            f" ORDER BY {_CAME.format(what='id')}",
             CommandState.PENDING,
             CommandState.DELIVERED,
         )
-        return [(command, result.state) for command, result in map(_parsed, rows)]
+        known = [(command, result.state) for command, result in map(_parsed, rows)]
+        late = [(command, results[-1].state) for command, results in self._late.values()]
+        return [each for each in known if each[0].id not in self._late] + [
+            each for each in late if each[1] in NEXT
+        ]
 
     def known(self, command_id: str) -> CommandResult | None:
         """What became of a command; None where the book has none with that id."""
