@@ -217,7 +217,8 @@ async def renumbered(folder: Path) -> None:
             async with serving(folder / str(life), config) as (nodes, _):
                 await arrivals(nodes, of_kind(Joined))
                 for number in range(3):
-                    node.refuses = number > 0  # the last are answered, and in no INFO
+                    # The last are answered, and in no INFO; of one life all.
+                    node.refuses = number > 0 or life == 1
                     expires_ms += 1_000
                     command = Command(f"{life}-{number}", "lamp-1", "release", {}, expires_ms, "")
                     sent += [] if node.refuses else [expires_ms // 1000]

@@ -42,7 +42,9 @@ MISFITS = {
 }
 # A gateway that begins knows no more than which command the node carried out last. One above it
 # may have been refused there, and is remembered, or be under way still, of the gateway before.
+# So where nothing was carried out since, two that begin must not do so with the same number.
 NUMBERS_APART = 1_000
+APART_BYTES = 2  # of chance above that
 LAST_CONFIG = (1 << 32) - 1  # a node that states this version takes no newer one
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
@@ -148,8 +150,10 @@ class NodeLink:
         """Send a command; False while there is no session or too many are under way."""
         if self._info is None or not self.session.up:
             return False
-        apart = 0 if self._last_number else NUMBERS_APART
-        number = max(self._last_number, self._info.command_id + apart) + 1
+        if not self._last_number:
+            chance = int.from_bytes(os.urandom(APART_BYTES), "big")
+            self._last_number = self._info.command_id + NUMBERS_APART + chance
+        number = max(self._last_number, self._info.command_id) + 1
         names = OPERATIONS[command.operation].arguments
         arguments = tuple(command.whole(name) for name in names or ())
         try:
