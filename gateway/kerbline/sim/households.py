@@ -78,7 +78,9 @@ def totalised(
 ) -> NDArray[np.uint32]:
     """Counts of totalisers that pass `litres`; they begin anywhere, or all at `start`."""
     chance = np.random.default_rng(seed)
-    first = chance.integers(0, 400_000, len(litres)) if start is None else np.full(len(litres), start)
+    first = (
+        chance.integers(0, 400_000, len(litres)) if start is None else np.full(len(litres), start)
+    )
     total = np.cumsum(litres, axis=1) / resolution_l + chance.random(len(litres))[:, None]
     total += first[:, None]
     counts: NDArray[np.uint32] = (np.floor(total).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
@@ -202,7 +204,9 @@ def _gardens(
     for first, _last in _spells(habits.hose_a_year, 1, 2, clock, chance):
         if present[first]:
             lasts = int(chance.uniform(1, 26) * 60 / clock.step_min)
-            _run(litres, clock, first, chance.uniform(8, 22), lasts, chance.uniform(60, 900), chance)
+            _run(
+                litres, clock, first, chance.uniform(8, 22), lasts, chance.uniform(60, 900), chance
+            )
 
 
 def _appliances(

@@ -25,7 +25,7 @@ class Register:
 
     modulus: int = 1 << 32  # one above the highest count
     most_a_step: int = 5_000  # more is another meter: 20 m3/h at 15 minutes
-    breath: int = 1_000  # so much back is backward flow, more is another meter
+    breath: int = 100  # so much back is backward flow, more is another meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,8 @@ class Volumes:
     """Of one step, an array each over the meters.
 
     `counts` passed since the read before, over `spans` steps. A span of 0 says that nothing is
-    known: no read, the first one, or another meter. `marks` is READ or what was odd.
+    known: no read, the first one, or another meter. `marks` is READ or what was odd. What flows
+    back counts as nothing, and so does what then flows forward until the highest count is reached.
     """
 
     counts: NDArray[np.int32]
@@ -57,7 +58,7 @@ class Totalisers:
         self.kept = Kept(np.zeros(count, np.uint32), np.full(count, NEVER, np.uint16))
 
     def step(self, reads: NDArray[np.uint32], present: NDArray[np.bool_]) -> Volumes:
-        """The volumes that the reads of this step tell; `reads` counts where `present` only."""
+        """The volumes that the reads of this step tell; `reads` is looked at where `present`."""
         kept, register = self.kept, self.register
         never = kept.blank == NEVER
         spans = np.minimum(kept.blank, LONGEST - 1) + np.uint16(1)
@@ -71,14 +72,10 @@ class Totalisers:
             self._odd(odd, never, counts, spans, marks)
         spans[~present] = 0
         counts[~present] = 0
-        if bool(present.all()):
-            kept.last[:] = reads
-            kept.blank[:] = 0
-        else:
-            silent = ~present & ~never
-            kept.blank[silent] = np.minimum(kept.blank[silent], LONGEST - 1) + np.uint16(1)
-            kept.blank[present] = 0
-            np.copyto(kept.last, reads, where=present)
+        silent = ~present & ~never
+        kept.blank[silent] = np.minimum(kept.blank[silent], LONGEST - 1) + np.uint16(1)
+        kept.blank[present] = 0
+        np.copyto(kept.last, reads, where=present & (marks != BACKWARD))
         return Volumes(counts.astype(np.int32), spans, marks)
 
     def _odd(
@@ -99,10 +96,13 @@ class Totalisers:
             [never[odd], round_again, backward], [FIRST, ROLLED, BACKWARD], default=SWAPPED
         )
         unknown = (mark == FIRST) | (mark == SWAPPED)
-        found = np.where(mark == ROLLED, found + register.modulus, found)
-        counts[odd] = np.where(unknown, 0, found)
+        counts[odd] = np.where(mark == ROLLED, found + register.modulus, 0)
         spans[odd] = np.where(unknown, 0, spans[odd])
         marks[odd] = mark
+
+    def behind(self, meter: int, read: int) -> int:
+        """By how much a read is below the highest count."""
+        return int(self.kept.last[meter]) - read
 
     def saved(self) -> dict[str, NDArray[np.generic]]:
         """The whole state, as arrays; `restore` is its inverse."""
