@@ -31,8 +31,11 @@ LEAST = 0.003  # of the usual flow
 BURST_DAYS, SOME_DAYS, DAYS_H = 5.0, 3.0, 48.0
 MIRROR, MIRROR_DAYS = 1.1, 90.0  # a series is trusted no further than it errs downwards
 SETTLE_H = 6.0  # after a change
-REPAIRED, REPAIRED_SIGMA = 0.3, 2.5  # what may be left of a leak after a drop
+REPAIRED, REPAIRED_SIGMA = 0.4, 2.5  # what may be left of a leak after a drop
 GONE, GONE_SIGMA = 0.0015, 1.5  # what may be left where it fades
+# What a filter says of a leak's size is doubted by, in parts of the change: its onset is not quite
+# the leak's, which spoils young ones most.
+YOUNG_H, YOUNG_DOUBT, OLD_DOUBT, FALL_DOUBT = 24.0, 0.2, 0.1, 0.5
 NO_FLOW = 0.02  # of the usual flow: closed, or no meter; says nothing of leaks
 
 
@@ -161,7 +164,8 @@ class InflowWatch:
 
     def _rise(self, one: int, onset: int, age_h: float, sigma: float) -> list[Change]:
         """A leak is there, or has grown."""
-        self.bank.accept(one, onset)
+        change = self.bank.kept.mean[LEAK, onset + 1, one] - self.bank.kept.mean[LEAK, BASE, one]
+        self.bank.accept(one, onset, (YOUNG_DOUBT if age_h < YOUNG_H else OLD_DOUBT) * change)
         if self.kept.up[one]:
             return []
         self.kept.up[one] = True
@@ -179,7 +183,7 @@ class InflowWatch:
             change = self._clear(one, sigma)
             self.bank.mend(one)
             return [change]
-        self.bank.accept(one, onset)
+        self.bank.accept(one, onset, FALL_DOUBT * (left - before))
         if not self.kept.up[one]:
             level = float(bank.mean[LEVEL, BASE, one])
             bank.mean[LEAK, BASE, one] = max(bank.mean[LEAK, BASE, one], 0.2 - level)

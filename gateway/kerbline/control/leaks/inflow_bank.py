@@ -34,7 +34,8 @@ BELIEVED = 3  # unless it is so many in a row
 MISFIT_H = 12.0  # how long a filter's misfit is remembered
 MISFIT_USUAL = 1.5
 SLOPE_MAY = 1e-3  # a day, after a leak
-PRESSURE_LEVEL, PRESSURE_LEAK = 0.03, 0.1  # a leak moves the pressure, and that level and leak
+PRESSURE = 0.03  # of a leak: by so much it lowers the pressure and with it the level
+MENDED = 0.2  # of a leak: how ill the level is known when it was just stopped
 
 
 @dataclass(slots=True)
@@ -154,14 +155,14 @@ class Bank:
         )
         return found
 
-    def accept(self, one: int, onset: int) -> None:
-        """The base filter of a series takes over what an onset's filter says."""
+    def accept(self, one: int, onset: int, doubt: float) -> None:
+        """The base filter of a series takes over what an onset's filter says, but for `doubt`."""
         kept = self.kept
         kept.mean[:, BASE, one] = kept.mean[:, onset + 1, one]
         kept.cov[:, :, BASE, one] = kept.cov[:, :, onset + 1, one]
         leak = kept.mean[LEAK, BASE, one]
-        kept.cov[LEAK, LEAK, BASE, one] += (PRESSURE_LEAK * leak) ** 2
-        kept.cov[LEVEL, LEVEL, BASE, one] += (PRESSURE_LEVEL * leak) ** 2
+        kept.cov[LEAK, LEAK, BASE, one] += doubt**2
+        kept.cov[LEVEL, LEVEL, BASE, one] += (PRESSURE * leak) ** 2
 
     def close(self, one: int) -> None:
         """The base filter's leak has faded: its state given that there is none."""
@@ -174,7 +175,7 @@ class Bank:
     def mend(self, one: int) -> None:
         """The base filter's leak was stopped: what else it knows holds, and pressure has risen."""
         mean, cov = self.kept.mean[:, BASE, one], self.kept.cov[:, :, BASE, one]
-        cov[LEVEL, LEVEL] += (PRESSURE_LEVEL * mean[LEAK]) ** 2
+        cov[LEVEL, LEVEL] += (MENDED * mean[LEAK]) ** 2
         cov[SLOPE, SLOPE] += SLOPE_MAY**2
         mean[DAY] = 0.0
         self._forget(one)
