@@ -185,8 +185,8 @@ class MeterWatch:
         return Change(meter, Kind.LEAK, up, lph, litres, sure_pct, grew, seen)
 
     def lph(self, meter: int) -> float:
-        """A leak's size as two days tell it: the smallest block, between what pauses allow."""
-        least, most = self.rests.bounds(meter)
+        """The size of a leak that is up, after two days: the smallest block, as pauses allow it."""
+        least, most = self.rests.bounds(meter, int(self.tier[meter]) - 1)
         block = int(self.smallest[:, meter].min())
         a_step = least if block == NO_BLOCK else min(max(block / self.block, least), most)
         return a_step * 60 / self.step_min

@@ -15,8 +15,6 @@ on each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -191,8 +189,7 @@ class Rests:
         """Which tiers of which meters have evidence enough, and for long enough."""
         return (nats >= self.sure) & (self.since[:, meters] >= self.least)
 
-    def bounds(self, meter: int) -> Iterator[float]:
-        """Between how many litres a step a leak must be after the pauses of these two days."""
-        longest = int(self.longest[:, meter].max())
-        yield 1 / (longest + 1)
-        yield 1 / longest if longest else float("inf")
+    def bounds(self, meter: int, tier: int) -> tuple[float, float]:
+        """Between how many litres a step a leak of a tier is after the pauses of two days."""
+        longest = min(int(self.longest[:, meter].max()), int(self.rests[tier]))
+        return 1 / (longest + 1), 1 / longest if longest else float("inf")
