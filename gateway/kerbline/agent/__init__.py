@@ -21,6 +21,7 @@ from kerbline.agent.status import Status
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config
 from kerbline.counters import Counters
+from kerbline.errors import KerblineError
 from kerbline.keys import KeyRing
 from kerbline.model import ANCHOR_KIND, Gap, Reading
 from kerbline.north.commands import Rights
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
     from kerbline.agent.city_orders import CityOrders
     from kerbline.agent.figures import Figures
+    from kerbline.agent.leaks import Leaks
     from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
@@ -77,9 +79,11 @@ async def run(config: Config) -> None:
         bus.recall(standing.names)
     alerts = _alerts(config, store, group)
     figures = _figures(config, registry, store, group)
+    leaks = _leaks(config, registry, store, group, clock)
     city = _city_orders(config, registry, north, orders, store, group, clock, counters)
     known = [each.known for each in city]
-    inlets = [*known, *north.inlets, *([figures] if figures else [])]
+    followers = [each for each in (figures, leaks) if each is not None]
+    inlets = [*known, *north.inlets, *followers]
     records = Records(config.gateway.id, epoch, group, inlets, nodes, clock)
 
     committing = asyncio.create_task(group.run())
@@ -131,6 +135,7 @@ async def run(config: Config) -> None:
             answers: dict[str, local_socket.Answering] = {
                 "assets": assets.reload if assets else _no_city,
                 "dead-letters": Letters(north.refusing).answer,
+                "leaks": leaks.answer if leaks else _no_district,
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,
@@ -139,14 +144,14 @@ async def run(config: Config) -> None:
             tasks.create_task(local_socket.serve(socket, answers))
             if assets is not None:
                 tasks.create_task(assets.watch(standing, records))
-            if figures is not None:
-                tasks.create_task(figures.run(records))
+            for follower in followers:
+                tasks.create_task(follower.run(records))
             tasks.create_task(upkeep.watch(config.gateway.id, store, group, records))
             health.notify("READY=1")
     finally:
         health.notify("STOPPING=1")
-        if figures is not None:
-            figures.note()
+        for follower in followers:
+            follower.note()
         await _stop(committing, confirming, north.sinks, group)
 
 
@@ -263,6 +268,23 @@ def _figures(
     return Figures(config.gateway.id, config.city, registry, store, group)
 
 
+def _leaks(
+    config: Config, registry: Registry | None, store: Store, group: GroupCommit, clock: Clock
+) -> Leaks | None:
+    """What looks for leaks in the districts of a config."""
+    if not config.districts:
+        return None
+    try:
+        from kerbline.agent.leaks import Leaks
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        remedy = "pip install 'kerbline[analysis]', or leave the section out"
+        raise KerblineError(f"[[district]] needs numpy: {remedy}") from None
+
+    return Leaks(config.gateway.id, config.districts, registry, store, group, clock)
+
+
 def _city_orders(
     config: Config,
     registry: Registry | None,
@@ -295,6 +317,10 @@ def _ways_gone(config: Config) -> list[Coroutine[Any, Any, None]]:
 
 async def _no_city(_question: local_socket.Question) -> local_socket.Answer:
     raise local_socket.Declined("its config had no [city] when it started; restart it")
+
+
+async def _no_district(_question: local_socket.Question) -> local_socket.Answer:
+    raise local_socket.Declined("its config had no [[district]] when it started; restart it")
 
 
 def _street(config: Config) -> StreetTable | None:

@@ -11,7 +11,8 @@ from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
 OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
-FIGURES = frozenset(["zone_water", "kpi"])  # ours, of many assets: their "asset" is an area
+# Ours, of many assets: their "asset" is an area.
+FIGURES = frozenset(["zone_water", "kpi", "water_balance"])
 
 
 class Registry:
@@ -88,6 +89,8 @@ class Registry:
         if kind in FIGURES and asset_id not in self._kinds and asset_id not in self._listed:
             return False
         served = asset_id in self._kinds
+        if not kind and not served and asset_id not in self._listed and asset_id in self._zones:
+            return False  # an alarm of a zone: of its pipes, and of nobody's home
         if asset_id not in self._listed and (self.lost or not served):
             return self._kinds.get(asset_id, kind) not in OPEN_KINDS
         if served:

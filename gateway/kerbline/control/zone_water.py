@@ -166,7 +166,7 @@ class ZoneWater:
         """A reading of any asset; repeated, late and unordered ones do no harm."""
         member = self._members.get(reading.asset)
         at_ms = reading.observed_at_ms
-        volume_l = _volume_l(reading.values)
+        volume_l = totaliser_l(reading.values)
         if member is None or volume_l is None:
             return
         zone = self._zone(member.zone, at_ms, now_ms)
@@ -410,7 +410,7 @@ def grown(before_l: int, after_l: int, within_ms: int) -> int | None:
     return None
 
 
-def _volume_l(values: Mapping[str, Value]) -> int | None:
+def totaliser_l(values: Mapping[str, Value]) -> int | None:
     """The totaliser in whole litres; None where there is none, or no number."""
     litres = values.get("volume_l")
     if litres is None:

@@ -2,3 +2,5 @@
 
 They need numpy (the extra `analysis`), so nothing imports them but what uses them.
 """
+
+WATER_BALANCE = "water_balance"  # the kind of a reading with a day's figures of a zone

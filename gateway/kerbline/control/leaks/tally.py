@@ -16,7 +16,6 @@ from kerbline.control.leaks.kept import State, part_of, restore, saved, under
 from kerbline.control.leaks.totaliser import Totalisers
 from kerbline.model import Value
 
-KIND = "water_balance"
 ENOUGH_PCT = 90  # of the meters, or losses are not told
 SAVED = ("next", "input_l", "known", "consumed_l", "hour_l", "least_lph", "before_l", "seen")
 

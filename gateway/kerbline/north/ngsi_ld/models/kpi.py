@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from kerbline.control import zone_water
+from kerbline.control.leaks import WATER_BALANCE
 from kerbline.model import Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.city import City
@@ -31,6 +32,7 @@ ORIGINS: Mapping[str, Origin] = {
     zone_water.KIND: Origin(
         "water supply", "hourly", "WaterConsumptionObserved", "waterConsumption"
     ),
+    WATER_BALANCE: Origin("water supply", "daily"),
 }
 
 

@@ -1,0 +1,292 @@
+"""One district of the agent's: its config, its meters, its detectors, and what was told of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Any
+
+from kerbline.assets import Registry
+from kerbline.assets.asset import WATER
+from kerbline.config import District as Config
+from kerbline.control import zone_water
+from kerbline.control.leaks import alarm, district, tally
+from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
+from kerbline.control.leaks.district import INFLOW, District, Members
+from kerbline.control.leaks.watch import ZONE, Setting
+from kerbline.model import Alarm, Finding, Reading, Severity, Value
+
+FORMAT = 1
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+AHEAD_MS = 600_000  # further in the future is a clock that is wrong
+HOURS_KEPT = 24 * 12  # of the zone's sums
+GIVEN_UP_MS = 10 * DAY_MS  # a day whose sums never came is told without them
+
+log = logging.getLogger("kerbline.agent")
+
+Hour = tuple[int, float]  # litres, and of how many of 100 meters
+
+
+class Zone:
+    """A district at work. `taken` is how far of the log it has."""
+
+    def __init__(
+        self, config: Config, registry: Registry | None, noted: Mapping[str, Any], head: int
+    ) -> None:
+        self.config = config
+        self.taken = head
+        self._registry = registry
+        self._step_ms = config.step_min * 60_000
+        self._noted: Mapping[str, Any] = noted if noted.get("format") == FORMAT else {}
+        self._told: dict[Name, Told] = {}
+        self._issued: set[tuple[Name, bool, int]] = set()  # by us, and not in the log yet
+        self._hours: dict[int, Hour | None] = {}  # of the zone's households, None: withheld
+        self._pending: list[tally.Day] = []
+        self._balanced_ms = -1
+        self._last: Mapping[str, Value] = {}
+        self._members = Members((), ())
+        self._district: District | None = None
+        if self._noted:
+            self.taken = min(self._noted["district"]["after"], head)
+            self._told = {
+                (asset, rule): Told(Severity(severity), at_ms, evidence)
+                for asset, rule, severity, at_ms, evidence in self._noted["told"]
+            }
+            self._hours = {
+                int(hour): None if it is None else (it[0], it[1])
+                for hour, it in self._noted["hours"].items()
+            }
+            self._pending = [tally.Day(**day) for day in self._noted["pending"]]
+            self._balanced_ms = self._noted["balanced_ms"]
+        valve = "" if config.valve is None else config.valve.asset
+        network = Limits(config.critical_lph, config.critical_l)
+        meter = Limits(config.meter_critical_lph, config.meter_critical_l)
+        self._terms = Terms(config.zone, self._step_ms, network, meter, valve)
+
+    @property
+    def first_ms(self) -> int:
+        """What is older is in the detectors for good."""
+        return max(0, 0 if self._district is None else self._district.first) * self._step_ms
+
+    def serve(self) -> None:
+        """Take up the zone's meters as the list of assets has them now."""
+        members = self._listed()
+        if self._district is not None and members.names == self._members.names:
+            return
+        saved = self._noted.get("district")
+        if self._district is not None:
+            saved = self._district.saved(self.taken)
+        was = len(self._members.names)
+        config = self.config
+        self._members = members
+        has_inflow = config.inflow is not None
+        setting = Setting(
+            *(len(members.names), config.step_min, has_inflow, config.inflow_alone),
+            *(_slots(config), self._is_planned),
+        )
+        wait_steps = math.ceil(config.wait_min / config.step_min)
+        self._district = District(setting, members, wait_steps, saved)
+        self._noted = {}
+        if saved is not None and "state" in saved and self._district.first < 0:
+            log.warning(
+                "district %s: %d meters now, %d before: it is learned anew",
+                *(config.zone, len(members.names), was or len(saved.get("meters", ()))),
+            )
+
+    def routes(self) -> Iterator[tuple[str, int]]:
+        """Whose readings count, and as which meter."""
+        if self.config.inflow is not None:
+            yield self.config.inflow, INFLOW
+        for number, name in enumerate(self._members.names):
+            yield name, number
+
+    def take(self, meter: int, reading: Reading, came_ms: int, seq: int) -> Iterator[None]:
+        """A reading of one of its meters, to be iterated to its end."""
+        at_ms = reading.observed_at_ms
+        litres = self._litres(meter, reading)
+        if litres is None or self._district is None or reading.uncertainty_ms > self._step_ms // 2:
+            return
+        if at_ms < 0 or at_ms > came_ms + AHEAD_MS:
+            return
+        yield from self._district.take(meter, at_ms, litres, seq)
+        if self._district.days:
+            self._pending += self._district.days
+            self._district.days = []
+
+    def judge(self) -> Iterator[None]:
+        """Look at what is over, to be iterated to its end."""
+        if self._district is not None:
+            yield from self._district.judge()
+
+    def findings(self) -> Iterator[Finding]:
+        """What is to be told of leaks."""
+        one = self._district
+        if one is None or one.judged < 0:
+            return
+        standing = [
+            (self.config.zone if each.subject == ZONE else self._members.names[each.subject], each)
+            for each in one.standing()
+        ]
+        yield from alarm.due(self._told, standing, one.judged * self._step_ms, self._terms)
+
+    def issued(self, finding: Finding) -> None:
+        """It was told; the log will have it."""
+        name = finding.asset, finding.rule
+        self._issued.add((name, finding.active, finding.observed_at_ms))
+        self._tell(name, finding)
+
+    def was_told(self, told: Alarm) -> None:
+        """The log has it."""
+        name = told.asset, told.rule
+        mark = name, told.active, told.observed_at_ms
+        if mark in self._issued:  # we know of it since, and maybe of what came after
+            self._issued.discard(mark)
+        else:
+            self._tell(name, told)
+
+    def figure(self, reading: Reading) -> None:
+        """The log has an hour of the zone's households, or a balance of ours."""
+        if reading.kind != zone_water.KIND:
+            self._balanced_ms = max(self._balanced_ms, reading.observed_at_ms)
+            self._last = reading.values
+            return
+        litres = reading.values.get("consumed_l")
+        share = reading.values.get("completeness_pct", 0)
+        hour = reading.observed_at_ms // HOUR_MS - 1
+        known = isinstance(litres, int) and isinstance(share, int | float)
+        self._hours[hour] = (int(litres), float(share)) if known else None  # type: ignore[arg-type]
+        while len(self._hours) > HOURS_KEPT:
+            del self._hours[min(self._hours)]
+
+    def balances(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
+        """Days' figures that are due, by their ends."""
+        if self._district is None:
+            return
+        left = []
+        for day in self._pending:
+            end_ms = (day.end + 1) * self._step_ms
+            given_up = self._district.newest * self._step_ms - end_ms > GIVEN_UP_MS
+            values = self._balance(day, end_ms, given_up=given_up)
+            if values is None:
+                left.append(day)
+            elif end_ms > self._balanced_ms:
+                self._balanced_ms, self._last = end_ms, values
+                yield end_ms, values
+        self._pending = left
+
+    def told(self) -> Mapping[str, Any]:
+        """For the status."""
+        one = self._district
+        flow = float("nan") if one is None else one.inflow_lph()
+        return {
+            "zone": self.config.zone,
+            "judged_ms": -1 if one is None or one.judged < 0 else one.judged * self._step_ms,
+            "learning": one is None or one.learning,
+            "inflow_lph": None if math.isnan(flow) else round(flow),
+            "meters": len(self._members.names),
+            "read_meters": 0 if one is None else one.read_meters(),
+            "too_late": 0 if one is None else one.too_late,
+            "alarms": [
+                {"asset": asset, "rule": rule, "severity": each.severity, **each.evidence}
+                for (asset, rule), each in sorted(self._told.items())
+            ],
+            "balance": {"end_ms": self._balanced_ms, **self._last} if self._last else None,
+        }
+
+    def saved(self) -> Mapping[str, Any]:
+        """All of it as JSON carries it over a restart."""
+        empty = {"after": self.taken, "format": district.FORMAT, "step_min": self.config.step_min}
+        one = self._district
+        return {
+            "format": FORMAT,
+            "district": empty if one is None else one.saved(self.taken),
+            "told": [
+                [*name, each.severity, each.at_ms, dict(each.evidence)]
+                for name, each in self._told.items()
+            ],
+            "hours": {str(hour): it for hour, it in self._hours.items()},
+            "pending": [asdict(day) for day in self._pending],
+            "balanced_ms": self._balanced_ms,
+        }
+
+    def _tell(self, name: Name, told: Alarm | Finding) -> None:
+        if told.active:
+            self._told[name] = Told(told.severity, told.observed_at_ms, told.evidence)
+        else:
+            self._told.pop(name, None)
+
+    def _litres(self, meter: int, reading: Reading) -> float | None:
+        if meter != INFLOW:
+            return zone_water.totaliser_l(reading.values)
+        name = self.config.inflow_value
+        value = reading.values.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        litres = value * 1000 if name.endswith("_m3") else value
+        return float(litres) if math.isfinite(litres) and litres >= 0 else None
+
+    def _balance(
+        self, day: tally.Day, end_ms: int, *, given_up: bool
+    ) -> Mapping[str, Value] | None:
+        """A day's figures; None while the households' hours are not closed yet.
+
+        Households enter as the zone's sums that are told anyway: another sum of the same day less
+        that one would be what a late one used.
+        """
+        names = len(self._members.names)
+        own = sum(self._members.tallied)
+        consumed_l: float | None = day.consumed_l
+        pct = 100 * day.read / own if own else 100.0
+        if own < names:
+            hours = range(end_ms // HOUR_MS - 24, end_ms // HOUR_MS)
+            found = [self._hours.get(hour) for hour in hours]
+            if not all(hour in self._hours for hour in hours) and not given_up:
+                return None
+            known = [hour for hour in found if hour is not None]
+            share = min((hour[1] for hour in known), default=0.0) if len(known) == 24 else 0.0
+            pct = (pct * own + share * (names - own)) / names
+            if share > 0:
+                assert consumed_l is not None
+                consumed_l += sum(litres for litres, _ in known) * 100 / share
+            else:
+                consumed_l = None
+        if not names:
+            consumed_l, pct = None, 0.0
+        pipes = None
+        if self.config.pipes is not None:
+            pipes = tally.Pipes(**asdict(self.config.pipes))
+        return tally.values(day, consumed_l, pct, pipes)
+
+    def _listed(self) -> Members:
+        registry, names = self._registry, self.config.meters
+        if registry is None:
+            return Members(names, (True,) * len(names))
+        if not names:
+            served = [each for each in registry.served() if each.zone == self.config.zone]
+            water = sorted(each.id for each in served if each.type == WATER)
+            names = tuple(name for name in water if name != self.config.inflow)
+        return Members(names, tuple(not registry.personal(name) for name in names))
+
+    def _is_planned(self, step: int) -> bool:
+        from_ms, to_ms = step * self._step_ms, (step + 1) * self._step_ms
+        return any(planned.spans(from_ms, to_ms) for planned in self.config.planned)
+
+
+def _slots(config: Config) -> Callable[[int], int]:
+    """A step's place in the local week; a holiday is a Sunday."""
+    from zoneinfo import ZoneInfo
+
+    zone = UTC if config.time_zone == "UTC" else ZoneInfo(config.time_zone)
+    holidays = frozenset(day for day in config.holidays if isinstance(day, date))
+    day_steps = 1440 // config.step_min
+
+    def slot(step: int) -> int:
+        at = datetime.fromtimestamp(step * config.step_min * 60, zone)
+        day = 6 if at.date() in holidays else at.weekday()
+        return day * day_steps + (at.hour * 60 + at.minute) // config.step_min
+
+    return slot

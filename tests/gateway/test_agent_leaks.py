@@ -1,0 +1,218 @@
+"""Leaks from the log to whoever is told: the same alarms whatever kills the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kerbline.agent.leaks import Leaks
+from kerbline.agent.records import Records
+from kerbline.assets import Asset, Registry
+from kerbline.clock import ManualClock
+from kerbline.config import District
+from kerbline.control.leaks import WATER_BALANCE
+from kerbline.control.leaks.district import INFLOW
+from kerbline.model import Alarm, Entry, Key, Reading, Severity
+from kerbline.store import GroupCommit, GroupPolicy, Store
+from tests import steady
+from tests.gateway.test_leaks_district import DAY, HOUR_MS, reads
+from tests.gateway.test_privacy import Nobody
+
+DAYS, HOMES = 10, 16
+HOUSES = tuple(f"meter-{n}" for n in range(HOMES))
+MAIN = District("dma-4", "main", meters=HOUSES, step_min=60)
+SOME = 80  # readings between two looks at the log
+
+
+def stream() -> list[Reading]:
+    """A leak of 250 L/h from the fifth day on, as the log gets it: some reads hours late."""
+    chance = random.Random(5)
+    late = [
+        (each.at_ms + chance.random() ** 8 * 6 * HOUR_MS, each) for each in reads(DAYS, homes=HOMES)
+    ]
+    found = []
+    for number, (came_ms, each) in enumerate(sorted(late), 1):
+        asset = "main" if each.meter == INFLOW else f"meter-{each.meter}"
+        values = {"volume_l": round(each.litres)}
+        key, came = Key("nodes", 1, number), round(came_ms)
+        found.append(Reading(key, asset, "water_meter", each.at_ms, 500, values, (), came))
+    return found
+
+
+def hours() -> list[int]:
+    """The ends of all that are closed."""
+    begin_ms = stream()[0].observed_at_ms // HOUR_MS * HOUR_MS
+    return [begin_ms + hour * HOUR_MS for hour in range(1, DAYS * DAY - 48)]
+
+
+def kept(path: Path) -> list[Entry]:
+    if not path.exists():
+        return []
+    store = Store.open(path)
+    found = [entry for batch in store.read(0, 1_000_000) for entry in batch.entries]
+    store.close()
+    return found
+
+
+async def live(
+    path: Path, registry: Registry | None = None, tell: int = -1
+) -> list[dict[str, Any]]:
+    """One life of a gateway: what the log lacks of the stream comes in."""
+    had = {each.key for each in kept(path) if isinstance(each, Reading)}
+    left = [each for each in stream() if each.key not in had]
+    clock = ManualClock(left[0].received_at_ms if left else stream()[-1].received_at_ms)
+    store = Store.open(path)
+    group = GroupCommit(store, GroupPolicy(readings=SOME, interval_s=0.01), clock.utc_ms, "gw-1")
+    leaks = Leaks("gw-1", [MAIN], registry, store, group, clock)
+    epoch = store.begin_epoch(clock.utc_ms() // 1000)
+    records = Records("gw-1", epoch, group, [leaks], Nobody(), clock)  # type: ignore[arg-type]
+    committing = asyncio.create_task(group.run())
+    tasks = [
+        asyncio.create_task(leaks.run(records, look_s=0.001)),
+        asyncio.create_task(records.confirm()),
+    ]
+    await records.resume(store.undeclared)
+    if registry is not None:
+        for number, end_ms in enumerate(hours()):
+            values = {"consumed_l": 100, "completeness_pct": 100}
+            own = Key("gw-1", 1, number + 1)
+            await records.take(Reading(own, "dma-4", "zone_water", end_ms, 0, values))
+    for number, reading in enumerate(left):
+        clock.advance(max(0, reading.received_at_ms - clock.utc_ms()))
+        await records.take(reading)
+        if number % SOME == 0:
+            await settled(group, leaks, store)
+            if tell >= 0:
+                os.write(tell, b".")
+    await settled(group, leaks, store)
+    await asyncio.sleep(0.05)
+    found = [dict(each) for each in (await leaks.answer({}))["districts"]]
+    leaks.note()
+    group.stop()
+    await committing
+    for task in tasks:
+        task.cancel()
+    await group.close()
+    return found
+
+
+async def settled(group: GroupCommit, leaks: Leaks, store: Store) -> None:
+    while group.pending or leaks._log.cursor < store.head:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def alarms(entries: list[Entry]) -> list[Alarm]:
+    return [each for each in entries if isinstance(each, Alarm)]
+
+
+def standing(entries: list[Entry]) -> dict[tuple[str, str], tuple[Severity, int, object]]:
+    """What is up at the end, by what was told."""
+    found: dict[tuple[str, str], tuple[Severity, int, object]] = {}
+    for each in alarms(entries):
+        name = each.asset, each.rule
+        if each.active:
+            since_ms = each.evidence["since_ms"]
+            found[name] = (each.severity, int(str(each.evidence["raised_ms"])), since_ms)
+        else:
+            found.pop(name, None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "kerbline.db"
+    (told,) = steady.run(live(path))
+    assert told["zone"] == "dma-4"
+    assert told["read_meters"] == told["meters"] == HOMES
+    assert [each["rule"] for each in told["alarms"] if each["asset"] == "dma-4"] == [
+        "district_balance"
+    ]
+    return path
+
+
+def test_a_leak_is_told_with_its_size_its_loss_and_how_sure(whole: Path) -> None:
+    told = [each for each in alarms(kept(whole)) if each.asset == "dma-4"]
+    first, last = told[0], told[-1]
+    assert first.rule == "district_balance"
+    assert all(each.active for each in told)
+    assert last.observed_at_ms > first.observed_at_ms
+    onset_ms = reads(DAYS, homes=HOMES)[0].at_ms // HOUR_MS * HOUR_MS + DAYS // 2 * DAY * HOUR_MS
+    assert abs(int(str(first.evidence["since_ms"])) - onset_ms) <= 3 * HOUR_MS
+    assert first.observed_at_ms - onset_ms < 12 * HOUR_MS
+    assert float(str(last.evidence["lph"])) == pytest.approx(250, rel=0.2)
+    lost_h = (last.observed_at_ms - onset_ms) / HOUR_MS
+    assert float(str(last.evidence["lost_l"])) == pytest.approx(250 * lost_h, rel=0.25)
+    assert float(str(first.evidence["sure_pct"])) > 90
+    assert "use_lph" not in first.evidence
+    assert first.key.source == "gw-1"
+
+
+def test_each_day_has_one_water_balance(whole: Path) -> None:
+    found = [
+        each for each in kept(whole) if isinstance(each, Reading) and each.kind == WATER_BALANCE
+    ]
+    ends = [each.observed_at_ms for each in found]
+    assert ends == sorted(set(ends))
+    assert len(ends) >= DAYS - 3
+    assert {each.asset for each in found} == {"dma-4"}
+    for each in found[1:]:
+        values = {name: float(str(value)) for name, value in each.values.items()}
+        assert values["losses_l"] == values["input_l"] - values["consumed_l"]
+        assert values["completeness_pct"] == 100
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_any_moment_the_same_alarms_stand(whole: Path, tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "kerbline.db"
+    chance = random.Random(seed)
+    kills = 0
+    while True:
+        receiving, telling = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                steady.run(live(path, tell=telling))
+            finally:
+                os._exit(0)
+        os.close(telling)
+        for _ in range(chance.randrange(5, 25) if kills < 3 else 1 << 30):
+            if not os.read(receiving, 1):
+                break
+        else:
+            os.kill(child, signal.SIGKILL)
+        os.close(receiving)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            break
+        kills += 1
+    assert kills == 3
+    assert standing(kept(path)) == standing(kept(whole))
+    balances = [
+        [
+            (each.observed_at_ms, dict(each.values))
+            for each in kept(which)
+            if isinstance(each, Reading) and each.kind == WATER_BALANCE
+        ]
+        for which in (path, whole)
+    ]
+    assert balances[0] == balances[1]
+
+
+def test_households_enter_a_balance_by_the_sum_that_is_told_anyway(tmp_path: Path) -> None:
+    assets = [Asset(f"meter-{n}", "WaterConsumptionObserved", zone="dma-4") for n in range(HOMES)]
+    kinds = {f"meter-{n}": "water_meter" for n in range(HOMES)}
+    registry = Registry("stad", assets, kinds, gateway="gw-1")
+    assert not registry.personal("dma-4")
+    assert registry.personal("meter-1")
+    path = tmp_path / "kerbline.db"
+    steady.run(live(path, registry))
+    assert standing(kept(path))
+    days = [each for each in kept(path) if isinstance(each, Reading) and each.kind == WATER_BALANCE]
+    assert len(days) >= DAYS - 3
+    assert {each.values["consumed_l"] for each in days[1:]} == {2_400}
