@@ -13,7 +13,21 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from kerbline.cli import air, assets, boards, city, leaks, modbus, node, serial, sim, status, store
+from kerbline.cli import (
+    air,
+    assets,
+    boards,
+    city,
+    districts,
+    leaks,
+    modbus,
+    node,
+    serial,
+    sim,
+    status,
+    store,
+    why,
+)
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
@@ -113,6 +127,9 @@ app.add_command(serial.group)
 app.add_command(store.group)
 app.add_command(sim.group)
 app.add_command(status.status)
+app.add_command(why.why)
+leaks.group.add_command(districts.status)
+leaks.group.add_command(districts.close_valve)
 
 
 @app.group()

@@ -127,11 +127,16 @@ class District:
 def check(reader: Reader) -> None:
     """Keep a fault for what the keys of a district say of each other and of other sections."""
     assets = {str(asset) for pattern in ASSETS for _, asset in reader.select(*pattern)}
-    wanted = ("inflow",), ("meters", "*"), ("valve", "asset")
+    wanted = ("inflow",), ("meters", "*")
     for path, asset in [each for keys in wanted for each in reader.select("district", "*", *keys)]:
         if asset not in assets:
             remedy = "write the asset of a [[node]], [[serial]] or [[modbus.device]]"
             reader.complain(path, f"{shown(asset)} is measured by nothing here", remedy)
+    written = {asset for _, asset in reader.select("modbus", "*", "device", "*", "asset")}
+    for path, asset in reader.select("district", "*", "valve", "asset"):
+        if asset not in written:
+            remedy = "write the asset of a [[modbus.device]] with a register that is writable"
+            reader.complain(path, f"{shown(asset)} is no Modbus device's", remedy)
     has_city = any(reader.select("city", "id"))
     for path, _ in reader.select("district", "*", "zone"):
         here = path[:-1]
