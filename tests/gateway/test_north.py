@@ -14,7 +14,8 @@ import pytest
 from kerbline.model import CommandResult, CommandState, Entry, Key, NodeState
 from kerbline.north.backoff import Backoff
 from kerbline.north.dialect import Outgoing
-from kerbline.north.mapping import MESSAGE_BYTES, READINGS_PER_MESSAGE, Mapper, rfc3339
+from kerbline.north.fit import MESSAGE_BYTES
+from kerbline.north.mapping import READINGS_PER_MESSAGE, Mapper, rfc3339
 from kerbline.north.outbox import Outbox, OutboxLimits
 from kerbline.north.port import Message
 from kerbline.north.topics import MAX_LEVELS, Topics

@@ -58,15 +58,19 @@ def port_to(broker: Broker, subscriptions: Sequence[str] = (TOPICS.commands,)) -
 
 
 def with_broker(
-    kind: BrokerKind, folder: Path, story: Callable[[Broker], Awaitable[None]], limit_s: float = 120
+    kind: BrokerKind,
+    folder: Path,
+    story: Callable[[Broker], Awaitable[None]],
+    limit_s: float = 120,
+    more: str = "",
 ) -> list[dict[str, Any]]:
-    """Tell `story` with a running broker; what the loop complained of."""
+    """Tell `story` with a running broker, `more` in its config; what the loop complained of."""
     complaints: list[dict[str, Any]] = []
 
     async def scene() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: complaints.append(context))
-        broker = Broker(kind, folder / "broker", free_port())
+        broker = Broker(kind, folder / "broker", free_port(), more=more)
         await broker.start()
         try:
             async with asyncio.timeout(limit_s):

@@ -146,7 +146,7 @@ def made(
     )
     will = dialect.status("offline", None)
     # An agent has no session: what comes while it is away, or not back yet, is lost to it.
-    port = MqttPort(address, [topics.commands], will, counters, heard=True)
+    port = MqttPort(address, [topics.commands], will, counters, heard=True, fit=dialect.fit)
     outbox = Outbox(
         name(agent),
         Masked(port, key),

@@ -212,6 +212,7 @@ def _mqtt(
         [topics.commands, topics.acks] if by_application else [topics.commands],
         mapper.status("offline", None),
         counters,
+        fit=mapper.fit,
     )
     outbox = Outbox(
         MQTT,

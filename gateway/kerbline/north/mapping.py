@@ -12,6 +12,7 @@ import orjson
 from kerbline.model import ANCHOR_KIND, Alarm, CommandResult, Entry, Gap, NodeState
 from kerbline.north.dialect import Outgoing
 from kerbline.north.encoding import JSON, Encoding
+from kerbline.north.fit import Fit
 from kerbline.north.live import Log, Mark, log_of, mark_of
 from kerbline.north.port import Message
 from kerbline.north.texts import Texts
@@ -20,7 +21,6 @@ from kerbline.store import Batch
 from kerbline.store.entries import READING, Garbled, decoded, written
 
 READINGS_PER_MESSAGE = 200
-MESSAGE_BYTES = 64 * 1024  # of readings: every broker takes as much
 LATEST_MS = 253_402_300_799_999  # the last moment of the year 9999
 _DIGITS, _MINUS = 13, ord("-")  # of milliseconds from the year 2001 to 2286
 _ITEM = b'{"n":%b,"kind":%b,"observed_at":"%b",%b}'
@@ -33,6 +33,7 @@ class Mapper:
     def __init__(self, topics: Topics, encoding: Encoding = JSON) -> None:
         self._topics = topics
         self._encoding = encoding
+        self.fit = Fit()
 
     def outgoing(self, entries: Iterable[Entry]) -> list[Outgoing]:
         """Entries as messages: gaps and alarms, then readings by source, epoch and asset."""
@@ -213,7 +214,7 @@ class Chunk:
     ) -> Iterator[Outgoing]:
         """Messages with all but what is `done`, each made when it is asked for.
 
-        Readings share one up to READINGS_PER_MESSAGE and MESSAGE_BYTES; a longer one goes alone.
+        Readings share one up to READINGS_PER_MESSAGE and what is fit; a longer one goes alone.
         """
         for outgoing in self._alone:
             if outgoing.marks[0] not in done(outgoing.log):
@@ -223,19 +224,19 @@ class Chunk:
             places: Sequence[int] = range(len(group.marks))
             if without:
                 places = [i for i in places if group.marks[i] not in without]
-            for some in _portions(places, group):
+            for some in _portions(places, group, self._mapper.fit):
                 marks = array("q", [group.marks[i] for i in some])
                 items = [self._texts.at(group.starts[i], group.ends[i]) for i in some]
                 yield self._mapper.readings(group.log, group.asset, marks, items)
 
 
-def _portions(places: Sequence[int], group: _Group) -> Iterator[Sequence[int]]:
+def _portions(places: Sequence[int], group: _Group, fit: Fit) -> Iterator[Sequence[int]]:
     """Places in a group, parted so that what is at those of each part fits a message."""
     start = size = 0
     for end, place in enumerate(places):
         length = group.ends[place] - group.starts[place] + 1
         size += length
-        if end > start and (size > MESSAGE_BYTES or end - start == READINGS_PER_MESSAGE):
+        if end > start and (size > fit.most_bytes or end - start == READINGS_PER_MESSAGE):
             yield places[start:end]
             start, size = end, length
     if places[start:]:

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from kerbline.counters import Counters
+from kerbline.north.fit import Fit
 from kerbline.north.port import Message, NotConnected
 from kerbline.north.tls import TlsFiles, plainly
 
@@ -98,7 +99,8 @@ class _Client(aiomqtt.Client):
     """
 
     gone = False  # the library forgets a loss between CONNACK and the end of __aenter__
-    acks: dict[int, _Burst]  # who waits for a message id's acknowledgement, or did
+    acks: dict[int, tuple[_Burst, int]]  # who waits for that of a message id, and its bytes
+    fit: Fit
     ack_timeout_s: float
     turn: asyncio.Lock  # of bursts: one that waits in its midst is not overtaken
     room: asyncio.Semaphore  # to publish
@@ -115,6 +117,7 @@ class _Client(aiomqtt.Client):
         """Note how much the broker takes, its Receive Maximum: beyond that it may hang up."""
         self.turn = asyncio.Lock()
         self.room = asyncio.Semaphore(min(AT_ONCE, getattr(properties, "ReceiveMaximum", AT_ONCE)))
+        self.fit.told(getattr(properties, "MaximumPacketSize", None))
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     def _on_disconnect(
@@ -160,7 +163,7 @@ class _Client(aiomqtt.Client):
         if sent.rc:
             self.room.release()
             raise aiomqtt.MqttCodeError(sent.rc, "could not publish")
-        self.acks[sent.mid] = burst
+        self.acks[sent.mid] = burst, len(message.payload)
 
     def _on_publish(
         self,
@@ -171,9 +174,13 @@ class _Client(aiomqtt.Client):
         properties: Properties,
     ) -> None:
         """Version 5 tells a refusal here; in 3.1.1 a refused message is lost without a word."""
-        burst = self.acks.pop(mid, None)
+        burst, length = self.acks.pop(mid, (None, 0))
         if burst is not None:
             self.room.release()
+            if reason_code.is_failure:
+                self.fit.lost([length])
+            else:
+                self.fit.taken(length)
             unheard = self.heard and reason_code.value == _UNHEARD
             burst.acknowledged(str(reason_code) if reason_code.is_failure or unheard else "")
         sock = client.socket()
@@ -193,7 +200,8 @@ class _Client(aiomqtt.Client):
 
     def lose(self, reason: str) -> None:
         """End every publish that waits: the connection is lost."""
-        for burst in self.acks.values():
+        self.fit.lost([length for _, length in self.acks.values()])
+        for burst, _ in self.acks.values():
             self.room.release()
             if not burst.outcome.done():
                 burst.outcome.set_exception(NotConnected(reason))
@@ -263,9 +271,14 @@ class MqttPort:
         ack_timeout_s: float = ACK_TIMEOUT_S,
         *,
         heard: bool = False,
+        fit: Fit | None = None,
     ) -> None:
-        """With `heard`, what nobody has subscribed to is refused, where a broker tells (MQTT 5)."""
+        """With `heard`, what nobody has subscribed to is refused, where a broker tells (MQTT 5).
+
+        `fit` learns how long a message may be.
+        """
         self._heard = heard
+        self._fit = fit or Fit()
         self._ack_timeout_s = ack_timeout_s
         self._address = address
         self._subscriptions = subscriptions
@@ -388,6 +401,7 @@ class MqttPort:
         client.acks = {}
         client.ack_timeout_s = self._ack_timeout_s
         client.heard = self._heard
+        client.fit = self._fit
         client.bound(lambda message: self._drop(client, message))
         return client
 

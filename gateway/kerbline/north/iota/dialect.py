@@ -14,6 +14,7 @@ import orjson
 from kerbline.assets import Registry
 from kerbline.model import ANCHOR_KIND, CommandResult, CommandState, Entry, Gap, NodeState, Reading
 from kerbline.north.dialect import Outgoing
+from kerbline.north.fit import Fit
 from kerbline.north.iota import measures as m
 from kerbline.north.iota.measures import Measure
 from kerbline.north.iota.names import Topics, device_id
@@ -68,6 +69,7 @@ class IotaDialect:
         self._changes = changes
         self._asked = asked
         self._arrays = arrays
+        self.fit = Fit()
         self._newest: dict[str, dict[str, tuple[int, object]]] = {}
 
     def remember(self, readings: Iterable[Reading]) -> None:
@@ -181,7 +183,11 @@ class Chunk:
     def outgoing(
         self, done: Callable[[Log], Collection[Mark]] = lambda _: ()
     ) -> Iterator[Outgoing]:
-        """Messages with all but what is `done`, each within MEASURES_PER_MESSAGE, MESSAGE_BYTES."""
+        """Messages with all but what is `done`, each within MEASURES_PER_MESSAGE, MESSAGE_BYTES.
+
+        Or what fits.
+        """
+        most_bytes = min(MESSAGE_BYTES, self._dialect.fit.most_bytes)
         for (log, _), group in self._groups.items():
             without = done(log)
             marks: list[Mark] = []
@@ -190,7 +196,7 @@ class Chunk:
             for mark, measures in group:
                 if mark in without:
                     continue
-                if any(_is_full(parts, sizes, each) for each in measures):
+                if any(_is_full(parts, sizes, each, most_bytes) for each in measures):
                     yield self._outgoing(log, marks, parts)
                     marks, parts, sizes = [], {}, {}
                 marks.append(mark)
@@ -210,10 +216,13 @@ class Chunk:
 
 
 def _is_full(
-    parts: Mapping[str, Sequence[Measure]], sizes: Mapping[str, int], more: Measure
+    parts: Mapping[str, Sequence[Measure]],
+    sizes: Mapping[str, int],
+    more: Measure,
+    most_bytes: int,
 ) -> bool:
     told = parts.get(more.device, ())
-    too_long = sizes.get(more.device, 0) + _size(more) > MESSAGE_BYTES
+    too_long = sizes.get(more.device, 0) + _size(more) > most_bytes
     return bool(told) and (len(told) >= MEASURES_PER_MESSAGE or too_long)
 
 
