@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kerbline.control.leaks import BALANCE, FIGURES, METER_RULES, tally
 from kerbline.control.leaks.district import INFLOW, District, Members
-from kerbline.control.leaks.watch import BALANCE, ZONE, Setting
+from kerbline.control.leaks.meters import Kind
+from kerbline.control.leaks.watch import METER, ZONE, Setting
 from kerbline.sim import district as sim
 
 DAY = 24
@@ -154,3 +156,15 @@ def test_what_was_noted_of_other_meters_is_as_good_as_nothing() -> None:
     assert other.first == -1
     assert made(saved).first == saved["first"]
     assert made(saved | {"format": 99}).first == -1
+
+
+def test_each_rule_and_figure_is_named_without_the_detectors() -> None:
+    """A city's broker is told of them before there is one."""
+    assert tuple(METER + kind for kind in Kind) == METER_RULES
+    day = tally.Day(95, 9_000.0, 7_000.0, 9, 80.0)
+    values = tally.values(day, 7_000.0, 100.0, tally.Pipes(1.0, 10, 30.0))
+    assert set(values) == set(FIGURES)
+    assert values["losses_l"] == 2_000
+    assert values["leakage_index"] == round(2_000 / ((18 + 8) * 30), 2)
+    few = tally.values(day, 7_000.0, 80.0, None)
+    assert set(few) == {"input_l", "least_flow_lph", "completeness_pct"}

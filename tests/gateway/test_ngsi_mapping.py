@@ -419,6 +419,7 @@ def test_an_alarm_and_its_end_are_one_alert() -> None:
         ("cab-1", URN.format("StreetlightControlCabinet", "cab-1")),
         ("pump-1", URN.format("Device", "b1:3")),
         ("gw-1", URN.format("Device", "gw-1")),
+        ("dma-4", URN.format("Device", "gw-1")),
     ],
 )
 def test_an_alert_comes_from_what_is_an_entity(asset: str, source: str) -> None:
@@ -507,6 +508,13 @@ def test_figures_of_an_area() -> None:
     assert first.attributes["kpiValue"] == Attribute(3, AT_MS)
     assert second.attributes["kpiValue"] == Attribute(412.5, AT_MS, "E32")
     assert second.attributes["area"].value == "dma-4"
+
+
+def test_a_zones_water_balance_is_a_daily_figure() -> None:
+    found = {each.id: each for each in read("dma-4", "water_balance", {"losses_l": 900})}
+    figure = found[URN.format("KeyPerformanceIndicator", "dma-4:n-dma-4:losses_l")].attributes
+    assert figure["kpiValue"] == Attribute(900, AT_MS, "LTR")
+    assert figure["calculationFrequency"].value == "daily"
 
 
 def test_a_zones_water_is_an_hourly_figure_of_its_households() -> None:

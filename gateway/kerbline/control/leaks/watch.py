@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
+from kerbline.control.leaks import BALANCE, INFLOW
 from kerbline.control.leaks.balance import WARM_DAYS, BalanceWatch
 from kerbline.control.leaks.grid import Row
 from kerbline.control.leaks.inflow import InflowWatch
@@ -23,9 +24,7 @@ ZONE = -1  # the subject of an alarm that is the district's own
 HOUR_MS = 3_600_000
 MOST_M3_H = 10_000.0  # more did not flow through a district's meter: it is another one
 
-BALANCE, INFLOW = "district_balance", "district_inflow"
-METER = "meter_"  # and the kind
-RULES_OF_ZONES = (BALANCE, INFLOW)
+METER = "meter_"  # the begin of METER_RULES, their ends are the kinds
 
 
 @dataclass(frozen=True, slots=True)

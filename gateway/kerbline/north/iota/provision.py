@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from kerbline.assets import Registry
 from kerbline.assets.asset import MEASUREMENT, STREETLIGHT, WATER
 from kerbline.config import Config
-from kerbline.control import zone_water
+from kerbline.control import leaks, zone_water
 from kerbline.control.endings import CLEAR, Over
 from kerbline.control.leak import RULE as LEAK
 from kerbline.model import Alarm, Entry, Key, NodeState, Reading, Severity, Value
@@ -221,7 +221,7 @@ def _entries(config: Config, city: City, telegrams: Telegrams) -> Iterator[Entry
             over = Over(node.id, node.asset, event, AT_MS, CLEAR).values()
             yield _reading(config.gateway.id, node.asset, "event", over)
         yield NodeState(node.id, node.asset, node.kind, True, AT_MS, "1.0.0", "board", "00000000")
-    for asset, rule in _alarms(config):
+    for asset, rule in _alarms(config, city):
         for active in (True, False):
             key = Key(config.gateway.id, 0, 0)
             yield Alarm(key, asset, rule, active, Severity.WARNING, AT_MS)
@@ -236,12 +236,20 @@ def _names(of: Device, telegrams: Sequence[str]) -> Sequence[str]:
     return of.names or telegrams
 
 
-def _alarms(config: Config) -> Iterator[tuple[str, str]]:
+def _alarms(config: Config, city: City) -> Iterator[tuple[str, str]]:
     """Whose alarms the gateway may raise, by asset and rule."""
     for rule in GATEWAY_ALARMS:
         yield config.gateway.id, rule
     for leak in config.leaks:
         yield leak.meter, LEAK
+    for district in config.districts:
+        for rule in (leaks.BALANCE, leaks.INFLOW):
+            yield district.zone, rule
+        served = (each for each in city.registry.served() if each.zone == district.zone)
+        water = (each.id for each in served if each.type == WATER)
+        for meter in district.meters or water:
+            for rule in leaks.METER_RULES:
+                yield meter, rule
     for bus in config.buses:
         for unit in bus.devices:
             for register in unit.registers:
@@ -267,6 +275,9 @@ def _figures(config: Config, city: City) -> Iterator[Reading]:
     for zone in watered:
         hour = zone_water.Closed(zone, 0, 1, 1, 1, 1, 0)
         yield _reading(config.gateway.id, zone, zone_water.KIND, hour.values())
+    for district in config.districts:
+        values = dict.fromkeys(leaks.FIGURES, 1)
+        yield _reading(config.gateway.id, district.zone, leaks.WATER_BALANCE, values)
 
 
 def _reading(source: str, asset: str, kind: str, values: Mapping[str, Value]) -> Reading:

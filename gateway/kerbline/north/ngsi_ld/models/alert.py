@@ -50,7 +50,7 @@ def alarm(alarm: Alarm, city: City) -> tuple[Change, ...]:
     place = city.place(alarm.asset)
     at_ms = alarm.observed_at_ms
     severity = SEVERITIES[alarm.severity]
-    source, category = _source(city, alarm.asset, None)
+    source, category = _source(city, alarm.asset, None, alarm.key.source)
     found = _attributes(alarm.rule, alarm.active, severity, category, alarm.evidence, at_ms, ())
     found["alertSource"] = Attribute(source, at_ms, kind=RELATIONSHIP)
     found.update(place.location)
@@ -79,10 +79,11 @@ def event(reading: Reading, city: City) -> tuple[Change, ...]:
     return (Change(city.urn(TYPE, local), TYPE, found),)
 
 
-def _source(city: City, asset_id: str, device: str | None) -> tuple[str, str]:
+def _source(city: City, asset_id: str, device: str | None, gateway: str = "") -> tuple[str, str]:
     """Whose alert it is, and its category: the device that told it, else the asset.
 
-    A DeviceMeasurement is no entity by itself, but its device is; so is the gateway.
+    A DeviceMeasurement is no entity by itself, but its device is; so is the gateway, and a zone
+    has none.
     """
     place = city.place(asset_id)
     category = CATEGORIES[place.asset.type]
@@ -91,7 +92,7 @@ def _source(city: City, asset_id: str, device: str | None) -> tuple[str, str]:
     if place.asset.type != MEASUREMENT:
         return place.id, category
     devices = city.devices_at(asset_id)
-    return devices[0] if devices else city.urn("Device", asset_id), category
+    return devices[0] if devices else city.urn("Device", gateway or asset_id), category
 
 
 def _attributes(
