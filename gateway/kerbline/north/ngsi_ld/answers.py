@@ -118,6 +118,8 @@ def judged(
         return Plain(reason)
     if status in _TRANSIENT or _is_transient_type(document):
         return Again(reason, retry_after_s(headers, now_s), pending=status == 504)
+    if status in _REFUSING and headers.get("content-type", "").startswith("text/html"):
+        return Conflict(reason)  # something before the broker says so, and perhaps of anything
     if status in _REFUSING:
         text = body.decode(errors="replace")
         return Refused(reason, tuple([name for name in names if _names(text, name)]))
@@ -153,7 +155,7 @@ def date_s(text: str) -> float | None:
     """A header's date in seconds since 1970, None where it is none (RFC 9110, 5.6.7)."""
     try:
         at = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
@@ -172,7 +174,8 @@ def _parted(document: object, names: Collection[str]) -> Verdict:
     found = _with_errors(document, names)
     if found is not None:
         return found
-    if isinstance(document, dict) and isinstance(document.get("success"), list):
+    known = isinstance(document, dict) and isinstance(document.get("success"), list)
+    if known and not any(_failures(document)):  # or one failed that we can't tell
         return Done()
     return Again("207 that does not tell what was taken")
 
@@ -218,7 +221,7 @@ def _attributes(given: object) -> Iterator[tuple[str, str]]:
 def _is_transient(error: object) -> bool:
     if isinstance(error, dict):
         status = error.get("status", error.get("errorCode"))
-        if isinstance(status, str) and status.isdigit():
+        if isinstance(status, str) and re.fullmatch("[0-9]{3}", status):
             status = int(status)
         if isinstance(status, int):
             return status in _TRANSIENT or status >= 500

@@ -49,6 +49,15 @@ class Answer:
     body: bytes
 
 
+class _Cookieless(httpx.AsyncHTTPTransport):
+    """Nobody sets us a cookie: it would go to others, and one that is garbled would end us."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        response.headers.pop("set-cookie", None)
+        return response
+
+
 class Client:
     """Keeps its connections; a call that is cancelled closes its own."""
 
@@ -63,13 +72,16 @@ class Client:
         self._whole_s = WHOLE * timeout_s
         self.compress = compress
         self._http = httpx.AsyncClient(
-            verify=_trust(tls) if url.startswith("https:") or tls else False,
-            timeout=httpx.Timeout(timeout_s),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS,
-                max_keepalive_connections=CONNECTIONS,
-                keepalive_expiry=IDLE_S,
+            transport=_Cookieless(
+                verify=_trust(tls) if url.startswith("https:") or tls else False,
+                limits=httpx.Limits(
+                    max_connections=CONNECTIONS,
+                    max_keepalive_connections=CONNECTIONS,
+                    keepalive_expiry=IDLE_S,
+                ),
+                trust_env=False,
             ),
+            timeout=httpx.Timeout(timeout_s),
             headers={
                 "User-Agent": "kerbline",
                 "Accept": "application/json",
@@ -106,8 +118,8 @@ class Client:
             raise NoAnswer(self._reason(error, url), sent=False) from None
         except (TimeoutError, httpx.TimeoutException):
             raise NoAnswer("no answer in time", pending=True) from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise NoAnswer(self._reason(error, url)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            raise NoAnswer(self._reason(error, url)) from None  # ValueError: of a header
 
     async def reach(self) -> None:
         """Connect, and no more; raises NoAnswer."""

@@ -124,6 +124,12 @@ class LiveLane:
             case Done():
                 self._went(names.values())
                 self._most = min(2 * self._most, MAX_ENTITIES)
+            case Partly(_, bad) if not bad.keys() <= names.keys():  # attributes, as of one entity
+                if len(part) > 1:
+                    waiting += _parted(part, ())
+                else:
+                    await self._bury("upsert", _only([part[0][0].change()], bad))
+                    self._went(names.values())
             case Partly(again, bad):
                 left = {*again, *bad}
                 self._went([entity for name, entity in names.items() if name not in left])
@@ -371,9 +377,14 @@ class HistoryLane:
             async with asyncio.timeout(PATIENCE_S):
                 await self._quiet()
         await self._lane.shut_since()
-        return await self._courier.send(
-            TEMPORAL, text, self._form.headers(change.type), [change.id]
-        )
+        headers = self._form.headers(change.type)
+        verdict = await self._courier.send(TEMPORAL, text, headers, [change.id])
+        if isinstance(verdict, Partly):  # as of a batch, of all that was sent
+            if change.id in verdict.refused:
+                return Refused(verdict.refused[change.id])
+            if change.id in verdict.again:
+                return Conflict(verdict.again[change.id])
+        return verdict
 
 
 def _trial(item: Item) -> str:

@@ -6,6 +6,7 @@ of its own for ever, so to put it again changes nothing but its end.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import orjson
 
 from kerbline.errors import KerblineError
+from kerbline.north.ngsi_ld.answers import retry_after_s
 from kerbline.north.ngsi_ld.client import Answer, Client
 from kerbline.north.ngsi_ld.token import Tokens
 
@@ -21,6 +23,8 @@ REGISTRATIONS = "/ngsi-ld/v1/csourceRegistrations"
 SUBSCRIPTIONS = "/ngsi-ld/v1/subscriptions"
 ENTITIES = "/ngsi-ld/v1/entities"
 LONGEST_S = 3_600.0  # no broker is believed that wants us away for longer
+# Of a PATCH: it can't be changed there. Whatever else went wrong leaves what is there as it is.
+_UNCHANGEABLE = frozenset([400, 405, 409, 422, 501])
 _LINK = '<{}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 
@@ -31,8 +35,7 @@ class NotPut(KerblineError):
 
     def __init__(self, name: str, answer: Answer) -> None:
         super().__init__(f"{name}: {_told(answer)}")
-        text = answer.headers.get("retry-after", "")
-        self.after_s = min(float(text), LONGEST_S) if text.isdecimal() and len(text) < 9 else 0.0
+        self.after_s = min(retry_after_s(answer.headers, math.inf) or 0.0, LONGEST_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,15 @@ class Registrar:
         answer = await self._ask("PATCH", where, fragment)
         if answer.status == 400 and document.less:
             answer = await self._ask("PATCH", where, _without(fragment, document.less))
-        if 200 <= answer.status < 300:
-            return answer
         if answer.status == 404:
             if not document.in_the_way:
                 return conflict
             for entity, attribute in document.in_the_way:
                 await self._ask("DELETE", f"{_at(ENTITIES, entity)}/attrs/{attribute}", None)
-        else:  # it can't be changed there
+        elif answer.status in _UNCHANGEABLE:
             await self._ask("DELETE", where, None)
+        else:
+            return answer
         return await self._post(document)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:

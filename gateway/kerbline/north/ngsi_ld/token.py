@@ -65,7 +65,10 @@ class FileToken:
     async def get(self) -> str:
         """The file's one line."""
         if not self._token:
-            self._token = _secret(self._path)
+            token = _secret(self._path)
+            if not token.isascii() or not token.isprintable():
+                raise NoToken(f"{self._path} holds no token; write its letters of ASCII in a line")
+            self._token = token
         return self._token
 
     def refused(self, token: str) -> None:
