@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kerbline.control.leaks.inflow_bank import BASE, LEAK, LEVEL, OLDEST, SLOPE, Bank
 from kerbline.control.leaks.inflow_bank import DAY as OF_DAY
+from kerbline.control.leaks.inflow_common import Common
 from kerbline.control.leaks.inflow_week import Week
 
 Floats = NDArray[np.float64]
@@ -73,11 +74,17 @@ class Kept:
 class InflowWatch:
     """The inflows of `count` districts, stepped together, `step_min` apart."""
 
-    def __init__(self, count: int, step_min: int) -> None:
+    def __init__(
+        self, count: int, step_min: int, causes: int = 0, peers: Floats | None = None
+    ) -> None:
+        """`causes`: how many are told with each step; `peers` (series,): a number of whose
+        neighbour each is, see `inflow_common`."""
         self.day_steps = 1440 // step_min
         self.step_min = step_min
         self.week = Week(count, self.day_steps)
         self.bank = Bank(count, self.day_steps)
+        has_common = causes > 0 or peers is not None
+        self.common = Common(count, self.day_steps, causes, peers) if has_common else None
         self.kept = Kept(
             np.zeros(1, np.int64),
             np.zeros(count, np.bool_),
@@ -86,11 +93,13 @@ class InflowWatch:
             np.zeros((OLDEST + 1, count)),
         )
 
-    def step(self, flow: Floats, slot: int | None = None) -> list[Change]:
+    def step(
+        self, flow: Floats, slot: int | None = None, causes: Floats | None = None
+    ) -> list[Change]:
         """One step's flows (series,), m3/h, NaN where missing or not to be judged.
 
         `slot` is the step's place in the local week, a holiday's that of a Sunday; without one
-        the weeks are counted from the first step.
+        the weeks are counted from the first step. `causes` (causes, series): see `inflow_common`.
         """
         at = int(self.kept.steps[0])
         self.kept.steps[0] += 1
@@ -107,6 +116,8 @@ class InflowWatch:
         y, inverse = flow / week.scale / shape, 1 / shape
         there = week.ready & (bank.kept.since < at) & (flow > NO_FLOW * week.scale)
         bank.predict(week.day, up)
+        if self.common is not None:
+            y = self._without_common(self.common, y, inverse, there, causes)
         bank.update(y, inverse, self.week.value_var(place), there)
         bank.age(at)
         changes = self._judge(at, there)
@@ -117,6 +128,16 @@ class InflowWatch:
             level_var = bank.kept.cov[LEVEL, LEVEL, BASE]
             self.week.end_day(mean[LEVEL], mean[SLOPE], level_var, ~up)
         return changes
+
+    def _without_common(
+        self, common: Common, y: Floats, inverse: Floats, there: Bools, told: Floats | None
+    ) -> Floats:
+        """y less what its causes explain."""
+        off = np.where(there, y / np.maximum(self.bank.expected(inverse), 0.05) - 1, np.nan)
+        causes = common.regressors(off, told)
+        found: Floats = y / (1 + common.share(causes))
+        common.learn(causes, np.nan_to_num(off), self.week.kept.noise, there & ~self.kept.up)
+        return found
 
     def lph(self) -> Floats:
         """(series,): each leak's size now, litres an hour; 0 where no alarm is up."""
@@ -236,7 +257,8 @@ class InflowWatch:
                 setattr(part, item.name, theirs.copy())
 
     def _parts(self) -> dict[str, Any]:
-        return {"alarm": self.kept, "bank": self.bank.kept, "week": self.week.kept}
+        parts = {"alarm": self.kept, "bank": self.bank.kept, "week": self.week.kept}
+        return parts if self.common is None else {**parts, "common": self.common.kept}
 
 
 def score(inflow: Floats, step_min: int) -> list[list[dict[str, Any]]]:
