@@ -30,14 +30,15 @@ EARLY_SIGMA, EARLY_DAYS = 3.0, 5.0  # more while the baseline is young, and how 
 GROWN_SIGMA = 3.5  # a leak is larger than it was; a sudden one needs RAISE_SIGMA
 SHRUNK_SIGMA = 4.5
 REPAIRED_SIGMA = 3.8
+MOSTLY = 0.7  # of a leak; a drop by more, be it of more than the leak, is a repair
 FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the whole
 APART_NATS = 3.0  # between two repairs, to tell which it was
 LOWER_SIGMA = 6.0  # less flows than a tight district had: that is usual from now on
 QUIET_SIGMA = 4.2  # below, what is seen tells of noise
 LEAST = 0.002  # of the mean use; a smaller change is background
-FADED = 0.2  # of its most; a leak that fell so far is gone
+FADED = 0.35  # of its most, or half of LEAST; a leak that fell so far is gone
 SCALE_DAYS, WARM_DAYS = 1, 3
-SOME_H = 2.0  # what changed later is sudden
+SOME_H, SLOW_H = 2.0, 10.0  # what changed later is not yet sure, or sudden
 SECOND = 0.01  # of the mean use; another leak is as large at least,
 SECOND_AFTER_DAYS, SECOND_H = 1.0, 6.0  # and comes suddenly and later
 MOST_ALARMS = 4
@@ -96,7 +97,9 @@ class BalanceWatch:
         self.steps = 0
         self.scale_steps = 0  # of the first day, which tells how much is used
         self.scale_use_l = 0.0
+        self.first_l = np.zeros(self.day_steps)  # its use, step by step
         self.most_l = 0.0  # of all that runs
+        self.grows = False  # what runs has become more, little by little
         self.off_l = self.use_l = self.inflow_l = 0.0  # of the last entry, a step
 
     def step(
@@ -118,7 +121,7 @@ class BalanceWatch:
         if entry is None:
             return []
         if self.baseline is None:
-            self._scale(entry)
+            self._scale(entry, at)
             return []
         return list(self._judge(self.baseline, entry, at))
 
@@ -132,14 +135,16 @@ class BalanceWatch:
         if self.baseline is not None:
             self.baseline.settle()
 
-    def _scale(self, entry: Entry) -> None:
+    def _scale(self, entry: Entry, at: int) -> None:
         if not np.isfinite(entry.inflow_l):
             return
         self.scale_steps += entry.steps
         self.scale_use_l += entry.use_l
+        of_day = np.arange(at - entry.steps + 1, at + 1) % self.day_steps
+        self.first_l[of_day] = entry.use_l / entry.steps
         if self.scale_steps >= SCALE_DAYS * self.day_steps:
             scale_l = max(self.scale_use_l / self.scale_steps, 1.0)
-            self.baseline = Baseline(self.day_steps, scale_l, self.meters)
+            self.baseline = Baseline(self.day_steps, scale_l, self.meters, self.first_l)
 
     def _judge(self, baseline: Baseline, entry: Entry, at: int) -> Iterator[Change]:
         off_l = baseline.step(entry, at)
@@ -173,6 +178,7 @@ class BalanceWatch:
             lower_l = lower[BASE] + (lower[USE] + lower[SQUARE]) * baseline.scale_l
             self.levels.since(at - rising.age, at, float(lower_l))
             self.most_l = float(baseline.x[LEAK])
+            self.grows = False
             yield self._raise(rising, self.most_l, at)
         elif falling.sigma > LOWER_SIGMA:
             baseline.accept(falling, BASE)
@@ -181,23 +187,28 @@ class BalanceWatch:
         self, baseline: Baseline, rising: Shift, falling: Shift, at: int
     ) -> Iterator[Change]:
         was_l = float(baseline.x[LEAK])
-        some = SOME_H * self.per_hour
+        some, slow = SOME_H * self.per_hour, SLOW_H * self.per_hour
         gone, which = self._repaired(baseline)
-        fits = falling.sigma**2 - gone.sigma**2 < 2 * FITS_NATS
+        fits = falling.size_l < -MOSTLY * was_l
+        fits |= falling.sigma**2 - gone.sigma**2 < 2 * FITS_NATS
         if fits and gone.sigma > max(REPAIRED_SIGMA, rising.sigma):
             baseline.accept(gone, LEAK)
             yield from self._clear(baseline, -gone.size_l, at - gone.age, which)
         elif falling.sigma > max(SHRUNK_SIGMA, rising.sigma) and falling.age >= some:
             baseline.accept(falling, LEAK)
-            self.levels.clear()
-        elif rising.sigma > (GROWN_SIGMA if rising.age >= some else RAISE_SIGMA):
+            if baseline.x[LEAK] < FADED * was_l:
+                yield from self._clear(baseline, was_l, at - falling.age, None)
+            else:
+                self.levels.clear()
+        elif rising.sigma > (GROWN_SIGMA if rising.age >= slow else RAISE_SIGMA):
             baseline.accept(rising, LEAK)
+            self.grows |= rising.age >= slow
             if self._another(baseline, rising, was_l, at):
                 self._sizes(baseline, was_l, at)
                 self.levels.clear()
                 yield self._raise(rising, float(baseline.x[LEAK]) - was_l, at)
-        elif was_l < max(FADED * self.most_l, FADED * LEAST * baseline.scale_l):
-            yield from self._clear(baseline, was_l, at, None)
+        elif was_l < max(FADED * self.most_l, LEAST / 2 * baseline.scale_l):
+            yield from self._clear(baseline, None, at, None)
         if not self.alarms:
             return
         running_l = float(baseline.x[LEAK])
@@ -209,7 +220,9 @@ class BalanceWatch:
         half_day_sd = np.sqrt(1.5 * baseline.noise.share / self.levels.length) * baseline.scale_l
         size_l = self.levels.size_l(until, float(half_day_sd))
         older_l = sum(alarm.size_l for alarm in self.alarms[:-1])
-        self.alarms[-1].size_l = (total_l if size_l is None else size_l) - older_l
+        if size_l is None or (self.grows and total_l > size_l):
+            size_l = total_l
+        self.alarms[-1].size_l = size_l - older_l
 
     def _another(self, baseline: Baseline, rising: Shift, was_l: float, at: int) -> bool:
         """A jump by more than all that runs, not the growth of a leak that is young."""
@@ -232,7 +245,7 @@ class BalanceWatch:
         return every[0]
 
     def _clear(
-        self, baseline: Baseline, was_l: float, repaired: int, which: Alarm | None
+        self, baseline: Baseline, was_l: float | None, repaired: int, which: Alarm | None
     ) -> Iterator[Change]:
         if which is not None:
             self.alarms.remove(which)
@@ -240,8 +253,9 @@ class BalanceWatch:
             self.levels.clear()
             yield self._change(which, up=False)
             return
-        self._sizes(baseline, was_l, repaired)
-        baseline.tight(max(0.02 * abs(was_l), 0.001 * baseline.scale_l))
+        if was_l is not None:  # else it went little by little
+            self._sizes(baseline, was_l, repaired)
+        baseline.tight(max(0.02 * (was_l or 0.0), 0.001 * baseline.scale_l))
         self.levels.clear()
         for alarm in self.alarms:
             yield self._change(alarm, up=False)
@@ -273,7 +287,7 @@ class BalanceWatch:
 
     def saved(self) -> State:
         """The whole state, as arrays; `restore` is its inverse, to the last bit."""
-        state = saved(self, ("steps", "scale_steps", "scale_use_l", "most_l"))
+        state = saved(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", "grows"))
         state |= saved(self, ("off_l", "use_l", "inflow_l"))
         state["format"] = np.array([FORMAT])
         rows = [[getattr(alarm, name) for name in ALARM] for alarm in self.alarms]
@@ -287,7 +301,7 @@ class BalanceWatch:
         """Goes on from what `saved` gave; ValueError where it is another district's or format."""
         if int(state["format"][0]) != FORMAT:
             raise ValueError(f"format {int(state['format'][0])} of a balance is not {FORMAT}")
-        restore(self, ("steps", "scale_steps", "scale_use_l", "most_l"), state)
+        restore(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", "grows"), state)
         restore(self, ("off_l", "use_l", "inflow_l"), state)
         self.ledger.restore(part_of("ledger", state))
         restore(self.levels, LEVELS, part_of("levels", state))
@@ -295,7 +309,7 @@ class BalanceWatch:
             Alarm(int(row[0]), int(row[1]), *(float(x) for x in row[2:])) for row in state["alarms"]
         ]
         kept = part_of("baseline", state)
-        self.baseline = Baseline(self.day_steps, 1.0, self.meters) if kept else None
+        self.baseline = Baseline(self.day_steps, 1.0, self.meters, self.first_l) if kept else None
         if self.baseline is not None:
             self.baseline.restore(kept)
 

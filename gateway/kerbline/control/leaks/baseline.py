@@ -24,19 +24,22 @@ from kerbline.control.leaks.noise import Noise
 Floats = NDArray[np.float64]
 
 HARMONICS = 3
-BASE, USE, SQUARE, SWING, SKEW = 0, 1, 2, 3, 3 + 2 * HARMONICS
-ERROR, ERROR_BEFORE, LEAK = SKEW + 1, SKEW + 2, SKEW + 3
+BASE, USE, SQUARE, SWING, LATE = 0, 1, 2, 3, 3 + 2 * HARMONICS
+EARLY, ERROR, ERROR_BEFORE, LEAK = LATE + 1, LATE + 2, LATE + 3, LATE + 4
 STATES = LEAK + 1
 
 CLIP = 3.0  # an innovation beyond so many sigma counts as this many (Huber)
 DRIFT = 0.00015  # of the background, a root day, share of the mean use
 LEAK_DRIFT = 0.03  # of a leak, a root day, share of it
 SWING_DRIFT = 0.0002
+CLOCK_DRIFT = 0.01  # of the mean skew, a root day, share of a step
+USUAL = 0.15  # of a day into what is usual at an hour
 OLDEST_DAYS = 12  # a change longer ago is no longer asked for
 THIN = 0.16  # hypotheses lie so far apart, share of their age
 SLOTS = 96
 SAVED = (
-    *("scale_l", "x", "p", "error_l2", "rate_l", "age", "effect", "weight", "score", "certain"),
+    *("scale_l", "x", "p", "error_l2", "rate_l", "next_l", "usual_l"),
+    *("age", "effect", "weight", "score", "certain"),
     "slots",
 )
 
@@ -57,7 +60,7 @@ NOTHING = Shift(0.0, 0.0, 0, 0)
 class Baseline:
     """The balance of one district. `scale_l` is its mean use a step."""
 
-    def __init__(self, day_steps: int, scale_l: float, meters: int) -> None:
+    def __init__(self, day_steps: int, scale_l: float, meters: int, usual_l: Floats) -> None:
         self.day_steps = day_steps
         self.scale_l = scale_l
         self.x = np.zeros(STATES)
@@ -68,12 +71,14 @@ class Baseline:
         sd[SQUARE] = 0.01
         for harmonic in range(HARMONICS):
             sd[SWING + 2 * harmonic : SWING + 2 * harmonic + 2] = scale_l * 0.03 / (1 + harmonic)
-        sd[SKEW] = 0.3
+        sd[LATE] = sd[EARLY] = 0.2
         self.p[np.diag_indices(STATES)] = sd * sd
         self.noise = Noise(day_steps, meters)
         self.p[ERROR, ERROR] = self.noise.rounding_l2
         self.error_l2 = self.noise.rounding_l2
         self.rate_l = scale_l  # use a step, of the entry before
+        self.next_l = scale_l  # and what it made expect of the next step
+        self.usual_l = usual_l.copy()  # use of the steps of a day, of the first one at the start
         self.age = np.zeros(SLOTS, np.int64)
         self.effect = np.zeros((SLOTS, STATES))  # of a change of 1 L a step, on the estimate
         self.weight = np.zeros(SLOTS)
@@ -85,7 +90,6 @@ class Baseline:
         """Takes an entry that ended with step `at_step`; the litres beyond a tight district's."""
         self._age(entry)
         h = self._regressors(entry, at_step)
-        self.rate_l = entry.use_l / entry.steps
         if not np.isfinite(entry.inflow_l):
             return 0.0
         noise_l2 = self.noise.share * self.noise.flow_l2(entry)
@@ -124,8 +128,10 @@ class Baseline:
         drift_l = DRIFT * self.scale_l * (0.3 if alarmed else 1.0)
         self.p[BASE, BASE] += drift_l * drift_l * days
         swing_l = SWING_DRIFT * self.scale_l
-        for state in range(SWING, SKEW):
+        for state in range(SWING, LATE):
             self.p[state, state] += swing_l * swing_l * days
+        for state in (LATE, EARLY):
+            self.p[state, state] += CLOCK_DRIFT * CLOCK_DRIFT * days
         if alarmed:
             leak_l = LEAK_DRIFT * self.x[LEAK]
             self.p[LEAK, LEAK] += leak_l * leak_l * days
@@ -158,6 +164,8 @@ class Baseline:
     def _regressors(self, entry: Entry, at_step: int) -> Floats:
         h = np.zeros(STATES)
         steps = entry.steps
+        rate_l = entry.use_l / steps
+        next_l = self._next(rate_l, at_step)
         h[BASE] = h[LEAK] = steps
         h[USE] = entry.use_l
         h[SQUARE] = entry.use_l * entry.use_l / (steps * self.scale_l)
@@ -166,9 +174,20 @@ class Baseline:
             turned = times * (harmonic + 1)
             h[SWING + 2 * harmonic] = np.cos(turned).sum()
             h[SWING + 2 * harmonic + 1] = np.sin(turned).sum()
-        h[SKEW] = entry.use_l / steps - self.rate_l
+        h[LATE] = rate_l - self.rate_l
+        h[EARLY] = next_l - self.next_l
+        self.rate_l, self.next_l = rate_l, next_l
         h[ERROR], h[ERROR_BEFORE] = 1.0, -1.0
         return h
+
+    def _next(self, rate_l: float, at_step: int) -> float:
+        """The use to come: clocks that are early have a part of it in their reads already.
+
+        Only what is usual: this step's use errs with this step's reads.
+        """
+        now, after = at_step % self.day_steps, (at_step + 1) % self.day_steps
+        self.usual_l[now] += USUAL * (rate_l - self.usual_l[now])
+        return float(self.usual_l[after])
 
     def rising(self) -> Shift:
         """The surest increase since an entry of the past."""

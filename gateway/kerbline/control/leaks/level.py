@@ -6,7 +6,7 @@ import numpy as np
 
 HALF_DAYS = 16
 FEWEST = 3
-RISES_SIGMA = 3.0
+RISES = 2.5  # of a slope's squared sigma, that tells nothing
 SAVED = ("at", "level_l", "end", "count", "open_l", "open_steps")
 
 
@@ -55,7 +55,7 @@ class Levels:
     def size_l(self, until: int, sd_l: float) -> float | None:
         """Litres a step just before step `until`, None of too few half days.
 
-        The mean, or the end of a line where it rises or falls for sure; `sd_l` is the least
+        The mean, or the end of a line so far as it rises or falls for sure; `sd_l` is the least
         that a half day errs by.
         """
         counts = (np.arange(HALF_DAYS) >= HALF_DAYS - self.count) & (self.end <= until)
@@ -69,6 +69,6 @@ class Levels:
         slope = float(apart @ level_l) / spread
         left_l = level_l - mean_l - slope * apart
         sd_l = max(sd_l, float(np.sqrt(left_l @ left_l / max(number - 2, 1))))
-        if abs(slope) * np.sqrt(spread) < RISES_SIGMA * sd_l:
-            return mean_l
-        return mean_l + slope * (until - float(at.mean()))
+        sure = slope * slope * spread / (sd_l * sd_l)
+        trust = max(0.0, 1 - RISES / sure) if sure > 0 else 0.0
+        return mean_l + trust * slope * (until - float(at.mean()))
