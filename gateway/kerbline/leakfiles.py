@@ -84,6 +84,12 @@ def read_inflow_total(path: Path, steps: int) -> Series:
     return total_l
 
 
+def check_number(path: Path, name: str, number: int, count: int) -> None:
+    """Is there a row of that number?"""
+    if number >= count:
+        raise LeakFileError(f"{path}: {name} has {count} rows: give 0 to {count - 1}")
+
+
 def _check_step(step_min: int) -> None:
     if MINUTES_A_DAY % step_min:
         raise LeakFileError(f"--step-min {step_min}: a day is no whole number of such steps")
