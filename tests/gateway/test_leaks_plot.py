@@ -63,7 +63,7 @@ def test_a_drawing_shows_each_panel_and_alarm(
     shown = [each for each in shapes if each.get("class") == "alarm"]
     assert len(shown) == panels * alarms
     for each in shown:
-        assert float(each.get("x", 0)) + float(each.get("width", 0)) == pytest.approx(990, abs=1)
+        assert float(each.get("x", 0)) + float(each.get("width", 0)) == pytest.approx(976, abs=1)
     lines = list(root.iter("{http://www.w3.org/2000/svg}polyline"))
     assert len(lines) >= panels
     assert all(len(line.get("points", "").split()) > DAY for line in lines if what != "dma-inflow")

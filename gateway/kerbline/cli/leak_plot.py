@@ -15,7 +15,7 @@ from kerbline.control.leaks.inflow import SIGMA, InflowWatch
 from kerbline.control.leaks.meters import Kind, MeterWatch
 
 Floats = NDArray[np.float64]
-WIDTH, PANEL, LEFT, GAP, HEAD = 1000, 170, 70, 26, 30
+WIDTH, PANEL, LEFT, RIGHT, GAP, HEAD = 1000, 170, 70, 24, 26, 30
 COLOURS = ("#1f5f8b", "#c0562b", "#4d7a3a")
 ALARM, LIMIT = "#d9483b", "#888888"
 
@@ -95,7 +95,7 @@ def meter(
     volume, share, size = (np.full(steps, math.nan) for _ in range(3))
     watch = MeterWatch(1, step_min)
     up = np.zeros(steps, np.bool_)
-    leaks = False
+    leaks = was_there = False
     for step in range(steps):
         there = missing is None or not missing[number, step]
         for change in watch.step(row[:, step], np.array([there])):
@@ -103,8 +103,9 @@ def meter(
         up[step] = leaks
         share[step] = float((watch.rests.evidence() / watch.rests.sure).max())
         size[step] = watch.lph(0) if leaks else 0.0
-        if step and there:
+        if was_there and there:
             volume[step] = float(int(row[0, step]) - int(row[0, step - 1]))
+        was_there = there
     panels = [
         Panel("volume of a step, L", {"volume": np.clip(volume, 0, None)}),
         Panel("evidence of a leak, of what is needed", {"evidence": share}, 1.0),
@@ -145,13 +146,13 @@ def _panel(panel: Panel, trace: Trace, top: int, steps: int) -> Iterator[str]:
     known = np.concatenate([line[np.isfinite(line)] for line in panel.lines.values()])
     limits = [] if panel.limit is None else [panel.limit]
     low = min([0.0, *(float(np.quantile(known, 0.001)) for _ in known[:1])])
-    high = max([low + 1e-9, *limits, *(float(np.quantile(known, 0.999)) for _ in known[:1])])
-    high += 0.05 * (high - low)
+    high = max([low, *limits, *(float(np.quantile(known, 0.999)) for _ in known[:1])])
+    high = low + 1 if high - low < 1e-6 else high + 0.05 * (high - low)
 
     def y(value: float) -> float:
         return top + PANEL - (min(max(value, low), high) - low) / (high - low) * PANEL
 
-    size = f'width="{WIDTH - LEFT - 10}" height="{PANEL}"'
+    size = f'width="{WIDTH - LEFT - RIGHT}" height="{PANEL}"'
     yield f'<rect x="{LEFT}" y="{top}" {size} fill="#f7f7f7"/>'
     for begin, end in trace.alarms:
         x, wide = _x(begin, steps), max(1.0, _x(end, steps) - _x(begin, steps))
@@ -160,10 +161,10 @@ def _panel(panel: Panel, trace: Trace, top: int, steps: int) -> Iterator[str]:
             f'fill="{ALARM}" fill-opacity="0.15"/>'
         )
     for value in (low, (low + high) / 2, high):
-        yield f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:,.4g}</text>'
+        yield f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'
     if panel.limit is not None:
         at = f'y1="{y(panel.limit):.1f}" y2="{y(panel.limit):.1f}"'
-        yield f'<line x1="{LEFT}" x2="{WIDTH - 10}" {at} stroke="{LIMIT}" stroke-dasharray="4"/>'
+        yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" {at} stroke="{LIMIT}" stroke-dasharray="4"/>'
     legend = f'<text x="{LEFT + 6}" y="{top + 14}">{escape(panel.title)}'
     for number, (name, line) in enumerate(panel.lines.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -186,5 +187,9 @@ def _thinned(line: Floats, steps: int) -> Iterator[tuple[float, float]]:
                 yield x, float(some.max())
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def _x(step: float, steps: int) -> float:
-    return LEFT + step / steps * (WIDTH - LEFT - 10)
+    return LEFT + step / steps * (WIDTH - LEFT - RIGHT)

@@ -22,7 +22,7 @@ from kerbline.control.leaks.meters import Kind, MeterWatch
 FORMAT = 1
 ZONE = -1  # the subject of an alarm that is the district's own
 HOUR_MS = 3_600_000
-MOST_M3_H = 10_000.0  # more did not flow through a district's meter: it is another one
+MOST_M3_H = 100_000.0  # more did not flow through a district's meter: it is another one
 
 METER = "meter_"  # the begin of METER_RULES, their ends are the kinds
 
