@@ -97,6 +97,18 @@ def test_two_devices_that_claim_one_asset_are_told(tmp_path: Path, second: str) 
     assert fault.problem == '"lamp-1" stands at node[1].asset, line 11 already'
 
 
+@pytest.mark.parametrize("own", ['id = "sl-0001"', 'asset = "meter-1"', 'asset = "cabinet-1"'])
+def test_what_is_called_as_the_gateway_is_told(tmp_path: Path, own: str) -> None:
+    """Whatever the gateway says of itself is public, and so it has a name of its own."""
+    name = own.split('"')[1]
+    line = next(n for n, text in enumerate(CONFIG.splitlines(), 1) if own in text)
+    with pytest.raises(ConfigFault) as told:
+        config(tmp_path, CONFIG.replace(own, own.replace(name, "gw-1")))
+    (fault,) = told.value.faults
+    assert fault.line == line
+    assert fault.problem == '"gw-1" stands at gateway.id, line 2 already'
+
+
 def test_a_group_is_whole_though_other_gateways_serve_a_part_of_it(tmp_path: Path) -> None:
     far = replace(LAMP, id="lamp-2", zone="z-1")
     registry = Registry("sjoestad", [LAMP, far], kinds(config(tmp_path)))
@@ -121,6 +133,14 @@ def test_a_water_meter_is_personal_until_the_list_says_public(tmp_path: Path) ->
     assert [each.id for each in registry.served() if registry.personal(each.id)] == ["gas-1"]
     registry.take([Asset("meter-1", "DeviceMeasurement")])
     assert registry.personal("meter-1")  # whatever it is called: its device is a meter's
+
+
+def test_what_a_meter_told_stays_personal_though_a_lamp_has_its_id_now(tmp_path: Path) -> None:
+    registry = Registry("sjoestad", [LAMP], kinds(config(tmp_path)))
+    assert not registry.personal("lamp-1", "streetlight")
+    assert registry.personal("lamp-1", "water_meter")  # of a replay
+    registry.take([replace(LAMP, privacy="public")])
+    assert not registry.personal("lamp-1", "water_meter")
 
 
 WATER_UNIT = """

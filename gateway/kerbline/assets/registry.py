@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kerbline.assets import asset as terms
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, MODBUS, SERIAL, Asset
+from kerbline.assets.asset import IMPLIED, MEASUREMENT, METERS, MODBUS, SERIAL, Asset
 from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
@@ -93,7 +93,7 @@ class Registry:
             return False  # an alarm of a zone: of its pipes, and of nobody's home
         if asset_id not in self._listed and (self.lost or not served):
             return self._kinds.get(asset_id, kind) not in OPEN_KINDS
-        if served:
+        if served and kind not in METERS:  # what a meter told stays a meter's
             kind = self._kinds[asset_id]
         elif kind in (MODBUS, SERIAL):
             kind = ""  # what the device measured nobody knows any more

@@ -23,8 +23,9 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select("ngsi_ld", "*", "name"))
     _once(reader, reader.select("iota", "*", "name"))
     _folders(reader)
-    _once(reader, reader.select("node", "*", "id"))
-    _once(reader, _assets(reader))
+    own = list(reader.select("gateway", "id"))  # what it says of itself is known by that
+    _once(reader, [*own, *reader.select("node", "*", "id")])
+    _once(reader, [*own, *_assets(reader)])
     _once(
         reader,
         [*node_lines, *reader.select("modbus", "*", "port"), *reader.select("serial", "*", "port")],
