@@ -23,7 +23,7 @@ Meters = NDArray[np.intp]
 
 RESTS_H = (0.0, 0.25, 0.5, 1.0, 1.75, 2.75, 4.25)  # pauses longer than this refute a tier
 LEAST_DAYS = (1.2, 1.2, 1.2, 1.3, 2.0, 3.0, 4.6)  # nothing is said of a tier before
-SURE_NATS = (5.5, 7.0, 7.0, 10.0, 10.0, 10.0, 10.0)  # of evidence that raise an alarm
+SURE_NATS = (7.0, 7.0, 7.0, 10.0, 10.0, 10.0, 10.0)  # of evidence that raise an alarm
 SHARES = (0.95, 0.95, 0.95, 0.95, 0.92, 0.88, 0.8)  # of days with a rest, before it is learned
 DAYS_LEARNED = 32
 LONGEST_STEPS = 250  # a rest that is told apart
@@ -34,7 +34,7 @@ DAY_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5)
 DAYS_NATS = (30.0, 7.5, 6.0, 6.0, 6.0, 6.0, 6.0)
 SHARE_MOST = 0.97
 
-DRIP_NATS, TAP_NATS = 2.0, -0.5  # a longest pause that one litre ends, or several
+DRIP_NATS, TAP_NATS = 2.0, -0.75  # a longest pause that one litre ends, or several
 ENDS_LEAST_NATS, ENDS_MOST_NATS = -5.0, 4.0
 
 QUIET_H = 0.75  # of rest before water of which it is asked whether it is a single litre
@@ -42,6 +42,7 @@ MORE_SINGLES = 0.5  # by so much a leak of 0.25 L/h raises the odds of one litre
 SINGLES_WEIGHT, SINGLES_NATS = 0.7, 8.0
 SINGLES = 0.15  # of what ends a rest is one litre, before it is learned
 ENDS_A_DAY, ENDS_LEARNED = 5, 200
+DOUBT_PACE = 4
 
 SCORE, FINE = 8, 16  # of `score` and of `extra` are one nat
 DROP, ALONE = 1, 4  # bits of `flags`: the last water was one litre; a pause was before it
@@ -126,14 +127,12 @@ class Rests:
         drop = (flags & DROP > 0) & ((flags & ALONE > 0) | (pauses[inside] <= self.short))
         drips = np.where(drop, DRIP_NATS * SCORE, 0)
         gain = np.where(counts == 1, drips, TAP_NATS * SCORE).astype(np.int16)
-        self._add(tiers, meters, gain)
-        # A leak's pauses may lie on both sides of a tier's bound, as its pressure goes.
-        slower = tiers + 1 < len(self.rests)
-        self._add(tiers[slower] + 1, meters[slower], gain[slower])
-
-    def _add(self, tiers: Meters, meters: Meters, gain: NDArray[np.int16]) -> None:
         low, high = int(ENDS_LEAST_NATS * SCORE), int(ENDS_MOST_NATS * SCORE)
-        self.score[tiers, meters] = np.clip(self.score[tiers, meters] + gain, low, high)
+        # As long as any of two days: so it tells of leaks of slower tiers as well.
+        for tier in range(len(self.rests)):
+            told = tiers <= tier
+            score = self.score[tier, meters[told]] + gain[told]
+            self.score[tier, meters[told]] = np.clip(score, low, high)
 
     def _single(self, meters: Meters, single: NDArray[np.bool_], day: float) -> None:
         """What ended a rest: single litres above their usual share, as a cumulative sum."""
@@ -146,7 +145,8 @@ class Rests:
         self.extra[meters] = extra
         pace = max(1 / ENDS_LEARNED, 1 / (ENDS_A_DAY * day + 12))
         doubt = extra > SINGLES_WEIGHT * 2 * FINE  # a leak is not to be learned
-        share += (single - share) * np.where(doubt, 1 / (3 * ENDS_LEARNED), pace)
+        slow = max(1 / (3 * ENDS_LEARNED), DOUBT_PACE * pace * pace)
+        share += (single - share) * np.where(doubt, slow, pace)
         self.singles[meters] = np.clip(share, 0.03, 0.6) * 65536
 
     def _refute(self, pauses: NDArray[np.uint16]) -> None:
