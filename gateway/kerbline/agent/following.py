@@ -40,7 +40,7 @@ class Following:
             try:
                 batches = await self._group.read(self.cursor, READ_ENTRIES)
             except StoreBlocked as error:
-                log.warning("the log can't be read: %s", error)
+                log.warning("leaks: the log can't be read: %s", error)
                 await asyncio.sleep(BLOCKED_S)
                 continue
             for batch in batches:

@@ -161,7 +161,8 @@ def _panel(panel: Panel, trace: Trace, top: int, steps: int) -> Iterator[str]:
             f'fill="{ALARM}" fill-opacity="0.15"/>'
         )
     for value in (low, (low + high) / 2, high):
-        yield f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_number(value)}</text>'
+        at = f'x="{LEFT - 6}" y="{y(value) + 4:.1f}"'
+        yield f'<text {at} text-anchor="end">{_number(value)}</text>'
     if panel.limit is not None:
         at = f'y1="{y(panel.limit):.1f}" y2="{y(panel.limit):.1f}"'
         yield f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" {at} stroke="{LIMIT}" stroke-dasharray="4"/>'
