@@ -321,18 +321,27 @@ def test_a_copy_in_the_same_moment_runs_nothing(tmp_path: Path) -> None:
 
 
 def test_with_a_disk_that_refuses_an_order_is_written_down_for_a_kill(tmp_path: Path) -> None:
+    """Its page of the daybook is there already; also what may not run twice, and what waits."""
     path = tmp_path / "s.db"
+    payloads = {"a1": order("a1"), "a2": order("a2"), "a3": reboot("a3"), "a4": order("a4")}
 
     async def before(life: Life) -> None:
         life.store._database.refused = "full"
-        await life.order(order())
-        await life.group.call(lambda: None)
-        await life.order(order("a2"))  # now that it is known the disk is asked first
-        assert [command.id for command in life.street.done] == ["a1", "a2"]
+        for name, payload in payloads.items():
+            life.street.there = name != "a4"
+            await life.order(payload)
+            await life.group.call(lambda: None)  # from the second on the disk is asked first
+        assert [command.id for command in life.street.done] == ["a1", "a2", "a3"]
         cut(path, tmp_path / "after")
 
+    async def after(life: Life) -> None:
+        assert life.states() == [(name, "ERROR", "outcome_unknown") for name in payloads]
+        for payload in payloads.values():
+            await life.order(payload)
+        assert life.street.done == []
+
     lives(path, before)
-    lives(tmp_path / "after" / "s.db", never_sent_again)
+    lives(tmp_path / "after" / "s.db", after)
 
 
 def test_one_that_found_no_room_is_not_overtaken_by_the_next(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from pathlib import Path
+
+import orjson
 
 from kerbline.model import Command
 from kerbline.store.daybook import ROOM_BYTES, Daybook
@@ -108,3 +112,21 @@ def test_what_another_program_left_there_is_no_order(tmp_path: Path) -> None:
         assert daybook.write(command(1), AT_MS)
         daybook.close()
         assert found(tmp_path) == ["c1"]
+
+
+def test_what_another_version_wrote_there_is_no_order(tmp_path: Path) -> None:
+    sound = ["c1", "lamp-1", "release", {}, AT_MS, "mqtt", AT_MS]
+    for place, strange in ((0, 5), (1, None), (2, [1]), (3, 4), (3, [[1]]), (4, "1"), (6, None)):
+        for row in ([*sound[:place], strange, *sound[place + 1 :]], sound[:-1], [*sound, 1], 7):
+            body = orjson.dumps(row)
+            line = b"0000aaaa%08x%b\n" % (zlib.crc32(body), body)
+            (tmp_path / "s.db.daybook").write_bytes(line)
+            assert found(tmp_path) == []
+
+
+def test_a_pipe_in_its_place_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.db.daybook")
+    daybook, rest = opened(tmp_path)
+    assert (rest, daybook.write(command(1), AT_MS)) == ([], False)
+    daybook.strike(["c1"])
+    daybook.close()

@@ -43,7 +43,7 @@ class Daybook:
         """What a run before wrote that is not struck off, each with its real UTC, in order."""
         found: list[tuple[Command, int]] = []
         with suppress(OSError, ValueError, TypeError):
-            text = self._path.read_bytes()[:ROOM_BYTES]
+            text = _beginning(self._path)
             self._mark = text[:_WORD]
             for line in text.split(b"\n")[:-1]:
                 body = line[2 * _WORD :]
@@ -56,7 +56,7 @@ class Daybook:
         return found
 
     def write(self, command: Command, at_ms: int) -> bool:
-        """Write an order down; False where there is no room, or the disk takes nothing."""
+        """Write an order down, once; False where there is no room, or the disk takes nothing."""
         body = orjson.dumps(
             (
                 command.id,
@@ -69,6 +69,8 @@ class Daybook:
             )
         )
         with self._lock:
+            if command.id in self._listed:
+                return True
             line = self._mark + _checksum(body) + body + b"\n"
             if self._file < 0 or self._end + len(line) > ROOM_BYTES:
                 return False
@@ -125,6 +127,20 @@ def _checksum(body: bytes) -> bytes:
     return b"%08x" % zlib.crc32(body)
 
 
+def _beginning(path: Path) -> bytes:
+    if not path.is_file():  # a pipe would keep us waiting
+        return b""
+    with path.open("rb") as file:
+        return file.read(ROOM_BYTES)
+
+
 def _parsed(row: list[Any]) -> tuple[Command, int]:
     name, asset, operation, arguments, expires_at_ms, source, at_ms = row
+    texts, numbers = (name, asset, operation, source), (expires_at_ms, at_ms)
+    if not (
+        all(isinstance(each, str) for each in texts)
+        and all(isinstance(each, int) for each in numbers)
+        and isinstance(arguments, dict)
+    ):
+        raise ValueError("another version's")
     return Command(name, asset, operation, values(arguments), expires_at_ms, source), at_ms

@@ -56,7 +56,7 @@ class CommandLedger:
     """The commands of one store; every call but `jot` is a durable transaction of its own.
 
     What the disk refuses is remembered, of LATE_KEPT commands, and written when it takes it: an id
-    still runs once, unless the gateway is killed before.
+    still runs once, unless the gateway is killed before and the daybook had no room.
     """
 
     def __init__(self, database: Database) -> None:
@@ -97,6 +97,8 @@ class CommandLedger:
             result = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
             results = [result, replace(result, state=CommandState.DELIVERED)][: 1 + goes]
             refused = self._note(command, results)
+            if refused:
+                self._daybook.write(command, at_ms)  # so that a kill does not forget it
             return Submission(new=True, result=results[-1], refused=refused)
         stored, result = known
         if _order(stored) != _order(command):
