@@ -14,8 +14,9 @@ means of hours may go the same way. Pure; a state is a few dozen numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 TERMS = (
     "one",
@@ -281,4 +282,28 @@ def learn(state: State, reference_ug_m3: float) -> State:
         state,
         learned=learned.taught(told.asked, reference_ug_m3 - told.value, told.noise),
         told=None,
+    )
+
+
+def hour(kind: SensorType, state: State, seen: Seen, *, southern: bool = False) -> float:
+    """The corrected mean of an hour, in ug/m3, by what the days before it taught.
+
+    An hour is none of the means that a state is made of; the interval of a day says nothing of it.
+    """
+    return correct(kind, state, seen, southern=southern)[1].pm2_5
+
+
+def saved(state: State) -> dict[str, Any]:
+    """The state as JSON can carry it over a restart; `restored` is its inverse."""
+    return asdict(state)
+
+
+def restored(saved: Mapping[str, Any]) -> State:
+    """The state from what `saved` gave."""
+    weeks, learned, told = saved["weeks"], saved["learned"], saved["told"]
+    fading = {name: _Fading(**of) for name, of in weeks.items() if name != "last_day"}
+    return State(
+        Weeks(weeks["last_day"], **fading),
+        learned and Learned(tuple(learned["estimate"]), tuple(map(tuple, learned["covariance"]))),
+        told and _Told(tuple(told["asked"]), told["value"], told["noise"]),
     )

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -96,6 +97,17 @@ class State:
     off: float = 0.0  # ln of the ratio to what stands beside it, days' mean
     off_ms: int = 0  # for how long that was looked at
     flags: tuple[Flag, ...] = field(default=())
+
+
+def saved(state: State) -> dict[str, Any]:
+    """The state as JSON can carry it over a restart; `restored` is its inverse."""
+    return asdict(state)
+
+
+def restored(saved: Mapping[str, Any]) -> State:
+    """The state from what `saved` gave."""
+    lists = {name: tuple(saved[name]) for name in ("recent", "same")}
+    return State(**{**saved, **lists, "flags": tuple(map(Flag, saved["flags"]))})
 
 
 def judge(limits: Limits, state: State, sample: Sample) -> tuple[State, tuple[Flag, ...]]:

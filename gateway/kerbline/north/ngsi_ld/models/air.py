@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from kerbline.control.air.report import FIELDS, INCOMPLETE, UNSETTLED
 from kerbline.model import Reading
 from kerbline.north.mapping import rfc3339
 from kerbline.north.ngsi_ld.change import Attribute, Change
@@ -31,20 +32,6 @@ NAMES = {
 }
 choose = chooser(TYPE, NAMES)
 
-# The fields by their bit in a station's `status`: 0 to 8 no sample, 10 to 18 too few, 20 to 28 a
-# cell that has not settled.
-FIELDS: Mapping[str, int] = {
-    "pm1_ugm3": 0,
-    "pm2_5_ugm3": 1,
-    "pm10_ugm3": 2,
-    "co2_ppm": 3,
-    "no2_ppb": 4,
-    "temperature_c": 5,
-    "humidity_pct": 6,
-    "pressure_hpa": 7,
-    "o3_ppb": 8,
-}
-INCOMPLETE, UNSETTLED = 10, 20
 INCOMPLETE_FLAG, UNSETTLED_FLAG = "incomplete", "unsettled"
 
 
