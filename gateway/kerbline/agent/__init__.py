@@ -31,6 +31,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, GroupPolicy, RetentionPolicy, Store
 
 if TYPE_CHECKING:
+    from kerbline.agent.air import AirFigures
     from kerbline.agent.alerts import Alerts
     from kerbline.agent.assets import Assets
     from kerbline.agent.city_orders import CityOrders
@@ -82,7 +83,8 @@ async def run(config: Config) -> None:
     leaks = _leaks(config, registry, store, group, clock)
     city = _city_orders(config, registry, north, orders, store, group, clock, counters)
     known = [each.known for each in city]
-    followers = [each for each in (figures, leaks) if each is not None]
+    air = _air(config, registry, store, group)
+    followers = [each for each in (figures, leaks, air) if each is not None]
     inlets = [*known, *north.inlets, *followers]
     records = Records(config.gateway.id, epoch, group, inlets, nodes, clock)
 
@@ -130,6 +132,7 @@ async def run(config: Config) -> None:
                 counters,
                 assets,
                 figures,
+                air,
             )
             on_site = OnSite(bridged.buses, bridged.actuators, orders, clock)
             answers: dict[str, local_socket.Answering] = {
@@ -283,6 +286,17 @@ def _leaks(
         raise KerblineError(f"[[district]] needs numpy: {remedy}") from None
 
     return Leaks(config.gateway.id, config.districts, registry, store, group, clock)
+
+
+def _air(
+    config: Config, registry: Registry | None, store: Store, group: GroupCommit
+) -> AirFigures | None:
+    """What a gateway with stations works out of their reports."""
+    if config.air is None:
+        return None
+    from kerbline.agent.air import AirFigures
+
+    return AirFigures(config, registry, store, group)
 
 
 def _city_orders(

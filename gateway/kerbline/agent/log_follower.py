@@ -41,7 +41,7 @@ class LogFollower(ABC):
         self._grew = asyncio.Event()
         self._in_a_hurry = False  # what follows from an own record is told at once
 
-    def offer(self, entry: Entry) -> None:
+    def offer(self, entry: Entry) -> None:  # noqa: B027 - nothing is to be done
         """What is not durable is not known."""
 
     def log_grew(self, committed: Committed | None = None) -> None:
@@ -86,9 +86,11 @@ class LogFollower(ABC):
     def _saved(self) -> Mapping[str, Any]:
         """What is noted, for JSON."""
 
+    @abstractmethod
     def _resume(self, now_ms: int) -> None:
         """The log is read to its end, after a start."""
 
+    @abstractmethod
     def _mind(self) -> None:
         """Look after what may have changed beside the log."""
 

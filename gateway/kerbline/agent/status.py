@@ -15,6 +15,7 @@ from kerbline.south.nodes import Nodes
 from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
+    from kerbline.agent.air import AirFigures
     from kerbline.agent.assets import Assets
     from kerbline.agent.figures import Figures
     from kerbline.agent.sinks import North
@@ -42,6 +43,7 @@ class Status:
     counters: Counters
     assets: Assets | None = None
     figures: Figures | None = None
+    air: AirFigures | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     async def tell(self, _question: Question) -> Answer:
@@ -67,6 +69,7 @@ class Status:
             },
             "assets": None if self.assets is None else self.assets.told(),
             "zones": {} if self.figures is None else self.figures.told(),
+            "air": {} if self.air is None else self.air.told(),
             "counters": dict(sorted(self.counters.totals().items())),
         }
 

@@ -23,6 +23,8 @@ IMPLIED: Mapping[str, str] = {
     "streetlight": STREETLIGHT,
     "water_meter": WATER,
     "air_quality": AIR,
+    "air_hour": AIR,
+    "air_day": AIR,
     MODBUS: CABINET,
     MODBUS_METER: CABINET,
     SERIAL: MEASUREMENT,

@@ -10,7 +10,8 @@ from kerbline.assets.asset import IMPLIED, MEASUREMENT, METERS, MODBUS, SERIAL, 
 from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
-OPEN_KINDS = frozenset(["streetlight", "air_quality"])  # they measure a street, nobody's home
+# They measure a street, nobody's home.
+OPEN_KINDS = frozenset(["streetlight", "air_quality", "air_hour", "air_day"])
 # Ours, of many assets: their "asset" is an area.
 FIGURES = frozenset(["zone_water", "kpi", "water_balance"])
 

@@ -50,6 +50,8 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
         yield _assets(found["assets"])
     zones = found.get("zones", {}).items()
     yield from _table("zones", [_zone(name, zone, street_ms) for name, zone in zones])
+    stations = found.get("air", {}).items()
+    yield from _table("air", [_station(name, each, street_ms) for name, each in stations])
     counted = ", ".join(f"{kind} {count}" for kind, count in found["counters"].items())
     if counted:
         yield f"counted since the start: {counted}"
@@ -141,6 +143,12 @@ def _zone(name: str, zone: Mapping[str, int], now_ms: int) -> Row:
     late = f"{zone['late_hours']} hours of meters too late" if zone["late_hours"] else ""
     unsure = f"{zone['unsure']} reports of no sure time" if zone["unsure"] else ""
     return name, behind, late, unsure
+
+
+def _station(name: str, station: Mapping[str, int], now_ms: int) -> Row:
+    behind = f"hours told but for the last {_span((now_ms - station['open_from_ms']) / 1000)}"
+    late = f"{station['late_samples']} samples too late" if station["late_samples"] else ""
+    return name, behind, late
 
 
 def _table(name: str, rows: Sequence[Row]) -> Iterator[str]:

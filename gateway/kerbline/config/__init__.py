@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kerbline.config import crossings, document, ngsi_ld
+from kerbline.config.air import Air
 from kerbline.config.city_orders import Commands
 from kerbline.config.district import District, Pipes, Planned, Valve
 from kerbline.config.faults import ConfigFault, Fault
@@ -33,6 +34,7 @@ from kerbline.config.serial import SerialDevice
 from kerbline.config.tls import Tls
 
 __all__ = [
+    "Air",
     "City",
     "Commands",
     "Config",

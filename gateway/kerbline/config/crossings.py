@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from kerbline.config import district, faults, iota, ngsi_ld
+from kerbline.config import air, district, faults, iota, ngsi_ld
 from kerbline.config.reader import Reader
 from kerbline.config.sections import DEFAULT_BAUD, UDP
 from kerbwire.limits import BUS_NODES
@@ -38,6 +38,9 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select("district", "*", "zone"))
     _once(reader, reader.select("district", "*", "inflow"))
     _once(reader, reader.select("district", "*", "meters", "*"))
+    _once(reader, reader.select("air", "stations", "*"))
+    _once(reader, reader.select("air", "together", "*"))
+    _once(reader, reader.select("air", "threshold", "*", "name"))
     _refer(reader, lamps, "streetlight")
     _refer(reader, meters, "water_meter")
     _udp(reader)
@@ -47,6 +50,7 @@ def check(reader: Reader) -> None:
     ngsi_ld.check(reader)
     iota.check(reader)
     district.check(reader)
+    air.check(reader)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from kerbline.config.air import Air
 from kerbline.config.district import District
 from kerbline.config.iota import Iota
 from kerbline.config.modbus import ModbusBus
@@ -194,3 +195,4 @@ class Config:
     corridors: Annotated[tuple[Dimming, ...], Key("dimming")] = ()
     leaks: Annotated[tuple[Leak, ...], Key("leak")] = ()
     districts: Annotated[tuple[District, ...], Key("district")] = ()
+    air: Air | None = None
