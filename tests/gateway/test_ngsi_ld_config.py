@@ -21,7 +21,7 @@ from kerbline.clock import Clock
 from kerbline.config import ConfigFault, doubts, load
 from kerbline.config.attributes import MEASURED
 from kerbline.counters import Counters
-from kerbline.local_socket import SOCKET_FILE, serve
+from kerbline.local_socket import SOCKET_FILE, Declined, serve
 from kerbline.model import Reading
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.dead_letters import DeadLetters, place
@@ -291,6 +291,28 @@ def test_a_running_gateway_is_asked(tmp_path: Path) -> None:
     ]
     assert sink.asked == [("replay", None), ("replay", frozenset([2])), ("drop", None)]
     assert len(letters) == 2
+
+
+def test_letters_that_can_not_be_read_are_told_in_a_line(tmp_path: Path) -> None:
+    config, letters = lettered(tmp_path)
+    letters.path.unlink()
+    letters.path.mkdir()
+    for words in (("list", config), ("drop", config, "--all")):
+        done = kerbline("city", "dead-letters", *words)
+        assert done.returncode == 1
+        assert f"{letters.path}: Is a directory; call it as the gateway's user" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    class Full(Answering):
+        async def drop(self, numbers: object) -> int:
+            """The disk is full."""
+            raise OSError(28, "No space left on device")
+
+    async def ask() -> None:
+        await Letters([Full()]).answer({"sink": "platform", "do": "drop"})
+
+    with pytest.raises(Declined, match="No space left"):
+        asyncio.run(ask())
 
 
 def test_the_strict_broker_is_a_command() -> None:

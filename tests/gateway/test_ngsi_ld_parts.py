@@ -213,6 +213,12 @@ def test_a_value_that_comes_into_doubt_is_told_within_its_dead_band() -> None:
 # ---------------------------------------------------------------- dead letters
 
 
+GOOD = (
+    b'{"number": 2, "at_ms": 0, "way": "upsert", "reason": "no", '
+    b'"id": "urn:x", "type": "X", "attributes": {}}\n'
+)
+
+
 def letters(folder: Path, **bounds: int) -> DeadLetters:
     return DeadLetters(folder / "dead-letters" / "x.jsonl", **bounds)
 
@@ -296,6 +302,41 @@ def test_a_kill_leaves_whole_letters(tmp_path: Path) -> None:
     found = [each.number for each in letters(tmp_path).letters]
     assert found == list(range(found[0], found[0] + len(found)))
     assert len(found) >= 9
+    letters(tmp_path).add([("upsert", "400", change(1, a=1))], T_MS)  # not onto the half line
+    assert [each.number for each in letters(tmp_path).letters][-2:] == [found[-1], found[-1] + 1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[]", b'"x"', b'{"number": 1, "attributes": [1]}', b"\xff", GOOD.replace(b'"no"', b"5")],
+)
+def test_a_line_that_is_no_letter_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "dead-letters" / "x.jsonl"
+    path.parent.mkdir()
+    path.write_bytes(line + b"\n" + GOOD)
+    assert [each.reason for each in letters(tmp_path).letters] == ["no"]
+
+
+def test_letters_that_can_not_be_read_stay_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "dead-letters" / "x.jsonl"
+    path.mkdir(parents=True)  # whoever we are, it is no file to be read
+    kept = letters(tmp_path)
+    assert kept.unread is not None
+    for _ in range(2):
+        with pytest.raises(OSError, match="directory"):
+            kept.add([("upsert", "400", change(1, a=1))], T_MS)
+    assert len(kept) == 2
+    assert path.is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes files for others")
+def test_letters_dropped_by_root_stay_those_of_the_folders_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65_534, 65_534)
+    kept = letters(tmp_path)
+    kept.add([("upsert", "400", change(n, a=n)) for n in range(2)], T_MS)
+    found = [kept.path.parent.stat().st_uid, kept.path.stat().st_uid]
+    assert kept.drop({1}) == 1
+    assert [*found, kept.path.stat().st_uid] == [65_534] * 3
 
 
 # ---------------------------------------------------------------- memory

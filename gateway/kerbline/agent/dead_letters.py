@@ -39,7 +39,10 @@ class Letters:
         if question.get("do") == "replay":
             return {"count": sink.resend(wanted)}
         if question.get("do") == "drop":
-            return {"count": await sink.drop(wanted)}
+            try:
+                return {"count": await sink.drop(wanted)}
+            except OSError as error:
+                raise Declined(f"the file of the letters: {error.strerror}") from None
         raise Declined('"do" is replay or drop')
 
 

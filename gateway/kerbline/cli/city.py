@@ -105,7 +105,12 @@ def _named(config: Config, sink: str | None) -> str:
 def _letters(config: Config, name: str) -> DeadLetters:
     from kerbline.north.ngsi_ld.dead_letters import DeadLetters, place
 
-    return DeadLetters(place(config.gateway.state_dir, _named(config, name)))
+    found = DeadLetters(place(config.gateway.state_dir, _named(config, name)))
+    if found.unread is not None:
+        raise click.ClickException(
+            f"{found.path}: {found.unread.strerror}; call it as the gateway's user or as root"
+        )
+    return found
 
 
 def _ask(config: Config, name: str, what: str, numbers: tuple[int, ...]) -> int:

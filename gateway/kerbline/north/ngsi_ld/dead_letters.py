@@ -93,12 +93,12 @@ class DeadLetters:
         self.dropped = 0  # pushed out by newer ones since the start
         self._stale = 0  # bytes of the file whose letters went
         self._whole = True  # the file has all of them
-        for line in path.read_bytes().splitlines() if path.exists() else []:
+        self.unread: OSError | None = None  # then the file stays as it is
+        for line in self._lines():
             try:
-                letter = _letter(orjson.loads(line))
-            except (ValueError, KeyError, TypeError):
-                continue  # half a line, of a kill
-            self._keep(letter, len(line) + 1)
+                self._keep(_letter(orjson.loads(line)), len(line) + 1)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                self._whole = False  # half a line, of a kill: the next one is not to go onto it
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -121,6 +121,8 @@ class DeadLetters:
                 letter = dataclasses.replace(letter, count=number, first_ms=first_ms)
             lines.append(orjson.dumps(letter.told(), default=_plain) + b"\n")
             self._keep(letter, len(lines[-1]))
+        if self.unread is not None:
+            raise self.unread
         if self._whole and self._stale <= max(STALE_BYTES, self._size):
             self._append(b"".join(lines))
         else:
@@ -135,12 +137,21 @@ class DeadLetters:
             self._write()
         return len(gone)
 
+    def _lines(self) -> Sequence[bytes]:
+        try:
+            return self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            self.unread = error
+            return ()
+
     def _keep(self, letter: Letter, length: int) -> None:
         """Take it in; what there is too much of goes, the oldest of what there is most of."""
+        alike = self._alike.setdefault(letter.kind, [])
         self._letters[letter.number] = (letter, length)
         self._size += length
         self._next = max(self._next, letter.number + 1)
-        alike = self._alike.setdefault(letter.kind, [])
         alike.append(letter.number)
         while len(alike) > MAX_ALIKE or self._too_many():
             most = alike if len(alike) > MAX_ALIKE else max(self._alike.values(), key=len)
@@ -162,13 +173,15 @@ class DeadLetters:
         )
 
     def _append(self, data: bytes) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _folder(self.path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._whole = False  # a disk that gets full may leave half a line
-        _whole(os.open(self.path, flags, 0o600), data)
+        _whole(os.open(self.path, flags, 0o600), data, self.path.parent)
         self._whole = True
 
     def _write(self) -> None:
+        if self.unread is not None:
+            raise self.unread
         text = b"".join(
             orjson.dumps(letter.told(), default=_plain) + b"\n" for letter in self.letters
         )
@@ -179,10 +192,10 @@ class DeadLetters:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a private file whole or not at all, safe from a power cut on return."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _folder(path.parent)
     beside = path.with_name(path.name + ".new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    _whole(os.open(beside, flags, 0o600), data)
+    _whole(os.open(beside, flags, 0o600), data, path.parent)
     beside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -191,8 +204,26 @@ def replace(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _whole(descriptor: int, data: bytes) -> None:
+def _folder(path: Path) -> None:
+    if not path.is_dir():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _hand_over(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
+
+
+def _hand_over(descriptor: int, folder: Path) -> None:
+    """What root makes is its folder's owner's: the gateway's user has to read it."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _whole(descriptor: int, data: bytes, folder: Path) -> None:
     try:
+        _hand_over(descriptor, folder)
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
