@@ -33,6 +33,7 @@ REPAIRED_SIGMA = 3.8
 MOSTLY = 0.7  # of a leak; a drop by more, be it of more than the leak, is a repair
 FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the whole
 APART_NATS = 3.0  # between two repairs, to tell which it was
+GROWTH_DAYS = 2.0  # so long a growth may prove to have been none
 LOWER_SIGMA = 6.0  # less flows than a tight district had: that is usual from now on
 QUIET_SIGMA = 4.2  # below, what is seen tells of noise
 LEAST = 0.002  # of the mean use; a smaller change is background
@@ -49,6 +50,13 @@ class Kind(StrEnum):
     """What a district has."""
 
     NETWORK = "network"
+
+
+class Part(StrEnum):
+    """What of all that runs is gone, where it isn't one leak of some."""
+
+    ALL = "all"
+    GROWTH = "growth"  # the last one, which was none
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,7 @@ class Alarm:
     sigma: float
 
 
+GROWTH = ("grows", "growth_l", "growth_at")
 ALARM = ("start", "since", "size_l", "litres", "sigma")
 
 
@@ -100,6 +109,8 @@ class BalanceWatch:
         self.first_l = np.zeros(self.day_steps)  # its use, step by step
         self.most_l = 0.0  # of all that runs
         self.grows = False  # what runs has become more, little by little
+        self.growth_l = 0.0  # the last that it became more by, and when
+        self.growth_at = 0
         self.off_l = self.use_l = self.inflow_l = 0.0  # of the last entry, a step
 
     def step(
@@ -178,7 +189,7 @@ class BalanceWatch:
             lower_l = lower[BASE] + (lower[USE] + lower[SQUARE]) * baseline.scale_l
             self.levels.since(at - rising.age, at, float(lower_l))
             self.most_l = float(baseline.x[LEAK])
-            self.grows = False
+            self.grows, self.growth_l = False, 0.0
             yield self._raise(rising, self.most_l, at)
         elif falling.sigma > LOWER_SIGMA:
             baseline.accept(falling, BASE)
@@ -188,27 +199,31 @@ class BalanceWatch:
     ) -> Iterator[Change]:
         was_l = float(baseline.x[LEAK])
         some, slow = SOME_H * self.per_hour, SLOW_H * self.per_hour
-        gone, which = self._repaired(baseline)
+        gone, which = self._repaired(baseline, at)
         fits = falling.size_l < -MOSTLY * was_l
         fits |= falling.sigma**2 - gone.sigma**2 < 2 * FITS_NATS
         if fits and gone.sigma > max(REPAIRED_SIGMA, rising.sigma):
             baseline.accept(gone, LEAK)
-            yield from self._clear(baseline, -gone.size_l, at - gone.age, which)
+            if which is Part.GROWTH:
+                self.growth_l = 0.0
+            else:
+                yield from self._clear(baseline, -gone.size_l, at - gone.age, which)
         elif falling.sigma > max(SHRUNK_SIGMA, rising.sigma) and falling.age >= some:
             baseline.accept(falling, LEAK)
             if baseline.x[LEAK] < FADED * was_l:
-                yield from self._clear(baseline, was_l, at - falling.age, None)
+                yield from self._clear(baseline, was_l, at - falling.age, Part.ALL)
             else:
                 self.levels.clear()
         elif rising.sigma > (GROWN_SIGMA if rising.age >= slow else RAISE_SIGMA):
             baseline.accept(rising, LEAK)
             self.grows |= rising.age >= slow
+            self.growth_l, self.growth_at = float(baseline.x[LEAK]) - was_l, at
             if self._another(baseline, rising, was_l, at):
                 self._sizes(baseline, was_l, at)
                 self.levels.clear()
                 yield self._raise(rising, float(baseline.x[LEAK]) - was_l, at)
         elif was_l < max(FADED * self.most_l, LEAST / 2 * baseline.scale_l):
-            yield from self._clear(baseline, None, at, None)
+            yield from self._clear(baseline, None, at, Part.ALL)
         if not self.alarms:
             return
         running_l = float(baseline.x[LEAK])
@@ -234,20 +249,22 @@ class BalanceWatch:
             and len(self.alarms) < MOST_ALARMS
         )
 
-    def _repaired(self, baseline: Baseline) -> tuple[Shift, Alarm | None]:
-        """The likeliest repair: of all that runs (None), or of one leak of some."""
-        every: list[tuple[Shift, Alarm | None]] = [(baseline.gone(), None)]
+    def _repaired(self, baseline: Baseline, at: int) -> tuple[Shift, Alarm | Part]:
+        """What is likeliest to be gone; nothing while two of them explain the drop alike."""
+        every: list[tuple[Shift, Alarm | Part]] = [(baseline.gone(), Part.ALL)]
+        if self.growth_l > 0 and at - self.growth_at < GROWTH_DAYS * self.day_steps:
+            every.append((baseline.gone(self.growth_l), Part.GROWTH))
         if len(self.alarms) > 1:
             every += [(baseline.gone(alarm.size_l), alarm) for alarm in self.alarms]
-            every.sort(key=lambda each: each[0].sigma, reverse=True)
-            if every[0][0].sigma ** 2 - every[1][0].sigma ** 2 < 2 * APART_NATS:
-                return NOTHING, None  # not yet clear which
+        every.sort(key=lambda each: each[0].sigma, reverse=True)
+        if len(every) > 1 and every[0][0].sigma ** 2 - every[1][0].sigma ** 2 < 2 * APART_NATS:
+            return NOTHING, Part.ALL
         return every[0]
 
     def _clear(
-        self, baseline: Baseline, was_l: float | None, repaired: int, which: Alarm | None
+        self, baseline: Baseline, was_l: float | None, repaired: int, which: Alarm | Part
     ) -> Iterator[Change]:
-        if which is not None:
+        if isinstance(which, Alarm):
             self.alarms.remove(which)
             self.most_l = sum(alarm.size_l for alarm in self.alarms)
             self.levels.clear()
@@ -287,7 +304,7 @@ class BalanceWatch:
 
     def saved(self) -> State:
         """The whole state, as arrays; `restore` is its inverse, to the last bit."""
-        state = saved(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", "grows"))
+        state = saved(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", *GROWTH))
         state |= saved(self, ("off_l", "use_l", "inflow_l"))
         state["format"] = np.array([FORMAT])
         rows = [[getattr(alarm, name) for name in ALARM] for alarm in self.alarms]
@@ -301,7 +318,7 @@ class BalanceWatch:
         """Goes on from what `saved` gave; ValueError where it is another district's or format."""
         if int(state["format"][0]) != FORMAT:
             raise ValueError(f"format {int(state['format'][0])} of a balance is not {FORMAT}")
-        restore(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", "grows"), state)
+        restore(self, ("steps", "scale_steps", "scale_use_l", "first_l", "most_l", *GROWTH), state)
         restore(self, ("off_l", "use_l", "inflow_l"), state)
         self.ledger.restore(part_of("ledger", state))
         restore(self.levels, LEVELS, part_of("levels", state))

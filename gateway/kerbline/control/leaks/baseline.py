@@ -164,11 +164,11 @@ class Baseline:
     def _regressors(self, entry: Entry, at_step: int) -> Floats:
         h = np.zeros(STATES)
         steps = entry.steps
-        rate_l = entry.use_l / steps
+        rate_l = entry.likely_l / steps  # a correction would be in both sides of the balance
         next_l = self._next(rate_l, at_step)
         h[BASE] = h[LEAK] = steps
-        h[USE] = entry.use_l
-        h[SQUARE] = entry.use_l * entry.use_l / (steps * self.scale_l)
+        h[USE] = entry.likely_l
+        h[SQUARE] = entry.likely_l * rate_l / self.scale_l
         times = np.arange(at_step - steps + 1, at_step + 1) * (2 * np.pi / self.day_steps)
         for harmonic in range(HARMONICS):
             turned = times * (harmonic + 1)

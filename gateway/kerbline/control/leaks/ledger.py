@@ -33,6 +33,7 @@ SAVED = (
 class Entry:
     """`steps` steps as one: litres of inflow (NaN after an exchange) and of consumption.
 
+    `likely_l` is the use of these steps alone, as if nothing had been corrected for earlier ones;
     `square_l2` is the sum over the meters of what each drew, squared; `unknown_l2` the variance
     (L2) of what was imputed and still is not known, `carried_l2` the part of the last entry's
     that is still in it; `read` the meters that were read.
@@ -41,6 +42,7 @@ class Entry:
     steps: int
     inflow_l: float
     use_l: float
+    likely_l: float
     square_l2: float
     unknown_l2: float
     carried_l2: float
@@ -87,7 +89,9 @@ class Ledger:
         long_out = volumes.spans > DEAD_DAYS * self.day_steps
         corrected_l = np.where(long_out, guess_l, drawn_l - self.imputed_l)
         use_l = float(drawn_l[single].sum() + corrected_l[late].sum() + guess_l[out].sum())
-        self._impute(guess_l, mean, pattern, out & ~dead)
+        likely_l = float(drawn_l[single].sum() + guess_l[late].sum() + guess_l[out].sum())
+        doubt = 1 + float(mean[out].sum()) / weight if weight > 0 else 1.0  # the pattern errs, too
+        self._impute(guess_l, mean * doubt, pattern, out & ~dead)
         self.off_l[out] *= self.persists
         done = present | dead
         self.imputed_l[done] = 0
@@ -99,7 +103,9 @@ class Ledger:
         unknown_l2 = float(self.unknown_l2.sum())
         drawn = drawn_l[single]
         square_l2 = float(drawn @ drawn) * known.size / max(drawn.size, 1) / steps
-        return Entry(steps, entered_l, use_l, square_l2, unknown_l2, carried_l2, int(present.sum()))
+        return Entry(
+            steps, entered_l, use_l, likely_l, square_l2, unknown_l2, carried_l2, int(present.sum())
+        )
 
     def forget_inflow(self) -> None:
         """What flowed in since the last entry is not to be told: another meter, a flushing."""
