@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from kerbline.control.leaks import BALANCE, FIGURES, METER_RULES, tally
 from kerbline.control.leaks.district import INFLOW, District, Members
-from kerbline.control.leaks.meters import Kind
+from kerbline.control.leaks.meters import Kind, MeterWatch
 from kerbline.control.leaks.watch import METER, ZONE, Setting
 from kerbline.sim import district as sim
 
@@ -150,10 +150,51 @@ def test_a_long_silence_moves_the_window_step_by_step() -> None:
     assert district.judged == later // HOUR_MS - 1
 
 
-def test_what_was_noted_of_other_meters_is_as_good_as_nothing() -> None:
+def other(names: tuple[str, ...], saved: Any) -> District:
+    setting = replace(SETTING, meters=len(names))
+    return District(setting, Members(names, (True,) * len(names)), 1, saved)
+
+
+def test_what_is_known_of_meters_that_stay_goes_along() -> None:
+    saved = fed(made(), reads(5)).saved(9)
+    names = ("new", NAMES[4], *NAMES[:3])
+    mixed_up = other(names, saved)
+    base, before = mixed_up._base, made(saved)._base
+    assert base is not None and before is not None
+    assert base.meters is not None and before.meters is not None and before.balance is not None
+    kept, was = base.meters.saved(), before.meters.saved()
+    fresh = MeterWatch(5, 60).saved()
+    moved = 0
+    for name, array in kept.items():
+        if array.shape != was[name].shape:
+            moved += 1
+            assert array[..., 1:].tolist() == was[name][..., [4, 0, 1, 2]].tolist()
+            assert array[..., 0].tolist() == fresh[name][..., 0].tolist()
+        else:
+            assert array.tobytes() == was[name].tobytes()
+    assert moved > 5
+    assert base.balance is not None
+    assert base.balance.baseline is None  # it is another district
+    one_more = other((*NAMES, *(f"new-{n}" for n in range(50))), saved)
+    assert one_more._base is not None and one_more._base.learning
+
+
+def test_one_other_meter_of_many_leaves_the_balance() -> None:
+    names = tuple(f"home-{n}" for n in range(60))
+    log = reads(4, homes=60)
+    first = fed(other(names, None), log)
+    later = other(("new", *names[1:]), first.saved(9))
+    assert later._base is not None and first._base is not None
+    assert later._base.balance is not None and first._base.balance is not None
+    was, now = first._base.balance.baseline, later._base.balance.baseline
+    assert was is not None and now is not None
+    assert now.x.tolist() == was.x.tolist()
+
+
+def test_what_was_noted_of_nobody_here_is_as_good_as_nothing() -> None:
     saved = fed(made(), reads(4)).saved(9)
-    other = District(SETTING, Members(("x", *NAMES[1:]), (True,) * HOMES), 1, saved)
-    assert other.first == -1
+    strangers = tuple(f"stranger-{n}" for n in range(HOMES))
+    assert other(strangers, saved).first == -1
     assert made(saved).first == saved["first"]
     assert made(saved | {"format": 99}).first == -1
 

@@ -75,12 +75,12 @@ class Zone:
     def serve(self) -> None:
         """Take up the zone's meters as the list of assets has them now."""
         members = self._listed()
-        if self._district is not None and members.names == self._members.names:
+        if self._district is not None and members == self._members:
             return
         saved = self._noted.get("district")
         if self._district is not None:
             saved = self._district.saved(self.taken)
-        was = len(self._members.names)
+            self.taken = saved["after"]
         config = self.config
         self._members = members
         has_inflow = config.inflow is not None
@@ -91,10 +91,13 @@ class Zone:
         wait_steps = math.ceil(config.wait_min / config.step_min)
         self._district = District(setting, members, wait_steps, saved)
         self._noted = {}
-        if saved is not None and "state" in saved and self._district.first < 0:
+        before = () if saved is None else saved.get("meters", ())
+        others = set(members.names).symmetric_difference(before)
+        if before and others:
+            anew = ", so all is learned anew" if self._district.first < 0 else ""
             log.warning(
-                "district %s: %d meters now, %d before: it is learned anew",
-                *(config.zone, len(members.names), was or len(saved.get("meters", ()))),
+                *("district %s: %d meters now, %d before%s; other: %s", config.zone),
+                *(len(members.names), len(before), anew, ", ".join(sorted(others)[:8])),
             )
 
     def routes(self) -> Iterator[tuple[str, int]]:

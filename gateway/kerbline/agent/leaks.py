@@ -72,7 +72,8 @@ class Leaks:
         self._mind_registry()
         await self._log.catch_up(self._take)
         while True:
-            self._mind_registry()
+            if self._mind_registry():
+                await self._log.catch_up(self._take)
             await self._tell(records)
             look_at = loop.time() + look_s
             with contextlib.suppress(TimeoutError):
@@ -136,22 +137,26 @@ class Leaks:
             for end_ms, values in list(zone.balances()):
                 await records.worked_out(zone.config.zone, WATER_BALANCE, end_ms, values)
 
-    def _mind_registry(self) -> None:
-        """Another list, other meters; while it is lost nobody knows them, and they stay."""
+    def _mind_registry(self) -> bool:
+        """Another list, other meters; while it is lost nobody knows them, and they stay.
+
+        Is a part of the log to be read again, for districts that have others?
+        """
         registry = self._registry
-        if registry is not None:
-            if self._revision == registry.revision or (registry.lost and self._revision >= 0):
-                return
-            self._revision = registry.revision
-        elif self._revision == 0:
-            return
-        else:
-            self._revision = 0
+        revision = 0 if registry is None else registry.revision
+        lost = registry is not None and registry.lost
+        if self._revision == revision or (lost and self._revision >= 0):
+            return False
+        self._revision = revision
         self._routes = {}
         for zone in self.zones:
             zone.serve()
             for asset, meter in zone.routes():
                 self._routes.setdefault(asset, []).append((zone, meter))
+        taken = min(zone.taken for zone in self.zones)
+        behind = taken < self._log.cursor
+        self._log.cursor = min(taken, self._log.cursor)
+        return behind
 
 
 async def _slowly(work: Iterator[None]) -> None:

@@ -12,18 +12,20 @@ import base64
 import io
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerbline.control.leaks.grid import Grid
 from kerbline.control.leaks.kept import State, part_of, under
+from kerbline.control.leaks.regroup import regrouped
 from kerbline.control.leaks.tally import Day, Tally
 from kerbline.control.leaks.watch import Setting, Standing, Watch
 
 FORMAT = 1
 WINDOW_H = 48
+OTHERS = 0.02  # so many other meters, and the balance of before says nothing of this one
 INFLOW = -1  # the district's own meter, among the consumers' numbers
 
 
@@ -155,15 +157,29 @@ class District:
     def _restore(self, saved: Mapping[str, Any]) -> None:
         if saved["step_min"] != self._setting.step_min or "state" not in saved:
             return
-        if tuple(saved["meters"]) != self._members.names:
+        before, after = tuple(saved["meters"]), self._members.names
+        stay = set(before) & set(after)
+        if not stay and before + after:
             return
         first = saved["first"]
         self._start(first)
         assert self._base is not None and self._tally is not None and self._grid is not None
         state = _unpacked(saved["state"])
+        if before != after:
+            state = regrouped(state, self._fresh, before, after)
         self._base.restore(part_of("base", state))
         self._tally.restore(part_of("tally", state))
         self._grid.advance(first)
+        if before != after:
+            place = {name: number for number, name in enumerate(after)}
+            numbers = {old: place[name] for old, name in enumerate(before) if name in place}
+            others = max(len(before), len(after)) - len(stay)
+            self._base.renumber(numbers, anew=others > OTHERS * len(after))
+
+    def _fresh(self, meters: int) -> State:
+        base = Watch(replace(self._setting, meters=meters), 0).saved()
+        tally = Tally(self._setting.day_steps, 0, (True,) * meters).saved()
+        return under("base", base) | under("tally", tally)
 
     def _start(self, step: int) -> None:
         first = step - step % self._setting.day_steps

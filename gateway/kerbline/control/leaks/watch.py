@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -73,7 +73,7 @@ class Watch:
 
     def __init__(self, setting: Setting, begin: int) -> None:
         """`begin` is a step at which a day begins, UTC."""
-        self.begin = self.next = begin
+        self.begin = self.next = self._balance_begin = begin
         self._setting = setting
         has_balance = setting.has_inflow and setting.meters > 0
         has_alone = setting.has_inflow and (setting.inflow_alone or not setting.meters)
@@ -109,9 +109,8 @@ class Watch:
     @property
     def learning(self) -> bool:
         """Is too little known yet for an alarm of the district?"""
-        steps = self.next - self.begin
         if self.balance is not None:
-            return steps < WARM_DAYS * self._setting.day_steps
+            return self.balance.steps < WARM_DAYS * self._setting.day_steps
         return self.inflow is not None and not bool(self.inflow.week.kept.ready[0])
 
     def copy(self) -> Watch:
@@ -126,11 +125,12 @@ class Watch:
         told = {
             "format": FORMAT,
             "begin": self.begin,
+            "balance_begin": self._balance_begin,
             "next": self.next,
             "inflow": [self._inflow_at_ms, self._inflow_l, self._flow_m3_h],
             "raised": [asdict(each) for each in self._raised.values()],
         }
-        text = np.frombuffer(json.dumps(told).encode(), np.uint8)
+        text = np.array([json.dumps(told)])
         state: State = {"watch": text}
         for name, part in self._parts().items():
             state |= under(name, part.saved())
@@ -138,15 +138,32 @@ class Watch:
 
     def restore(self, state: State) -> None:
         """Goes on from what `saved` gave; ValueError where it is another district's or format."""
-        told = json.loads(state["watch"].tobytes())
+        told = json.loads(str(state["watch"][0]))
         if told["format"] != FORMAT:
             raise ValueError(f"format {told['format']} of a district is not {FORMAT}")
         self.begin, self.next = told["begin"], told["next"]
+        self._balance_begin = told["balance_begin"]
         self._inflow_at_ms, self._inflow_l, self._flow_m3_h = told["inflow"]
         raised = [Standing(**each) for each in told["raised"]]
         self._raised = {each.name: each for each in raised}
         for name, part in self._parts().items():
             part.restore(part_of(name, state))
+
+    def renumber(self, numbers: Mapping[int, int], *, anew: bool) -> None:
+        """The meters have other numbers; alarms of those that have none are gone.
+
+        `anew`: too many are others, so that the balance of before says nothing.
+        """
+        raised = {ZONE: ZONE, **numbers}
+        found = [
+            replace(each, subject=raised[each.subject])
+            for each in self._raised.values()
+            if each.subject in raised and not (anew and each.rule == BALANCE)
+        ]
+        self._raised = {each.name: each for each in found}
+        if anew and self.balance is not None:
+            self.balance = BalanceWatch(self._setting.meters, self._setting.step_min)
+            self._balance_begin = self.next
 
     def _parts(self) -> dict[str, BalanceWatch | InflowWatch | MeterWatch]:
         parts = {"balance": self.balance, "inflow": self.inflow, "meters": self.meters}
@@ -180,7 +197,7 @@ class Watch:
             if change.up:
                 seen, sure_pct = change.seen, max(sure_pct, change.sure_pct)
         raised = at if known is None else known.raised
-        since = self.begin + oldest.since if known is None else known.since
+        since = self._balance_begin + oldest.since if known is None else known.since
         self._raised[name] = Standing(*name, raised, since, 0.0, 0.0, sure_pct, seen)
 
     def _alone(self, watch: InflowWatch, flow: float, at: int) -> None:
