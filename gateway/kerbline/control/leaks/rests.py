@@ -34,7 +34,7 @@ DAY_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5)
 DAYS_NATS = (30.0, 7.5, 6.0, 6.0, 6.0, 6.0, 6.0)
 SHARE_MOST = 0.97
 
-DRIP_NATS, TAP_NATS = 2.0, -0.75  # a longest pause that one litre ends, or several
+DRIP_NATS, TAP_NATS = 2.0, -0.5  # a longest pause that one litre ends, or several
 ENDS_LEAST_NATS, ENDS_MOST_NATS = -5.0, 4.0
 
 QUIET_H = 0.75  # of rest before water of which it is asked whether it is a single litre
