@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 FORMAT = 1
-BURST_H, LONG_H = 12.0, 192.0  # an onset younger than this is a burst; one older has been averaged
-BURST_SIGMA, SIGMA, LONG_SIGMA = 5.5, 4.0, 3.6
+BURST_H, LONG_H = 12.0, 96.0  # an onset younger than this is a burst; one older has been averaged
+BURST_SIGMA, SIGMA, LONG_SIGMA = 5.5, 3.8, 3.1
 LEAST_H = 2.0  # no alarm on less data
 LOW_H = 72.0  # until less flow is a new normal
 LEAST = 0.003  # of the usual flow
