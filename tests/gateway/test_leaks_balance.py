@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kerbline.control.leaks.balance import BalanceWatch, Change, score
+from kerbline.control.leaks.balance import BalanceWatch, score
 from kerbline.control.leaks.ledger import Ledger
+from kerbline.control.leaks.network import Change
 from kerbline.control.leaks.totaliser import Register
 from kerbline.sim.district import District, Leak, MeterLeak, Recorded, recorded
 from tests.gateway.test_cli import kerbline

@@ -10,9 +10,10 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from kerbline.control.leaks.balance import RAISE_SIGMA, BalanceWatch
+from kerbline.control.leaks.balance import BalanceWatch
 from kerbline.control.leaks.inflow import SIGMA, InflowWatch
 from kerbline.control.leaks.meters import Kind, MeterWatch
+from kerbline.control.leaks.network import RAISE_SIGMA
 
 Floats = NDArray[np.float64]
 WIDTH, PANEL, LEFT, RIGHT, GAP, HEAD = 1000, 170, 70, 24, 26, 30

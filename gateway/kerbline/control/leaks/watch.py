@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from kerbline.control.leaks import BALANCE, INFLOW
-from kerbline.control.leaks.balance import WARM_DAYS, BalanceWatch
+from kerbline.control.leaks.balance import BalanceWatch
 from kerbline.control.leaks.grid import Row
 from kerbline.control.leaks.inflow import InflowWatch
 from kerbline.control.leaks.kept import State, part_of, under
 from kerbline.control.leaks.meters import Kind, MeterWatch
+from kerbline.control.leaks.network import WARM_DAYS
 
 FORMAT = 1
 ZONE = -1  # the subject of an alarm that is the district's own
