@@ -22,7 +22,9 @@ log = logging.getLogger("kerbline.agent")
 class Following:
     """Gives every batch after `cursor` to whoever takes it, each once and in order."""
 
-    def __init__(self, group: GroupCommit, cursor: int) -> None:
+    def __init__(self, group: GroupCommit, cursor: int, name: str) -> None:
+        """`name`: who follows, for what goes wrong."""
+        self._name = name
         self.cursor = cursor
         self.grew = asyncio.Event()
         self._group = group
@@ -40,7 +42,7 @@ class Following:
             try:
                 batches = await self._group.read(self.cursor, READ_ENTRIES)
             except StoreBlocked as error:
-                log.warning("leaks: the log can't be read: %s", error)
+                log.warning("%s: the log can't be read: %s", self._name, error)
                 await asyncio.sleep(BLOCKED_S)
                 continue
             for batch in batches:
@@ -51,11 +53,18 @@ class Following:
                 return
 
     async def follow(self, take: Take) -> None:
-        """Take what was committed, from memory if it is all there."""
+        """Take what was committed, from memory if it is all there.
+
+        What is cut short by a time limit is taken up by the next call, which has no need to wait.
+        """
         while self._fresh:
-            committed = self._fresh.popleft()
-            if committed.seq > self.cursor + 1:
+            seq, entries = self._fresh[0].seq, self._fresh[0].entries
+            if seq > self.cursor + 1:
                 await self.catch_up(take)
-            elif committed.seq == self.cursor + 1:
-                await take(committed.seq, committed.entries)
-                self.cursor = committed.seq
+                self.cursor = max(self.cursor, seq)
+            elif seq == self.cursor + 1:
+                await take(seq, entries)
+                self.cursor = seq
+            else:
+                self._fresh.popleft()
+        self.grew.clear()

@@ -121,8 +121,8 @@ class Zone:
             self._district.days = []
 
     def judge(self) -> Iterator[None]:
-        """Look at what is over, to be iterated to its end."""
-        if self._district is not None:
+        """Look at what is over, to be iterated to its end; late reads wait for the next step."""
+        if self._district is not None and self._district.is_due:
             yield from self._district.judge()
 
     def findings(self) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ class Leaks:
         noted = {zone: _parsed(body) for zone, body in store.memories(RULE).items()}
         self.zones = [Zone(one, registry, noted.get(one.zone, {}), store.head) for one in districts]
         after = min((zone.taken for zone in self.zones), default=store.head)
-        self._log = Following(group, min(after, store.head))
+        self._log = Following(group, min(after, store.head), RULE)
         self._routes: dict[str, list[tuple[Zone, int]]] = {}
         self._noted: dict[str, int] = {}
         for zone in self.zones:

@@ -70,6 +70,11 @@ class District:
         return -1 if self._live is None else self._live.next
 
     @property
+    def is_due(self) -> bool:
+        """Is a step over that was not looked at yet?"""
+        return self._grid is not None and self.newest - self._wait > self.judged
+
+    @property
     def learning(self) -> bool:
         """Has less than its first days been seen?"""
         return self._live is None or self._live.learning
