@@ -9,23 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kerbline.agent.following import Following
 from kerbline.agent.records import Records
 from kerbline.model import Entry
-from kerbline.store import Committed, GroupCommit, Store, StoreBlocked
+from kerbline.store import Committed, GroupCommit, Store
 
 NOTED_BATCHES = 100  # between two notes: so much of the log is read again after a kill
-FRESH = 8  # commits that are kept in memory, or the log is read
-READ_ENTRIES = 200  # of it at a time
 LOOK_S = 10.0
-BLOCKED_S = 5.0
-
-log = logging.getLogger("kerbline.agent")
 
 
 class LogFollower(ABC):
@@ -36,9 +30,9 @@ class LogFollower(ABC):
         self._rule = rule
         self._group = group
         self._noted = noted(store, rule)
-        self._cursor = self._noted_at = min(self._noted.get("cursor", store.head), store.head)
-        self._fresh: deque[Committed] = deque(maxlen=FRESH)
-        self._grew = asyncio.Event()
+        self._noted_at = min(self._noted.get("cursor", store.head), store.head)
+        self._log = Following(group, self._noted_at, rule)
+        self._now_ms: Callable[[], int] = lambda: 0
         self._in_a_hurry = False  # what follows from an own record is told at once
 
     def offer(self, entry: Entry) -> None:  # noqa: B027 - nothing is to be done
@@ -46,15 +40,14 @@ class LogFollower(ABC):
 
     def log_grew(self, committed: Committed | None = None) -> None:
         """There is something to look at."""
-        if committed is not None and committed.seq:
-            self._fresh.append(committed)
-        self._grew.set()
+        self._log.log_grew(committed)
 
     async def run(self, records: Records, look_s: float = LOOK_S) -> None:
         """Follow the log and tell what is due, for ever."""
         loop = asyncio.get_running_loop()
+        self._now_ms = records.now_ms
         self._mind()
-        await self._catch_up(records)
+        await self._log.catch_up(self._take_batch)
         self._resume(records.now_ms())
         while True:
             self._mind()
@@ -63,16 +56,20 @@ class LogFollower(ABC):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(look_at):
                     while not self._in_a_hurry:
-                        await self._grew.wait()
-                        self._grew.clear()
-                        await self._follow(records)
+                        await self._log.grew.wait()
+                        await self._log.follow(self._take_batch)
             self._in_a_hurry = False
 
-    def note(self) -> None:
+    def note(self, cursor: int | None = None) -> None:
         """Have it noted with the next commit how far this came."""
-        self._noted_at = self._cursor
-        body = {"cursor": self._cursor, **self._saved()}
+        self._noted_at = self._cursor if cursor is None else cursor
+        body = {"cursor": self._noted_at, **self._saved()}
         self._group.save_memory(self._rule, "", json.dumps(body, separators=(",", ":")))
+
+    @property
+    def _cursor(self) -> int:
+        """How far the log is taken."""
+        return self._log.cursor
 
     @abstractmethod
     def _take(self, entry: Entry, now_ms: int) -> None:
@@ -94,37 +91,12 @@ class LogFollower(ABC):
     def _mind(self) -> None:
         """Look after what may have changed beside the log."""
 
-    async def _catch_up(self, records: Records) -> None:
-        """Read the log to its end; nothing is told before."""
-        while True:
-            try:
-                batches = await self._group.read(self._cursor, READ_ENTRIES)
-            except StoreBlocked as error:
-                log.warning("%s: the log can't be read: %s", self._rule, error)
-                await asyncio.sleep(BLOCKED_S)
-                continue
-            for batch in batches:
-                self._take_batch(batch.seq, batch.entries, records.now_ms())
-                await asyncio.sleep(0)
-            if not batches:
-                return
-
-    async def _follow(self, records: Records) -> None:
-        """Take what was committed, from memory if it is all there."""
-        while self._fresh:
-            committed = self._fresh.popleft()
-            if committed.seq > self._cursor + 1:
-                self._mind()
-                await self._catch_up(records)
-            elif committed.seq == self._cursor + 1:
-                self._take_batch(committed.seq, committed.entries, records.now_ms())
-
-    def _take_batch(self, seq: int, entries: tuple[Entry, ...], now_ms: int) -> None:
+    async def _take_batch(self, seq: int, entries: Iterable[Entry]) -> None:
+        now_ms = self._now_ms()
         for entry in entries:
             self._take(entry, now_ms)
-        self._cursor = seq
         if seq - self._noted_at >= NOTED_BATCHES:
-            self.note()
+            self.note(seq)
 
 
 def noted(store: Store, rule: str) -> Mapping[str, Any]:

@@ -23,7 +23,10 @@ STORE_FULL = "store_full"
 _Row = tuple[int, int, int, bytes, int | None]
 # Thinned last: they bill, or tell what happened.
 DEAR_KINDS = frozenset(
-    ["water_meter", "zone_water", "water_balance", "kpi", "event", "modbus_meter", "modbus_state"]
+    [
+        *("water_meter", "zone_water", "water_balance", "kpi", "air_hour", "air_day"),
+        *("event", "modbus_meter", "modbus_state"),
+    ]
 )
 
 
