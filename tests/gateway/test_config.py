@@ -276,7 +276,7 @@ def test_a_bad_clock_table_is_told(folder: Path) -> None:
 def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "config.md").read_text()
     text = page.split("```toml\n")[1].split("```")[0]
-    secrets = ["keys/sl-0001.key", "keys/wm-0001.key", "mqtt.password"]
+    secrets = [f"keys/{name}-0001.key" for name in ("sl", "wm", "aq")] + ["mqtt.password"]
     secrets += ["client.secret", "broker.token", "city.token", "notify.uri"]
     secrets += ["iota.key", "iota.password"]
     (folder / "keys").mkdir()
