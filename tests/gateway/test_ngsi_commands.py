@@ -174,6 +174,8 @@ def test_a_refusal_of_the_lamp_of_the_config_and_of_a_holder_each_have_their_sta
         assert (answer, told["title"], told["detail"]) == (422, "unsupported", "set_level")
         answer, told = await scene.here("DELETE", f"{AT}/attrs/{LEVEL}")
         assert (answer, told["title"], told["detail"]) == (403, "not_permitted", "release")
+        answer, told = await scene.here("DELETE", f"{AT}/attrs/{LEVEL}?datasetId=urn:x:forecast")
+        assert (answer, told["title"]) == (404, "unknown_attribute")
         wanted = ["DELIVERED", "ERROR", "REJECTED", "REJECTED"]
         await scene.until(lambda: [each.split()[0] for each in scene.states()] == wanted)
 

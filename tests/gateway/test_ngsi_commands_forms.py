@@ -171,6 +171,27 @@ def _target() -> Any:
     return Target("lamp-1", LAMP, "Streetlight", dict.fromkeys(LAMP_ATTRIBUTES))
 
 
+FORECAST = {"type": "Property", "value": 0.2, "datasetId": "urn:ngsi-ld:Dataset:forecast"}
+
+
+def test_only_the_default_instance_is_an_order(catalogue: Catalogue) -> None:
+    """4.5.5: what has a datasetId is one view among several, a forecast or a plan."""
+    refused = wanted(catalogue.targets, LAMP, {LEVEL: FORECAST}, catalogue.terms)
+    assert isinstance(refused, Rejection)
+    assert refused.reason == "wrong_type"
+    assert "datasetId" in refused.detail
+    default = {"type": "Property", "value": 0.9}
+    none = {"id": LAMP, "type": "Streetlight", LEVEL: [FORECAST], "powerState": FORECAST}
+    for each, left in (({**none, LEVEL: [FORECAST, default]}, {LEVEL: default}), (none, {})):
+        body = {"type": "Notification", "data": [each]}
+        told = parsed(json.dumps({"metadata": {}, "body": body}).encode())
+        assert told.data == ((LAMP, left),)
+    plain = {"id": LAMP, LEVEL: [default, default]}
+    body = {"type": "Notification", "data": [plain]}
+    told = parsed(json.dumps({"metadata": {}, "body": body}).encode())
+    assert told.data == ((LAMP, {LEVEL: [default, default]}),)
+
+
 def test_names_that_a_broker_expanded_are_understood() -> None:
     assert short("https://smartdatamodels.org/dataModel.Streetlighting/powerState") == "powerState"
     assert short("https://uri.etsi.org/ngsi-ld/v1#value") == "value"

@@ -37,6 +37,19 @@ def attributes(body: Mapping[str, object]) -> dict[str, object]:
     return {short(name): each for name, each in body.items() if short(name) not in _OF_ENTITY}
 
 
+def defaults(given: Mapping[str, object]) -> dict[str, object]:
+    """Of each attribute the instance without a datasetId (4.5.5); what has none is left out."""
+    found: dict[str, object] = {}
+    for name, each in given.items():
+        instances = each if isinstance(each, list) else [each]
+        left = [one for one in instances if not (isinstance(one, dict) and "datasetId" in one)]
+        if len(left) == len(instances):
+            found[name] = each
+        elif left:
+            found[name] = left[0] if len(left) == 1 else left
+    return found
+
+
 def short(name: str) -> str:
     """The term of an expanded name: what follows the last / or #."""
     return name.rpartition("#")[2].rpartition("/")[2] if "/" in name else name
@@ -51,6 +64,8 @@ def written(given: object) -> Written:
     if not isinstance(given, dict):
         return Written(given)
     found = {short(name): each for name, each in given.items()}
+    if "datasetId" in found:
+        raise NoValue("an instance with a datasetId")
     kind = found.get("type", found.get("@type", "Property"))
     if "value" not in found:
         if any(each in found for each in _OTHER_KINDS) or "type" in found:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from kerbline.north.ngsi_ld.attributes import NoValue, attributes, instant_ms, written
+from kerbline.north.ngsi_ld.attributes import NoValue, attributes, defaults, instant_ms, written
 from kerbline.north.ngsi_ld.known import Known
 
 MAX_BYTES = 262_144
@@ -73,7 +73,9 @@ def parsed(payload: bytes) -> Notification:
 
 def _entities(entities: list[Any]) -> list[tuple[str, Mapping[str, object]]]:
     found = [each for each in entities if isinstance(each, dict)]
-    return [(str(each.get("id", each.get("@id", ""))), attributes(each)) for each in found]
+    return [
+        (str(each.get("id", each.get("@id", ""))), defaults(attributes(each))) for each in found
+    ]
 
 
 class Seen:

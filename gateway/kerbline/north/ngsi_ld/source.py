@@ -85,6 +85,8 @@ class Source:
                 return await self._written(asked, entity, "")
             case (entity, "attrs", attribute), "PATCH" | "PUT":
                 return await self._written(asked, entity, short(attribute))
+            case (entity, "attrs", attribute), "DELETE" if "datasetId" in asked.query:
+                return problem(404, "unknown_attribute", "no datasetId", "ResourceNotFound")
             case (entity, "attrs", attribute), "DELETE":
                 return await self._ordered(asked, entity, {short(attribute): NULL})
         allowed = _allowed(path[3:])
