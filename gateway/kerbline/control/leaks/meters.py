@@ -254,10 +254,15 @@ def score(
     """
     watch = MeterWatch(reads.shape[0], step_min)
     told: list[dict[str, Any]] = []
-    up: dict[int, dict[str, Any]] = {}
+    up: dict[int, list[dict[str, Any]]] = {}
     present = np.ones(reads.shape[0], np.bool_)
     by_step = np.ascontiguousarray(reads.T)
     gaps = None if missing is None else np.ascontiguousarray(missing.T)
+
+    def size(meter: int, lph: float) -> None:
+        for alarm in up.pop(meter):
+            alarm["lph"] = round(lph, 3)
+
     for step, row in enumerate(by_step):
         if gaps is not None:
             present = ~gaps[step]
@@ -265,10 +270,10 @@ def score(
             if change.kind is not Kind.LEAK:
                 continue
             if change.up:
-                up[change.meter] = {"meter": change.meter, "start": step, "lph": 0.0}
-                told.append(up[change.meter])
+                told.append({"meter": change.meter, "start": step, "lph": change.lph})
+                up.setdefault(change.meter, []).append(told[-1])
             else:
-                up.pop(change.meter)["lph"] = round(change.lph, 3)
-    for meter, alarm in up.items():
-        alarm["lph"] = round(watch.lph(meter), 3)
+                size(change.meter, change.lph)
+    for meter in list(up):
+        size(meter, watch.lph(meter))
     return {"customer": told}
