@@ -137,6 +137,30 @@ def test_a_kill_changes_nothing(data: st.DataObject) -> None:
     assert told(fed(made(saved), log[after:], after, judge=499)) == expected
 
 
+def test_meters_that_report_their_hours_once_a_day_are_meters_too(month: list[Read]) -> None:
+    """What they tell a day late is as if they had been read at the ends of their hours."""
+    volume: dict[int, dict[int, int]] = {}
+    for read in month:
+        if read.meter != INFLOW:
+            volume.setdefault(read.meter, {})[read.at_ms // HOUR_MS] = round(read.litres)
+    late = [(read.at_ms, read, False) for read in month if read.meter == INFLOW]
+    for meter, at in volume.items():
+        for hour, litres in at.items():
+            report_ms = (hour // DAY + 1) * DAY * HOUR_MS + (meter * 7) % 24 * HOUR_MS
+            late.append((report_ms, Read(meter, (hour + 1) * HOUR_MS - 1, litres), True))
+    district = made()
+    for number, (_, read, at_most) in enumerate(sorted(late), 1):
+        for _ in district.take(*read, number, at_most=at_most):
+            pass
+        if number % 499 == 0:
+            for _ in district.judge():
+                pass
+    for _ in district.judge():
+        pass
+    (up,) = [each for each in district.standing() if each.rule == BALANCE]
+    assert up.lph == pytest.approx(250, rel=0.15)
+
+
 def test_a_long_silence_moves_the_window_step_by_step() -> None:
     log = reads(2)
     district = fed(made(), log)

@@ -71,3 +71,11 @@ def test_a_window_that_moves_forgets_and_keeps() -> None:
     assert grid.first == 12
     grid.advance(99)
     assert not any(grid.row(step).present[0] for step in range(99, 103))
+
+
+@given(st.permutations([(12, True), (10, True), (11, True), (3, False)]))
+def test_of_reads_that_were_not_more_the_least_stands(found: list[tuple[int, bool]]) -> None:
+    grid = Grid(1, 4, STEP_MS, 10)
+    for litres, at_most in found:
+        grid.take(0, 12 * STEP_MS - 1, litres, at_most=at_most)
+    assert grid.row(11).reads[0] == 10

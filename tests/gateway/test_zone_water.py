@@ -19,6 +19,7 @@ from kerbline.control.zone_water import (
     Terms,
     ZoneWater,
     grown,
+    hour_ends,
     members,
 )
 from kerbline.model import Key, Reading, Value
@@ -471,3 +472,20 @@ def test_a_household_joins_and_leaves_with_no_hour_told_twice() -> None:
         both[each.hour - HOUR] += each.litres or 0
     for hour, litres in both.items():
         assert litres <= sum(house.used(hour) for house in houses if hour >= 0)
+
+
+def test_a_totaliser_at_the_ends_of_the_hours_that_a_meter_told() -> None:
+    hourly = (0,) * 20 + (3, 0, 5, 0)
+    at_ms = T0_MS - T0_MS % HOUR_MS + 20 * 60_000
+
+    def told(volume_l: int, doubt_ms: int = 500, hours: tuple[float, ...] = hourly) -> object:
+        values: dict[str, Value] = {"volume_l": volume_l, "hourly_l": hours}
+        reading = Reading(Key("n", 1, 1), "m", "water_meter", at_ms, doubt_ms, values)
+        return [(at_ms - end_ms, then_l) for end_ms, then_l in hour_ends(reading, volume_l)]
+
+    some = 20 * 60_000
+    assert told(100) == [(some + ago * HOUR_MS, 95 + 5 * (ago < 2)) for ago in (3, 2, 1, 0)]
+    assert told(100, some) == []  # it is not sure which hours these are
+    assert told(7) == []  # it counted less than it says
+    assert told(100, hours=(0.5, *hourly[1:])) == []
+    assert told(100, hours=(0,) * 24) == []

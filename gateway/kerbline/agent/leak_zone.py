@@ -116,6 +116,9 @@ class Zone:
         if at_ms < 0 or at_ms > came_ms + AHEAD_MS:
             return
         yield from self._district.take(meter, at_ms, litres, seq)
+        if meter != INFLOW:
+            for end_ms, then_l in zone_water.hour_ends(reading, round(litres)):
+                yield from self._district.take(meter, end_ms - 1, then_l, seq, at_most=True)
         if self._district.days:
             self._pending += self._district.days
             self._district.days = []

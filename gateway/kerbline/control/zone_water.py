@@ -423,3 +423,25 @@ def totaliser_l(values: Mapping[str, Value]) -> int | None:
     if not math.isfinite(litres) or litres < 0:
         return None
     return round(litres)
+
+
+def hour_ends(reading: Reading, volume_l: int) -> Iterator[tuple[int, int]]:
+    """What a meter's totaliser was at most at the ends of its last 24 hours, by its `hourly_l`.
+
+    At most, since it does not say what it counted since the last hour ended. Hours before the
+    first with water may be those before the meter was there.
+    """
+    hourly, at_ms = reading.values.get("hourly_l"), reading.observed_at_ms
+    if not isinstance(hourly, tuple) or len(hourly) != TOLD_H:
+        return
+    litres = [each for each in hourly if isinstance(each, int) and 0 <= each <= MAX_LPH]
+    doubt_ms = reading.uncertainty_ms + CLOCKS_MS
+    under_way = at_ms // HOUR_MS
+    sure = (at_ms - doubt_ms) // HOUR_MS == (at_ms + doubt_ms) // HOUR_MS
+    before_l = then_l = volume_l - sum(litres)
+    if not sure or before_l < 0 or len(litres) < TOLD_H:
+        return
+    for end, used_l in enumerate(litres, under_way - TOLD_H + 1):
+        then_l += used_l
+        if then_l > before_l:
+            yield end * HOUR_MS, then_l

@@ -84,10 +84,13 @@ class District:
         """The first step of the window."""
         return -1 if self._grid is None else self._grid.first
 
-    def take(self, meter: int, at_ms: int, litres: float, seq: int) -> Iterator[None]:
+    def take(
+        self, meter: int, at_ms: int, litres: float, seq: int, *, at_most: bool = False
+    ) -> Iterator[None]:
         """A read of a meter, or of the INFLOW, that is in the log at `seq`.
 
-        To be iterated to its end: where the window moves on, it yields after each step.
+        `at_most`: as a Grid has it. To be iterated to its end: where the window moves on, it
+        yields after each step.
         """
         step = at_ms // self._setting.step_ms
         if self._grid is None:
@@ -100,7 +103,7 @@ class District:
         if meter == INFLOW:
             changed = grid.take_inflow(at_ms, litres)
         else:
-            changed = grid.take(meter, at_ms, round(litres))
+            changed = grid.take(meter, at_ms, round(litres), at_most=at_most)
         self.too_late = grid.too_late
         if changed is None:
             return

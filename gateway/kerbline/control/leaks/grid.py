@@ -48,18 +48,22 @@ class Grid:
         """One after the newest step of the window."""
         return self.first + self._steps
 
-    def take(self, meter: int, at_ms: int, litres: int) -> int | None:
+    def take(self, meter: int, at_ms: int, litres: int, *, at_most: bool = False) -> int | None:
         """A meter's read; the step that it changed, None where it changed nothing.
 
-        A read after the window has to wait until `advance` made room for it: ValueError.
+        `at_most`: it was not more at that step's end; of such reads the least is the truest, and it
+        stands before others of the step. A read after the window has to wait until `advance` made
+        room for it: ValueError.
         """
         step, within = self._place(at_ms)
         if step < self.first:
             self.too_late += 1
             return None
         slot, count = step % self._steps, litres & 0xFFFF_FFFF
-        known = int(self._at_ms[slot, meter])
-        if (within, count) <= (known, int(self._reads[slot, meter])):
+        within = self.step_ms - 1 if at_most else min(within, self.step_ms - 2)
+        known, before = int(self._at_ms[slot, meter]), int(self._reads[slot, meter])
+        is_less = within == known and count >= before
+        if is_less if at_most else (within, count) <= (known, before):
             return None
         self._at_ms[slot, meter] = within
         self._reads[slot, meter] = count
