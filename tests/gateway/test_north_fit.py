@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from pathlib import Path
 
 import pytest
 
-from kerbline.north.fit import AROUND_BYTES, LEAST_BYTES, MESSAGE_BYTES, Fit
+from kerbline.north.fit import AROUND_BYTES, LEAST_BYTES, LOSSES, MESSAGE_BYTES, Fit
 from kerbline.north.mapping import Mapper
 from kerbline.north.mqtt import BrokerAddress, MqttPort
 from kerbline.north.outbox import Outbox
+from kerbline.north.port import Message, NotConnected
 from kerbline.sim.broker import Broker, BrokerKind
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests.gateway.samples import T0_MS, reading
@@ -63,6 +65,47 @@ def test_a_backlog_gets_to_a_broker_that_takes_no_long_messages(
     assert with_broker(kind, tmp_path, story, 60, more) == []
     halved = [text for text in caplog.messages if "never acknowledged" in text]
     assert len(halved) == (0 if limit == "said" else 2)
+
+
+@pytest.mark.parametrize("kind", [here(BrokerKind.MOSQUITTO)])
+def test_a_broker_that_refuses_what_we_may_not_say_is_sent_no_shorter_messages(
+    kind: BrokerKind, tmp_path: Path
+) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+
+    async def story(broker: Broker) -> None:
+        fit = Fit()
+        port = MqttPort(BrokerAddress("127.0.0.1", broker.port, "gw-1"), [], fit=fit)
+        for _ in range(3 * LOSSES):
+            await port.connect()
+            with pytest.raises(NotConnected, match="Not authorized"):
+                await port.publish(*[Message("kerbline/gw-1/sl-1/readings", b"x" * 30_000)] * 9)
+            await port.close()
+        assert fit.most_bytes == MESSAGE_BYTES
+
+    assert with_broker(kind, tmp_path, story, 60, f"acl_file {tmp_path / 'acl'}\n") == []
+
+
+@pytest.mark.parametrize("kind", [here(BrokerKind.MOSQUITTO)])
+def test_a_line_too_slow_for_long_messages_gets_short_ones(
+    kind: BrokerKind, tmp_path: Path
+) -> None:
+    async def story(broker: Broker) -> None:
+        fit = Fit()
+        address, child = BrokerAddress("127.0.0.1", broker.port, "gw-1"), broker._child
+        assert child is not None
+        port = MqttPort(address, [], ack_timeout_s=0.1, fit=fit)
+        for _ in range(LOSSES):
+            assert fit.most_bytes == MESSAGE_BYTES
+            await port.connect()
+            child.process.send_signal(signal.SIGSTOP)
+            with pytest.raises(NotConnected, match="no acknowledgement"):
+                await port.publish(*[Message("kerbline/gw-1/sl-1/readings", b"x" * 30_000)] * 2)
+            child.process.send_signal(signal.SIGCONT)
+            await port.close()
+        assert fit.most_bytes == 15_000
+
+    assert with_broker(kind, tmp_path, story, 60) == []
 
 
 def test_what_a_broker_says_counts_as_long_as_it_says_so() -> None:

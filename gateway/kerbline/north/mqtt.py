@@ -41,6 +41,7 @@ QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux
 _UNSPECIFIED = 128  # paho's word for a connection that ended without one
 _TAKEN_OVER = 142  # MQTT 5, 3.14.2.1
 _UNHEARD = 16  # MQTT 5, 3.4.2.1: it is taken, but nobody has subscribed to it
+_TOO_LONG = (131, 149)  # "implementation specific error", "packet too large"
 _VERSION_REFUSED = (1, 132)  # "unacceptable protocol version" in 3.1.1 and in 5
 
 T = TypeVar("T")
@@ -105,6 +106,7 @@ class _Client(aiomqtt.Client):
     turn: asyncio.Lock  # of bursts: one that waits in its midst is not overtaken
     room: asyncio.Semaphore  # to publish
     heard: bool  # is what nobody gets refused?
+    unfit = False  # does `fit` know how this connection ended?
 
     def _on_connect(
         self,
@@ -154,6 +156,7 @@ class _Client(aiomqtt.Client):
             async with asyncio.timeout(self.ack_timeout_s):
                 return await burst.outcome
         except TimeoutError:
+            self.misfits()
             raise aiomqtt.MqttError("no acknowledgement") from None
         finally:
             burst.outcome.cancel()
@@ -177,9 +180,9 @@ class _Client(aiomqtt.Client):
         burst, length = self.acks.pop(mid, (None, 0))
         if burst is not None:
             self.room.release()
-            if reason_code.is_failure:
-                self.fit.lost([length])
-            else:
+            if reason_code.value in _TOO_LONG:
+                self.misfits(length)
+            elif not reason_code.is_failure:
                 self.fit.taken(length)
             unheard = self.heard and reason_code.value == _UNHEARD
             burst.acknowledged(str(reason_code) if reason_code.is_failure or unheard else "")
@@ -198,9 +201,14 @@ class _Client(aiomqtt.Client):
         """The broker may send one more."""
         self._client.ack(message.mid, message.qos)
 
+    def misfits(self, *refused: int) -> None:
+        """It ends by no will of ours: perhaps what waits, or was refused, is too long."""
+        if not self.unfit:
+            self.fit.lost([*refused, *[length for _, length in self.acks.values()]])
+        self.unfit = True
+
     def lose(self, reason: str) -> None:
         """End every publish that waits: the connection is lost."""
-        self.fit.lost([length for _, length in self.acks.values()])
         for burst, _ in self.acks.values():
             self.room.release()
             if not burst.outcome.done():
@@ -415,6 +423,7 @@ class MqttPort:
                 except asyncio.QueueFull:
                     self._drop(client, message)
         except aiomqtt.MqttError as error:
+            client.misfits()
             reason = _ended(error.__cause__ or error, self._address.client_id)
         finally:
             lost.set_result(reason)
