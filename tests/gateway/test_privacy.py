@@ -17,11 +17,14 @@ from kerbline.agent import sinks
 from kerbline.agent.figures import Figures
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry, registry
+from kerbline.assets.asset import Location
 from kerbline.clock import ManualClock
 from kerbline.config import Config, ConfigFault, load
+from kerbline.control import kpi
 from kerbline.counters import Counters
 from kerbline.demo.stage import free_port
 from kerbline.model import Alarm, Entry, Gap, Key, NodeState, Reading, Severity, Value
+from kerbline.north.ngsi_ld import models
 from kerbline.north.privacy import Door, Privacy
 from kerbline.sim.broker import Broker, BrokerKind, program
 from kerbline.sim.ngsi_ld import Standin
@@ -526,3 +529,41 @@ def test_a_commit_comes_through_the_door_with_its_number(privacy: Privacy, tmp_p
     assert taken.committed == [None, Committed(7, tuple(taken.offered), ())]
     assert len(taken.offered) == len(HOMES) + 1
     store.close()
+
+
+CABINET = """
+[[modbus]]
+name = "quay"
+port = "socket://127.0.0.1:1"
+[[modbus.device]]
+unit = 1
+asset = "cab-1"
+profile = "lighting-cabinet"
+"""
+
+
+def test_a_group_tells_neither_of_homes_nor_of_somebodys_own_lamp(tmp_path: Path) -> None:
+    """A cabinet may share its group's name with a flat, and a garden has a lamp, too."""
+    made(tmp_path, mqtt=1, ngsi_ld="http://127.0.0.1:1")
+    path = tmp_path / "gw.toml"
+    path.write_text(path.read_text() + CABINET)
+    config = load(path)
+    here = [Location("Point", ((18.0 + n / 64, 59.0),)) for n in range(8)]
+    homes = [
+        Asset(home, "WaterConsumptionObserved", location=here[n], group="flat")
+        for n, home in enumerate(HOMES)
+    ]
+    own = Asset("lamp-1", "Streetlight", location=here[6], group="garden", zone="z")
+    own = replace(own, privacy="personal")
+    cabinet = Asset("cab-1", "StreetlightControlCabinet", location=here[7], group="flat", zone="z")
+    known = registry.empty(config)
+    for assets in ([*homes, cabinet, own], [*homes, replace(cabinet, group=""), own]):
+        known.take(assets)
+        city = models.city_of(config, known)
+        told = repr(models.standing(city))
+        for secret in ("lamp-1", "garden", *HOMES, *(f"{18.0 + n / 64}" for n in range(1, 7))):
+            assert secret not in told, secret
+        assert not {"garden", "flat"} & kpi.areas(known, {}, 5).keys()
+        everything = repr(models.standing(city, personal=True))
+        assert "garden" in everything
+        assert "Streetlight:sjoestad:lamp-1" in everything

@@ -136,7 +136,7 @@ def areas(registry: Registry, households: Mapping[str, int], least: int) -> Mapp
     lamps: dict[str, list[str]] = {}
     assets: dict[str, list[str]] = {}
     for asset in registry.served():
-        if asset.group and asset.type == STREETLIGHT:
+        if asset.group and asset.type == STREETLIGHT and not registry.personal(asset.id):
             lamps.setdefault(asset.group, []).append(asset.id)
         few = households.get(asset.zone, 0) < least
         if asset.zone and not (few and registry.personal(asset.id)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kerbline.assets import Asset
 from kerbline.assets.asset import CABINET, STREETLIGHT
@@ -20,19 +20,27 @@ def names(city: City, cabinet: Asset) -> Sequence[str]:
     """
     if cabinet.group:
         return [cabinet.group]
-    lamps = city.registry.zones().get(cabinet.zone, ())
-    named = dict.fromkeys(each.group for each in lamps if each.type == STREETLIGHT and each.group)
-    return list(named) or [cabinet.id]
+    lamps = [each for each in city.registry.zones().get(cabinet.zone, ()) if _is_lamp(each)]
+    named = [each.group for each in lamps if each.group and not city.registry.personal(each.id)]
+    return list(dict.fromkeys(named)) or [cabinet.id]
 
 
-def standing(city: City) -> Iterator[Change]:
-    """Every group that a device of ours serves, or a cabinet of ours controls."""
-    served = city.registry.served()
+def standing(city: City, *, personal: bool) -> Iterator[Change]:
+    """Every group that a device of ours serves, or a cabinet of ours controls.
+
+    Of what is personal, a home that shares a group's name among it, a group tells only where
+    `personal` says so.
+    """
+
+    def told(assets: Iterable[Asset]) -> list[Asset]:
+        return [each for each in assets if personal or not city.registry.personal(each.id)]
+
+    served = told(city.registry.served())
     cabinets = {each.id: names(city, each) for each in served if each.type == CABINET}
-    lamps = dict.fromkeys(each.group for each in served if each.type == STREETLIGHT and each.group)
+    lamps = dict.fromkeys(each.group for each in served if _is_lamp(each) and each.group)
     listed = city.registry.groups()
     for name in dict.fromkeys((*lamps, *(each for some in cabinets.values() for each in some))):
-        members = listed.get(name, ())
+        members = told(listed.get(name, ()))
         by = [cabinet for cabinet, some in cabinets.items() if name in some]
         yield Change(city.urn(TYPE, name), TYPE, _attributes(city, name, members, by))
 
@@ -41,7 +49,7 @@ def _attributes(
     city: City, name: str, members: Sequence[Asset], cabinets: Sequence[str]
 ) -> dict[str, Attribute]:
     found = {"name": Attribute(name)}
-    lamps = [each for each in members if each.type == STREETLIGHT]
+    lamps = [each for each in members if _is_lamp(each)]
     if lamps:
         ids = [city.urn(STREETLIGHT, each.id) for each in lamps]
         found["refStreetlight"] = Attribute(ids, kind=RELATIONSHIP)
@@ -57,6 +65,10 @@ def _attributes(
         points = {"type": "MultiPoint", "coordinates": positions}
         found["location"] = Attribute(points, kind=GEO)
     return found
+
+
+def _is_lamp(asset: Asset) -> bool:
+    return asset.type == STREETLIGHT
 
 
 def _positions(assets: Sequence[Asset]) -> Iterator[list[float]]:

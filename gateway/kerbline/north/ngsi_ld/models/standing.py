@@ -28,7 +28,11 @@ def standing(city: City, *, personal: bool = False) -> Sequence[Change]:
         each for each in city.registry.served() if personal or not city.registry.personal(each.id)
     ]
     made = [change for each in assets if (change := _asset(each, city)) is not None]
-    return [*made, *group.standing(city), *device.standing(city, personal=personal)]
+    return [
+        *made,
+        *group.standing(city, personal=personal),
+        *device.standing(city, personal=personal),
+    ]
 
 
 def lacks(change: Change) -> str:
