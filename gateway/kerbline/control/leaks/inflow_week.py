@@ -19,6 +19,7 @@ MOST_WEEKS = 20.0  # a week weighs at least one in so many
 NEEDED = 0.6  # of the values of the days that train
 LEAST_SHAPE = 0.02
 SHAPE_SD = 4e-4  # the least leak that a shape may feign, as a share of the flow
+SHAPE_DOUBT = 2.0  # times what noise alone makes it err: the level of those weeks was not known
 USUAL_DAY_SD = 1e-3
 NOISE_DAYS, DAY_DAYS = 28.0, 40.0  # how long noise is averaged
 OUTLIER = 3.0
@@ -106,7 +107,7 @@ class Week:
     def shape_var(self) -> Floats:
         """(series,): variance of the leak that an inexact shape feigns."""
         weeks = np.maximum(self.kept.weeks.mean(axis=0), 1.0)
-        found: Floats = self.kept.noise / (weeks * self.kept.tells) + SHAPE_SD**2
+        found: Floats = SHAPE_DOUBT * self.kept.noise / (weeks * self.kept.tells) + SHAPE_SD**2
         return found
 
     def value_var(self, slot: int) -> Floats:
