@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kerbline.assets import Asset, Location, Registry
 from kerbline.assets.metered import kinds
-from kerbline.config import Config, Gateway, ModbusDevice, Node, SerialDevice
+from kerbline.config import Air, Config, Gateway, ModbusDevice, Node, SerialDevice
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.profiles import Profiles
 from kerbline.model import Alarm, Entry, Key, NodeState, Reading, Severity, Value
@@ -59,7 +59,8 @@ def config() -> Config:
     ]
     bus = ModbusBus("b1", "/dev/ttyUSB0", tuple(units))
     dust = SerialDevice("dust", "/dev/ttyUSB1", "pms5003", "dust-1")
-    return Config(Gateway("gw-1", no_file), nodes=tuple(nodes), buses=(bus,), serials=(dust,))
+    air, gateway = Air(stations=("air-1", "dust-1")), Gateway("gw-1", no_file)
+    return Config(gateway, nodes=tuple(nodes), buses=(bus,), serials=(dust,), air=air)
 
 
 UNITS = {"cab-1": "eastron-sdm630", "cab-2": "schneider-iem3000", "pump-1": "tuf-2000m"}
@@ -161,6 +162,9 @@ def _reports(chance: random.Random, quarter: int) -> Iterator[tuple[str, str, Ma
     yield "dma-4", "kpi", {"name": "text", "lit_lamps": 3, "night_flow_lph": 412.0}
     households = {"households": 7, "completeness_pct": 91, "late_hours": 0}
     yield "dma-4", "zone_water", {"consumed_l": 1_204, **households}
+    indices = {"eu_index": 2, "eu_category": "Fair", "eu_pollutant": "no2", "us_index": 31}
+    yield "dust-1", "air_hour", {"pm2_5_ugm3": 7.3, "heard_pct": 100, **indices}
+    yield "dust-1", "air_day", {"pm2_5_ugm3": 7.1, "hours": 24, **indices}
     yield "nobody", "serial", {"volume_l": 4, "flow": 2}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.agent.air import periods, terms
 from kerbline.config import Config, ConfigFault, load
+from kerbline.control.air.configured import periods, terms
 from kerbline.control.air.events import EU_2008, Threshold
 
 HEAD = """\

@@ -9,14 +9,14 @@ from kerbline.agent.log_follower import LogFollower
 from kerbline.agent.records import Records
 from kerbline.assets import Registry
 from kerbline.config import Config
-from kerbline.config.air import KIND, REPORT_S, Air
-from kerbline.control.air import events, told
-from kerbline.control.air.stations import Figure, Setting, Stations, Terms
+from kerbline.control.air.configured import settings, terms
+from kerbline.control.air.report import DAY_KIND, HOUR_KIND
+from kerbline.control.air.stations import Figure, Stations
 from kerbline.model import Alarm, Entry, Gap
 from kerbline.store import GroupCommit, Store
 
 RULE = "air"  # under which the store keeps what was noted
-_FIGURES = (told.HOUR_KIND, told.DAY_KIND)
+_FIGURES = (HOUR_KIND, DAY_KIND)
 
 
 class AirFigures(LogFollower):
@@ -31,7 +31,7 @@ class AirFigures(LogFollower):
         self._gateway = config.gateway.id
         self._registry = registry
         self._revision = -1
-        self._periods = periods(config)
+        self._config = config
         self._stations = Stations(terms(config.air), self._noted.get("stations"))
         if not self._noted:
             self.note()  # with the first of what counts, or a kill would pass it over
@@ -72,45 +72,4 @@ class AirFigures(LogFollower):
         if self._revision == revision:
             return
         self._revision = revision
-        settings = {
-            asset: Setting(period, registry is not None and _is_southern(registry, asset))
-            for asset, period in self._periods.items()
-        }
-        self._stations.serve(settings)
-
-
-def terms(air: Air) -> Terms:
-    """What `[air]` says for all stations."""
-    own = [
-        events.Threshold(
-            f"air_{each.name}",
-            each.pollutant,
-            each.above_ugm3,
-            each.mean_h,
-            each.hold_h,
-            each.critical,
-        )
-        for each in air.own
-    ]
-    return Terms(
-        air.sensor_type,
-        air.reference or "",
-        frozenset(air.together),
-        air.wait_min * 60_000,
-        (*events.SETS[air.thresholds], *own),
-    )
-
-
-def periods(config: Config) -> Mapping[str, int]:
-    """The stations of a config, each with the minutes that its samples stand for at most."""
-    assert config.air is not None
-    reports = {node.asset: node.report_s or REPORT_S for node in config.nodes if node.kind == KIND}
-    stations = dict.fromkeys(config.air.stations or reports)
-    if config.air.reference is not None:
-        stations[config.air.reference] = None
-    return {each: min(-(-reports.get(each, REPORT_S) // 60), 60) for each in stations}
-
-
-def _is_southern(registry: Registry, asset: str) -> bool:
-    location = registry.asset(asset).location
-    return location is not None and location.positions[0][1] < 0
+        self._stations.serve(settings(self._config, registry))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from kerbline.model import Reading
 
 KIND = "air_quality"  # of a node that is a station
+HOUR_KIND, DAY_KIND = "air_hour", "air_day"  # of what is worked out of its reports
 
 # The fields by their bit in a station's `status`: 0 to 8 no sample, 10 to 18 too few, 20 to 28 a
 # cell that has not settled.

@@ -16,7 +16,16 @@ from kerbline.control.air import correct, events, told, validity
 from kerbline.control.air.averages import HOUR_MS, HOURS_A_DAY
 from kerbline.control.air.events import Threshold
 from kerbline.control.air.hour import Samples, Seen, place, restored, seen
-from kerbline.control.air.report import HUMIDITY, NAMES, PM2_5, SURE_MS, TEMPERATURE, sound
+from kerbline.control.air.report import (
+    DAY_KIND,
+    HOUR_KIND,
+    HUMIDITY,
+    NAMES,
+    PM2_5,
+    SURE_MS,
+    TEMPERATURE,
+    sound,
+)
 from kerbline.control.air.sensor_types import SENSOR_TYPES
 from kerbline.control.latest import Latest
 from kerbline.model import Alarm, Finding, Reading, Severity, Value
@@ -191,7 +200,7 @@ class Stations:
             return
         station.on_its_way = station.is_judged = False
         last_hour = reading.observed_at_ms // HOUR_MS - 1
-        if reading.kind == told.HOUR_KIND:
+        if reading.kind == HOUR_KIND:
             self._close_hour(reading.asset, station, last_hour, reading.values)
         else:
             self._close_day(reading.asset, station, last_hour // HOURS_A_DAY, reading.values)
@@ -257,7 +266,7 @@ class Stations:
         if kind is not None and name != self._terms.reference and day is not None:
             corrected = correct.hour(kind, station.taught, day, southern=setting.southern)
         values = told.hour_values(station.told, hour, found, corrected, station.late)
-        return Figure(name, told.HOUR_KIND, (hour + 1) * HOUR_MS, values)
+        return Figure(name, HOUR_KIND, (hour + 1) * HOUR_MS, values)
 
     def _seen(
         self, name: str, station: Station, setting: Setting, hour: int
@@ -283,7 +292,7 @@ class Stations:
             return
         corrected = self._corrected(name, station, setting, station.day, values)
         told_values = told.with_interval(values, corrected[1] if corrected else None)
-        yield Figure(name, told.DAY_KIND, (station.day + 1) * HOURS_A_DAY * HOUR_MS, told_values)
+        yield Figure(name, DAY_KIND, (station.day + 1) * HOURS_A_DAY * HOUR_MS, told_values)
 
     def _corrected(
         self, name: str, station: Station, setting: Setting, day: int, values: Mapping[str, Value]

@@ -14,7 +14,6 @@ from kerbline.control.air.hour import Seen
 from kerbline.control.air.report import PM2_5
 from kerbline.model import Value
 
-HOUR_KIND, DAY_KIND = "air_hour", "air_day"
 CORRECTED = "pm2_5_corrected_ugm3"
 _DIGITS = 3
 

@@ -13,6 +13,8 @@ from kerbline.assets import Registry
 from kerbline.assets.asset import MEASUREMENT, STREETLIGHT, WATER
 from kerbline.config import Config
 from kerbline.control import leaks, zone_water
+from kerbline.control.air import configured as air
+from kerbline.control.air.report import HOUR_KIND
 from kerbline.control.endings import CLEAR, Over
 from kerbline.control.leak import RULE as LEAK
 from kerbline.model import Alarm, Entry, Key, NodeState, Reading, Severity, Value
@@ -250,6 +252,9 @@ def _alarms(config: Config, city: City) -> Iterator[tuple[str, str]]:
         for meter in district.meters or water:
             for rule in leaks.METER_RULES:
                 yield meter, rule
+    if config.air is not None:
+        for rule in air.rules(config.air):
+            yield from ((station, rule) for station in air.periods(config))
     for bus in config.buses:
         for unit in bus.devices:
             for register in unit.registers:
@@ -278,6 +283,10 @@ def _figures(config: Config, city: City) -> Iterator[Reading]:
     for district in config.districts:
         values = dict.fromkeys(leaks.FIGURES, 1)
         yield _reading(config.gateway.id, district.zone, leaks.WATER_BALANCE, values)
+    if config.air is not None:
+        for station in air.periods(config):
+            index: dict[str, Value] = {"eu_index": 1, "eu_category": "Good"}
+            yield _reading(config.gateway.id, station, HOUR_KIND, index)
 
 
 def _reading(source: str, asset: str, kind: str, values: Mapping[str, Value]) -> Reading:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kerbline.assets import Registry
 from kerbline.config import Config
+from kerbline.control.air.report import DAY_KIND, HOUR_KIND
 from kerbline.model import Alarm, Entry, NodeState, Reading
 from kerbline.north.ngsi_ld.change import Change
 from kerbline.north.ngsi_ld.city import Choose, City
@@ -36,6 +37,8 @@ READINGS: Mapping[str, _Model] = {
 }
 KINDS: Mapping[str, _Model] = {
     "event": alert.event,
+    HOUR_KIND: air.hour,
+    DAY_KIND: air.day,
     **dict.fromkeys(kpi.ORIGINS, kpi.reading),
 }
 CHOOSE: Mapping[str, Choose] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kerbline.control.air.report import FIELDS, INCOMPLETE, UNSETTLED
 from kerbline.model import Reading
@@ -55,6 +55,30 @@ def reading(reading: Reading, city: City) -> tuple[Change, ...]:
     found["dateObserved"] = Attribute(rfc3339(at_ms), at_ms, "", quality)
     found.update(place.location)
     return (Change(place.id, TYPE, found),)
+
+
+def hour(reading: Reading, city: City) -> tuple[Change, ...]:
+    """The European index of an hour that the gateway worked out; its means are no attribute.
+
+    They would overwrite those of the reports, which are another stretch's.
+    """
+    place = city.place(reading.asset, reading.kind)
+    index, level = reading.values.get("eu_index"), reading.values.get("eu_category")
+    if place.asset.type != TYPE or not isinstance(index, int) or not isinstance(level, str):
+        return ()
+    at_ms, quality = reading.observed_at_ms, flags(reading)
+    found = {
+        "airQualityIndex": Attribute(index, at_ms, "C62", quality),
+        "airQualityLevel": Attribute(level, at_ms, "", quality),
+        "dateObserved": Attribute(rfc3339(at_ms), at_ms, "", quality),
+        **place.location,
+    }
+    return (Change(place.id, TYPE, found),)
+
+
+def day(_reading: Reading, _city: City) -> tuple[Change, ...]:
+    """Nothing: no attribute is a day's."""
+    return ()
 
 
 def _is_missing(name: str, status: int) -> bool:
