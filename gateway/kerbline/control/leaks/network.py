@@ -23,6 +23,8 @@ FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the w
 APART_NATS = 3.0  # between two repairs, to tell which it was
 GROWTH_DAYS = 2.0  # so long a growth may prove to have been none
 LOWER_SIGMA = 6.0  # less flows than a tight district had: that is usual from now on
+LONG_DAYS, MIRROR_DAYS = 1, 30
+MIRROR_SIGMA = 3.0  # a district that falls by more, falls and rises of itself: leaks never fall
 QUIET_SIGMA = 4.2  # below, what is seen tells of noise
 LEAST = 0.002  # of the mean use; a smaller change is background
 FADED = 0.35  # of its most, or half of LEAST; a leak that fell so far is gone
@@ -76,7 +78,7 @@ class Alarm:
     sigma: float
 
 
-SAVED = ("most_l", "grows", "growth_l", "growth_at")
+SAVED = ("most_l", "grows", "growth_l", "growth_at", "mirror")
 ALARM = ("start", "since", "size_l", "litres", "sigma")
 
 
@@ -92,6 +94,7 @@ class Network:
         self.grows = False  # what runs has become more, little by little
         self.growth_l = 0.0  # the last that it became more by, and when
         self.growth_at = 0
+        self.mirror = 0.0  # the surest fall of long, slowly forgotten
 
     def step(self, baseline: Baseline, steps: int, at: int) -> Iterator[Change]:
         """What changes with an entry of `steps` steps that ends with `at`."""
@@ -99,6 +102,7 @@ class Network:
             alarm.litres += alarm.size_l * steps
         rising, falling = baseline.rising(), baseline.falling()
         baseline.noise.quiet = max(rising.sigma, falling.sigma) < QUIET_SIGMA
+        self.mirror *= float(np.exp(-steps / (MIRROR_DAYS * self.day_steps)))
         if self.alarms:
             yield from self._running(baseline, rising, falling, at)
         else:
@@ -109,6 +113,8 @@ class Network:
     ) -> Iterator[Change]:
         early = np.exp(-(at / self.day_steps - WARM_DAYS) / EARLY_DAYS)
         enough = RAISE_SIGMA + EARLY_SIGMA * float(early)
+        if rising.age >= LONG_DAYS * self.day_steps:
+            enough += max(self.mirror - MIRROR_SIGMA, 0.0)
         least_l = LEAST * baseline.scale_l
         if rising.sigma > max(enough, falling.sigma) and rising.size_l > least_l:
             before = baseline.x.copy()
@@ -119,7 +125,10 @@ class Network:
             self.most_l = float(baseline.x[LEAK])
             self.grows, self.growth_l = False, 0.0
             yield self._raise(rising, self.most_l, at)
-        elif falling.sigma > LOWER_SIGMA:
+            return
+        if falling.age >= LONG_DAYS * self.day_steps:
+            self.mirror = max(self.mirror, falling.sigma)
+        if falling.sigma > LOWER_SIGMA:
             baseline.accept(falling, BASE)
 
     def _running(
