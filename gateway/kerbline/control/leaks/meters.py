@@ -27,7 +27,7 @@ BLOCK_H = 4  # the smallest volume in so many hours of two days sizes a leak tha
 NO_BLOCK = 0xFFFF
 LONGEST_STEP_MIN = 60
 BACKWARD_BIT = 2  # of `flags`
-FASTER = 2  # tiers: an alarm grows where evidence is sure of a leak twice as fast
+GROWN = 1.6  # an alarm grows where evidence is sure of a leak so much faster
 
 OURS = ("steps", "volume", "smallest", "tier", "began", "size", "torrent")
 
@@ -159,7 +159,7 @@ class MeterWatch:
         for meter in np.flatnonzero(sure.any(axis=0)).tolist():
             fastest = 1 + int(np.argmax(sure[:, meter]))
             before = int(self.tier[meter])
-            if before and fastest + FASTER > before:
+            if before and self._allowed(before) < GROWN * self._allowed(fastest):
                 continue
             self.tier[meter] = fastest
             if not before:
@@ -167,6 +167,10 @@ class MeterWatch:
                 self.began[meter] = max(0, self.steps - since)
             self.size[meter] = self.lph(meter)
             yield self._leak(meter, up=True, grew=before > 0)
+
+    def _allowed(self, tier: int) -> int:
+        """The steps between two litres of the slowest leak of a tier."""
+        return int(self.rests.rests[tier - 1]) + 1
 
     def _sure(self, meters: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.bool_]:
         return self.rests.sure_of(self.rests.evidence(meters), meters)

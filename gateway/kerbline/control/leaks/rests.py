@@ -22,7 +22,7 @@ Counts = NDArray[np.int32]
 Meters = NDArray[np.intp]
 
 RESTS_H = (0.0, 0.25, 0.5, 1.0, 1.75, 2.75, 4.25)  # pauses longer than this refute a tier
-LEAST_DAYS = (1.2, 1.2, 1.2, 1.3, 2.0, 3.0, 4.6)  # nothing is said of a tier before
+LEAST_DAYS = (1.2, 1.2, 2.0, 1.3, 2.0, 3.0, 4.6)  # nothing is said of a tier before
 SURE_NATS = (7.0, 7.0, 7.0, 10.0, 10.0, 10.0, 10.0)  # of evidence that raise an alarm
 SHARES = (0.95, 0.95, 0.95, 0.95, 0.92, 0.88, 0.8)  # of days with a rest, before it is learned
 DAYS_LEARNED = 32
@@ -30,7 +30,8 @@ LONGEST_STEPS = 250  # a rest that is told apart
 
 # Days without a rest depend on each other where guests or a baby may have come: they count half,
 # and up to a bound. Nobody keeps water running for days on end.
-DAY_WEIGHTS = (1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5)
+DAY_WEIGHTS = (1.0, 1.0, 1.2, 0.5, 0.5, 0.5, 0.5)
+LEARNED_NATS = (30.0, 7.5, 14.0, 6.0, 6.0, 6.0, 6.0)  # where such rests have been seen before
 DAYS_NATS = (30.0, 7.5, 6.0, 6.0, 6.0, 6.0, 6.0)
 SHARE_MOST = 0.97
 
@@ -66,8 +67,11 @@ class Rests:
         self.sure = (np.array(SURE_NATS)[chosen] * SCORE).astype(np.float32)[:, None]
         self.weight = np.array(DAY_WEIGHTS, np.float32)[chosen][:, None]
         self.most = (np.array(DAYS_NATS, np.float32)[chosen] * np.float32(SCORE))[:, None]
+        learned = np.array(LEARNED_NATS, np.float32)[chosen]
+        self.most_learned = (learned * np.float32(SCORE))[:, None]
+        self.prior = (np.array(SHARES)[chosen] * 65536).astype(np.uint16)[:, None]
         if self.rests[0] == 0:  # there is no pause whose end could tell more than the days do
-            self.most[0] = DAYS_NATS[0] * SCORE
+            self.most[0] = self.most_learned[0] = DAYS_NATS[0] * SCORE
 
         self.zeros = np.zeros(count, np.uint16)  # steps without flow, up to now
         self.since = np.zeros((tiers, count), np.uint16)  # steps since a tier was refuted
@@ -178,7 +182,8 @@ class Rests:
         """What speaks for a leak as fast as each tier's or faster, tiers x meters, 1/SCORE nats."""
         nats = self.since[:, meters] * self._nats[self.habit[:, meters] >> 8]
         nats *= self.weight
-        np.minimum(nats, self.most, out=nats)
+        learned = self.habit[:, meters] > self.prior  # there has been such a rest before
+        np.minimum(nats, np.where(learned, self.most_learned, self.most), out=nats)
         nats += self.score[:, meters]
         nats += self.extra[meters] * np.float32(SCORE / FINE)
         return nats
