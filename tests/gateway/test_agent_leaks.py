@@ -91,7 +91,9 @@ async def live(
             if tell >= 0:
                 os.write(tell, b".")
     await settled(group, leaks, store)
-    await asyncio.sleep(0.05)
+    while any(zone._district is None or zone._district.is_due for zone in leaks.zones):  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.05)  # it is told by then
     found = [dict(each) for each in (await leaks.answer({}))["districts"]]
     leaks.note()
     group.stop()
@@ -215,3 +217,15 @@ def test_households_enter_a_balance_by_the_sum_that_is_told_anyway(tmp_path: Pat
     days = [each for each in kept(path) if isinstance(each, Reading) and each.kind == WATER_BALANCE]
     assert len(days) >= DAYS - 4
     assert {each.values["consumed_l"] for each in days[1:]} == {2_400}
+
+
+def test_a_district_that_is_new_learns_from_the_log(whole: Path, tmp_path: Path) -> None:
+    """And tells at once what it would have told, had it been there."""
+    path = tmp_path / "kerbline.db"
+    store = Store.open(path)
+    came = [each for each in kept(whole) if isinstance(each, Reading) and each.key.source != "gw-1"]
+    for number in range(0, len(came), 400):
+        store.append(came[number : number + 400], came[number].received_at_ms)
+    store.close()
+    steady.run(live(path))
+    assert standing(kept(path)) == standing(kept(whole))

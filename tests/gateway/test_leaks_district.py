@@ -221,6 +221,11 @@ def test_what_was_noted_of_nobody_here_is_as_good_as_nothing() -> None:
     assert other(strangers, saved).first == -1
     assert made(saved).first == saved["first"]
     assert made(saved | {"format": 99}).first == -1
+    assert made(saved | {"state": saved["state"][:-400]}).first == -1
+    shorter = District(
+        replace(SETTING, inflow_alone=True), Members(NAMES, (True,) * HOMES), 1, saved
+    )
+    assert shorter.first == -1  # it lacks what this config looks at
 
 
 def test_each_rule_and_figure_is_named_without_the_detectors() -> None:

@@ -38,7 +38,7 @@ class Zone:
         self, config: Config, registry: Registry | None, noted: Mapping[str, Any], head: int
     ) -> None:
         self.config = config
-        self.taken = head
+        self.taken = 0  # a store that has forgotten its first batches begins with the next
         self._registry = registry
         self._step_ms = config.step_min * 60_000
         self._noted: Mapping[str, Any] = noted if noted.get("format") == FORMAT else {}
@@ -47,6 +47,7 @@ class Zone:
         self._hours: dict[int, Hour | None] = {}  # of the zone's households, None: withheld
         self._pending: list[tally.Day] = []
         self._balanced_ms = -1
+        self._balances: list[tuple[int, Mapping[str, Value]]] = []
         self._last: Mapping[str, Value] = {}
         self._members = Members((), ())
         self._district: District | None = None
@@ -92,13 +93,15 @@ class Zone:
         self._district = District(setting, members, wait_steps, saved)
         self._noted = {}
         before = () if saved is None else saved.get("meters", ())
-        others = set(members.names).symmetric_difference(before)
-        if before and others:
-            anew = ", so all is learned anew" if self._district.first < 0 else ""
+        others = sorted(set(members.names).symmetric_difference(before)) if before else []
+        if others:
             log.warning(
-                *("district %s: %d meters now, %d before%s; other: %s", config.zone),
-                *(len(members.names), len(before), anew, ", ".join(sorted(others)[:8])),
+                *("district %s: %d meters now, %d before; other: %s", config.zone),
+                *(len(members.names), len(before), ", ".join(others[:8])),
             )
+        if saved is not None and "state" in saved and self._district.first < 0:
+            log.warning("district %s: it is learned anew, from all of the log", config.zone)
+            self.taken = 0
 
     def routes(self) -> Iterator[tuple[str, int]]:
         """Whose readings count, and as which meter."""
@@ -122,6 +125,7 @@ class Zone:
         if self._district.days:
             self._pending += self._district.days
             self._district.days = []
+            self._settle(self._district.newest * self._step_ms)
 
     def judge(self) -> Iterator[None]:
         """Look at what is over, to be iterated to its end; late reads wait for the next step."""
@@ -169,20 +173,14 @@ class Zone:
             del self._hours[min(self._hours)]
 
     def balances(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
-        """Days' figures that are due, by their ends."""
-        if self._district is None:
-            return
-        left = []
-        for day in self._pending:
-            end_ms = (day.end + 1) * self._step_ms
-            given_up = self._district.newest * self._step_ms - end_ms > GIVEN_UP_MS
-            values = self._balance(day, end_ms, given_up=given_up)
-            if values is None:
-                left.append(day)
-            elif end_ms > self._balanced_ms:
+        """Days' figures that are due, by their ends, each once."""
+        if self._district is not None:
+            self._settle(self._district.newest * self._step_ms)
+        found, self._balances = self._balances, []
+        for end_ms, values in found:
+            if end_ms > self._balanced_ms:
                 self._balanced_ms, self._last = end_ms, values
                 yield end_ms, values
-        self._pending = left
 
     def told(self) -> Mapping[str, Any]:
         """For the status."""
@@ -234,6 +232,18 @@ class Zone:
             return None
         litres = value * 1000 if name.endswith("_m3") else value
         return float(litres) if math.isfinite(litres) and litres >= 0 else None
+
+    def _settle(self, newest_ms: int) -> None:
+        """Work out the days of which all is known."""
+        left = []
+        for day in self._pending:
+            end_ms = (day.end + 1) * self._step_ms
+            values = self._balance(day, end_ms, given_up=newest_ms - end_ms > GIVEN_UP_MS)
+            if values is None:
+                left.append(day)
+            elif values:
+                self._balances.append((end_ms, values))
+        self._pending = left
 
     def _balance(
         self, day: tally.Day, end_ms: int, *, given_up: bool

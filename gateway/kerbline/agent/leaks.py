@@ -43,7 +43,7 @@ class Leaks:
         group: GroupCommit,
         clock: Clock,
     ) -> None:
-        """Takes up what the store noted; without that, what comes from now on counts."""
+        """Takes up what the store noted; without that a district learns from all of the log."""
         self._gateway = gateway
         self._registry = registry
         self._group = group
@@ -52,12 +52,9 @@ class Leaks:
         noted = {zone: _parsed(body) for zone, body in store.memories(RULE).items()}
         self.zones = [Zone(one, registry, noted.get(one.zone, {}), store.head) for one in districts]
         after = min((zone.taken for zone in self.zones), default=store.head)
-        self._log = Following(group, min(after, store.head), RULE)
+        self._log = Following(group, after, RULE)
         self._routes: dict[str, list[tuple[Zone, int]]] = {}
         self._noted: dict[str, int] = {}
-        for zone in self.zones:
-            if zone.config.zone not in noted:
-                self._note(zone)  # with the first of what counts, or a kill would pass it over
 
     def offer(self, entry: Entry) -> None:
         """What is not durable is not known."""

@@ -62,7 +62,10 @@ class District:
         self._grid: Grid | None = None
         self._tally: Tally | None = None
         if saved is not None and saved.get("format") == FORMAT:
-            self._restore(saved)
+            try:
+                self._restore(saved)
+            except (ValueError, KeyError, TypeError):  # of another version's detectors
+                self._base = self._grid = self._tally = None
 
     @property
     def judged(self) -> int:
@@ -217,5 +220,9 @@ def _packed(state: State) -> str:
 
 
 def _unpacked(text: str) -> State:
-    with np.load(io.BytesIO(zlib.decompress(base64.b64decode(text))), allow_pickle=False) as found:
+    try:
+        body = io.BytesIO(zlib.decompress(base64.b64decode(text)))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    with np.load(body, allow_pickle=False) as found:
         return {name: found[name] for name in found.files}
