@@ -75,6 +75,17 @@ def test_requests_follow_each_other_on_one_connection() -> None:
     play(story)
 
 
+@pytest.mark.parametrize(("token", "status"), [(TOKEN, b"200"), ("other", b"401")])
+def test_a_proxy_that_looks_whether_we_live_gets_a_head(token: str, status: bytes) -> None:
+    async def story(endpoint: Endpoint) -> None:
+        asked = GOOD.replace(b"GET", b"HEAD").replace(TOKEN.encode(), token.encode())
+        head, _, body = (await raw(endpoint, asked)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 " + status)
+        assert body == b""
+
+    play(story)
+
+
 @pytest.mark.parametrize(
     ("text", "status"),
     [

@@ -268,9 +268,11 @@ async def _send(
     if close:
         headers.append(("connection", "close"))
     said = wire.send(h11.Response(status_code=reply.status, headers=headers)) or b""
-    if reply.body:
-        said += wire.send(h11.Data(reply.body)) or b""
-    writer.write(said + (wire.send(h11.EndOfMessage()) or b""))
+    with contextlib.suppress(h11.LocalProtocolError):  # of HEAD, which has no body: this ends it
+        if reply.body:
+            said += wire.send(h11.Data(reply.body)) or b""
+        said += wire.send(h11.EndOfMessage()) or b""
+    writer.write(said)
     async with asyncio.timeout(WRITE_S):
         await writer.drain()
 
