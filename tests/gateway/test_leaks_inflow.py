@@ -79,14 +79,16 @@ def test_an_alarm_uses_no_later_data(seen: tuple[NDArray[np.float64], list[Any]]
 
 
 def test_gaps_and_spikes_are_no_leaks() -> None:
-    flows = years([LEAKS[0], [], []], 60)
+    flows = years([LEAKS[0], [], [], []], 60)
     chance = np.random.default_rng(3)
     flows[chance.random(flows.shape) < 0.04] = np.nan
     flows[:, 30 * DAY : 33 * DAY + 11] = np.nan
     flows[1, 17 * DAY + 3 :: 5 * DAY + 7] *= 4  # single wrong values
     flows[2, 40 * DAY : 41 * DAY] = 0  # the meter is off, or the district closed
+    unit = flows[3].mean(where=np.isfinite(flows[3])) / 50
+    flows[3] = np.round(flows[3] / unit) * unit  # a coarse meter
     first, *others = score(flows, 30)
-    assert others == [[], []]
+    assert others == [[], [], []]
     assert [each["end"] for each in first] == [None]
     assert 0 < first[0]["start"] - LEAKS[0][0].start <= DAY
 
@@ -216,6 +218,16 @@ def test_late_and_repeated_reads_change_nothing(
         watch = thawed(2, state)
         assert run(watch, part) == expected
     assert frozen(watch) == frozen(in_time)
+
+
+def test_a_district_that_is_another_one_is_learned_anew() -> None:
+    flows = years([[Leak(45 * DAY, 50 * DAY, 0.2)]], 50)
+    flows[0, 20 * DAY :] = flows[0, 20 * DAY :] * 0.4 + 0.1 * flows.mean()
+    watch = InflowWatch(1, 30)
+    assert run(watch, flows[:, : 20 * DAY]) == []
+    watch.relearn(0)
+    (at, found), *_ = run(watch, flows[:, 20 * DAY :])
+    assert found.up and 25 * DAY < at <= 25 * DAY + 8
 
 
 def test_a_state_of_other_series_is_refused() -> None:

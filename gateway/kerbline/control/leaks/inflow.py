@@ -139,6 +139,12 @@ class InflowWatch:
         common.learn(causes, np.nan_to_num(off), self.week.kept.noise, there & ~self.kept.up)
         return found
 
+    def relearn(self, one: int) -> None:
+        """A district is another one, as after its boundary was moved: it is learned from now on."""
+        self.week.forget(one)
+        self.kept.up[one] = False
+        self.kept.mirror[:, one] = 0.0
+
     def lph(self) -> Floats:
         """(series,): each leak's size now, litres an hour; 0 where no alarm is up."""
         leak = np.where(self.kept.up, self.bank.kept.mean[LEAK, BASE], 0.0)

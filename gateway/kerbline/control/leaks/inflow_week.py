@@ -16,8 +16,10 @@ Bools = NDArray[np.bool_]
 TRAINED_DAYS = 14
 LATE_WEEKS = 3
 MOST_WEEKS = 20.0  # a week weighs at least one in so many
+NEAR_PART = 0.917  # of a normal variance that is left where squares end at their 95th percentile
 NEEDED = 0.6  # of the values of the days that train
 LEAST_SHAPE = 0.02
+LEAST_TELLS = 1e-6  # of an even flow, to which a leak and a season are the same
 SHAPE_SD = 4e-4  # the least leak that a shape may feign, as a share of the flow
 SHAPE_DOUBT = 2.0  # times what noise alone makes it err: the level of those weeks was not known
 USUAL_DAY_SD = 1e-3
@@ -159,6 +161,12 @@ class Week:
         """The late weeks of a series are not learned: something was wrong in them."""
         self.kept.late[:, one] = np.nan
 
+    def forget(self, one: int) -> None:
+        """A series has to be learned anew."""
+        self.kept.ready[one] = False
+        self.kept.raw[:, one] = np.nan
+        self.drop(one)
+
     def shift(self, one: int, level: float, leak: float) -> None:
         """A constant flow `leak` has come to or gone from what is usual at `level`."""
         kept = self.kept
@@ -190,7 +198,7 @@ class Week:
         noise = USUAL_DAY_SD**2
         day = USUAL_DAY_SD**2
         if known.any():
-            noise = max(float(np.median(np.abs(change[known])) * 1.4826) ** 2 / 2, 1e-6)
+            noise = _variance(change[known]) / 2
             of_day = np.where(known, change, 0.0).reshape(days // 2, -1).sum(axis=1)
             full = known.reshape(days // 2, -1).sum(axis=1)
             means = (of_day / np.maximum(full, 1.0))[full > self.day_steps / 2]
@@ -203,6 +211,13 @@ class Week:
         kept.noise[one] = noise
         kept.day[one] = day
         inverse = 1 / shape
-        kept.tells[one] = float(((inverse - inverse.mean()) ** 2).sum())
+        kept.tells[one] = max(float(((inverse - inverse.mean()) ** 2).sum()), LEAST_TELLS)
         kept.ready[one] = True
         return Start(growth / 7, noise, day)
+
+
+def _variance(change: Floats) -> float:
+    """Of what is mostly normal: by the median, or without the extremes where values are coarse."""
+    square = change**2
+    near = np.minimum(square, np.quantile(square, 0.95)).mean() / NEAR_PART
+    return max(float(np.median(np.abs(change)) * 1.4826) ** 2, float(near), 2e-6)
