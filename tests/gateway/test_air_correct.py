@@ -173,6 +173,28 @@ def test_rows_come_back_in_their_order_and_empty_ones_with_nothing(tmp_path: Pat
     assert [shuffled[10][name] for name in ("pm2_5", "low95", "high95")] == ["", "", ""]
 
 
+def test_a_days_own_reference_teaches_no_other_row_of_the_day(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    head = "sensor_index,DAILY,conc,A_B_Avg,humidity_a,temp_Celsius\n"
+    told = []
+    for conc in (2, 90):
+        file.write_text(
+            f"{head}1,2022-01-01,{conc},20,50,10\n1,2022-01-01T12:00,{conc},20,50,10\n"
+            f"1,2022-01-01,{conc},20,50,10\n1,2022-01-02,5,20,50,10\n"
+        )
+        told.append([row["pm2_5"] for row in _run(file, "--with-reference")])
+    assert told[0][:3] == told[1][:3]
+    assert float(told[0][3]) < float(told[1][3])
+
+
+def test_what_no_weather_can_be_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    rows = ["20,50,10", "20,500,10", "20,50,-300", "-1,50,10", "1e6,50,10"]
+    head = "sensor_index,DAILY,A_B_Avg,humidity_a,temp_Celsius"
+    file.write_text("\n".join([head, *(f"{n},2022-01-01,{row}" for n, row in enumerate(rows))]))
+    assert [bool(row["pm2_5"]) for row in _run(file)] == [True, False, False, False, False]
+
+
 def test_a_date_that_is_none_is_named(tmp_path: Path) -> None:
     file = _file(tmp_path, 1, 3)
     file.write_text(file.read_text().replace("2022-01-02", "2022-01-42"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -112,7 +114,7 @@ def test_the_thirteenth_hour_is_past() -> None:
 
 def _told(tmp_path: Path, text: str, *arguments: str) -> tuple[int, str]:
     file = tmp_path / "in"
-    file.write_text(text)
+    file.write_text(text, newline="")
     done = CliRunner().invoke(air.group, [arguments[0], str(file), *arguments[1:]])
     if isinstance(done.exception, air.BadFile):
         return done.exception.exit_status, str(done.exception)
@@ -129,6 +131,12 @@ def test_the_commands_give_rows_back(tmp_path: Path) -> None:
         "PM2.5,5.1,a,2,Fair",
         "no2,,b,,",
     ]
+    windows = '\ufeffpollutant,value,note\r\npm10,55,"two\r\nlines"\r\npm10,3,\r\n'
+    _, rows = _told(tmp_path, windows, "aqi", "--index", "us")
+    assert [row[-2:] for row in csv.reader(io.StringIO(rows))][1:] == [
+        ["51", "Moderate"],
+        ["3", "Good"],
+    ]
     _, rows = _told(tmp_path, "pollutant,value\npm2_5,9.1\n", "aqi", "--index", "us")
     assert rows.splitlines()[1] == "pm2_5,9.1,51,Moderate"
 
@@ -142,6 +150,14 @@ def test_the_commands_give_rows_back(tmp_path: Path) -> None:
         ("a,value\n", ["aqi", "--index", "eu"], "line 1: there is no column 'pollutant'"),
         ("pollutant,value\nxy,3\n", ["aqi", "--index", "eu"], "line 2: pollutant: the eu index"),
         ("pollutant,value\no3,3x\n", ["aqi", "--index", "us"], "line 2: value: '3x' is no number"),
+        ("[" * 50_000, ["nowcast"], "this is no JSON"),
+        ("[[2, 1e308]]", ["nowcast"], "list 0, hour 1 (from 0): 1e+308 is more than there can be"),
+        (f"[[1{'0' * 400}]]", ["nowcast"], "0... is more than there can be"),
+        ("", ["aqi", "--index", "eu"], "found: none at all"),
+        ("pollutant,value,value\no3,3,4\n", ["aqi", "--index", "eu"], "two columns 'value'"),
+        ("pollutant,value\no3,1_0\n", ["aqi", "--index", "eu"], "'1_0' is no number"),
+        ("pollutant,value\no3,-1e300\n", ["aqi", "--index", "us"], "more than there can be"),
+        ('pollutant,value\no3,"3\n', ["aqi", "--index", "us"], "this is no CSV"),
         ("pollutant,value\no3\n", ["aqi", "--index", "us"], "line 2: it has not the 2 fields"),
     ],
 )

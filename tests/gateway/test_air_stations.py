@@ -174,7 +174,10 @@ def test_order_and_repeats_are_of_no_matter(data: st.DataObject) -> None:
     readings = clean("air-1", 4)
     delays = data.draw(st.lists(st.integers(0, WAIT_MS // 1000), min_size=24, max_size=24))
     twice = data.draw(st.sets(st.integers(0, 23), max_size=5))
-    came = [(each.observed_at_ms + 1000 * late, each) for each, late in zip(readings, delays, strict=True)]
+    came = [
+        (each.observed_at_ms + 1000 * late, each)
+        for each, late in zip(readings, delays, strict=True)
+    ]
     came += [(readings[n].observed_at_ms + WAIT_MS, readings[n]) for n in twice]
     gateway = Gateway(Terms(), {"air-1": Setting()})
     gateway.take(readings[0], readings[0].observed_at_ms)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 _DAY_COLUMNS = ("DAILY", "A_B_Avg", "humidity_a", "temp_Celsius")
 _DAY_S = 86_400
+_MOST = 1e9  # of any column
+_LONGEST = 40  # of what a message shows
 # What a column may call a pollutant, without case, dots, underscores and blanks.
 _SPELLINGS = {"pm25": "pm2_5", "o31h": "o3_1h", "o38h": "o3", "ozone": "o3"}
 
@@ -64,8 +66,7 @@ def aqi(file: Path, *, which: str) -> int:
     """
     find = _european() if which == "eu" else _american()
     rows = _rows(file, ("pollutant", "value"))
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow([*rows.columns, "index", "category"])
+    told: list[Sequence[object]] = []
     for line, row in rows:
         named = row["pollutant"]
         plain = "".join(named.lower().replace("_", " ").replace(".", " ").split())
@@ -77,7 +78,8 @@ def aqi(file: Path, *, which: str) -> int:
             raise BadFile(
                 f"{file}, line {line}: pollutant: the {which} index knows no {named!r}"
             ) from None
-        out.writerow([*row.values(), *found])
+        told.append([*row.values(), *found])
+    _write([*rows.columns, "index", "category"], told)
     return 0
 
 
@@ -90,7 +92,8 @@ def correct(file: Path, *, with_reference: bool, named: str) -> int:
 
     Its columns: sensor_index, DAILY (date), A_B_Avg (mean of both channels, ug/m3), humidity_a
     (%), temp_Celsius, and dewPoint if it is there; conc is the reference in ug/m3, and a day's own
-    reference has no part in it. A row without one of them is given back with nothing added.
+    reference has no part in it. A row that lacks one of them, or has one that no weather and no
+    counter can have, is given back with nothing added.
     """
     from kerbline.control.air.sensor_types import SENSOR_TYPES
 
@@ -100,12 +103,11 @@ def correct(file: Path, *, with_reference: bool, named: str) -> int:
     rows = _rows(file, ["sensor_index", *_DAY_COLUMNS, *reference])
     days = [_day(file, line, row, with_reference=with_reference) for line, row in rows]
     found = corrected(SENSOR_TYPES[named], days)
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow([*rows.columns, "pm2_5", "low95", "high95"])
-    for (_, row), told in zip(rows, found, strict=True):
-        told_fields = (told.pm2_5, told.low95, told.high95) if told else ()
-        fields = [f"{value:.4f}" for value in told_fields] or [""] * 3
-        out.writerow([*row.values(), *fields])
+    told: list[Sequence[object]] = []
+    for (_, row), each in zip(rows, found, strict=True):
+        values = (each.pm2_5, each.low95, each.high95) if each else ()
+        told.append([*row.values(), *([f"{value:.4f}" for value in values] or [""] * 3)])
+    _write([*rows.columns, "pm2_5", "low95", "high95"], told)
     return 0
 
 
@@ -135,7 +137,7 @@ def corrected(kind: SensorType, days: Sequence[Day]) -> Sequence[Corrected | Non
             continue
         state = states.get(day.sensor, correction.State())
         before = due.get(day.sensor)
-        if before and before.reference_ug_m3 is not None and before.day < day.day:
+        if before and before.reference_ug_m3 is not None and before.day // 1 < day.day // 1:
             state = correction.learn(state, before.reference_ug_m3)
         states[day.sensor], found[number] = correction.correct(kind, state, day.seen)
         due[day.sensor] = day
@@ -144,7 +146,7 @@ def corrected(kind: SensorType, days: Sequence[Day]) -> Sequence[Corrected | Non
 
 def _day(file: Path, line: int, row: Mapping[str, str], *, with_reference: bool) -> Day:
     """Of a row; a column that is empty is missing."""
-    from kerbline.control.air.correct import Seen
+    from kerbline.control.air.correct import Seen, plausible
 
     try:
         moment = datetime.fromisoformat(row["DAILY"].strip())
@@ -160,7 +162,7 @@ def _day(file: Path, line: int, row: Mapping[str, str], *, with_reference: bool)
     reference = _number(file, line, "conc", row["conc"]) if with_reference else None
     seen = None
     if pm2_5 is not None and humidity is not None and temperature is not None:
-        seen = Seen(day, pm2_5, humidity, temperature, dew)
+        seen = plausible(Seen(day, pm2_5, humidity, temperature, dew))
     return Day(row["sensor_index"].strip(), day, seen, reference)
 
 
@@ -184,6 +186,13 @@ def _american() -> Callable[[str, float], tuple[int | str, str]]:
     return find
 
 
+def _write(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """To standard output, when every row is found good."""
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(columns)
+    out.writerows(rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of a CSV file with the lines where they stand."""
@@ -197,17 +206,18 @@ class Rows:
 
 def _rows(file: Path, wanted: Sequence[str]) -> Rows:
     """Of a CSV file with a line of names, `wanted` among them."""
-    text = _text(file)
-    reader = csv.DictReader(text.splitlines(), strict=True)
+    reader = csv.DictReader(io.StringIO(_text(file), newline=None), strict=True)
     try:
         columns = [name.strip() for name in reader.fieldnames or ()]
         for name in wanted:
-            if name not in columns:
-                raise BadFile(f"{file}, line 1: there is no column {name!r}, only {columns}")
+            if columns.count(name) != 1:
+                there = "are two columns" if name in columns else "is no column"
+                names = ", ".join(map(repr, columns)) or "none at all"
+                raise BadFile(f"{file}, line 1: there {there} {name!r}; found: {names}")
         reader.fieldnames = columns
         told = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise BadFile(f"{file}, line {reader.line_num}: {error}") from None
+        raise BadFile(f"{file}, line {reader.line_num}: this is no CSV: {error}") from None
     for line, row in told:
         if None in row or None in row.values():
             raise BadFile(f"{file}, line {line}: it has not the {len(columns)} fields of line 1")
@@ -219,12 +229,17 @@ def _number(file: Path, line: int, name: str, text: str) -> float | None:
     if text.strip().lower() in ("", "nan", "null", "none"):
         return None
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # 1_000 is a number in Python alone
     except ValueError:
-        raise BadFile(f"{file}, line {line}: {name}: {text!r} is no number") from None
-    if not math.isfinite(value):
-        raise BadFile(f"{file}, line {line}: {name}: {text!r} is not finite")
+        raise BadFile(f"{file}, line {line}: {name}: {_brief(text)} is no number") from None
+    if not abs(value) <= _MOST:
+        raise BadFile(f"{file}, line {line}: {name}: {_brief(text)} is more than there can be")
     return value
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _hours(file: Path) -> Sequence[Sequence[float | None]]:
@@ -233,7 +248,7 @@ def _hours(file: Path) -> Sequence[Sequence[float | None]]:
 
     try:
         lists = json.loads(_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"{file}: this is no JSON: {error}") from None
     if not isinstance(lists, list):
         raise BadFile(f"{file}: a list of lists of hourly values is expected")
@@ -241,10 +256,13 @@ def _hours(file: Path) -> Sequence[Sequence[float | None]]:
         if not isinstance(hours, list) or not 1 <= len(hours) <= NOWCAST_HOURS:
             raise BadFile(f"{file}: list {number} (from 0): it must hold 1 to 12 hourly values")
         for age, value in enumerate(hours):
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float)
-            ):
-                raise BadFile(f"{file}: list {number}, hour {age} (from 0): {value!r} is no number")
+            if value is None:
+                continue
+            where = f"{file}: list {number}, hour {age} (from 0)"
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise BadFile(f"{where}: {_brief(value)} is no number")
+            if abs(value) > _MOST:
+                raise BadFile(f"{where}: {_brief(value)} is more than there can be")
     return lists
 
 

@@ -34,6 +34,8 @@ TERMS = (
 LONG_DAYS = 30.0  # how far back the usual level and humidity of a place reach
 UNREST_DAYS = 14.0
 _YEAR_DAYS = 365.25
+MOST_UG_M3 = 5_000.0
+LEAST_C, MOST_C = -60.0, 70.0
 _LEAST_UG_M3 = 0.1  # below it a counter tells nothing; the logarithm needs a floor
 _WIDE_SIGMA = 3.0  # a reference farther off than this moves what was learned by no more
 
@@ -64,6 +66,19 @@ class Seen:
     humidity_pct: float
     temperature_c: float
     dew_point_c: float | None = None  # None: by Magnus from the two above
+
+
+def plausible(seen: Seen) -> Seen | None:
+    """The mean if a sensor outdoors can tell it; a dew point that can't be is left out."""
+    in_range = (
+        0 <= seen.pm2_5_ug_m3 <= MOST_UG_M3
+        and 0 <= seen.humidity_pct <= 100
+        and LEAST_C <= seen.temperature_c <= MOST_C
+    )
+    if not in_range:
+        return None
+    dew = seen.dew_point_c
+    return seen if dew is None or LEAST_C <= dew <= MOST_C else replace(seen, dew_point_c=None)
 
 
 @dataclass(frozen=True, slots=True)

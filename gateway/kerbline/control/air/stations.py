@@ -422,7 +422,7 @@ def _means(values: Mapping[str, Value]) -> dict[str, float]:
 
 
 def _day_of(day: float, means: Mapping[str, float]) -> correct.Seen | None:
-    """What the correction takes; None where one of the three is missing."""
+    """What the correction takes; None where one of the three is missing or can't be."""
     if PM2_5 not in means or HUMIDITY not in means or TEMPERATURE not in means:
         return None
-    return correct.Seen(day, means[PM2_5], means[HUMIDITY], means[TEMPERATURE])
+    return correct.plausible(correct.Seen(day, means[PM2_5], means[HUMIDITY], means[TEMPERATURE]))
