@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from kerbline.cli import app
 from kerbline.cli.districts import NoSuchAlarm, told
 from kerbline.cli.why import NoSuchAlarm as NoneInTheLog
-from kerbline.local_socket import Answer, NotServing, Question, ask, serve
+from kerbline.local_socket import Answer, Declined, NotServing, Question, ask, serve
 from kerbline.model import Alarm, Key, Severity, Value
 from kerbline.store import Store
 
@@ -108,9 +108,15 @@ def gateway(folder: Path) -> Iterator[list[Question]]:
     async def leaks(_question: Question) -> Answer:
         return LEAKS
 
+    async def usual(question: Question) -> Answer:
+        asked.append(question)
+        return {"from_ms": T0_MS}
+
     async def life() -> None:
         path = folder / "state" / "status.sock"
-        task = asyncio.create_task(serve(path, {"leaks": leaks, "modbus-write": write}))
+        task = asyncio.create_task(
+            serve(path, {"leaks": leaks, "leaks-accept": usual, "modbus-write": write})
+        )
         await stop.wait()
         task.cancel()
         await asyncio.wait([task])
@@ -154,6 +160,13 @@ def test_a_valve_closes_for_an_alarm_that_is_up_and_confirmed_alone(config: Path
         done = run("leaks", "close-valve", config, alarm, "--confirm")
         assert done.output == "valve-1: closed = 1: OK (order cli-1)\n"
         assert [(each["asset"], each["values"]) for each in asked] == [("valve-1", {"closed": 1})]
+
+
+def test_what_is_no_leak_is_accepted_by_name(config: Path) -> None:
+    with gateway(config.parent) as asked:
+        said = run("leaks", "accept", config, "dma-4:district_balance").output
+    assert said.startswith("dma-4:district_balance: usual from 2025-11-24 16:00 UTC on")
+    assert asked == [{"ask": "leaks-accept", "alarm": "dma-4:district_balance"}]
 
 
 def test_why_tells_the_rule_and_what_was_seen_in_plain_words(config: Path) -> None:
@@ -200,6 +213,9 @@ def test_a_running_gateway_with_a_district_tells_of_it(config: Path) -> None:
         while True:
             try:
                 found = ask(config.parent / "state" / "status.sock", {"ask": "leaks"})
+                question = {"ask": "leaks-accept", "alarm": "dma-4:district_balance"}
+                with pytest.raises(Declined, match="that is up can be usual; up now: none"):
+                    ask(config.parent / "state" / "status.sock", question)
                 break
             except NotServing:
                 assert time.monotonic() < until_s

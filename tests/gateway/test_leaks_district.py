@@ -137,6 +137,18 @@ def test_a_kill_changes_nothing(data: st.DataObject) -> None:
     assert told(fed(made(saved), log[after:], after, judge=499)) == expected
 
 
+def test_what_an_operator_accepts_is_usual(month: list[Read]) -> None:
+    """Whether it is gone over step by step or again from the window's begin."""
+    step = BEGIN + 11 * DAY
+    accepting = replace(SETTING, accepted=lambda at: at == step)
+    district = District(accepting, Members(NAMES, (True,) * HOMES), 1)
+    fed(district, month, judge=61)
+    assert not [each for each in district.standing() if each.rule == BALANCE]
+    saved = json.loads(json.dumps(district.saved(len(month))))
+    again = District(accepting, Members(NAMES, (True,) * HOMES), 1, saved)
+    assert told(fed(again, month[saved["after"] :], saved["after"])) == told(district)
+
+
 def test_meters_that_report_their_hours_once_a_day_are_meters_too(month: list[Read]) -> None:
     """What they tell a day late is as if they had been read at the ends of their hours."""
     volume: dict[int, dict[int, int]] = {}

@@ -139,6 +139,7 @@ async def run(config: Config) -> None:
                 "assets": assets.reload if assets else _no_city,
                 "dead-letters": Letters(north.refusing).answer,
                 "leaks": leaks.answer if leaks else _no_district,
+                "leaks-accept": leaks.accept if leaks else _no_district,
                 "status": status.tell,
                 "modbus-read": on_site.read,
                 "modbus-write": on_site.write,

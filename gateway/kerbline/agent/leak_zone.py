@@ -12,7 +12,7 @@ from typing import Any
 from kerbline.assets import Registry
 from kerbline.assets.asset import WATER
 from kerbline.config import District as Config
-from kerbline.control import zone_water
+from kerbline.control import leaks, zone_water
 from kerbline.control.leaks import alarm, district, tally
 from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
 from kerbline.control.leaks.district import INFLOW, District, Members
@@ -45,6 +45,7 @@ class Zone:
         self._told: dict[Name, Told] = {}
         self._issued: set[tuple[Name, bool, int]] = set()  # by us, and not in the log yet
         self._hours: dict[int, Hour | None] = {}  # of the zone's households, None: withheld
+        self._accepted: set[int] = set()  # steps
         self._pending: list[tally.Day] = []
         self._balanced_ms = -1
         self._balances: list[tuple[int, Mapping[str, Value]]] = []
@@ -63,6 +64,7 @@ class Zone:
             }
             self._pending = [tally.Day(**day) for day in self._noted["pending"]]
             self._balanced_ms = self._noted["balanced_ms"]
+            self._accepted = set(self._noted.get("accepted", ()))
         valve = "" if config.valve is None else config.valve.asset
         network = Limits(config.critical_lph, config.critical_l)
         meter = Limits(config.meter_critical_lph, config.meter_critical_l)
@@ -87,7 +89,7 @@ class Zone:
         has_inflow = config.inflow is not None
         setting = Setting(
             *(len(members.names), config.step_min, has_inflow, config.inflow_alone),
-            *(_slots(config), self._is_planned),
+            *(_slots(config), self._is_planned, self._accepted.__contains__),
         )
         wait_steps = math.ceil(config.wait_min / config.step_min)
         self._district = District(setting, members, wait_steps, saved)
@@ -158,6 +160,20 @@ class Zone:
         else:
             self._tell(name, told)
 
+    @property
+    def has_balance_alarm(self) -> bool:
+        """Is one of the network up?"""
+        return (self.config.zone, leaks.BALANCE) in self._told
+
+    def accept(self, alarm_name: str) -> int | None:
+        """What `asset:rule` tells is no leak; when that holds from, None where it can't be so."""
+        if alarm_name != f"{self.config.zone}:{leaks.BALANCE}" or not self.has_balance_alarm:
+            return None
+        if self._district is None or self._district.judged < 0:
+            return None  # it has only just started
+        self._accepted.add(self._district.judged)
+        return (self._district.judged + 1) * self._step_ms
+
     def figure(self, reading: Reading) -> None:
         """The log has an hour of the zone's households, or a balance of ours."""
         if reading.kind != zone_water.KIND:
@@ -215,6 +231,7 @@ class Zone:
             "hours": {str(hour): it for hour, it in self._hours.items()},
             "pending": [asdict(day) for day in self._pending],
             "balanced_ms": self._balanced_ms,
+            "accepted": sorted(self._accepted),
         }
 
     def _tell(self, name: Name, told: Alarm | Finding) -> None:

@@ -19,13 +19,15 @@ from kerbline.agent.records import Records
 from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import District
-from kerbline.control.leaks import WATER_BALANCE
-from kerbline.local_socket import Answer, Question
+from kerbline.control import zone_water
+from kerbline.control.leaks import BALANCE, WATER_BALANCE
+from kerbline.local_socket import Answer, Declined, Question
 from kerbline.model import Alarm, Entry, Reading
 from kerbline.store import GroupCommit, Store
 
 RULE = "leaks"  # under which the store keeps what was noted, by zone
 LOOK_S = 10.0
+AT_ONCE = 50  # readings, before others have their turn
 NOTE_MS = 6 * 3_600_000  # of reads between two notes; after a kill the log since is read again
 
 log = logging.getLogger("kerbline.agent")
@@ -88,13 +90,26 @@ class Leaks:
         """For `kerbline leaks status`: how each district is; times in ms since 1970."""
         return {"districts": [zone.told() for zone in self.zones]}
 
+    async def accept(self, question: Question) -> Answer:
+        """For `kerbline leaks accept`: what `alarm` tells is usual, and no leak."""
+        for zone in self.zones:
+            from_ms = zone.accept(str(question.get("alarm")))
+            if from_ms is not None:
+                self._note(zone)
+                return {"from_ms": from_ms}
+        up = [f"{one.config.zone}:{BALANCE}" for one in self.zones if one.has_balance_alarm]
+        known = ", ".join(up) or "none"
+        raise Declined(f"only a {BALANCE} that is up can be usual; up now: {known}")
+
     def _note(self, zone: Zone) -> None:
         self._noted[zone.config.zone] = zone.first_ms
         body = json.dumps(zone.saved(), separators=(",", ":"))
         self._group.save_memory(RULE, zone.config.zone, body)
 
     async def _take(self, seq: int, entries: Iterable[Entry]) -> None:
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
             if isinstance(entry, Alarm):
                 self._own_alarm(seq, entry)
             elif isinstance(entry, Reading):
@@ -112,7 +127,7 @@ class Leaks:
                 zone.was_told(alarm)
 
     async def _reading(self, seq: int, reading: Reading) -> None:
-        if reading.key.source == self._gateway and reading.kind in (WATER_BALANCE, "zone_water"):
+        if reading.key.source == self._gateway and reading.kind in (WATER_BALANCE, zone_water.KIND):
             for zone in self.zones:
                 if reading.asset == zone.config.zone:
                     zone.figure(reading)

@@ -130,6 +130,7 @@ app.add_command(status.status)
 app.add_command(why.why)
 leaks.group.add_command(districts.status)
 leaks.group.add_command(districts.close_valve)
+leaks.group.add_command(districts.accept)
 
 
 @app.group()

@@ -64,6 +64,20 @@ def close_valve(config: Path, alarm: str, within: float, *, confirm: bool) -> in
     return int(answer["state"] != "OK")
 
 
+@click.command()
+@click.argument("config", type=_FILE)
+@click.argument("alarm")
+def accept(config: Path, alarm: str) -> int:
+    """Take what ALARM (a district's balance) tells for usual: it was looked for, and is no leak."""
+    from kerbline.config import load
+    from kerbline.local_socket import SOCKET_FILE, ask
+
+    path = load(config).gateway.state_dir / SOCKET_FILE
+    found = ask(path, {"ask": "leaks-accept", "alarm": alarm})
+    click.echo(f"{alarm}: usual from {instant(found['from_ms'])} UTC on; the alarm ends then")
+    return 0
+
+
 def told(found: Mapping[str, Any]) -> Iterator[str]:
     """The lines of a status."""
     heading = ("district", "inflow", "meters", "looked at up to", "")

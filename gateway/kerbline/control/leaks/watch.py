@@ -30,7 +30,10 @@ METER = "meter_"  # the begin of METER_RULES, their ends are the kinds
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is looked at: `slot` gives a step's place in the local week, `planned` those of work."""
+    """What is looked at: `slot` gives a step's place in the local week, `planned` those of work.
+
+    From an `accepted` step on what the balance takes for a leak is usual: an operator said so.
+    """
 
     meters: int
     step_min: int
@@ -38,6 +41,7 @@ class Setting:
     inflow_alone: bool
     slot: Callable[[int], int]
     planned: Callable[[int], bool]
+    accepted: Callable[[int], bool] = lambda _: False
 
     @property
     def step_ms(self) -> int:
@@ -187,6 +191,8 @@ class Watch:
         """All leaks of a network are one alarm: pipes have no names here."""
         changes = watch.step(row.reads, row.present, row.inflow_l, planned=planned)
         name = (ZONE, BALANCE)
+        if self._setting.accepted(at):
+            watch.accept()
         if not watch.alarms:
             self._raised.pop(name, None)
             return
