@@ -159,7 +159,7 @@ class MeterWatch:
         for meter in np.flatnonzero(sure.any(axis=0)).tolist():
             fastest = 1 + int(np.argmax(sure[:, meter]))
             before = int(self.tier[meter])
-            if before and self._allowed(before) < GROWN * self._allowed(fastest):
+            if before and not self._grew(meter, before - 1, fastest - 1):
                 continue
             self.tier[meter] = fastest
             if not before:
@@ -168,9 +168,11 @@ class MeterWatch:
             self.size[meter] = self.lph(meter)
             yield self._leak(meter, up=True, grew=before > 0)
 
-    def _allowed(self, tier: int) -> int:
-        """The steps between two litres of the slowest leak of a tier."""
-        return int(self.rests.rests[tier - 1]) + 1
+    def _grew(self, meter: int, before: int, now: int) -> bool:
+        """Is a leak of a tier now one of a faster tier, and that since a day later?"""
+        rests, since = self.rests.rests, self.rests.since[:, meter]
+        faster = int(rests[before]) + 1 >= GROWN * (int(rests[now]) + 1)
+        return faster and int(since[before]) >= int(since[now]) + self.day
 
     def _sure(self, meters: slice | NDArray[np.intp] = slice(None)) -> NDArray[np.bool_]:
         return self.rests.sure_of(self.rests.evidence(meters), meters)

@@ -43,7 +43,7 @@ MORE_SINGLES = 0.5  # by so much a leak of 0.25 L/h raises the odds of one litre
 SINGLES_WEIGHT, SINGLES_NATS = 0.7, 8.0
 SINGLES = 0.15  # of what ends a rest is one litre, before it is learned
 ENDS_A_DAY, ENDS_LEARNED = 5, 200
-DOUBT_PACE = 4
+DOUBT_PACE = 4  # a share is learned slower, but at first, while there may be a leak
 
 SCORE, FINE = 8, 16  # of `score` and of `extra` are one nat
 DROP, ALONE = 1, 4  # bits of `flags`: the last water was one litre; a pause was before it
@@ -53,7 +53,7 @@ FIELDS = ("zeros", "since", "score", "habit", "singles", "extra", "rested", "lon
 
 
 class Rests:
-    """The rests of `count` meters, in steps of `step_min`: 45 bytes a meter at 7 tiers."""
+    """The rests of `count` meters, in steps of `step_min`: 44 bytes a meter at 7 tiers."""
 
     def __init__(self, count: int, step_min: int) -> None:
         steps = np.minimum(np.floor(np.array(RESTS_H) * 60 / step_min), LONGEST_STEPS)
