@@ -19,13 +19,14 @@ from kerbline.assets import Asset, Registry
 from kerbline.assets.asset import Location
 from kerbline.clock import ManualClock
 from kerbline.config import Config, load
+from kerbline.control.air.averages import HOUR_MS
 from kerbline.control.air.configured import settings
 from kerbline.control.air.stations import Setting
 from kerbline.counters import Counters as Counts
 from kerbline.model import Reading
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
-from tests.gateway.test_air_stations import HOUR_MS, T0_MS, clean, report
+from tests.gateway.test_air_stations import T0_MS, clean, report
 from tests.gateway.test_privacy import Nobody
 
 CONFIG = """\
@@ -114,7 +115,7 @@ async def live(folder: Path, tell: int = -1) -> None:
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """What the sink wrote; a line that it wrote again after a kill counts once."""
-    found = {}
+    found: dict[str, None] = {}
     for path in sorted((folder / "archive").glob("*.jsonl")):
         found |= dict.fromkeys(path.read_text().splitlines())
     yield from map(json.loads, found)

@@ -236,7 +236,7 @@ def test_days_follow_their_hours() -> None:
     hours = gateway.figures("air_hour")
     dirty = days["air-2", 24]
     means = [hours["air-2", end]["pm2_5_ugm3"] for end in range(1, 25)]
-    assert dirty["pm2_5_ugm3"] == pytest.approx(sum(means) / 24, abs=0.001)  # type: ignore[arg-type,type-var]
+    assert dirty["pm2_5_ugm3"] == pytest.approx(sum(means) / 24, abs=0.001)  # type: ignore[arg-type]
     assert dirty["hours"] == HOURS_A_DAY
     low, mid, high = (dirty[f"pm2_5_{name}_ugm3"] for name in ("low95", "corrected", "high95"))
     assert 0 < low < mid < high  # type: ignore[operator]
@@ -310,8 +310,8 @@ def test_what_a_station_gives_up_itself_is_in_no_mean() -> None:
     made = clean("air-1", 3)
     for n, reading in enumerate(made[:6]):
         status = 1 << 1 | 1 << 12 | 1 << 24  # no PM2.5, too little PM10, NO2 not settled
-        values = {**reading.values, "pm2_5_ugm3": 0.0, "status": status}
-        made[n] = replace(reading, values=values)
+        given_up = {**reading.values, "pm2_5_ugm3": 0.0, "status": status}
+        made[n] = replace(reading, values=given_up)
     values = lived(made).figures("air_hour")["air-1", 1]
     assert not values.keys() & {"pm2_5_ugm3", "pm10_ugm3", "no2_ppb", "eu_index"}
     assert values["temperature_c"] == 8.0
