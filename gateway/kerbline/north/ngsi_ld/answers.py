@@ -186,7 +186,7 @@ def _with_errors(document: object, names: Collection[str]) -> Partly | None:
     refused: dict[str, str] = {}
     for name, error in _failures(document):
         if name in names:
-            reason = _told(error)
+            reason = _told(error) or "it tells no reason"
             (again if _is_transient(error) else refused)[name] = reason
     if isinstance(document, dict) and isinstance(document.get("success"), list):
         success = {each for each in document["success"] if isinstance(each, str)}
@@ -225,6 +225,8 @@ def _is_transient(error: object) -> bool:
             status = int(status)
         if isinstance(status, int):
             return status in _TRANSIENT or status >= 500
+        if not error.get("type") and not _told(error):  # nor whether it passes
+            return True
     return _is_transient_type(error)
 
 
