@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerbline.control.air import events
+from kerbline.control.air.alarms import FAULT_RULE
 from kerbline.control.air.averages import HOUR_MS, HOURS_A_DAY
 from kerbline.control.air.events import Threshold
-from kerbline.control.air.stations import FAULT_RULE, Figure, Setting, Stations, Terms
+from kerbline.control.air.stations import Figure, Setting, Stations, Terms
 from kerbline.model import Alarm, Finding, Key, Reading, Value
 
 T0_MS = 20_500 * 24 * HOUR_MS

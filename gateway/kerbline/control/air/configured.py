@@ -8,7 +8,8 @@ from kerbline.assets import Registry
 from kerbline.config import Air, Config
 from kerbline.config.air import KIND, REPORT_S
 from kerbline.control.air import events
-from kerbline.control.air.stations import FAULT_RULE, Setting, Terms
+from kerbline.control.air.alarms import FAULT_RULE
+from kerbline.control.air.stations import Setting, Terms
 
 
 def terms(air: Air) -> Terms:

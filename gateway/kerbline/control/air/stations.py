@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerbline.control.air import correct, events, told, validity
+from kerbline.control.air import alarms, correct, events, told, validity
 from kerbline.control.air.averages import HOUR_MS, HOURS_A_DAY
 from kerbline.control.air.events import Threshold
 from kerbline.control.air.hour import Samples, Seen, place, restored, seen
@@ -28,11 +28,9 @@ from kerbline.control.air.report import (
 )
 from kerbline.control.air.sensor_types import SENSOR_TYPES
 from kerbline.control.latest import Latest
-from kerbline.model import Alarm, Finding, Reading, Severity, Value
+from kerbline.model import Alarm, Finding, Reading, Value
 
 FORMAT = 1  # of what `saved` gives
-FAULT_RULE = "air_sensor_fault"
-FAULT_H = 3  # hours in a row that begin or end it
 FAULTY_PCT = 50  # of an hour's samples
 KEPT_H = 48  # of told hours
 SILENT_H = 48  # so long an hour waits for what a silent station kept
@@ -237,7 +235,9 @@ class Stations:
     def _next_of(self, name: str, station: Station, now_ms: int) -> Iterator[Figure | Finding]:
         """In the order in which one follows from the other: alarms, the day, the hour."""
         if not station.is_judged:
-            yield from self._alarms(name, station, now_ms)
+            thresholds = self._terms.thresholds if name in self._settings else None
+            known = alarms.Known(station.told, station.faults, station.alarms)
+            yield from alarms.due(name, known, thresholds, now_ms)
             station.is_judged = True
         setting = self._settings.get(name)
         if setting is None or station.next < 0:
@@ -351,57 +351,6 @@ class Stations:
         """What was told of a day is learned from when the reference's own day is in the log."""
         if reference.reference is not None and station.taught_day == reference.reference[0]:
             station.taught = correct.learn(station.taught, reference.reference[1])
-
-    # -------------------------------------------------------------- alarms
-
-    def _alarms(self, name: str, station: Station, now_ms: int) -> Iterator[Finding]:
-        """What begins or ends by the hours that are told."""
-        known = {threshold.rule: threshold for threshold in self._terms.thresholds}
-        wanted = {*known, FAULT_RULE} if name in self._settings else set()
-        for rule in sorted(station.alarms - wanted):
-            yield _gone(name, rule, now_ms)
-        if not wanted or not station.told:
-            return
-        hour = max(station.told)
-        by_pollutant = told.by_pollutant(station.told)
-        for rule, threshold in known.items():
-            hours = by_pollutant.get(threshold.pollutant, {})
-            before = rule in station.alarms
-            if events.stands(threshold, hours, hour, before) != before:
-                yield _exceeded(name, threshold, hours, hour, active=not before)
-        before = FAULT_RULE in station.alarms
-        latest = [station.faults[each] for each in sorted(station.faults)[-FAULT_H:]]
-        if len(latest) == FAULT_H and all(bool(flags) != before for flags in latest):
-            yield _faulty(name, latest, hour, active=not before)
-
-
-def _faulty(name: str, latest: Sequence[str], hour: int, *, active: bool) -> Finding:
-    flags = " ".join(dict.fromkeys(" ".join(latest).split()))
-    evidence: dict[str, Value] = {"version": validity.VERSION, "hours": len(latest), "flags": flags}
-    at_ms = (hour + 1) * HOUR_MS
-    return Finding(name, FAULT_RULE, active, Severity.WARNING, at_ms, evidence)
-
-
-def _exceeded(
-    name: str, threshold: Threshold, hours: Mapping[int, float], hour: int, *, active: bool
-) -> Finding:
-    mean = events.mean(hours, hour, threshold.mean_h)
-    evidence: dict[str, Value] = {
-        "version": events.VERSION,
-        "pollutant": threshold.pollutant,
-        "mean_h": threshold.mean_h,
-        "above_ugm3": threshold.above_ugm3,
-        "hold_h": threshold.hold_h,
-    }
-    if mean is not None:
-        evidence["mean_ugm3"] = round(mean, 2)
-    severity = Severity.CRITICAL if threshold.critical else Severity.WARNING
-    return Finding(name, threshold.rule, active, severity, (hour + 1) * HOUR_MS, evidence)
-
-
-def _gone(name: str, rule: str, now_ms: int) -> Finding:
-    """Nobody looks for it any more."""
-    return Finding(name, rule, False, Severity.WARNING, now_ms, {"why": "not in the config"})
 
 
 def _numbers(values: Mapping[str, Value]) -> dict[str, float]:
