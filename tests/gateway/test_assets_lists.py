@@ -281,6 +281,14 @@ def test_a_list_of_a_whole_country_is_told() -> None:
     assert lines == ["a.csv: 20,001 assets; leave those of this gateway's district, 20,000 at most"]
 
 
+def test_a_list_grows_no_longer_than_that_by_parts() -> None:
+    full = [Asset(f"l{n}", "Streetlight") for n in range(20_000)]
+    with pytest.raises(AssetsFault, match="20,001 assets in the list, 20,000 at most"):
+        imported("id,type\nnew,Streetlight\n", CSV, before=full)
+    assert imported("id,name\nl1,Quay\n", CSV, before=full).changed == 1
+    assert imported("id,type\nnew,Streetlight\n", CSV, before=full, whole=True).added == 1
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_what_is_no_utf_8_is_told(form: str) -> None:
     (line,) = told("id,type,name\nl-1,Streetlight,Sjö".encode("latin-1"), form)

@@ -9,6 +9,7 @@ from kerbline.assets import geography
 from kerbline.assets.asset import IMPLIED, PERSONAL, PUBLIC, TYPES, Asset, personal
 from kerbline.assets.faults import AssetsFault, Faults
 from kerbline.assets.fields import Draft
+from kerbline.assets.lists import MAX_ASSETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def merged(
 ) -> Merged:
     """The list with the drafts in it, by id; `whole`: of the drafts alone.
 
-    Raises AssetsFault where an asset's type is not known.
+    Raises AssetsFault where an asset's type is not known, or where the list would be too long.
     """
     faults = Faults()
     known = {each.id: each for each in before}
@@ -42,6 +43,9 @@ def merged(
         else:
             found[draft.id] = asset
     faults.check()
+    if MAX_ASSETS < len(found) > len(known):
+        problem = f"{len(found):,} assets in the list, {MAX_ASSETS:,} at most"
+        raise AssetsFault(f"{problem}; take this file for the whole list with --replace")
     if whole and known and not found:
         raise AssetsFault(f"an empty list would replace {len(known):,} assets; name the right file")
     given = [found[draft.id] for draft in drafts]
