@@ -162,7 +162,7 @@ def _reports(chance: random.Random, quarter: int) -> Iterator[tuple[str, str, Ma
     yield "dma-4", "kpi", {"name": "text", "lit_lamps": 3, "night_flow_lph": 412.0}
     households = {"households": 7, "completeness_pct": 91, "late_hours": 0}
     yield "dma-4", "zone_water", {"consumed_l": 1_204, **households}
-    indices = {"eu_index": 2, "eu_category": "Fair", "eu_pollutant": "no2", "us_index": 31}
+    indices: dict[str, Value] = {"eu_index": 2, "eu_category": "Fair", "us_index": 31}
     yield "dust-1", "air_hour", {"pm2_5_ugm3": 7.3, "heard_pct": 100, **indices}
     yield "dust-1", "air_day", {"pm2_5_ugm3": 7.1, "hours": 24, **indices}
     yield "nobody", "serial", {"volume_l": 4, "flow": 2}

@@ -93,6 +93,13 @@ def test_clean_air_is_no_fan_at_rest() -> None:
     assert not any(Flag.FAN in flags for flags in found)
 
 
+@pytest.mark.parametrize(("value", "hours"), [(0.0, 12), (3.0, 12), (3.1, 2), (12.0, 2)])
+def test_clean_air_in_whole_numbers_is_not_stuck_so_soon(value: float, hours: int) -> None:
+    found = flagged([Sample(n * STEP_MS, value, value) for n in range(6 * hours + 1)])
+    assert not any(found[:-1])
+    assert found[-1] == (Flag.STUCK,)
+
+
 def test_an_older_sample_changes_nothing() -> None:
     state, _ = judge(LIMITS, State(), Sample(STEP_MS, 10.0))
     assert judge(LIMITS, state, Sample(STEP_MS, 900.0)) == (state, ())

@@ -56,6 +56,8 @@ class Limits:
     most_ug_m3: float = 1000.0
     stuck_ms: int = 2 * HOUR_MS
     stuck_samples: int = 6  # at least, however seldom they come
+    coarse_ug_m3: float = 5.0  # below it, in whole numbers, clean air is the same for hours, so ...
+    stuck_coarse_ms: int = 12 * HOUR_MS  # ... this is asked for
     spike_share: float = 2.0  # above the median by so much of it, and by ...
     spike_ug_m3: float = 20.0
     spike_spreads: float = 8.0  # ... so many of its usual distances
@@ -149,7 +151,9 @@ def _sameness(state: State, sample: Sample) -> State:
 
 
 def _is_stuck(limits: Limits, state: State, sample: Sample) -> bool:
-    lasted = sample.at_ms - state.same_ms >= limits.stuck_ms
+    is_coarse = sample.pm2_5 < limits.coarse_ug_m3 and sample.pm2_5 % 1 == 0
+    least_ms = limits.stuck_coarse_ms if is_coarse else limits.stuck_ms
+    lasted = sample.at_ms - state.same_ms >= least_ms
     return lasted and state.same_count >= limits.stuck_samples
 
 
