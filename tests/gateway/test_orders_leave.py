@@ -402,3 +402,40 @@ def test_what_a_kill_left_is_told_though_the_disk_refuses_at_the_start(tmp_path:
     assert ledger.open() == []
     ledger.close()
     database.close()
+
+
+def test_what_was_told_while_the_disk_refused_is_so_after_a_kill(tmp_path: Path) -> None:
+    """Of an order that was in the book before, and of one that is not yet."""
+    path = tmp_path / "s.db"
+
+    async def before(life: Life) -> None:
+        await life.order(order("a0"))
+        await life.group.call(lambda: None)
+        life.store._database.refused = "full"
+        await life.order(order("a1"))
+        await life.orders.answered(Answered("a0", "lamp-1", ""))
+        await life.orders.answered(Answered("a1", "lamp-1", "failed"))
+        assert [state for _, state, _ in life.states()] == ["OK", "ERROR"]
+        cut(path, tmp_path / "after")
+        shutil.copytree(tmp_path / "after", tmp_path / "full")
+
+    async def after(life: Life) -> None:
+        assert life.states() == []
+        await life.order(order("a0"))
+        await life.order(order("a1"))
+        assert life.street.done == []
+        assert life.states() == [("a0", "OK", ""), ("a1", "ERROR", "failed")]
+
+    lives(path, before)
+    lives(tmp_path / "after" / "s.db", after, after)
+    assert audit(tmp_path / "after" / "s.db", "a1") == ["PENDING", "DELIVERED", "ERROR"]
+    for _ in range(2):  # it is killed again, with the disk as full
+        database = Database.open(tmp_path / "full" / "s.db")
+        database.refused = "full"
+        ledger = CommandLedger(database)
+        ledger.load()
+        found = [ledger.known(name) for name in ("a0", "a1")]
+        assert [each and each.state for each in found] == [CommandState.OK, CommandState.ERROR]
+        assert ledger.open() == []
+        ledger.close()
+        database.close()

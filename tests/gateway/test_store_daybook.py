@@ -63,6 +63,13 @@ def test_a_run_that_was_killed_in_turn_keeps_what_the_one_before_left(tmp_path: 
     assert found(tmp_path) == []
 
 
+def test_it_has_its_room_before_the_disk_is_full(tmp_path: Path) -> None:
+    daybook, _ = opened(tmp_path)
+    about = (tmp_path / "s.db.daybook").stat()
+    assert about.st_blocks * 512 >= about.st_size == ROOM_BYTES
+    daybook.close()
+
+
 def test_what_has_no_room_is_not_written(tmp_path: Path) -> None:
     daybook, _ = opened(tmp_path)
     written = 0
@@ -117,7 +124,8 @@ def test_what_another_program_left_there_is_no_order(tmp_path: Path) -> None:
 def test_what_another_version_wrote_there_is_no_order(tmp_path: Path) -> None:
     sound = ["c1", "lamp-1", "release", {}, AT_MS, "mqtt", AT_MS]
     for place, strange in ((0, 5), (1, None), (2, [1]), (3, 4), (3, [[1]]), (4, "1"), (6, None)):
-        for row in ([*sound[:place], strange, *sound[place + 1 :]], sound[:-1], [*sound, 1], 7):
+        changed = [*sound[:place], strange, *sound[place + 1 :]]
+        for row in (changed, sound[:-1], [*sound, 1], 7, ["c0", "OK", "", AT_MS]):
             body = orjson.dumps(row)
             line = b"0000aaaa%08x%b\n" % (zlib.crc32(body), body)
             (tmp_path / "s.db.daybook").write_bytes(line)

@@ -17,16 +17,18 @@ from typing import Any
 
 import orjson
 
-from kerbline.model import Command, Value
+from kerbline.model import Command, CommandResult, CommandState, Value
 from kerbline.store.aside import beside
 
 ROOM_BYTES = 65_536  # some 300 orders that the ledger has not entered yet
+_OUTCOME_PARTS = 4  # of such a line; an order's has more
 _WORD = 8  # bytes of a round's mark and of a checksum, in hex
 
 
 class Daybook:
     """The file `.daybook` of a database: a line an order, from the start again when all are struck.
 
+    While the disk takes nothing into the ledger, a further line is what became of one.
     Each line begins with the mark of its round and a CRC-32, so that neither the rest of an earlier
     round nor what a power cut tore is read.
     """
@@ -38,6 +40,7 @@ class Daybook:
         self._mark = b""
         self._end = 0
         self._listed: set[str] = set()
+        self._outcomes: dict[str, CommandResult] = {}
 
     def open(self) -> list[tuple[Command, int]]:
         """What a run before wrote that is not struck off, each with its real UTC, in order."""
@@ -49,7 +52,12 @@ class Daybook:
                 body = line[2 * _WORD :]
                 if line[: 2 * _WORD] != self._mark + _checksum(body):
                     break
-                found.append(_parsed(orjson.loads(body)))
+                row = orjson.loads(body)
+                if len(row) == _OUTCOME_PARTS:
+                    result = _outcome(row, found)
+                    self._outcomes[result.command_id] = result
+                else:
+                    found.append(_parsed(row))
                 self._end += len(line) + 1
         self._listed = {command.id for command, _ in found}
         self._reach()
@@ -69,19 +77,21 @@ class Daybook:
             )
         )
         with self._lock:
-            if command.id in self._listed:
-                return True
-            line = self._mark + _checksum(body) + body + b"\n"
-            if self._file < 0 or self._end + len(line) > ROOM_BYTES:
-                return False
-            try:
-                whole = os.pwrite(self._file, line, self._end) == len(line)
-            except OSError:
-                return False
-            if whole:
-                self._end += len(line)
+            if command.id not in self._listed and self._append(body):
                 self._listed.add(command.id)
-            return whole
+            return command.id in self._listed
+
+    def note(self, result: CommandResult) -> None:
+        """What became of an order, where the ledger can't have it: somebody is told of it."""
+        body = orjson.dumps((result.command_id, result.state, result.reason, result.at_ms))
+        with self._lock:
+            new = self._outcomes.get(result.command_id) != result
+            if new and result.command_id in self._listed and self._append(body):
+                self._outcomes[result.command_id] = result
+
+    def outcome(self, name: str) -> CommandResult | None:
+        """What became of an order, as noted last."""
+        return self._outcomes.get(name)
 
     def strike(self, names: Iterable[str]) -> None:
         """The ledger has these, durably."""
@@ -99,11 +109,25 @@ class Daybook:
             os.close(self._file)
             self._file = -1
 
+    def _append(self, body: bytes) -> bool:
+        line = self._mark + _checksum(body) + body + b"\n"
+        if self._file < 0 or self._end + len(line) > ROOM_BYTES:
+            return False
+        try:
+            whole = os.pwrite(self._file, line, self._end) == len(line)
+        except OSError:
+            return False
+        if whole:
+            self._end += len(line)
+        return whole
+
     def _reach(self) -> None:
         """Open it to write; where the disk refuses, again when it has taken something else."""
         with suppress(OSError):
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
+            with suppress(OSError):  # it has its room when the disk has none left
+                os.posix_fallocate(self._file, 0, ROOM_BYTES)
             if not self._listed:
                 self._begin()
 
@@ -111,9 +135,18 @@ class Daybook:
         """A round: the first line of the one before counts no more."""
         self._mark = os.urandom(_WORD // 2).hex().encode()
         self._end = 0
+        self._outcomes.clear()
         if self._file >= 0:
             with suppress(OSError):  # an order that is read all the same is found in the ledger
                 os.pwrite(self._file, b"\n", 0)
+
+
+def _outcome(row: list[Any], found: list[tuple[Command, int]]) -> CommandResult:
+    name, state, reason, at_ms = row
+    asset = next((command.asset for command, _ in found if command.id == name), None)
+    if asset is None or not isinstance(reason, str) or not isinstance(at_ms, int):
+        raise ValueError("of no order before it")
+    return CommandResult(name, asset, CommandState(state), reason, at_ms)
 
 
 def values(given: dict[str, Any]) -> dict[str, Value]:

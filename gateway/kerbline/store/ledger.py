@@ -69,10 +69,13 @@ class CommandLedger:
         """Learn what is in the book, and enter what left before a kill and is not in it yet."""
         self._names.update(name for (name,) in self._database.rows("SELECT id FROM command"))
         for command, at_ms in self._daybook.open():
-            if command.id in self._names:
+            outcome = self._daybook.outcome(command.id)
+            if command.id not in self._names:
+                self._note(
+                    command, _came(command, at_ms, goes=True) + ([outcome] if outcome else [])
+                )
+            elif outcome is None or not self.settle(outcome):
                 self._daybook.strike((command.id,))
-            else:
-                self.submit(command, at_ms, goes=True)
 
     def jot(self, command: Command, at_ms: int) -> bool:
         """May a command leave now, and `submit` wait for the disk meanwhile? It waits for nothing.
@@ -94,8 +97,7 @@ class CommandLedger:
         """
         known = self._find(command.id)
         if known is None:
-            result = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
-            results = [result, replace(result, state=CommandState.DELIVERED)][: 1 + goes]
+            results = _came(command, at_ms, goes=goes)
             refused = self._note(command, results)
             if refused:
                 self._daybook.write(command, at_ms)  # so that a kill does not forget it
@@ -111,7 +113,9 @@ class CommandLedger:
         known = self._find(result.command_id)
         if known is None or result.state not in NEXT.get(known[1].state, frozenset()):
             return False
-        self._note(known[0], [result])
+        refused = self._note(known[0], [result])
+        if refused and result.state not in NEXT and self._daybook.write(known[0], result.at_ms):
+            self._daybook.note(result)
         return True
 
     def open(self) -> list[tuple[Command, CommandState]]:
@@ -248,6 +252,11 @@ class CommandLedger:
             ),
         )
         _note(sql, result)
+
+
+def _came(command: Command, at_ms: int, *, goes: bool) -> list[CommandResult]:
+    pending = CommandResult(command.id, command.asset, CommandState.PENDING, "", at_ms)
+    return [pending, replace(pending, state=CommandState.DELIVERED)][: 1 + goes]
 
 
 def _order(command: Command) -> tuple[str, str, dict[str, Value]]:
