@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -316,6 +317,29 @@ def test_what_a_station_gives_up_itself_is_in_no_mean() -> None:
     values = lived(made).figures("air_hour")["air-1", 1]
     assert not values.keys() & {"pm2_5_ugm3", "pm10_ugm3", "no2_ppb", "eu_index"}
     assert values["temperature_c"] == 8.0
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("no2_ppb", [1e9, -1e9, math.nan, math.inf, True, "12", ()]),
+        ("temperature_c", [85.1, -273.2]),
+        ("humidity_pct", [-0.1, 100.1]),
+        ("pm10_ugm3", [5_001]),
+    ],
+)
+def test_what_cannot_be_is_in_no_mean(name: str, values: list[Value]) -> None:
+    made = clean("air-1", 3)
+    for n, value in enumerate(values[:6]):
+        made[n] = replace(made[n], values={**made[n].values, name: value})
+    (told, *_) = lived(made).figures("air_hour").values()
+    (sound, *_) = lived(clean("air-1", 3)).figures("air_hour").values()
+    left = [reading.values[name] for reading in made[len(values[:6]) : 6]]
+    if len(left) >= 5:
+        assert told[name] == pytest.approx(sum(left) / len(left), abs=0.001)  # type: ignore[arg-type]
+    else:
+        assert name not in told
+    assert told["pm2_5_ugm3"] == sound["pm2_5_ugm3"]
 
 
 def test_half_an_hour_is_no_mean() -> None:

@@ -36,11 +36,21 @@ NAMES = frozenset(
         *(f"{gas}_{unit}" for gas in GASES for unit in ("ugm3", "ppb", "ppm")),
     ]
 )
+# What no device outdoors can tell, by the ending of a name: not even one value of it is taken.
+# PM2.5 is judged apart, so that a flag says what was wrong with it.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "ugm3": (-100, 5_000),
+    "ppb": (-100, 50_000),
+    "ppm": (-1, 50_000),
+    "pct": (0, 100),
+    "c": (-60, 85),
+    "hpa": (300, 1_100),
+}
 SURE_MS = 300_000  # of a reading whose time is less sure nobody knows the hour
 
 
 def sound(reading: Reading) -> dict[str, float]:
-    """The values of a reading that may go into a mean, by name; NaN is none."""
+    """The values of a reading that may go into a mean, by name; what can't be is none."""
     status = reading.values.get("status", 0) if reading.kind == KIND else 0
     found: dict[str, float] = {}
     for name, value in reading.values.items():
@@ -51,6 +61,7 @@ def sound(reading: Reading) -> dict[str, float]:
             given_up = 1 << bit | 1 << bit + INCOMPLETE | 1 << bit + UNSETTLED
             if status & given_up:
                 continue
-        if math.isfinite(value):
+        least, most = _RANGES[name.rpartition("_")[2]]
+        if least <= value <= most or (name == PM2_5 and math.isfinite(value)):
             found[name] = float(value)
     return found
