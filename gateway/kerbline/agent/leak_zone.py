@@ -15,20 +15,15 @@ from kerbline.config import District as Config
 from kerbline.control import leaks, zone_water
 from kerbline.control.leaks import alarm, district, tally
 from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
+from kerbline.control.leaks.balances import Balances
 from kerbline.control.leaks.district import INFLOW, District, Members
 from kerbline.control.leaks.watch import ZONE, Setting
 from kerbline.model import Alarm, Finding, Reading, Severity, Value
 
 FORMAT = 1
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
 AHEAD_MS = 600_000  # further in the future is a clock that is wrong
-HOURS_KEPT = 24 * 12  # of the zone's sums
-GIVEN_UP_MS = 10 * DAY_MS  # a day whose sums never came is told without them
 
 log = logging.getLogger("kerbline.agent")
-
-Hour = tuple[int, float]  # litres, and of how many of 100 meters
 
 
 class Zone:
@@ -44,12 +39,9 @@ class Zone:
         self._noted: Mapping[str, Any] = noted if noted.get("format") == FORMAT else {}
         self._told: dict[Name, Told] = {}
         self._issued: set[tuple[Name, bool, int]] = set()  # by us, and not in the log yet
-        self._hours: dict[int, Hour | None] = {}  # of the zone's households, None: withheld
         self._accepted: set[int] = set()  # steps
-        self._pending: list[tally.Day] = []
-        self._balanced_ms = -1
-        self._balances: list[tuple[int, Mapping[str, Value]]] = []
-        self._last: Mapping[str, Value] = {}
+        pipes = None if config.pipes is None else tally.Pipes(**asdict(config.pipes))
+        self._balances = Balances(self._step_ms, pipes, self._noted.get("balances", {}))
         self._members = Members((), ())
         self._district: District | None = None
         if self._noted:
@@ -58,12 +50,6 @@ class Zone:
                 (asset, rule): Told(Severity(severity), at_ms, evidence)
                 for asset, rule, severity, at_ms, evidence in self._noted["told"]
             }
-            self._hours = {
-                int(hour): None if it is None else (it[0], it[1])
-                for hour, it in self._noted["hours"].items()
-            }
-            self._pending = [tally.Day(**day) for day in self._noted["pending"]]
-            self._balanced_ms = self._noted["balanced_ms"]
             self._accepted = set(self._noted.get("accepted", ()))
         valve = "" if config.valve is None else config.valve.asset
         network = Limits(config.critical_lph, config.critical_l)
@@ -86,6 +72,7 @@ class Zone:
             self.taken = saved["after"]
         config = self.config
         self._members = members
+        self._balances.serve(len(members.names), sum(members.tallied))
         has_inflow = config.inflow is not None
         setting = Setting(
             *(len(members.names), config.step_min, has_inflow, config.inflow_alone),
@@ -125,9 +112,8 @@ class Zone:
             for end_ms, then_l in zone_water.hour_ends(reading, round(litres)):
                 yield from self._district.take(meter, end_ms - 1, then_l, seq, at_most=True)
         if self._district.days:
-            self._pending += self._district.days
+            self._balances.add(self._district.days, self._district.newest * self._step_ms)
             self._district.days = []
-            self._settle(self._district.newest * self._step_ms)
 
     def judge(self) -> Iterator[None]:
         """Look at what is over, to be iterated to its end; late reads wait for the next step."""
@@ -176,27 +162,12 @@ class Zone:
 
     def figure(self, reading: Reading) -> None:
         """The log has an hour of the zone's households, or a balance of ours."""
-        if reading.kind != zone_water.KIND:
-            self._balanced_ms = max(self._balanced_ms, reading.observed_at_ms)
-            self._last = reading.values
-            return
-        litres = reading.values.get("consumed_l")
-        share = reading.values.get("completeness_pct", 0)
-        hour = reading.observed_at_ms // HOUR_MS - 1
-        known = isinstance(litres, int) and isinstance(share, int | float)
-        self._hours[hour] = (int(litres), float(share)) if known else None  # type: ignore[arg-type]
-        while len(self._hours) > HOURS_KEPT:
-            del self._hours[min(self._hours)]
+        self._balances.figure(reading)
 
     def balances(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Days' figures that are due, by their ends, each once."""
         if self._district is not None:
-            self._settle(self._district.newest * self._step_ms)
-        found, self._balances = self._balances, []
-        for end_ms, values in found:
-            if end_ms > self._balanced_ms:
-                self._balanced_ms, self._last = end_ms, values
-                yield end_ms, values
+            yield from self._balances.due(self._district.newest * self._step_ms)
 
     def told(self) -> Mapping[str, Any]:
         """For the status."""
@@ -214,7 +185,7 @@ class Zone:
                 {"asset": asset, "rule": rule, "severity": each.severity, **each.evidence}
                 for (asset, rule), each in sorted(self._told.items())
             ],
-            "balance": {"end_ms": self._balanced_ms, **self._last} if self._last else None,
+            "balance": self._balances.told(),
         }
 
     def saved(self) -> Mapping[str, Any]:
@@ -228,9 +199,7 @@ class Zone:
                 [*name, each.severity, each.at_ms, dict(each.evidence)]
                 for name, each in self._told.items()
             ],
-            "hours": {str(hour): it for hour, it in self._hours.items()},
-            "pending": [asdict(day) for day in self._pending],
-            "balanced_ms": self._balanced_ms,
+            "balances": self._balances.saved(),
             "accepted": sorted(self._accepted),
         }
 
@@ -249,50 +218,6 @@ class Zone:
             return None
         litres = value * 1000 if name.endswith("_m3") else value
         return float(litres) if math.isfinite(litres) and litres >= 0 else None
-
-    def _settle(self, newest_ms: int) -> None:
-        """Work out the days of which all is known."""
-        left = []
-        for day in self._pending:
-            end_ms = (day.end + 1) * self._step_ms
-            values = self._balance(day, end_ms, given_up=newest_ms - end_ms > GIVEN_UP_MS)
-            if values is None:
-                left.append(day)
-            elif values:
-                self._balances.append((end_ms, values))
-        self._pending = left
-
-    def _balance(
-        self, day: tally.Day, end_ms: int, *, given_up: bool
-    ) -> Mapping[str, Value] | None:
-        """A day's figures; None while the households' hours are not closed yet.
-
-        Households enter as the zone's sums that are told anyway: another sum of the same day less
-        that one would be what a late one used.
-        """
-        names = len(self._members.names)
-        own = sum(self._members.tallied)
-        consumed_l: float | None = day.consumed_l
-        pct = 100 * day.read / own if own else 100.0
-        if own < names:
-            hours = range(end_ms // HOUR_MS - 24, end_ms // HOUR_MS)
-            found = [self._hours.get(hour) for hour in hours]
-            if not all(hour in self._hours for hour in hours) and not given_up:
-                return None
-            known = [hour for hour in found if hour is not None]
-            share = min((hour[1] for hour in known), default=0.0) if len(known) == 24 else 0.0
-            pct = (pct * own + share * (names - own)) / names
-            if share > 0:
-                assert consumed_l is not None
-                consumed_l += sum(litres for litres, _ in known) * 100 / share
-            else:
-                consumed_l = None
-        if not names:
-            consumed_l, pct = None, 0.0
-        pipes = None
-        if self.config.pipes is not None:
-            pipes = tally.Pipes(**asdict(self.config.pipes))
-        return tally.values(day, consumed_l, pct, pipes)
 
     def _listed(self) -> Members:
         registry, names = self._registry, self.config.meters
