@@ -100,6 +100,12 @@ def test_clean_air_in_whole_numbers_is_not_stuck_so_soon(value: float, hours: in
     assert found[-1] == (Flag.STUCK,)
 
 
+def test_a_sensor_that_tells_tenths_is_stuck_at_a_whole_number_too() -> None:
+    wandering = constant(13, 2.9)
+    stays = [Sample((13 + n) * STEP_MS, 3.0, 3.0) for n in range(13)]
+    assert flagged([*wandering, *stays])[-1] == (Flag.STUCK,)
+
+
 def test_an_older_sample_changes_nothing() -> None:
     state, _ = judge(LIMITS, State(), Sample(STEP_MS, 10.0))
     assert judge(LIMITS, state, Sample(STEP_MS, 900.0)) == (state, ())

@@ -56,8 +56,9 @@ class Limits:
     most_ug_m3: float = 1000.0
     stuck_ms: int = 2 * HOUR_MS
     stuck_samples: int = 6  # at least, however seldom they come
-    coarse_ug_m3: float = 5.0  # below it, in whole numbers, clean air is the same for hours, so ...
-    stuck_coarse_ms: int = 12 * HOUR_MS  # ... this is asked for
+    # Below this clean air is the same for hours where a sensor tells whole numbers alone.
+    coarse_ug_m3: float = 5.0
+    stuck_coarse_ms: int = 12 * HOUR_MS
     spike_share: float = 2.0  # above the median by so much of it, and by ...
     spike_ug_m3: float = 20.0
     spike_spreads: float = 8.0  # ... so many of its usual distances
@@ -90,6 +91,7 @@ class State:
     same: tuple[float | None, ...] = ()  # what the sensor tells since ...
     same_ms: int = -1
     same_count: int = 0
+    fraction_ms: int = -1  # when it told another than a whole number of PM2.5
     high: int = 0  # samples in a row far above those before: air that stays high is no spike
     level: float = -1.0  # of the day, while it ran
     dry: float = -1.0  # of the hours below fog
@@ -145,13 +147,16 @@ def judge(limits: Limits, state: State, sample: Sample) -> tuple[State, tuple[Fl
 def _sameness(state: State, sample: Sample) -> State:
     """Since when the sensor tells the very same; all that it counts takes part."""
     told = (sample.pm2_5, sample.pm10, sample.twin)
+    if sample.pm2_5 % 1:
+        state = replace(state, fraction_ms=sample.at_ms)
     if told == state.same:
         return replace(state, same_count=state.same_count + 1)
     return replace(state, same=told, same_ms=sample.at_ms, same_count=1)
 
 
 def _is_stuck(limits: Limits, state: State, sample: Sample) -> bool:
-    is_coarse = sample.pm2_5 < limits.coarse_ug_m3 and sample.pm2_5 % 1 == 0
+    is_whole = state.fraction_ms < 0 or state.same_ms - state.fraction_ms > DAY_MS
+    is_coarse = is_whole and sample.pm2_5 < limits.coarse_ug_m3
     least_ms = limits.stuck_coarse_ms if is_coarse else limits.stuck_ms
     lasted = sample.at_ms - state.same_ms >= least_ms
     return lasted and state.same_count >= limits.stuck_samples
