@@ -94,3 +94,4 @@ def test_what_stands_no_more_is_cleared_once_with_what_it_was() -> None:
     assert life.at(6) == []
     (again,) = life.at(7, LEAK)
     assert again.active
+    assert again.observed_at_ms > over.observed_at_ms  # or it would be over still

@@ -61,21 +61,22 @@ class Terms:
 def due(
     told: Mapping[Name, Told], standing: Sequence[tuple[str, Standing]], now_ms: int, terms: Terms
 ) -> Iterator[Finding]:
-    """What is to be told of alarms by their asset; `now_ms` is how far was looked."""
+    """What is to be told of alarms by their asset; `now_ms` is how far was looked, and dates it.
+
+    The step that raised an alarm may be older, where a late read did.
+    """
     up: set[Name] = set()
     for asset, each in standing:
         name = asset, each.rule
         up.add(name)
         before = told.get(name)
         severity = _severity(each, terms, before)
-        at_ms = (each.raised + 1) * terms.step_ms if before is None else now_ms
         if before is None or _is_news(before, each, severity, now_ms):
-            yield Finding(asset, each.rule, True, severity, at_ms, evidence(each, terms))
+            yield Finding(asset, each.rule, True, severity, now_ms, evidence(each, terms))
     for name, before in told.items():
         if name not in up:
             ended = {**before.evidence, "cleared_ms": now_ms}
-            at_ms = max(now_ms, before.at_ms)
-            yield Finding(*name, False, before.severity, at_ms, ended)
+            yield Finding(*name, False, before.severity, now_ms, ended)
 
 
 def evidence(each: Standing, terms: Terms) -> dict[str, Value]:
