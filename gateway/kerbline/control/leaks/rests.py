@@ -180,7 +180,7 @@ class Rests:
 
     def evidence(self, meters: slice | Meters = slice(None)) -> NDArray[np.float32]:
         """What speaks for a leak as fast as each tier's or faster, tiers x meters, 1/SCORE nats."""
-        nats = self.since[:, meters] * self._nats[self.habit[:, meters] >> 8]
+        nats: NDArray[np.float32] = self.since[:, meters] * self._nats[self.habit[:, meters] >> 8]
         nats *= self.weight
         learned = self.habit[:, meters] > self.prior  # there has been such a rest before
         np.minimum(nats, np.where(learned, self.most_learned, self.most), out=nats)
