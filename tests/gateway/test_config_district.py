@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kerbline.assets import Asset, crossings
 from kerbline.config import Config, ConfigFault, load
 
 HEAD = """\
@@ -74,3 +75,12 @@ def test_planned_water_spans_the_steps_that_it_touches(tmp_path: Path) -> None:
 )
 def test_faults_name_the_line_and_the_remedy(tmp_path: Path, text: str, told: str) -> None:
     assert any(told in fault for fault in faults(tmp_path, text)), faults(tmp_path, text)
+
+
+def test_a_zone_that_the_list_of_assets_does_not_know_is_doubted(tmp_path: Path) -> None:
+    config = read(tmp_path, '[city]\nid = "stad"\n' + DISTRICT)
+    listed = Asset("meter-1", "WaterConsumptionObserved", zone="dma-5")
+    problem = "no asset of the list has the zone dma-4 of a [[district]]: its alarms are held back"
+    assert any(line.startswith(problem) for line in crossings.doubts(config, [listed]))
+    listed = Asset("meter-1", "WaterConsumptionObserved", zone="dma-4")
+    assert not any("dma-4 of a" in line for line in crossings.doubts(config, [listed]))

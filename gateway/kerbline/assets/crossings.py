@@ -38,6 +38,13 @@ def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
         yield f"{asset_id} is a {asset.type} in the list, and the config has a {kind} node at it"
     yield from _unsaid(served, listed)
     yield from _sums(config, [(listed[each], served[each]) for each in served if each in listed])
+    zones = {asset.zone for asset in assets}
+    for district in config.districts:
+        if district.zone not in zones:
+            yield (
+                f"no asset of the list has the zone {district.zone} of a [[district]]: its alarms "
+                "are held back as a home's may be"
+            )
     unserved = [each for each in listed if each not in served]
     if unserved:
         yield f"in the list of assets and not in this config: {_named(unserved)}"
