@@ -89,7 +89,7 @@ def mixed(log: list[Read], chance: random.Random, hours: int) -> list[Read]:
 
 @pytest.fixture(scope="module")
 def month() -> list[Read]:
-    return reads(16)
+    return reads(13)
 
 
 def test_a_leak_stands_with_its_size_and_its_loss(month: list[Read]) -> None:
@@ -99,13 +99,13 @@ def test_a_leak_stands_with_its_size_and_its_loss(month: list[Read]) -> None:
     assert up.lph == pytest.approx(250, rel=0.15)
     hours = district.judged - up.since
     assert up.litres == pytest.approx(250 * hours, rel=0.2)
-    assert abs(up.since - BEGIN - 8 * DAY) <= 3
+    assert abs(up.since - BEGIN - 6 * DAY) <= 3
     assert up.raised - up.since < 12
     days = district.days
     assert [day.end for day in days] == [BEGIN + DAY * n - 1 for n in range(1, len(days) + 1)]
-    assert len(days) >= 13
+    assert len(days) >= 10
     assert days[0].input_l is None
-    for day in days[9:]:
+    for day in days[7:]:
         assert day.input_l is not None
         assert day.input_l - day.consumed_l == pytest.approx(6_000 + 0.1 * 4_800, rel=0.3)
         assert day.least_lph is not None and 250 < day.least_lph < 450
@@ -139,7 +139,7 @@ def test_a_kill_changes_nothing(data: st.DataObject) -> None:
 
 def test_what_an_operator_accepts_is_usual(month: list[Read]) -> None:
     """Whether it is gone over step by step or again from the window's begin."""
-    step = BEGIN + 11 * DAY
+    step = BEGIN + 9 * DAY
     accepting = replace(SETTING, accepted=lambda at: at == step)
     district = District(accepting, Members(NAMES, (True,) * HOMES), 1)
     fed(district, month, judge=61)
