@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kerbline.agent.leak_zone import Zone
 from kerbline.agent.leaks import Leaks
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry
@@ -229,3 +231,23 @@ def test_a_district_that_is_new_learns_from_the_log(whole: Path, tmp_path: Path)
     store.close()
     steady.run(live(path))
     assert standing(kept(path)) == standing(kept(whole))
+
+
+def test_while_the_list_of_assets_is_lost_a_district_keeps_its_meters() -> None:
+    assets = [Asset(name, "WaterConsumptionObserved", zone="dma-4") for name in HOUSES]
+    registry = Registry("stad", assets, dict.fromkeys(HOUSES, "water_meter"), gateway="gw-1")
+    by_list = District("dma-4", "main", step_min=60)
+    zone = Zone(by_list, registry, {}, 9)
+    zone.serve()
+    assert [name for name, meter in zone.routes() if meter != INFLOW] == sorted(HOUSES)
+    reading = Reading(Key("n", 1, 1), HOUSES[0], "water_meter", 9 * HOUR_MS, 0, {"volume_l": 1})
+    assert list(zone.take(0, reading, 9 * HOUR_MS, 10)) == []
+    zone.taken = 10
+    noted = json.loads(json.dumps(zone.saved()))
+    registry.take((), lost=True)
+    zone.serve()
+    again = Zone(by_list, registry, noted, 10)
+    again.serve()
+    assert list(again.routes()) == list(zone.routes())
+    assert len(list(again.routes())) == len(HOUSES) + 1
+    assert again.taken == noted["district"]["after"] == 9

@@ -223,7 +223,10 @@ class Zone:
         registry, names = self._registry, self.config.meters
         if registry is None:
             return Members(names, (True,) * len(names))
-        if not names:
+        if not names and registry.lost:  # it would be another district until it is found again
+            known = self._noted.get("district", {}).get("meters", ())
+            names = self._members.names or tuple(known)
+        elif not names:
             served = [each for each in registry.served() if each.zone == self.config.zone]
             water = sorted(each.id for each in served if each.type == WATER)
             names = tuple(name for name in water if name != self.config.inflow)
