@@ -225,7 +225,7 @@ def test_a_running_gateway_keeps_its_list_when_the_new_one_is_damaged(tmp_path: 
     }
     before = assets.registry.revision
     kept.write(tmp_path / "state", [replace(LAMP, zone="z-9")])
-    assert asyncio.run(assets.reload({})) == {"listed": 1}
+    assert asyncio.run(assets.reload({})) == {"listed": 1, "personal_now": []}
     assert assets.registry.asset("lamp-1").zone == "z-9"
     assert assets.registry.revision > before
 
