@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     Series = npt.NDArray[np.float64]
 
 MINUTES_A_DAY = 1440
+_ARRAY = b"\x93NUMPY"  # how a file of one array begins
+_BROKEN = (zipfile.BadZipFile, zlib.error)
 
 
 class LeakFileError(KerblineError):
@@ -103,17 +106,23 @@ def _check_shape(path: Path, name: str, found: npt.NDArray[Any], axes: str) -> N
 def _array(path: Path, name: str, *, needed: bool = True) -> Any:  # noqa: ANN401 - any dtype yet
     np = _numpy()
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise LeakFileError(f"{path}: one bare array: write it with numpy.savez")
-        with loaded as arrays:
-            if name in arrays.files:
-                return arrays[name]
-            there = ", ".join(arrays.files) or "nothing"
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise LeakFileError(f"{path}: no .npz file that can be read: {error}") from error
+        with path.open("rb") as file:
+            if file.read(len(_ARRAY)) == _ARRAY:
+                raise LeakFileError(f"{path}: one bare array: write it with numpy.savez")
+        # Opened as an archive, so that numpy takes no other file for a pickle.
+        with zipfile.ZipFile(path) as archive:
+            there = [entry.removesuffix(".npy") for entry in archive.namelist()]
+            if name in there:
+                with archive.open(f"{name}.npy") as entry:
+                    return np.lib.format.read_array(entry, allow_pickle=False)
+    except MemoryError as error:
+        raise LeakFileError(f"{path}: {name} is larger than the memory here: cut it") from error
+    except (ValueError, KeyError, RuntimeError, EOFError, *_BROKEN) as error:
+        if "Object arrays" in str(error):
+            raise LeakFileError(f"{path}: {name} holds objects: give numbers") from error
+        raise LeakFileError(f"{path}: no .npz file that can be read: {name}: {error}") from error
     if needed:
-        raise LeakFileError(f"{path}: no array {name}; it holds {there}")
+        raise LeakFileError(f"{path}: no array {name}; it holds {', '.join(there) or 'nothing'}")
     return None
 
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+import pickle
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +269,7 @@ READS = np.ones((2, 96), np.uint32)
         ({"inflow": FLOWS}, 7, "--step-min 7: a day is no whole number of such steps"),
         ({"inflow": np.full((1, 96), np.inf)}, 30, "inflow holds infinite values"),
         ({"inflow": np.full((1, 96), "1")}, 30, "inflow is of <U1: give numbers in m3/h"),
-        ({"inflow": np.full((1, 9), None)}, 30, "no .npz file that can be read"),
+        ({"inflow": np.full((1, 9), None)}, 30, "inflow holds objects: give numbers"),
         ({"reads": FLOWS}, 15, "reads are of float64: give whole litres as uint32"),
         ({"reads": READS.astype(np.int64) - 9}, 15, "reads pass what uint32 holds"),
         ({"reads": READS, "missing": np.zeros((2, 11), np.uint8)}, 15, "numpy.packbits(mask"),
@@ -299,6 +301,52 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", FLOWS)
     with pytest.raises(leakfiles.LeakFileError, match=r"numpy\.savez"):
         leakfiles.read_inflow(tmp_path / "e.npy", 30)
+
+
+def member(content: bytes) -> bytes:
+    """An archive whose only array is `content`, whatever that is."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as into:
+        into.writestr("inflow.npy", content)
+    return archive.getvalue()
+
+
+def damaged() -> bytes:
+    """A compressed archive of which the begin of its array is lost."""
+    archive = io.BytesIO()
+    np.savez_compressed(archive, inflow=np.arange(9.0)[None])
+    whole = bytearray(archive.getvalue())
+    whole[60:66] = b"xxxxxx"
+    return bytes(whole)
+
+
+HEADER = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000), }"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        damaged(),
+        member(b"no array"),
+        member(b"\x93NUMPY\x01\x00v\x00" + HEADER.ljust(117) + b"\n"),
+    ],
+    ids=["damaged", "no array", "larger than memory"],
+)
+def test_an_array_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(leakfiles.LeakFileError, match="inflow"):
+        leakfiles.read_inflow(tmp_path / "f.npz", 30)
+
+
+def test_no_message_advises_to_load_what_may_run_code(tmp_path: Path) -> None:
+    (tmp_path / "g.npz").write_bytes(pickle.dumps([1]))
+    with pytest.raises(leakfiles.LeakFileError) as refused:
+        leakfiles.read_inflow(tmp_path / "g.npz", 30)
+    assert "pickle" not in str(refused.value)
+    np.savez(tmp_path / "h.npz", inflow=np.full((1, 9), None))
+    with pytest.raises(leakfiles.LeakFileError, match="inflow holds objects") as refused:
+        leakfiles.read_inflow(tmp_path / "h.npz", 30)
+    assert "pickle" not in str(refused.value)
 
 
 def test_the_missing_bits_start_with_the_highest(tmp_path: Path) -> None:
