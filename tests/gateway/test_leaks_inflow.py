@@ -303,6 +303,12 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
         leakfiles.read_inflow(tmp_path / "e.npy", 30)
 
 
+def test_an_even_flow_feigns_no_leak() -> None:
+    """Its week is noise alone, and to what that tells all of the flow may be a leak."""
+    noise = np.random.default_rng(9).normal(0, 0.1, (TIGHT, 90 * DAY))
+    assert score(30 * (1 + noise), 30) == [[]] * TIGHT
+
+
 def member(content: bytes) -> bytes:
     """An archive whose only array is `content`, whatever that is."""
     archive = io.BytesIO()

@@ -211,7 +211,10 @@ class Week:
         kept.noise[one] = noise
         kept.day[one] = day
         inverse = 1 / shape
-        kept.tells[one] = max(float(((inverse - inverse.mean()) ** 2).sum()), LEAST_TELLS)
+        scatter = float(((inverse - inverse.mean()) ** 2).sum())
+        # An even flow's shape is noise alone, and its leak would be all of the flow.
+        errs = noise * float((inverse**2 / np.maximum(count, 0.5)).sum())
+        kept.tells[one] = max(scatter - SHAPE_DOUBT * errs, LEAST_TELLS)
         kept.ready[one] = True
         return Start(growth / 7, noise, day)
 
