@@ -146,6 +146,16 @@ def test_meters_and_inflow_that_wrap_or_are_exchanged_raise_nothing() -> None:
     assert stepped(watch, found) == []
 
 
+def test_meters_that_fall_silent_for_good_feign_no_leak() -> None:
+    """What nobody counts any more is noise: it is believed less, and a leak is seen through it."""
+    leak = Leak(14 * DAY, 18 * DAY, 0.05 * USE_LPH)
+    found = recorded(replace(SMALL, leaks=(leak,)), 7)
+    found.missing[: HOMES // 10, 8 * DAY :] = True
+    (alarm,) = score(found.reads, found.missing, found.inflow_total_l, 15)["network"]
+    assert 0 < alarm["start"] - leak.start <= 1.5 * DAY
+    assert 0 < alarm["end"] - leak.end <= DAY
+
+
 def test_a_planned_flushing_is_no_leak() -> None:
     flushed = replace(SMALL, days=16, leaks=(Leak(12 * DAY, 12 * DAY + 16, 2 * USE_LPH),))
     found = recorded(flushed, 4)

@@ -30,6 +30,7 @@ STATES = LEAK + 1
 
 CLIP = 3.0  # an innovation beyond so many sigma counts as this many (Huber)
 DRIFT = 0.00015  # of the background, a root day, share of the mean use
+LOST_DAYS = 4.0  # in which homes that are imputed for good change their ways
 LEAK_DRIFT = 0.03  # of a leak, a root day, share of it
 SWING_DRIFT = 0.0002
 CLOCK_DRIFT = 0.01  # of the mean skew, a root day, share of a step
@@ -92,7 +93,7 @@ class Baseline:
         h = self._regressors(entry, at_step)
         if not np.isfinite(entry.inflow_l):
             return 0.0
-        noise_l2 = self.noise.share * self.noise.flow_l2(entry)
+        noise_l2 = self.noise.share * self.noise.flow_l2(entry) + entry.lost_l2
         ph = self.p @ h
         surprise_l = entry.inflow_l - entry.use_l - float(h @ self.x)
         variance_l2 = float(h @ ph) + noise_l2
@@ -126,7 +127,7 @@ class Baseline:
         days = entry.steps / self.day_steps
         alarmed = self.p[LEAK, LEAK] > 0
         drift_l = DRIFT * self.scale_l * (0.3 if alarmed else 1.0)
-        self.p[BASE, BASE] += drift_l * drift_l * days
+        self.p[BASE, BASE] += (drift_l * drift_l + entry.wander_l2 / LOST_DAYS) * days
         swing_l = SWING_DRIFT * self.scale_l
         for state in range(SWING, LATE):
             self.p[state, state] += swing_l * swing_l * days

@@ -36,7 +36,8 @@ class Entry:
     `likely_l` is the use of these steps alone, as if nothing had been corrected for earlier ones;
     `square_l2` is the sum over the meters of what each drew, squared; `unknown_l2` the variance
     (L2) of what was imputed and still is not known, `carried_l2` the part of the last entry's
-    that is still in it; `read` the meters that were read.
+    that is still in it; `read` the meters that were read. Of meters that are imputed for good,
+    `lost_l2` is the variance that stays and `wander_l2` that of their rate a step, over days.
     """
 
     steps: int
@@ -47,6 +48,8 @@ class Entry:
     unknown_l2: float
     carried_l2: float
     read: int
+    lost_l2: float = 0.0
+    wander_l2: float = 0.0
 
 
 class Ledger:
@@ -92,6 +95,8 @@ class Ledger:
         likely_l = float(drawn_l[single].sum() + guess_l[late].sum() + guess_l[out].sum())
         doubt = 1 + float(mean[out].sum()) / weight if weight > 0 else 1.0  # the pattern errs, too
         self._impute(guess_l, mean * doubt, pattern, out & ~dead)
+        lost = mean[out & dead] * doubt
+        wander_l = RATE_SD * lost * pattern / steps
         self.off_l[out] *= self.persists
         done = present | dead
         self.imputed_l[done] = 0
@@ -104,7 +109,16 @@ class Ledger:
         drawn = drawn_l[single]
         square_l2 = float(drawn @ drawn) * known.size / max(drawn.size, 1) / steps
         return Entry(
-            steps, entered_l, use_l, likely_l, square_l2, unknown_l2, carried_l2, int(present.sum())
+            steps,
+            entered_l,
+            use_l,
+            likely_l,
+            square_l2,
+            unknown_l2,
+            carried_l2,
+            int(present.sum()),
+            self.error_l2 * float(lost.sum()),
+            float(wander_l @ wander_l),
         )
 
     def forget_inflow(self) -> None:

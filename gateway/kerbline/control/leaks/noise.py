@@ -47,8 +47,8 @@ class Noise:
         self.quiet = True  # nothing seems to change
         self.blocks = 0
         self.count = 0
-        self.block = np.zeros(5)  # the sum of the open block and what it holds
-        self.before = np.zeros(2)
+        self.block = np.zeros(6)  # the sum of the open block and what it holds
+        self.before = np.zeros(3)  # its sum, flow and what meters imputed for good put in
         # What is imputed and not known at the edges, and what of an edge still is at the next.
         self.imputed_l2 = self.first_l2 = self.before_first_l2 = 0.0
         self.stays_l2 = self.before_stays_l2 = 0.0
@@ -72,7 +72,7 @@ class Noise:
         ends_l2 = self.returning_l2(entry) + self.rounding_l2 + self.timing * self.square_l2
         before_l2, self.imputed_l2 = self.imputed_l2, entry.unknown_l2
         square_l2, self.square_l2 = self.square_l2, entry.square_l2
-        known_l2 = entry.unknown_l2 + before_l2 - 2 * entry.carried_l2
+        known_l2 = entry.unknown_l2 + before_l2 - 2 * entry.carried_l2 + entry.lost_l2
         limit_l = 4 * np.sqrt(self.share * flow_l2 + ends_l2 + max(known_l2, 0.0))
         off_l = float(np.clip(off_l, -limit_l, limit_l))
         if self.count == 0:
@@ -82,13 +82,14 @@ class Noise:
             self.stays_l2 *= min(entry.carried_l2 / before_l2, 1.0)
         self.count += 1
         each_l2 = off_l * off_l - known_l2 - 2 * self.rounding_l2
-        self.block += (off_l, flow_l2, each_l2, entry.square_l2 + square_l2, max(known_l2, 0.0))
+        square_l2 += entry.square_l2
+        self.block += (off_l, flow_l2, each_l2, square_l2, max(known_l2, 0.0), entry.lost_l2)
         if self.count < self.length:
             return
         if self.blocks:
             self._close(entry)
         self.blocks += 1
-        self.before[:] = self.block[:2]
+        self.before[:] = self.block[[0, 1, 5]]
         self.before_first_l2, self.before_stays_l2 = self.first_l2, self.stays_l2
         self.before_first_square_l2 = self.first_square_l2
         self.count = 0
@@ -101,12 +102,12 @@ class Noise:
             self.rounding_l2 += (min(self.unit_l, 1000) ** 2 - min(old, 1000) ** 2) / 12
 
     def _close(self, entry: Entry) -> None:
-        sum_l, flow_l2, each_l2, each_square_l2, known_l2 = self.block
+        sum_l, flow_l2, each_l2, each_square_l2, known_l2, lost_l2 = self.block
         middle_l2 = self.first_l2
         through_l2 = self.stays_l2 * self.before_stays_l2 / middle_l2 if middle_l2 > 0 else 0.0
         edges_l2 = entry.unknown_l2 + 4 * middle_l2 + self.before_first_l2
         edges_l2 += 2 * through_l2 - 4 * (self.stays_l2 + self.before_stays_l2)
-        edges_l2 += 6 * self.rounding_l2
+        edges_l2 += 6 * self.rounding_l2 + lost_l2 + self.before[2]
         square_l2 = entry.square_l2 + 4 * self.first_square_l2 + self.before_first_square_l2
         both_l2 = flow_l2 + self.before[1]
         expected_l2 = self.share * both_l2 + self.timing * square_l2 + max(edges_l2, 0.0)
