@@ -156,6 +156,12 @@ def test_meters_that_fall_silent_for_good_feign_no_leak() -> None:
     assert 0 < alarm["end"] - leak.end <= DAY
 
 
+def test_an_inflow_that_stands_still_while_meters_turn_was_not_read() -> None:
+    found = recorded(replace(SMALL, days=16), 7)
+    found.inflow_total_l[8 * DAY : 8 * DAY + 24] = found.inflow_total_l[8 * DAY]
+    assert score(found.reads, found.missing, found.inflow_total_l, 15)["network"] == []
+
+
 def test_a_planned_flushing_is_no_leak() -> None:
     flushed = replace(SMALL, days=16, leaks=(Leak(12 * DAY, 12 * DAY + 16, 2 * USE_LPH),))
     found = recorded(flushed, 4)

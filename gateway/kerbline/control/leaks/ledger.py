@@ -72,7 +72,9 @@ class Ledger:
         """Takes a step's totalisers; None where the step is joined to the next."""
         self.steps += 1
         known = self.totalisers.kept.blank != NEVER
-        if not np.isfinite(inflow_l) or present.sum() < ENOUGH * present.size:
+        turned = present & known & (reads > self.totalisers.kept.last)
+        stale = inflow_l == self.inflow_l and turned.any()  # an old read again
+        if stale or not np.isfinite(inflow_l) or present.sum() < ENOUGH * present.size:
             self.totalisers.step(reads, np.zeros_like(present))
             return None
         steps, self.steps = self.steps, 0
