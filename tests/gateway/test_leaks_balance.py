@@ -162,6 +162,15 @@ def test_an_inflow_that_stands_still_while_meters_turn_was_not_read() -> None:
     assert score(found.reads, found.missing, found.inflow_total_l, 15)["network"] == []
 
 
+def test_no_leak_runs_backwards() -> None:
+    """Meters that count no more make the balance wander; what is said of it is still a leak."""
+    leak = Leak(14 * DAY, 18 * DAY, 0.05 * USE_LPH)
+    found = recorded(replace(SMALL, days=20, leaks=(leak,)), 4)
+    found.reads[:8, 8 * DAY :] = found.reads[:8, 8 * DAY][:, None]
+    network = score(found.reads, found.missing, found.inflow_total_l, 15)["network"]
+    assert network and all(alarm["lph"] > 0 for alarm in network)
+
+
 def test_a_planned_flushing_is_no_leak() -> None:
     flushed = replace(SMALL, days=16, leaks=(Leak(12 * DAY, 12 * DAY + 16, 2 * USE_LPH),))
     found = recorded(flushed, 4)

@@ -174,7 +174,8 @@ class Network:
         older_l = sum(alarm.size_l for alarm in self.alarms[:-1])
         if size_l is None or (self.grows and total_l > size_l):
             size_l = total_l
-        self.alarms[-1].size_l = size_l - older_l
+        if size_l > older_l:  # else it is about to end, as large as it was
+            self.alarms[-1].size_l = size_l - older_l
 
     def _another(self, baseline: Baseline, rising: Shift, was_l: float, at: int) -> bool:
         """A jump by more than all that runs, not the growth of a leak that is young."""
