@@ -139,6 +139,8 @@ def test_the_commands_give_rows_back(tmp_path: Path) -> None:
     ]
     _, rows = _told(tmp_path, "pollutant,value\npm2_5,9.1\n", "aqi", "--index", "us")
     assert rows.splitlines()[1] == "pm2_5,9.1,51,Moderate"
+    _, rows = _told(tmp_path, "pollutant,value\npm2_5,NA\n", "aqi", "--index", "us")
+    assert rows.splitlines()[1] == "pm2_5,NA,,"
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def _rows(file: Path, wanted: Sequence[str]) -> Rows:
 
 def _number(file: Path, line: int, name: str, text: str) -> float | None:
     """A field's value; None where it is empty or says that there is none."""
-    if text.strip().lower() in ("", "nan", "null", "none"):
+    if text.strip().lower() in ("", "nan", "na", "null", "none"):
         return None
     try:
         value = float(text.replace("_", "?"))  # 1_000 is a number in Python alone
