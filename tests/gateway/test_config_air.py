@@ -87,3 +87,12 @@ def test_faults_name_their_line(tmp_path: Path, text: str, told: str) -> None:
     (found,) = [str(fault) for fault in caught.value.faults]
     assert told in found
     assert found.startswith(f"{tmp_path / 'gateway.toml'}:")
+
+
+def test_no_threshold_has_the_name_of_another_alarm(tmp_path: Path) -> None:
+    own = '[[air.threshold]]\nname = "{}"\npollutant = "o3"\nabove_ugm3 = 9.0\n'
+    for each in EU_2008:
+        text = NODE.format(1, 900) + "[air]\n" + own.format(each.rule.removeprefix("air_"))
+        with pytest.raises(ConfigFault, match="is the name of another alarm"):
+            read(tmp_path, text)
+        assert read(tmp_path, text.replace("[air]", '[air]\nthresholds = "none"')).air

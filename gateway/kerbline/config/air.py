@@ -15,6 +15,9 @@ KIND = "air_quality"  # of a node that is a station
 NO_TYPE = "none"
 # A sample stands for the time since the one before, at most for a node's `report_s` or for this.
 REPORT_S = 900
+FAULT = "sensor_fault"  # names of alarms that are told anyway
+_POLLUTANTS = ("pm2_5", "pm10", "no2", "o3", "so2")
+_LAWFUL = {f"{each}_{kind}" for each in _POLLUTANTS for kind in ("alert", "information")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,12 @@ def check(reader: Reader) -> None:
         if asset not in measured:
             what = "is no asset of a device that measures air"
             reader.complain(path, f"{shown(asset)} {what}", _offer(map(str, measured)))
+    law = dict(reader.select("air", "thresholds")).get(("air", "thresholds"))
+    for path, name in reader.select("air", "threshold", "*", "name"):
+        if name == FAULT or (name in _LAWFUL and law != "none"):
+            reader.complain(
+                path, f"{shown(name)} is the name of another alarm", "write another one"
+            )
     sensor_type = dict(reader.select("air", "sensor_type")).get(("air", "sensor_type"), NO_TYPE)
     for path, _ in reader.select("air", "reference"):
         if sensor_type == NO_TYPE:
