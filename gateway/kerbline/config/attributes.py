@@ -18,6 +18,7 @@ MEASURED = (
     *("reactiveEnergyConsumed", "totalActivePower", "totalReactivePower"),
     *("waterConsumption", "maxFlow", "minFlow", "alarmFlowPersistence", "alarmInProgress"),
     *("alarmStopsLeaks", "alarmTamper", "alarmWaterQuality"),
+    *("airQualityIndex", "airQualityLevel"),
     *("co", "co2", "no", "no2", "nox", "o3", "so2", "pm1", "pm10", "pm25", "pm4"),
     *("pressure", "relativeHumidity", "temperature", "windSpeed", "reliability"),
     *("batteryLevel", "numValue", "kpiValue"),
