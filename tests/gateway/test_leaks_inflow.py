@@ -71,7 +71,7 @@ def test_an_alarm_uses_no_later_data(seen: tuple[NDArray[np.float64], list[Any]]
     cut = 50 * DAY + 5
     until = [
         [
-            {**each, "end": None if each["end"] is None or each["end"] > cut else each["end"]}
+            {**each, "end": None if each["end"] is None or each["end"] >= cut else each["end"]}
             for each in of_one
             if each["start"] < cut
         ]

@@ -276,5 +276,5 @@ def score(inflow: Floats, step_min: int) -> list[list[dict[str, Any]]]:
             if change.up:
                 found[change.series].append({"start": at, "end": None})
             else:
-                found[change.series][-1]["end"] = at + 1
+                found[change.series][-1]["end"] = at
     return found
