@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from kerbline.counters import Counters as Counts
 from kerbline.model import Reading
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
+from tests.gateway.many_lives import killed
 from tests.gateway.test_air_stations import T0_MS, clean, report
 from tests.gateway.test_privacy import Nobody
 
@@ -143,27 +143,7 @@ def test_killed_at_any_moment_a_sink_gets_the_same(tmp_path: Path) -> None:
     whole.mkdir()
     broken.mkdir()
     steady.run(live(whole))
-    chance, kills = random.Random(3), 0
-    while True:
-        receiving, telling = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                steady.run(live(broken, telling))
-            finally:
-                os._exit(0)
-        os.close(telling)
-        for _ in range(chance.randrange(10, 50) if kills < 4 else 1 << 30):
-            if not os.read(receiving, 1):
-                break
-        else:
-            os.kill(child, signal.SIGKILL)
-        os.close(receiving)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            break
-        kills += 1
-    assert kills == 4
+    killed(lambda tell: live(broken, tell), random.Random(3), range(10, 50), 4)
     assert judge(broken) == judge(whole)
 
 

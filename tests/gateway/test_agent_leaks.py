@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from kerbline.control.leaks.district import INFLOW
 from kerbline.model import Alarm, Entry, Key, Reading, Severity
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
+from tests.gateway.many_lives import killed
 from tests.gateway.test_leaks_district import DAY, HOUR_MS, reads
 from tests.gateway.test_privacy import Nobody
 
@@ -173,28 +173,7 @@ def test_each_day_has_one_water_balance(whole: Path) -> None:
 
 def test_killed_at_any_moment_the_same_alarms_stand(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "kerbline.db"
-    chance = random.Random(1)
-    kills = 0
-    while True:
-        receiving, telling = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                steady.run(live(path, tell=telling))
-            finally:
-                os._exit(0)
-        os.close(telling)
-        for _ in range(chance.randrange(3, 9) if kills < 3 else 1 << 30):
-            if not os.read(receiving, 1):
-                break
-        else:
-            os.kill(child, signal.SIGKILL)
-        os.close(receiving)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            break
-        kills += 1
-    assert kills == 3
+    killed(lambda tell: live(path, tell=tell), random.Random(1), range(3, 9), 3)
     assert standing(kept(path)) == standing(kept(whole))
     balances = [
         [

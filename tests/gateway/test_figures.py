@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from kerbline.control.kpi import HOUR_MS, Area, Days
 from kerbline.model import Entry, Key, Reading
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
+from tests.gateway.many_lives import killed
 from tests.gateway.test_privacy import Nobody, Taken
 from tests.gateway.test_zone_water import HOUR, T0_MS, ZONE, House, daily
 
@@ -140,28 +140,7 @@ def test_a_whole_life(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_any_moment_no_hour_is_told_twice_or_lost(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "kerbline.db"
-    chance = random.Random(seed)
-    kills = 0
-    while True:
-        receiving, telling = os.pipe()
-        child = os.fork()
-        if child == 0:
-            try:
-                steady.run(live(path, telling))
-            finally:
-                os._exit(0)
-        os.close(telling)
-        for _ in range(chance.randrange(1, 35) if kills < 12 else 1 << 30):
-            if not os.read(receiving, 1):
-                break
-        else:
-            os.kill(child, signal.SIGKILL)
-        os.close(receiving)
-        _, status = os.waitpid(child, 0)
-        if not os.WIFSIGNALED(status):
-            break
-        kills += 1
-    assert kills == 12
+    killed(lambda tell: live(path, tell), random.Random(seed), range(1, 35), 12)
     judge(kept(path))
 
 
