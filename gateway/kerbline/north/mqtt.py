@@ -257,6 +257,8 @@ class _Client(aiomqtt.Client):
     async def let_go(self) -> None:
         """Disconnect, or forget a connection that is dead, and look at why it is."""
         self.timeout = CLOSE_TIMEOUT_S
+        if not self._disconnected.done():
+            self.unfit = True  # we end it: what waits still says nothing of its length
         with contextlib.suppress(aiomqtt.MqttError):
             await self.__aexit__(None, None, None)
         _noticed(self._connected)
