@@ -297,6 +297,28 @@ def test_three_hours_in_a_row_of_no2_are_an_alert() -> None:
     assert [each[2] for each in gateway.alarms() if each[0] == "air_no2_alert"] == [6]
 
 
+@pytest.mark.parametrize(
+    ("means", "told"),
+    [
+        ([20] * 24 + [91] * 72, [(True, 96)]),
+        ([20] * 24 + [91] * 71 + [20] * 9, []),
+        ([95] * 24 + [85] * 24 + [95] * 24, []),  # the second day is not above
+        ([20] * 24 + [91] * 48 + [None] * 6 + [91] * 18 + [0] * 6, [(True, 96), (False, 101)]),
+    ],
+)
+def test_three_days_in_a_row_of_particles_are_an_alert(
+    means: list[float | None], told: list[tuple[bool, int]]
+) -> None:
+    """Directive (EU) 2024/2881, annex I, section 4 A; each day is of 18 hours at least."""
+    alarms = lived(list(hours_of("pm10", [*means, 0]))).alarms()
+    assert [(on, hour) for name, on, hour in alarms if name == "air_pm10_alert"] == told
+
+
+def test_one_day_of_particles_is_for_information() -> None:
+    gateway = lived(list(hours_of("pm10", [20] * 24 + [91] * 24 + [0])))
+    assert gateway.alarms() == [("air_pm10_information", True, 48)]
+
+
 def test_a_threshold_that_is_gone_from_the_config_ends() -> None:
     terms = Terms(thresholds=(Threshold("air_own", "o3", 100),))
     gateway = lived(list(hours_of("o3", [150, 150, 150])), terms)

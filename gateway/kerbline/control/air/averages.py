@@ -1,9 +1,8 @@
 """Means of hours, of eight hours and of days, told only where enough of the time was seen.
 
-A mean stands for its time where three quarters of it were seen (Directive 2008/50/EC, annex XI A,
-as (EU) 2024/2881 keeps it): 45 minutes of an hour, 6 hours of eight, 18 of a day. What a sample
-stands for is marked by the minute, so late, repeated and unordered samples give the same means.
-Hours and days are those of UTC.
+A mean stands for its time where three quarters of it were seen (Directive 2008/50/EC, annex XI A):
+45 minutes of an hour, 6 hours of eight, 18 of a day. What a sample stands for is marked by the
+minute, so late, repeated and unordered samples give the same means. Hours and days are of UTC.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from kerbline.model import Alarm, Finding, Reading, Value
 
 FORMAT = 1  # of what `saved` gives
 FAULTY_PCT = 50  # of an hour's samples
-KEPT_H = 48  # of told hours
+KEPT_H = 72  # of told hours: three days are the longest that a threshold looks back
 SILENT_H = 48  # so long an hour waits for what a silent station kept
 BESIDE_H = 2  # whose mean is older is no neighbour
 AHEAD_MS = 600_000  # further in the future is a clock that is wrong
