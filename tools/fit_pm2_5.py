@@ -2,14 +2,14 @@
 
 `python -m tools.fit_pm2_5 FILE.csv` with the columns sensor_index, DAILY, conc (the reference),
 A_B_Avg, humidity_a, temp_Celsius and dewPoint, a row a day. Prints the coefficients, and what they
-are worth on sensors, and on sites, that had no part in them.
+are worth on sensors, on sites, and in seasons, that had no part in them.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,9 @@ from kerbline.control.air import correct
 from kerbline.control.air.correct import TERMS, Seen, SensorType
 from kerbline.control.air.sensor_types import PLANTOWER
 
-RIDGE = 10.0  # of terms scaled to their spread; the outcome hangs little on it (3 to 100)
+RIDGE = 10.0  # of terms scaled to their spread; the outcome hangs little on it (1 to 30)
+ALIKE = 0.75  # days of a site are alike: n of them weigh as n ** (1 - ALIKE)
+ROUNDS = 3  # of weighing each day by its variance, which follows from what is fitted
 COVERED = 0.95
 DAY_S = 86_400
 Column = NDArray[np.float64]
@@ -35,6 +37,10 @@ class Sensor:
     days: Sequence[Seen]
     reference: Column
     terms: Column  # a row a day
+    left_in: NDArray[np.bool_]  # by day
+
+
+Group = Callable[[Sensor, Seen], int]  # of a day, by number
 
 
 def sensors(file: Path) -> Sequence[Sensor]:
@@ -60,17 +66,36 @@ def _sensor(name: str, days: Sequence[tuple[Seen, float]]) -> Sensor:
     for seen, _ in days:
         weeks = weeks.took(seen)
         terms.append(correct.terms(seen, weeks))
-    return Sensor(
-        name, [seen for seen, _ in days], np.array([told for _, told in days]), np.array(terms)
-    )
+    reference = np.array([told for _, told in days])
+    every = np.ones(len(days), dtype=bool)
+    return Sensor(name, [seen for seen, _ in days], reference, np.array(terms), every)
 
 
 def fitted(some: Sequence[Sensor]) -> Column:
-    """Coefficients by ridge regression; a sensor with four times the days weighs twice as much."""
-    terms = np.vstack([sensor.terms[:, 1:] for sensor in some])
-    wanted = np.concatenate([sensor.reference for sensor in some])
-    weight = np.concatenate([np.full(len(s.days), len(s.days) ** -0.5) for s in some])
-    weight /= weight.mean()
+    """Coefficients by weighted ridge regression of the days that are left in.
+
+    Sensors of one site see the same air, so it is the site whose days weigh less by their number;
+    and a day weighs by what it is known to scatter, which grows with its value.
+    """
+    site = sites(some)
+    of_site = dict.fromkeys(site.values(), 0)
+    for sensor in some:
+        of_site[site[sensor.name]] += int(sensor.left_in.sum())
+    terms = np.vstack([sensor.terms[sensor.left_in, 1:] for sensor in some])
+    wanted = np.concatenate([sensor.reference[sensor.left_in] for sensor in some])
+    alike = np.concatenate(
+        [np.full(s.left_in.sum(), float(of_site[site[s.name]] or 1)) ** -ALIKE for s in some]
+    )
+    scatter = np.ones_like(wanted)
+    for _ in range(ROUNDS):
+        weight = alike / scatter**2
+        found = _ridge(terms, wanted, weight / weight.mean())
+        value = np.maximum(found[0] + terms @ found[1:], 0.0)
+        scatter = PLANTOWER.spread_ug_m3 + PLANTOWER.spread_share * value
+    return found
+
+
+def _ridge(terms: Column, wanted: Column, weight: Column) -> Column:
     middle = np.average(terms, axis=0, weights=weight)
     spread = terms.std(axis=0)
     scaled = (terms - middle) / spread
@@ -97,13 +122,16 @@ def sites(all_sensors: Sequence[Sensor]) -> Mapping[str, int]:
     return site
 
 
-def told(kinds: Mapping[str, SensorType], some: Sequence[Sensor], *, taught: bool) -> Column:
-    """Rows of reference, corrected, low and high, for the days of `some`; `kinds` by name."""
+Kinds = Callable[[Sensor, Seen], SensorType]  # by which a day is corrected
+
+
+def told(kinds: Kinds, some: Sequence[Sensor], *, taught: bool) -> Column:
+    """Rows of reference, corrected, low and high, for the days of `some`."""
     rows = []
     for sensor in some:
         state = correct.State()
         for seen, reference in zip(sensor.days, sensor.reference, strict=True):
-            state, found = correct.correct(kinds[sensor.name], state, seen)
+            state, found = correct.correct(kinds(sensor, seen), state, seen)
             rows.append((reference, found.pm2_5, found.low95, found.high95))
             if taught:
                 state = correct.learn(state, float(reference))
@@ -131,33 +159,40 @@ def spread(rows: Column) -> tuple[float, float]:
     return float(level * factor), float(slope * factor)
 
 
-def left_out(all_sensors: Sequence[Sensor], group: Mapping[str, int]) -> Mapping[str, SensorType]:
-    """For each sensor a type that was fitted without the sensors of its group, by name."""
+def left_out(all_sensors: Sequence[Sensor], group: Group) -> Kinds:
+    """Each day's type, fitted without the days of its group."""
+    numbers = [np.array([group(s, seen) for seen in s.days]) for s in all_sensors]
     kinds = {}
-    for left in set(group.values()):
-        rest = fitted([sensor for sensor in all_sensors if group[sensor.name] != left])
-        kinds[left] = replace(PLANTOWER, coefficients=tuple(rest))
-    return {sensor.name: kinds[group[sensor.name]] for sensor in all_sensors}
+    for left in np.unique(np.concatenate(numbers)):
+        rest = [replace(s, left_in=of != left) for s, of in zip(all_sensors, numbers, strict=True)]
+        kinds[int(left)] = replace(PLANTOWER, coefficients=tuple(fitted(rest)))
+    return lambda sensor, seen: kinds[group(sensor, seen)]
 
 
-def each(all_sensors: Sequence[Sensor]) -> Mapping[str, int]:
-    """Every sensor in a group of its own."""
-    return {sensor.name: number for number, sensor in enumerate(all_sensors)}
+def groups(all_sensors: Sequence[Sensor]) -> Mapping[str, Group]:
+    """What may be left out: a sensor, a site, a season in all years."""
+    number = {sensor.name: number for number, sensor in enumerate(all_sensors)}
+    site = sites(all_sensors)
+    return {
+        "sensor": lambda sensor, _: number[sensor.name],
+        "site": lambda sensor, _: site[sensor.name],
+        "season": lambda _, seen: datetime.fromtimestamp(seen.day * DAY_S, UTC).month % 12 // 3,
+    }
 
 
 def main() -> None:
     """Fit, try, print."""
     all_sensors = sensors(Path(sys.argv[1]))
-    for name, group in (("sensors", each(all_sensors)), ("sites", sites(all_sensors))):
+    for name, group in groups(all_sensors).items():
         kinds = left_out(all_sensors, group)
         alone = told(kinds, all_sensors, taught=False)
         beside = told(kinds, all_sensors, taught=True)
         distance = np.abs(beside[:, 1] - beside[:, 0])
         reach = np.maximum(beside[:, 3] - beside[:, 1], 1e-9) / PLANTOWER.widening
         print(
-            f"{name} left out, {len(set(group.values()))}: RMSE {rmse(alone):.2f} ug/m3 alone, "
-            f"{rmse(beside):.2f} beside a reference; spread {spread(alone)}, "
-            f"widening {np.quantile(distance / reach, COVERED):.3f}"
+            f"{name} left out: RMSE {rmse(alone):.3f} ug/m3 alone, {rmse(beside):.3f} beside a "
+            f"reference; within {covered(alone):.3f} and {covered(beside):.3f}; spread "
+            f"{spread(alone)}, widening {np.quantile(distance / reach, COVERED):.3f}"
         )
     for name, value in zip(TERMS, fitted(all_sensors), strict=True):
         print(f"        {value:.6g},  # {name}")

@@ -36,8 +36,8 @@ def _corrected() -> list[Figure]:
         Figure("PM2.5 as it is counted, RMSE", _rmse(raw - reference), "ug/m3"),
         Figure("by EPA's formula of 2021, RMSE", _rmse(epa - reference), "ug/m3"),
     ]
-    groups = (("sensor", fit_pm2_5.each(sensors), True), ("site", fit_pm2_5.sites(sensors), False))
-    for name, group, is_target in groups:
+    for name, group in fit_pm2_5.groups(sensors).items():
+        is_target = name == "sensor"
         kinds = fit_pm2_5.left_out(sensors, group)
         for beside, most in ((False, 2.2), (True, 1.7)):
             rows = fit_pm2_5.told(kinds, sensors, taught=beside)

@@ -62,9 +62,8 @@ def test_the_first_day_by_hand() -> None:
     """Without weeks behind it a day is its own weeks, and there is no unrest."""
     seen = Seen(0.0, 16.0, 50.0, 20.0, 9.0)
     _, found = correct.correct(PLANTOWER, State(), seen)
-    by_hand = 4.59957 + 1.03229 * 4 + 0.316116 * 16 - 0.0043611 * 50 + 0.064178 * 20
-    by_hand += -0.0189412 * 4 * 50 + 0.0624629 * 16 - 0.0256196 * math.log(16) * 50
-    by_hand += 0.00371538 * 81
+    by_hand = 5.26134 + 0.491027 * 16 / 1.4  # at 50 % one part of water to 0.4
+    by_hand += 0.0549365 * 16 - 0.0241003 * math.log(16) * 50 + 0.00532581 * 81
     assert found.pm2_5 == pytest.approx(by_hand)
     assert found.high95 - found.pm2_5 == pytest.approx(1.96 * (1.25 + 0.1 * by_hand))
 
@@ -73,6 +72,21 @@ def test_the_dew_point_of_a_table() -> None:
     """20 C at 50 % has its dew at 9.3 C (any psychrometric table)."""
     assert correct.dew_point_c(20.0, 50.0) == pytest.approx(9.26, abs=0.02)
     assert correct.dew_point_c(-5.0, 100.0) == pytest.approx(-5.0)
+
+
+def test_droplets_grow_with_humidity_but_not_for_ever() -> None:
+    """Kappa-Koehler by hand: 0.4 a / (1 - a) of water to each part of a particle."""
+    assert correct.growth(0.0) == 1.0
+    assert correct.growth(80.0) == pytest.approx(2.6)
+    assert correct.growth(95.0) == correct.growth(100.0) == pytest.approx(8.6)
+
+
+def test_frost_is_no_mugginess() -> None:
+    cold, mild = (
+        Seen(0.0, 16.0, 50.0, temperature, dew) for temperature, dew in ((-9, -20), (5, 0))
+    )
+    weeks = correct.Weeks().took(cold)
+    assert correct.terms(cold, weeks)[-1] == correct.terms(mild, weeks)[-1] == 0.0
 
 
 def test_seasons_turn_over_south_of_the_line() -> None:

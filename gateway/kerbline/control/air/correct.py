@@ -1,9 +1,11 @@
 """PM2.5 of a low-cost optical sensor, corrected for humidity and the season's particles.
 
-An optical counter sees swollen droplets as mass, and takes coarse dust for less than it is. What
-it makes too much or too little follows from humidity, temperature, the season and the weeks behind
-it (a dusty plain is told from a street with stoves by how its values run), so these are the terms
-of one linear form. Its coefficients are fitted for a type of sensor, once (`tools/fit_pm2_5.py`).
+An optical counter sees swollen droplets as mass, and takes coarse dust for less than it is. How far
+droplets swell with humidity is kappa-Koehler theory (Petters and Kreidenweis 2007; for optical
+counters Crilley et al. 2018); what the particles are made of follows from the season, the dew point
+and the weeks behind (a dusty plain is told from a street with stoves by how its values run). So the
+terms of one linear form are the dry count and those few that help on places that were never seen.
+Its coefficients are fitted for a type of sensor, once (`tools/fit_pm2_5.py`).
 
 Where a reference stands beside the sensor, what remains is learned from it by recursive least
 squares with forgetting, as a Kalman filter has them: an offset, a slope, what humidity and
@@ -20,17 +22,15 @@ from typing import Any
 
 TERMS = (
     "one",
-    "root_pm",
-    "pm",
-    "humidity",
-    "temperature",
-    "root_pm_humidity",
+    "dry",
     "pm_winter",
     "root_pm_spring",
     "weeks_pm_humidity",
     "pm_unrest",
     "dew_point_squared",
 )
+KAPPA = 0.4  # a city's particles, by volume (Crilley et al. 2018: 0.38 to 0.41)
+_WETTEST = 0.95  # of water's activity: beyond it is fog, and the curve has no end
 LONG_DAYS = 30.0  # how far back the usual level and humidity of a place reach
 UNREST_DAYS = 14.0
 _YEAR_DAYS = 365.25
@@ -133,24 +133,25 @@ class Weeks:
 def terms(seen: Seen, weeks: Weeks, *, southern: bool = False) -> tuple[float, ...]:
     """The terms of the linear form, in the order of `TERMS`; `weeks` has taken `seen`."""
     pm = max(seen.pm2_5_ug_m3, 0.0)
-    root = math.sqrt(pm)
     angle = 2.0 * math.pi * (seen.day / _YEAR_DAYS + (0.5 if southern else 0.0))
     dew = seen.dew_point_c
     if dew is None:
         dew = dew_point_c(seen.temperature_c, seen.humidity_pct)
     return (
         1.0,
-        root,
-        pm,
-        seen.humidity_pct,
-        seen.temperature_c,
-        root * seen.humidity_pct,
+        pm / growth(seen.humidity_pct),
         pm * math.cos(angle),
-        root * math.sin(angle),
+        math.sqrt(pm) * math.sin(angle),
         weeks.level.mean * weeks.humidity.mean,
         pm * math.sqrt(weeks.unrest.mean),
-        dew * dew,
+        max(dew, 0.0) ** 2,
     )
+
+
+def growth(humidity_pct: float) -> float:
+    """By what a particle's volume has grown over its dry one: kappa-Koehler, without curvature."""
+    activity = min(max(humidity_pct / 100.0, 0.0), _WETTEST)
+    return 1.0 + KAPPA * activity / (1.0 - activity)
 
 
 def dew_point_c(temperature_c: float, humidity_pct: float) -> float:
@@ -171,7 +172,7 @@ _BEGIN_UG_M3 = (
 )  # standard deviations of the first four before anything is known
 _WANDER = 0.05  # of those a day
 _FADES_TO = 0.7  # of the last from a day to the next
-_FADING_UG_M3 = 1.3
+_FADING_UG_M3 = 2.5
 
 _Matrix = tuple[tuple[float, ...], ...]
 
