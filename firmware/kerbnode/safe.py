@@ -28,7 +28,7 @@ class Steady:
     """An asset with its instruments that does nothing, so that nothing of it can fail."""
 
     level = 1000
-    fading = False
+    fading = 0
 
     def __init__(self, schema: "Schema", unread: "Node | None" = None):
         self.SCHEMA = schema

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from kerbnode.wake import Wake
 
 TICK_MS = 100
-FADE_TICK_MS = 20  # 50 steps a second: no eye sees them
 
 
 class Sense:
@@ -47,8 +46,7 @@ class Sense:
         while True:
             self.beats += 1
             self.tick()
-            fading = self._instruments.asset.fading
-            await self._board.tick_wait(FADE_TICK_MS if fading else TICK_MS)
+            await self._board.tick_wait(self._instruments.asset.fading or TICK_MS)
 
     def tick(self) -> None:
         """One look at the world."""

@@ -1,11 +1,13 @@
 """The streetlight's steps: light that follows; and what no asset obeys."""
 
 from kerbnode.assets import air_quality, streetlight, water_meter
+from kerbnode.drivers import dali
 from kerbnode.instruments.lamp_head import LampHead
 from kerbnode.settings import Settings
 from kerbwire import messages as m
 
 HOUR_MS = 3_600_000
+COARSE = 200  # below that, 1/1000 of the light is too much of a step to be held to one of DALI's
 ARC_STEP = 1.029  # IEC 62386-102: 10 ** (3 / 253), and what rounding adds
 
 
@@ -21,17 +23,20 @@ class Lamp:
         self.inputs.scheduled_pct = 30
         self.events = []
         self.largest = 0  # step upward or downward, as a ratio
+        self.arcs = 0  # the largest step in DALI's
 
     def run(self, span_ms: int) -> int:
         end = self.now + span_ms
         while self.now < end:
-            self.now += self.tick_ms
+            self.now += min(self.tick_ms, self.asset.fading or self.tick_ms)
             before = self.asset.level
             self.inputs.power_dw = 5 + before * 6 // 10
             self.events += self.asset.step(self.now, self.inputs)
             high, low = max(self.asset.level, before), min(self.asset.level, before)
             if self.asset.fading and high > streetlight.FAINTEST:  # levels are rounded to 1/1000
                 self.largest = max(self.largest, (high - 1) / max(low, streetlight.FAINTEST))
+                if low >= COARSE:
+                    self.arcs = max(self.arcs, dali.arc_power(high) - dali.arc_power(low))
         return self.asset.level
 
     def draw(self, power_dw: "int | None", span_ms: int, tick_ms: int = 100) -> None:
@@ -50,10 +55,107 @@ def test_motion_raises_holds_and_fades_back() -> None:
     assert lamp.run(900) == 1000
     lamp.inputs.motion = False
     assert lamp.run(19_000) == 1000
-    assert 300 < lamp.run(3000) < 1000
-    assert lamp.run(4000) == 300
+    assert 300 < lamp.run(2000) < 1000
+    assert lamp.run(2000) == 300
     assert lamp.events == [(m.EV_MOTION, 1), (m.EV_MOTION_CLEAR, 0)]
-    assert 1 < lamp.largest <= ARC_STEP
+    assert 1 < lamp.largest <= ARC_STEP and lamp.arcs == 1
+
+
+def test_a_rise_is_full_in_300_ms_in_steps_of_dali() -> None:
+    for by_command in (False, True):
+        lamp = Lamp()
+        lamp.inputs.scheduled_pct = 20
+        lamp.run(10_000)
+        lamp.now += 100
+        lamp.tick_ms = 2
+        if by_command:
+            lamp.asset.command(m.OP_SET_LEVEL, (100, 8, streetlight.RAISE_MS), lamp.now)
+        lamp.inputs.motion = not by_command
+        seen_ms = lamp.now
+        assert 200 < lamp.run(2) < 210, "the first step comes with the first tick"
+        while lamp.asset.level < 1000:
+            lamp.run(2)
+        assert lamp.now - seen_ms <= 150, "300 are allowed"
+        assert lamp.arcs == 1
+
+
+def test_a_sensors_edges_are_told_when_they_come() -> None:
+    lamp = Lamp(100)
+    lamp.run(10_000)
+    told = []
+    for high in (True, True, False, False, True, False):
+        lamp.inputs.motion = high
+        lamp.events.clear()
+        lamp.run(1)
+        told.append([code for code, _ in lamp.events])
+    assert told == [[m.EV_MOTION], [], [m.EV_MOTION_CLEAR], [], [m.EV_MOTION], [m.EV_MOTION_CLEAR]]
+    assert lamp.run(15_000) == 1000, "its own hold goes on"
+
+
+def test_who_is_there_when_night_falls_is_told_and_told_to_be_gone_by_day() -> None:
+    lamp = Lamp()
+    lamp.inputs.night, lamp.inputs.motion = False, True
+    lamp.run(5000)
+    assert lamp.events == []
+    lamp.inputs.night = True
+    lamp.run(20)
+    assert lamp.events == [(m.EV_MOTION, 1)] and lamp.asset.level > 300
+    lamp.inputs.night = False
+    lamp.run(5000)
+    lamp.inputs.motion = False
+    lamp.run(20)
+    assert lamp.events[1:] == [(m.EV_MOTION_CLEAR, 0)]
+
+
+def test_a_release_ends_the_lamps_own_hold_where_nobody_is() -> None:
+    lamp = Lamp()
+    lamp.run(10_000)
+    lamp.inputs.motion = True
+    lamp.run(500)
+    lamp.asset.command(m.OP_RELEASE, (), lamp.now)
+    assert lamp.run(3000) == 1000, "somebody is there"
+    lamp.inputs.motion = False
+    lamp.run(100)
+    lamp.asset.command(m.OP_RELEASE, (), lamp.now)
+    assert lamp.run(2100) == 300
+    assert lamp.arcs == 1
+
+
+def test_motion_asks_for_the_level_that_is_set_and_never_for_less_than_there_is() -> None:
+    lamp = Lamp()
+    lamp.asset.motion = 80, 5
+    lamp.run(10_000)
+    lamp.inputs.motion = True
+    assert lamp.run(400) == 800
+    lamp.asset.command(m.OP_SET_LEVEL, (90, 600, 0), lamp.now)
+    assert lamp.run(400) == 900
+    lamp.asset.command(m.OP_RELEASE, (), lamp.now)
+    lamp.inputs.motion = False
+    assert lamp.run(4500) == 800
+    assert lamp.run(3000) == 300
+
+
+def test_a_branch_in_the_wind_is_told_of_no_more_than_a_busy_street() -> None:
+    lamp = Lamp(100)
+    lamp.run(10_000)
+    for second in range(3600):
+        for _ in range(5):
+            lamp.inputs.motion = not lamp.inputs.motion
+            lamp.run(100)
+        if second > 20:
+            assert lamp.asset.level == 1000
+    assert len(lamp.events) <= 2 * (1 + streetlight.BURST_MS // streetlight.EDGES_MS + 10)
+    busy = Lamp(100)  # 20 cars a minute
+    busy.run(10_000)
+    for _ in range(400):
+        busy.inputs.motion = True
+        busy.run(700)
+        busy.inputs.motion = False
+        busy.run(2300)
+    assert len(busy.events) == 800
+    lamp.inputs.motion = False
+    lamp.run(21_000)
+    assert lamp.events[-1] == (m.EV_MOTION_CLEAR, 0), "it rests in the end"
 
 
 def test_no_fade_has_a_visible_step() -> None:
@@ -74,9 +176,9 @@ def test_motion_hurries_a_fade_to_the_same_level() -> None:
     lamp = Lamp()
     lamp.run(10_000)
     lamp.inputs.scheduled_pct = 100
-    assert 300 < lamp.run(1000) < 500
+    assert 300 < lamp.run(500) < 500
     lamp.inputs.motion = True
-    assert lamp.run(900) == 1000
+    assert lamp.run(150) == 1000
 
 
 def test_a_lamp_begins_as_bright_as_reset_left_it() -> None:

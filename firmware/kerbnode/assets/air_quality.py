@@ -39,7 +39,7 @@ class AirQuality:
     """Means of what the sensors gave, in the schema's units and order."""
 
     level = 0
-    fading = False
+    fading = 0
 
     def __init__(self, sources: "tuple[int, ...]" = (0b111, 8, 0x60), period_ms: int = 0):
         """`sources`: the bits of each sensor's fields; `period_ms` between two reports."""

@@ -20,15 +20,19 @@ POWER_FAULT = 2
 THERMOMETER_FAULT = 4
 MOTION_FAULT = 8  # 16 is kerbnode.schedule.ASTRAY
 
-MOTION_LEVEL = 1000
-MOTION_HOLD_MS = 20_000
-RAISE_MS = 0  # as fast as no step shows
-SETTLE_MS = 4000  # back to the schedule, and its own changes: nobody notices so slow a fade
+FULL = 1000
+MOTION_PCT = 100
+MOTION_S = 20  # after the last one
+EDGES_MS = 3000  # an onset of motion costs so much of ...
+BURST_MS = 30_000  # ... this; where it is spent (a branch in the wind) the end waits for the hold's
+RAISE_MS = 1  # a fade as quick as no step shows: for motion, and for who commands that
+SETTLE_MS = 2000  # back to the schedule, and its own changes
 FAINTEST = 10  # 1 %: where gear begins to shine, and a fade from or to darkness
-# IEC 62386-102, 9.3: 2.8 % is the step of DALI's curve, and no eye sees it. One in each tick of
-# 20 ms takes 1 / ln(1.028) ticks for e times the light; a little more for whole milliseconds.
-E_FOLD_MS = 760
-FIRST_MS = 20  # a fade begins with its first step
+# IEC 62386-102, 9.3: 2.8 % is the step of DALI's curve, and no eye sees it. One in each tick takes
+# 1 / ln(1.028) = 36 ticks for e times the light; a quarter more, and it holds for levels of 1/1000.
+E_FOLD_TICKS = 45
+RAISE_TICK_MS = 2
+FADE_TICK_MS = 20
 LATE_MS = 100  # a fade that ends no later than that is not begun anew
 BLINK_MS = 500
 BLINK_LEVEL = 100
@@ -53,43 +57,36 @@ class Inputs:
     `faults`: bits of the sensors that are fitted and broken.
     """
 
-    __slots__ = (
-        "faults",
-        "motion",
-        "night",
-        "power_dw",
-        "scheduled_pct",
-        "temperature_c",
-        "utc_known",
-    )
-
-    def __init__(self) -> None:
-        self.motion = False
-        self.power_dw: int | None = None
-        self.temperature_c: int | None = None
-        self.faults = 0
-        self.utc_known = False
-        self.scheduled_pct = 0
-        self.night = True
+    motion = False  # is the sensor high, or was it since the last step?
+    power_dw: "int | None" = None
+    temperature_c: "int | None" = None
+    faults = 0
+    utc_known = False
+    scheduled_pct = 0
+    night = True
 
 
 class Streetlight:
-    """One lamp. `level` is the light to be shown now; `fading` asks for a quicker tick.
+    """One lamp. `level` is the light to be shown now; `fading` asks for ticks of so many ms, or 0.
 
     `lamp_on` is the relay's. At the start both are what the board's reset state is: full light.
+    `motion` is the settings' level in percent and hold in seconds; it may be another at any time.
     """
 
     def __init__(self, totals: "tuple[int, ...]" = (0, 0)):
         from kerbwire.schema import STREETLIGHT  # here: the table of all is not needed again
 
         self.SCHEMA = STREETLIGHT
-        self.level = MOTION_LEVEL
+        self.level = FULL
         self.lamp_on = True
-        self.fading = False
+        self.fading = 0
+        self.motion = MOTION_PCT, MOTION_S
         self._energy_dw_ms = totals[0]
         self._lit_ms = totals[1]
-        self._fade = (MOTION_LEVEL, MOTION_LEVEL, 0, 0)  # from level, to level, start, duration
+        self._fade = (FULL, FULL, 0, 0, 0)  # from level, to level, start, duration, tick
         self._motion = False
+        self._told = False  # of motion, and not of its end
+        self._edges_ms = 0  # what onsets have cost lasts until then
         self._motion_until_ms = 0
         self._override: int | None = None
         self._override_until_ms = 0  # 0: until the schedule changes
@@ -103,7 +100,6 @@ class Streetlight:
         self._health = 0  # LAMP_FAILURE, DAY_BURNER, CYCLING
         self._faults = 0  # of sensors, as told
         self._faults_ms = 0  # when they were so the last time
-        self._status = 0
         self._inputs = Inputs()
         self._events: list[tuple[int, int]] = []
         self._last_ms: int | None = None
@@ -115,22 +111,28 @@ class Streetlight:
         """
         events = self._events
         events.clear()
+        self._inputs = inputs
         self._count(now, inputs)
         if inputs.scheduled_pct != self._scheduled and self._override_until_ms == 0:
             self._override = None
         self._scheduled = inputs.scheduled_pct
         if inputs.motion:
-            self._motion_until_ms = now + MOTION_HOLD_MS
-            if not self._motion and inputs.night:  # by day nobody needs the light, nor the message
+            self._motion_until_ms = now + self.motion[1] * 1000
+            if self._edges_ms - now > BURST_MS:
+                self._edges_ms = now + 2 * BURST_MS
+            if inputs.night and not self._told:  # by day nobody needs the light, nor the message
+                self._told = True
+                self._edges_ms = max(self._edges_ms, now) + EDGES_MS
                 events.append((m.EV_MOTION, 1))
-        elif self._motion and now >= self._motion_until_ms and inputs.night:
+        elif self._told and (self._edges_ms - now <= BURST_MS or now >= self._motion_until_ms):
+            self._told = False
             events.append((m.EV_MOTION_CLEAR, 0))
         self._motion = now < self._motion_until_ms
         if self._override_until_ms and now >= self._override_until_ms:
             self._override = None
             self._override_until_ms = 0
         self._aim(now, inputs)
-        self._show(now)
+        self.show(now)
         if inputs.power_dw is not None:
             self._watch(now, inputs.power_dw, events)
         if inputs.faults == self._faults:
@@ -138,7 +140,6 @@ class Streetlight:
         elif now - self._faults_ms >= FAULT_MS:
             self._faults = inputs.faults
             events.append((m.EV_SENSOR_FAULT, inputs.faults))
-        self._describe(inputs)
         return events
 
     def command(self, op: int, args: "tuple[int, ...]", now: int) -> int:
@@ -154,6 +155,8 @@ class Streetlight:
         elif op == m.OP_RELEASE:
             self._override = None
             self._override_until_ms = 0
+            if not self._inputs.motion:
+                self._motion_until_ms = 0
         elif op == m.OP_IDENTIFY:
             if len(args) != 1 or not 0 < args[0] <= 600:
                 return m.OUT_OF_RANGE
@@ -164,13 +167,23 @@ class Streetlight:
 
     def values(self) -> "tuple[int, ...]":
         """A report's values in schema order."""
+        inputs = self._inputs
+        status = NIGHT if inputs.night else 0
+        if self._motion:
+            status |= MOTION
+        if self._override is not None:
+            status |= OVERRIDE
+        if not inputs.utc_known:
+            status |= NO_UTC
+        if self._faults:
+            status |= SENSOR_FAULT
         return (
             (self.level + 5) // 10,
-            self._inputs.power_dw or 0,
+            inputs.power_dw or 0,
             self._energy_dw_ms // WH_IN_DW_MS,
             self.hours(),
-            self._inputs.temperature_c or 0,
-            self._status,
+            inputs.temperature_c or 0,
+            status | self._health,
             (self._last_ms or 0) // 1000,
         )
 
@@ -192,28 +205,31 @@ class Streetlight:
         if self._override is not None:
             target = self._override
             duration = self._override_fade_ms
-        if self._motion and inputs.night:
-            target = MOTION_LEVEL
+        if self._motion and inputs.night and self.motion[0] * 10 >= target:
+            target = self.motion[0] * 10
             duration = RAISE_MS
         if now < self._blink_until_ms:
-            target = MOTION_LEVEL if now // BLINK_MS % 2 else BLINK_LEVEL
+            target = FULL if now // BLINK_MS % 2 else BLINK_LEVEL
             duration = 0
         left_ms = self._fade[2] + self._fade[3] - now
         if target == self._fade[1] and left_ms <= duration + LATE_MS:
             return
-        if duration or (self._motion and inputs.night):
-            high, low = max(self.level, target), min(self.level, target)
-            duration = max(duration, int(E_FOLD_MS * log(max(high, FAINTEST) / max(low, FAINTEST))))
-        if target != self._fade[1] or left_ms > duration + LATE_MS:
-            self._fade = (self.level, target, now - FIRST_MS if duration else now, duration)
+        tick_ms = 0
+        if duration:
+            tick_ms = RAISE_TICK_MS if duration == RAISE_MS else FADE_TICK_MS
+            ratio = max(self.level, FAINTEST) / max(target, FAINTEST)
+            duration = max(duration, int(E_FOLD_TICKS * tick_ms * abs(log(ratio))))
+        if target != self._fade[1] or left_ms > duration + LATE_MS:  # begins with its first step
+            self._fade = (self.level, target, now - tick_ms, duration, tick_ms)
 
-    def _show(self, now: int) -> None:
-        """Equal ratios in equal times, as the eye has it."""
-        start, target, since, duration = self._fade
+    def show(self, now: int) -> None:
+        """The level of now: equal ratios in equal times, as the eye has it."""
+        start, target, since, duration, tick_ms = self._fade
         passed = now - since
-        self.fading = start != target and passed < duration
+        self.fading = 0
         self.level = target
-        if self.fading:
+        if start != target and passed < duration:
+            self.fading = tick_ms
             low = max(start, FAINTEST)
             ratio = max(target, FAINTEST) / low
             self.level = int(low * ratio ** (passed / duration) + 0.5)
@@ -265,16 +281,3 @@ class Streetlight:
             else:
                 self._health |= DAY_BURNER
             events.append((code, power_dw))
-
-    def _describe(self, inputs: Inputs) -> None:
-        self._inputs = inputs
-        status = NIGHT if inputs.night else 0
-        if self._motion:
-            status |= MOTION
-        if self._override is not None:
-            status |= OVERRIDE
-        if not inputs.utc_known:
-            status |= NO_UTC
-        if self._faults:
-            status |= SENSOR_FAULT
-        self._status = status | self._health

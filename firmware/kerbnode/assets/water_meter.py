@@ -32,7 +32,7 @@ class WaterMeter:
     """One meter; `totals` is what `totals` gave before a power cut or a sleep."""
 
     level = 0
-    fading = False
+    fading = 0
 
     def __init__(self, totals: "tuple[int, ...]" = (), weight: "tuple[int, int]" = (1, 1)):
         from kerbnode.assets.flow import Flow  # here: a short wake loads it without this module

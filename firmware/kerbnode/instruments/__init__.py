@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
         SCHEMA: Schema
         level: int
-        fading: bool
+        fading: int  # ms between its ticks while it does
 
         def command(self, op: int, args: "tuple[int, ...]", now: int) -> int: ...
         def values(self) -> "tuple[int, ...]": ...

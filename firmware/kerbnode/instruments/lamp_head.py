@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 LOOK_MS = 1000  # light, temperature and schedule change no faster
+REST_MS = 20  # all but the light itself can wait so long
 SPREAD_S = 16  # the lamps of a street go on within that time, not in one inrush
 FULL = 1000
 
@@ -54,6 +55,7 @@ class LampHead:
         self._motion = motion
         self._inputs = streetlight.Inputs()
         self._looked = -1
+        self._ticked_ms = 0
         self._drive = FULL  # 1/1000 of the level that is driven: constant light output
         self.lit()  # the pin may have told the dimmer otherwise
 
@@ -74,6 +76,12 @@ class LampHead:
 
     def _tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         inputs = self._inputs
+        asset = self.asset
+        if asset.fading == streetlight.RAISE_TICK_MS and uptime_ms - self._ticked_ms < REST_MS:
+            asset.show(uptime_ms)  # so quick that a chip has time for no more
+            self._show(asset.level * self._drive // FULL, on=True)
+            return ()
+        self._ticked_ms = uptime_ms
         if self._motion is not None:
             inputs.motion = self._motion.take(uptime_ms)
         if self._power is not None:
@@ -84,11 +92,11 @@ class LampHead:
             self._looked = uptime_ms // LOOK_MS
             inputs.utc_known = utc_known
             self._look(uptime_ms // 1000, None if street_ms is None else street_ms // 1000)
-        events = self.asset.step(uptime_ms, inputs)
-        if self._clo and not self.asset.fading:  # one step at a time is none that shows
-            drive = 10 * level(self._clo, self.asset.hours())
+        events = asset.step(uptime_ms, inputs)
+        if self._clo and not asset.fading:  # one step at a time is none that shows
+            drive = 10 * level(self._clo, asset.hours())
             self._drive += (drive > self._drive) - (drive < self._drive)
-        self._show(self.asset.level * self._drive // FULL, on=self.asset.lamp_on)
+        self._show(asset.level * self._drive // FULL, on=asset.lamp_on)
         return events
 
     def _look(self, uptime_s: int, utc_s: "int | None") -> None:

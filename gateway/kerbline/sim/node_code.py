@@ -54,12 +54,14 @@ class Inputs(Protocol):
 class Streetlight(Protocol):
     """kerbnode.assets.streetlight.Streetlight: one lamp, stepped at instants of its uptime.
 
-    `level` is what is shown, in 1/1000 of full light; `fading` asks to be stepped more often.
+    `level` is what is shown, in 1/1000 of full light; `fading` asks for a step each so many ms.
+    `motion` is (percent, hold in seconds) of what its own sensor asks for.
     """
 
     level: int
     lamp_on: bool
-    fading: bool
+    motion: tuple[int, int]
+    fading: int
 
     def step(self, now: int, inputs: Inputs) -> Sequence[tuple[int, int]]:
         """The events (code, value) that an instant brings; good until the next step."""
