@@ -199,6 +199,9 @@ def stream() -> list[Reading]:
         if 60 <= n < 110:
             stuck = {"pm2_5_ugm3": 9.0, "pm10_ugm3": 15.0}
             made[n] = replace(reading, values={**reading.values, **stuck})
+    for n, reading in enumerate(made[312:624], 312):
+        ozone = 40.0 + 20 * math.sin(n / 23)
+        made[n] = replace(reading, values={**reading.values, "o3_ppb": round(ozone, 1)})
     return made
 
 
@@ -254,6 +257,48 @@ def test_a_reference_teaches_from_the_next_day_on() -> None:
     second = [each.figures("air_day")["air-2", 48][name] for each in (taught, untaught)]
     assert first[0] == first[1]
     assert second[0] < second[1] - 3  # type: ignore[operator]  # the reference says a sixth of it
+
+
+def test_ozone_is_told_by_its_nowcast() -> None:
+    """Two days are too few to regress on: 0.85 of the hour and 4.5 ppb."""
+    values = undisturbed().figures("air_hour")["air-2", 30]
+    ppb = values["o3_ppb"]
+    assert isinstance(ppb, float)
+    assert values["o3_nowcast_ppb"] == pytest.approx(0.85 * ppb + 4.5, abs=0.05)
+    assert "o3_nowcast_ppb" not in undisturbed().figures("air_hour")["air-1", 30]
+
+
+def test_a_note_without_ozone_is_taken_up() -> None:
+    saved = undisturbed().stations.saved()
+    for station in saved["stations"].values():
+        del station["o3"]
+    assert Stations(TERMS, saved).told() == undisturbed().stations.told()
+
+
+@pytest.mark.parametrize(
+    ("name", "means", "index"),
+    [
+        ("co_ppm", [4.4] * 5, None),  # six hours of eight
+        ("co_ppm", [4.4] * 6, 50),
+        ("co_ppm", [4.5] * 8, 51),
+        ("co_ppm", [0.0] * 4 + [18.8] * 4, 100),  # 9.4 ppm over eight hours
+        ("so2_ppb", [304.5], 200),
+        ("so2_ppb", [900.0], 200),  # an hour tells no more
+        ("so2_ppb", [305.0] * 24, 201),
+        ("so2_ppb", [0.0] * 6 + [90.0] * 18, 107),
+    ],
+)
+def test_us_index_of_co_and_so2_is_over_their_time(
+    name: str, means: list[float], index: int | None
+) -> None:
+    """40 CFR 58 appendix G, table 2: CO over eight hours, SO2 of an hour up to 200."""
+    made = [
+        report("air-1", T0_MS + hour * HOUR_MS + (n + 1) * STEP_MS, {name: mean}, 6 * hour + n + 1)
+        for hour, mean in enumerate([*means, 0.0])
+        for n in range(6)
+    ]
+    values = lived(made).figures("air_hour")["air-1", len(means)]
+    assert values.get("us_index") == index
 
 
 def test_thresholds_and_faults_are_told_and_end() -> None:

@@ -62,7 +62,8 @@ def aqi(file: Path, *, which: str) -> int:
 
     Its columns are pollutant and value. eu: hourly means in ug/m3 of pm2_5, pm10, no2, o3 and so2;
     the index is 1 (good) to 6. us: pm2_5 and pm10 in ug/m3 by the day, o3 (8 hours), o3_1h and co
-    in ppm, so2 and no2 in ppb; 0 to 500 and above. A value that has no index leaves both empty.
+    (8 hours) in ppm, so2 and no2 in ppb (an hour; so2 above 304 by the day); 0 to 500 and above. A
+    value that has no index leaves both empty.
     """
     find = _european() if which == "eu" else _american()
     rows = _rows(file, ("pollutant", "value"))

@@ -2,7 +2,9 @@
 
 Sources: 40 CFR 58 appendix G as amended on 6 May 2024 (89 FR 16202), with the breakpoints of PM2.5
 that follow the annual standard of 9.0 ug/m3; EPA-454/B-24-002 for truncation and NowCast. Above
-500 the last line goes on, as the rule of 2024 has it.
+500 the last line goes on, as the rule of 2024 has it. Means are of 24 hours for particles, of eight
+for ozone and CO, of one for NO2, SO2 and high ozone. AirNow tells hours of particles and ozone by
+their NowCasts, of NO2 and SO2 as they are, and none of CO.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ BREAKPOINTS: Mapping[str, Breakpoints] = {
     "so2": _breakpoints("ppb", "1", ("35", "75", "185", "304", "604", "1004")),
     "no2": _breakpoints("ppb", "1", ("53", "100", "360", "649", "1249", "2049")),
 }
+
+
+MOST_SO2_1H_PPB = 304  # above it the lines of SO2 are those of 24 hours
 
 
 @dataclass(frozen=True, slots=True)

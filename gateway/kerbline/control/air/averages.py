@@ -15,7 +15,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 ENOUGH = 0.75
 HOURS_A_DAY = 24
-HOURS_OF_OZONE = 8
+EIGHT_HOURS = 8  # of ozone and of CO
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ UG_M3_A_PPB: Mapping[str, float] = {
     "no2": 46.0055 / 24.055,
     "o3": 47.9982 / 24.055,
     "so2": 64.064 / 24.055,
+    "co": 28.0101 / 24.055,
 }
 
 

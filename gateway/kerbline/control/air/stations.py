@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerbline.control.air import alarms, correct, events, told, validity
+from kerbline.control.air import alarms, correct, events, ozone, told, validity
 from kerbline.control.air.averages import HOUR_MS, HOURS_A_DAY
 from kerbline.control.air.events import Threshold
 from kerbline.control.air.hour import Samples, Seen, place, restored, seen
@@ -79,6 +79,7 @@ class Station:
     hours: dict[int, Samples] = field(default_factory=dict)
     told: dict[int, dict[str, float]] = field(default_factory=dict)  # means, by hour
     faults: dict[int, str] = field(default_factory=dict)  # of the sensor, by hour; "" is none
+    o3: ozone.Past = field(default_factory=ozone.Past)
     sensor: validity.State = field(default_factory=validity.State)
     taught: correct.State = field(default_factory=correct.State)
     taught_day: int = -1
@@ -98,6 +99,7 @@ class Station:
             "hours": {str(hour): samples.saved() for hour, samples in self.hours.items()},
             "told": {str(hour): means for hour, means in self.told.items()},
             "faults": {str(hour): flags for hour, flags in self.faults.items()},
+            "o3": [self.o3.last, self.o3.ppb],
             "sensor": validity.saved(self.sensor),
             "taught": correct.saved(self.taught),
             "taught_day": self.taught_day,
@@ -109,6 +111,7 @@ class Station:
 def station_of(saved: Mapping[str, Any]) -> Station:
     """A station from what `saved` gave."""
     reference = saved["reference"]
+    past = saved.get("o3", [-1, []])  # older notes have none
     return Station(
         saved["next"],
         saved["day"],
@@ -118,6 +121,7 @@ def station_of(saved: Mapping[str, Any]) -> Station:
         {int(hour): restored(samples) for hour, samples in saved["hours"].items()},
         {int(hour): dict(means) for hour, means in saved["told"].items()},
         {int(hour): flags for hour, flags in saved["faults"].items()},
+        ozone.Past(past[0], tuple(past[1])),
         validity.restored(saved["sensor"]),
         correct.restored(saved["taught"]),
         saved["taught_day"],
@@ -265,7 +269,7 @@ class Stations:
         day = _day_of(hour / HOURS_A_DAY, found.means)
         if kind is not None and name != self._terms.reference and day is not None:
             corrected = correct.hour(kind, station.taught, day, southern=setting.southern)
-        values = told.hour_values(station.told, hour, found, corrected, station.late)
+        values = told.hour_values(station.told, hour, found, corrected, station.late, station.o3)
         return Figure(name, HOUR_KIND, (hour + 1) * HOUR_MS, values)
 
     def _seen(
@@ -319,6 +323,7 @@ class Stations:
         late = values.get("late_samples", 0)
         station.late = max(0, station.late - late) if isinstance(late, int) else 0
         station.told[hour] = _means(values)
+        station.o3 = station.o3.took(hour, told.ozone_ppb(station.told[hour]))
         if "pm2_5_believed_pct" in values:
             share = _numbers(values).get("faulty_pct", 0)
             station.faults[hour] = str(values["flags"]) if share >= FAULTY_PCT else ""

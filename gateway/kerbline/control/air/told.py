@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kerbline.control.air import aqi_eu, aqi_us, averages
+from kerbline.control.air import aqi_eu, aqi_us, averages, ozone
 from kerbline.control.air.correct import Corrected
 from kerbline.control.air.hour import Seen
 from kerbline.control.air.report import PM2_5
@@ -42,10 +42,21 @@ def by_pollutant(hours: Hours) -> dict[str, dict[int, float]]:
     return found
 
 
+def ozone_ppb(means: Mapping[str, float]) -> float | None:
+    """Of an hour's means that of ozone."""
+    ug_m3 = concentrations(means).get("o3")
+    return None if ug_m3 is None else ug_m3 / averages.UG_M3_A_PPB["o3"]
+
+
 def hour_values(
-    hours: Hours, hour: int, seen: Seen, corrected_ug_m3: float | None, late: int
+    hours: Hours,
+    hour: int,
+    seen: Seen,
+    corrected_ug_m3: float | None,
+    late: int,
+    past: ozone.Past,
 ) -> dict[str, Value]:
-    """The values of an hour's reading; `hours` are the ones before it."""
+    """The values of an hour's reading; `hours` and `past` are the ones before it."""
     means = {name: round(mean, _DIGITS) for name, mean in seen.means.items()}
     if corrected_ug_m3 is not None:
         means[CORRECTED] = round(corrected_ug_m3, _DIGITS)
@@ -66,7 +77,12 @@ def hour_values(
     casts = {name: _nowcast(pollutants.get(name, {}), hour) for name in ("pm2_5", "pm10")}
     if casts["pm2_5"] is not None:
         found["pm2_5_nowcast_ugm3"] = round(casts["pm2_5"], _DIGITS)
-    casts["o3"] = _over(pollutants.get("o3", {}), hour, averages.HOURS_OF_OZONE)
+    ppb = ozone.nowcast(past.took(hour, ozone_ppb(means)).ppb)
+    if ppb is not None:
+        found["o3_nowcast_ppb"] = round(ppb, _DIGITS)
+        casts["o3"] = ppb * averages.UG_M3_A_PPB["o3"]
+    casts["co"] = _over(pollutants.get("co", {}), hour, averages.EIGHT_HOURS)
+    casts["so2_24h"] = _over(pollutants.get("so2", {}), hour, averages.HOURS_A_DAY)
     casts |= {"o3_1h": now.get("o3"), "no2": now.get("no2"), "so2": now.get("so2")}
     return found | _american(casts)
 
@@ -95,19 +111,21 @@ def day_values(hours: Hours, day: int) -> dict[str, Value]:
         name: _over(pollutants.get(name, {}), last, averages.HOURS_A_DAY)
         for name in ("pm2_5", "pm10")
     }
+    casts["so2_24h"] = _over(pollutants.get("so2", {}), last, averages.HOURS_A_DAY)
     for name in ("no2", "so2", "o3"):
         highest = max(concentrations(means).get(name, -1.0) for means in of_day.values())
         if highest >= 0:
             casts[name if name != "o3" else "o3_1h"] = highest
             found[f"{name}_highest_1h_ugm3"] = round(highest, _DIGITS)
-    ozone = [
-        mean
-        for hour in range(last - averages.HOURS_A_DAY + 1, last + 1)
-        if (mean := _over(pollutants.get("o3", {}), hour, averages.HOURS_OF_OZONE)) is not None
-    ]
-    if ozone:
-        casts["o3"] = max(ozone)
-        found["o3_highest_8h_ugm3"] = round(max(ozone), _DIGITS)
+    for name in ("o3", "co"):
+        means_of_8 = [
+            mean
+            for hour in range(last - averages.HOURS_A_DAY + 1, last + 1)
+            if (mean := _over(pollutants.get(name, {}), hour, averages.EIGHT_HOURS)) is not None
+        ]
+        if means_of_8:
+            casts[name] = max(means_of_8)
+            found[f"{name}_highest_8h_ugm3"] = round(max(means_of_8), _DIGITS)
     return found | _american(casts)
 
 
@@ -132,16 +150,24 @@ def _over(hours: Mapping[int, float], hour: int, count: int) -> float | None:
 
 
 def _american(casts: Mapping[str, float | None]) -> dict[str, Value]:
-    """The worst index of concentrations in ug/m3, each over the time that its index wants."""
+    """The worst index of concentrations in ug/m3, each over the time that its index wants.
+
+    An hour of SO2 tells no index above 200: what is higher is of its 24 hours (40 CFR 58 appendix
+    G, table 2, note 3).
+    """
     levels: list[aqi_us.Level] = []
     for name, value in casts.items():
-        base = name.removesuffix("_1h")
+        base = name.removesuffix("_1h").removesuffix("_24h")
         if value is None:
             continue
         if base in averages.UG_M3_A_PPB:
             value /= averages.UG_M3_A_PPB[base]
-            value = round(value / 1000 if base == "o3" else value, 6)
-        level = aqi_us.level(name, value)
+            value = round(value / 1000 if base in ("o3", "co") else value, 6)
+        if name == "so2":
+            value = min(value, aqi_us.MOST_SO2_1H_PPB)
+        elif name == "so2_24h" and value <= aqi_us.MOST_SO2_1H_PPB:
+            continue
+        level = aqi_us.level(name.removesuffix("_24h"), value)
         if level is not None:
             levels.append(level)
     if not levels:
