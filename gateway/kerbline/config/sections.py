@@ -13,6 +13,14 @@ from typing import Annotated
 from kerbline.config.air import Air
 from kerbline.config.district import District
 from kerbline.config.iota import Iota
+from kerbline.config.light import (
+    Calendar,
+    ControlProgram,
+    LampGroup,
+    Light,
+    LightingClass,
+    PowerCap,
+)
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Key
@@ -196,3 +204,9 @@ class Config:
     leaks: Annotated[tuple[Leak, ...], Key("leak")] = ()
     districts: Annotated[tuple[District, ...], Key("district")] = ()
     air: Air | None = None
+    light: Light | None = None
+    calendars: Annotated[tuple[Calendar, ...], Key("calendar")] = ()
+    programs: Annotated[tuple[ControlProgram, ...], Key("control_program")] = ()
+    lamp_groups: Annotated[tuple[LampGroup, ...], Key("lamp_group")] = ()
+    lighting_classes: Annotated[tuple[LightingClass, ...], Key("lighting_class")] = ()
+    power_caps: Annotated[tuple[PowerCap, ...], Key("power_cap")] = ()

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from kerbline.control.light.classes import OPEN, Floor, Segment
 from kerbline.control.light.limits import Cap, ceiling_pct
 from kerbline.control.light.programs import (
-    DAWN,
-    DUSK,
     FULL_PCT,
     MINUTE_S,
     AstroClock,

@@ -134,7 +134,7 @@ class AstroClock:
     elevation_deg: float = SUNSET_DEG
 
     def intervals(self, night: Night) -> Iterator[Interval]:
-        """None where the sun does not set; they may begin before the noon where it does not rise."""
+        """None where the sun does not set; before the noon already where it does not rise."""
         dusk, dawn = night.dark(self.elevation_deg)
         if dusk < dawn:
             yield dusk + MINUTE_S * self.dusk_min, dawn + MINUTE_S * self.dawn_min
