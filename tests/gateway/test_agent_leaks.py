@@ -6,6 +6,9 @@ import asyncio
 import json
 import os
 import random
+import shutil
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from kerbline.clock import ManualClock
 from kerbline.config import District
 from kerbline.control.leaks import WATER_BALANCE
 from kerbline.control.leaks.district import INFLOW
+from kerbline.local_socket import Declined
 from kerbline.model import Alarm, Entry, Key, Reading, Severity
 from kerbline.store import GroupCommit, GroupPolicy, Store
 from tests import steady
@@ -28,7 +32,7 @@ from tests.gateway.test_privacy import Nobody
 
 DAYS, HOMES = 8, 12
 HOUSES = tuple(f"meter-{n}" for n in range(HOMES))
-MAIN = District("dma-4", "main", meters=HOUSES, step_min=60)
+MAIN = District("dma-4", ("main",), meters=HOUSES, step_min=60)
 SOME = 80  # readings between two looks at the log
 
 
@@ -63,9 +67,12 @@ def kept(path: Path) -> list[Entry]:
 
 
 async def live(
-    path: Path, registry: Registry | None = None, tell: int = -1
+    path: Path,
+    registry: Registry | None = None,
+    tell: int = -1,
+    ask: Callable[[Leaks], Coroutine[Any, Any, None]] | None = None,
 ) -> list[dict[str, Any]]:
-    """One life of a gateway: what the log lacks of the stream comes in."""
+    """One life of a gateway: what the log lacks of the stream comes in; then it is asked."""
     had = {each.key for each in kept(path) if isinstance(each, Reading)}
     left = [each for each in stream() if each.key not in had]
     clock = ManualClock(left[0].received_at_ms if left else stream()[-1].received_at_ms)
@@ -96,6 +103,9 @@ async def live(
     while any(zone._district is None or zone._district.is_due for zone in leaks.zones):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)  # it is told by then
+    if ask is not None:
+        await ask(leaks)
+        await asyncio.sleep(0.05)
     found = [dict(each) for each in (await leaks.answer({}))["districts"]]
     leaks.note()
     group.stop()
@@ -186,6 +196,91 @@ def test_killed_at_any_moment_the_same_alarms_stand(whole: Path, tmp_path: Path)
     assert balances[0] == balances[1]
 
 
+ALARM = {"alarm": "dma-4:district_balance"}
+
+
+def test_what_an_operator_accepted_is_usual_whatever_kills_the_gateway(
+    whole: Path, tmp_path: Path
+) -> None:
+    """As soon as it is answered, and for ever; who asks again has the same answer."""
+    path = tmp_path / "kerbline.db"
+    shutil.copy(whole, path)
+    answers: list[object] = []
+
+    async def accept(leaks: Leaks) -> None:
+        twice = await asyncio.gather(leaks.accept(ALARM), leaks.accept(ALARM))
+        answers.extend(each["from_ms"] for each in twice)
+
+    async def accepted_and_killed(tell: int) -> None:
+        async def accept_and_wait(leaks: Leaks) -> None:
+            answer = await leaks.accept(ALARM)
+            os.write(tell, b"." if answer["from_ms"] else b"")
+            await asyncio.Event().wait()
+
+        is_up = ("dma-4", "district_balance") in standing(kept(path))
+        await live(path, ask=accept_and_wait if is_up else None)
+
+    killed(accepted_and_killed, random.Random(1), range(1, 2), 1)
+    told = [each for each in alarms(kept(path)) if each.asset == "dma-4"]
+    assert [each.active for each in told[-2:]] == [True, False]
+    from_ms = told[-1].evidence["accepted_ms"]
+    (status,) = steady.run(live(path, ask=accept))
+    assert answers == [from_ms, from_ms]
+    assert [each for each in status["alarms"] if each["asset"] == "dma-4"] == []
+    assert len([each for each in alarms(kept(path)) if each.asset == "dma-4"]) == len(told)
+
+
+def test_only_what_is_up_can_be_usual(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kerbline.db"
+    shutil.copy(whole, path)
+    reasons = []
+
+    async def others(leaks: Leaks) -> None:
+        for alarm in ("dma-4:district_inflow", "dma-5:district_balance", "meter-1:meter_leak"):
+            with pytest.raises(Declined) as caught:
+                await leaks.accept({"alarm": alarm})
+            reasons.append(str(caught.value))
+
+    steady.run(live(path, ask=others))
+    assert set(reasons) == {
+        "only a district_balance or district_inflow that is up can be usual; "
+        "up now: dma-4:district_balance"
+    }
+
+
+def test_a_home_left_out_is_in_no_balance() -> None:
+    """The zone's sum has its water, so the zone's losses can't be told; the inflow can."""
+    assets = [Asset(name, "WaterConsumptionObserved", zone="dma-4") for name in HOUSES]
+    registry = Registry("stad", assets, dict.fromkeys(HOUSES, "water_meter"), gateway="gw-1")
+    zone = Zone(replace(MAIN, meters=(), left_out=("meter-2",)), registry, {}, 9)
+    zone.serve()
+    assert "meter-2" not in [name for name, _ in zone.routes()]
+    assert len(list(zone.routes())) == len(HOUSES)
+    assert not zone._has_sum
+    public = [Asset(one.id, one.type, zone="dma-4", privacy="public") for one in assets]
+    registry.take(public, lost=False)
+    zone.serve()
+    assert zone._has_sum
+
+
+def test_a_main_that_tells_another_value_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    zone = Zone(replace(MAIN, inflow_value=("total_m3", "volume_l")), None, {}, 9)
+    zone.serve()
+
+    def litres(**values: float) -> float | None:
+        reading = Reading(Key("n", 1, 1), "main", "modbus", 9 * HOUR_MS, 0, values)
+        return zone._litres(INFLOW, reading)
+
+    assert litres(flow_m3_h=3.0) is litres(flow_m3_h=4.0) is None
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "district dma-4: main tells no total_m3 or volume_l but flow_m3_h: "
+        "its inflow_value names one of these"
+    )
+    assert litres(total_m3=2.5) == 2_500
+    assert litres(volume_l=7) == 7
+
+
 def test_households_enter_a_balance_by_the_sum_that_is_told_anyway(tmp_path: Path) -> None:
     assets = [Asset(f"meter-{n}", "WaterConsumptionObserved", zone="dma-4") for n in range(HOMES)]
     kinds = {f"meter-{n}": "water_meter" for n in range(HOMES)}
@@ -215,7 +310,7 @@ def test_a_district_that_is_new_learns_from_the_log(whole: Path, tmp_path: Path)
 def test_while_the_list_of_assets_is_lost_a_district_keeps_its_meters() -> None:
     assets = [Asset(name, "WaterConsumptionObserved", zone="dma-4") for name in HOUSES]
     registry = Registry("stad", assets, dict.fromkeys(HOUSES, "water_meter"), gateway="gw-1")
-    by_list = District("dma-4", "main", step_min=60)
+    by_list = District("dma-4", ("main",), step_min=60)
     zone = Zone(by_list, registry, {}, 9)
     zone.serve()
     assert [name for name, meter in zone.routes() if meter != INFLOW] == sorted(HOUSES)

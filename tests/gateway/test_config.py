@@ -291,7 +291,7 @@ def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> 
 
 # What excludes another key of the page's one example.
 ELSEWHERE = {
-    *(("writable", "values"), ("alarm", "below")),
+    *(("writable", "values"), ("alarm", "below"), ("district", "except")),
     *(("lamp_group", "program"), ("lighting_class", "floor_pct")),
 }
 

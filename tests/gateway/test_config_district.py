@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.assets import Asset, crossings
+from kerbline.assets.asset import WATER
 from kerbline.config import Config, ConfigFault, load
 
 HEAD = """\
@@ -62,6 +63,21 @@ def test_planned_water_spans_the_steps_that_it_touches(tmp_path: Path) -> None:
         ('[[district]]\nzone = "dma-4"\n', "names neither an inflow nor meters"),
         (DISTRICT + DISTRICT.replace("dma-4", "dma-5"), "stands at district[1].inflow"),
         (
+            DISTRICT.replace('"meter-1"', '"main-1"'),
+            'district[1].meters[1]: "main-1" stands at district[1].inflow[1], line 12 already; '
+            "write consumer meters; a main that leaves the district is an outflow",
+        ),
+        (DISTRICT + 'outflow = "main-1"\n', "name the net totaliser of a main that"),
+        (DISTRICT + 'outflow = ["main-1", "main-2"]\n', '"main-2" is measured by nothing here'),
+        (DISTRICT.replace("inflow", "outflow"), "district[1].outflow: no inflow is named; write"),
+        (DISTRICT + 'except = ["meter-1"]\n', "district[1].except: meters says which ones count"),
+        (
+            DISTRICT.replace("meters", "except").replace("meter-1", "main-1"),
+            "write consumer meters",
+        ),
+        (DISTRICT.replace('"main-1"', "7"), "district[1].inflow: 7 where a list belongs"),
+        (DISTRICT.replace('"main-1"', '["main-1", 7]'), "district[1].inflow[2]: 7 where a text"),
+        (
             DISTRICT + "[[district.planned]]\nfrom = 2026-11-24T22:00:00\n"
             'to = 2026-11-24T21:00:00Z\nreason = "x"\n',
             "no time with its offset from UTC",
@@ -75,6 +91,42 @@ def test_planned_water_spans_the_steps_that_it_touches(tmp_path: Path) -> None:
 )
 def test_faults_name_the_line_and_the_remedy(tmp_path: Path, text: str, told: str) -> None:
     assert any(told in fault for fault in faults(tmp_path, text)), faults(tmp_path, text)
+
+
+def test_an_outlet_of_a_district_may_be_the_inlet_of_the_next(tmp_path: Path) -> None:
+    first = DISTRICT.replace('"main-1"', '["main-1"]') + 'outflow = "meter-2"\n'
+    text = first + '[[district]]\nzone = "dma-5"\ninflow = "meter-2"\nexcept = "meter-3"\n'
+    gas = HEAD.replace('gas = "meter-1"', 'gas = "meter-1", water = "meter-2", heat = "meter-3"')
+    (tmp_path / "gateway.toml").write_text(gas + text)
+    one, two = load(tmp_path / "gateway.toml").districts
+    assert (one.mains, one.signs) == (("main-1", "meter-2"), (1, -1))
+    assert (two.mains, two.signs) == (("meter-2",), (1,))
+    assert one.counted(["meter-9"]) == ("meter-1",)
+    assert two.counted(["meter-9", "meter-3", "meter-2", "meter-8"]) == ("meter-8", "meter-9")
+
+
+def test_a_meter_that_is_left_out_is_looked_for_in_the_list_of_assets(tmp_path: Path) -> None:
+    """A home of the zone that no district counts is in the zone's sum all the same."""
+    node = '[[node]]\nid = "wm-{0}"\nasset = "home-{0}"\nkind = "water_meter"\nport = "udp"\n'
+    node += 'key_file = "key"\n'
+    (tmp_path / "key").write_text("00" * 16)
+    (tmp_path / "key").chmod(0o600)
+    nodes = '[udp]\nlisten = "127.0.0.1:5683"\n' + "".join(node.format(n) for n in range(6))
+    text = '[[district]]\nzone = "dma-4"\ninflow = "main-1"\nexcept = "home-5"\n'
+    config = read(tmp_path, '[city]\nid = "stad"\n' + nodes + text)
+
+    def doubts(zone: str, privacy: str = "") -> list[str]:
+        homes = [Asset(f"home-{n}", WATER, zone="dma-4") for n in range(5)]
+        other = Asset("home-5", WATER, zone=zone, privacy=privacy)
+        found = crossings.doubts(config, [*homes, other])
+        return [line for line in found if "dma-4" in line]
+
+    assert doubts("dma-4") == [
+        "district dma-4 tells no consumption, since it has other households than the sum of the "
+        "zone: home-5; give those a `zone` of their own in the list"
+    ]
+    assert doubts("dma-5") == ["left out of district dma-4, which has none of them: home-5"]
+    assert doubts("dma-4", "public") == []
 
 
 def test_a_zone_that_the_list_of_assets_does_not_know_is_doubted(tmp_path: Path) -> None:

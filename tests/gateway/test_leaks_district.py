@@ -14,17 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerbline.control.leaks import BALANCE, FIGURES, METER_RULES, tally
+from kerbline.control.leaks import INFLOW as RULE
 from kerbline.control.leaks.district import INFLOW, District, Members
 from kerbline.control.leaks.meters import Kind, MeterWatch
 from kerbline.control.leaks.watch import METER, ZONE, Setting
 from kerbline.sim import district as sim
+from tests.gateway.district_years import Leak, inflow
 
 DAY = 24
 HOUR_MS = 3_600_000
 BEGIN = 20_000 * DAY  # a step of an hour
 HOMES = 12
 NAMES = tuple(f"meter-{home}" for home in range(HOMES))
-SETTING = Setting(HOMES, 60, True, False, lambda step: step % 168, lambda _: False)
+SETTING = Setting(HOMES, 60, (1,), False, lambda step: step % 168, lambda _: False)
 
 
 class Read(NamedTuple):
@@ -36,7 +38,7 @@ class Read(NamedTuple):
 
 
 def made(saved: Any = None) -> District:
-    return District(SETTING, Members(NAMES, (True,) * HOMES), 1, saved)
+    return District(SETTING, Members(NAMES, (True,) * HOMES, ("main",)), 1, saved)
 
 
 def reads(days: int, seed: int = 3, homes: int = HOMES) -> list[Read]:
@@ -74,7 +76,7 @@ def told(district: District) -> Any:
     assert grid is not None
     for step in range(grid.first, grid.end):
         row = grid.row(step)
-        rows.append((row.reads[row.present].tolist(), row.present.tolist(), str(row.inflow_l)))
+        rows.append((row.reads[row.present].tolist(), row.present.tolist(), str(row.mains_l)))
     assert district._live is not None
     live = {name: array.tobytes() for name, array in district._live.saved().items()}
     return district.standing(), saved["first"], saved["state"], rows, live
@@ -140,13 +142,87 @@ def test_a_kill_changes_nothing(data: st.DataObject) -> None:
 def test_what_an_operator_accepts_is_usual(month: list[Read]) -> None:
     """Whether it is gone over step by step or again from the window's begin."""
     step = BEGIN + 9 * DAY
-    accepting = replace(SETTING, accepted=lambda at: at == step)
-    district = District(accepting, Members(NAMES, (True,) * HOMES), 1)
+    accepting = replace(SETTING, accepted=lambda at: [BALANCE] if at == step else [])
+    district = District(accepting, Members(NAMES, (True,) * HOMES, ("main",)), 1)
     fed(district, month, judge=61)
     assert not [each for each in district.standing() if each.rule == BALANCE]
     saved = json.loads(json.dumps(district.saved(len(month))))
-    again = District(accepting, Members(NAMES, (True,) * HOMES), 1, saved)
+    again = District(accepting, Members(NAMES, (True,) * HOMES, ("main",)), 1, saved)
     assert told(fed(again, month[saved["after"] :], saved["after"])) == told(district)
+
+
+def test_an_inflow_that_an_operator_accepts_is_usual() -> None:
+    """From the step on, and as well where it is gone over again."""
+    days, accepted = 30, BEGIN + 23 * DAY
+    flow = inflow(3, days, [Leak(20 * DAY, days * DAY, 0.1)], step_min=60)
+    log = [
+        Read(INFLOW, (BEGIN + step) * HOUR_MS + 9, litres)
+        for step, litres in enumerate(np.cumsum(flow * 1000).tolist())
+    ]
+    alone = Setting(0, 60, (1,), False, SETTING.slot, SETTING.planned)
+    rules: dict[int, set[str]] = {}
+    accepting = replace(alone, accepted=lambda at: rules.get(at, ()))
+    nobody = Members((), (), ("main",))
+    district, said = District(accepting, nobody, 1), accepted + 3 - BEGIN
+    (up,) = fed(district, log[:said]).standing()
+    assert (up.subject, up.rule) == (ZONE, RULE)
+    assert district.over == accepted
+    rules[accepted] = {RULE}
+    district.mind(accepted)
+    assert district.is_due
+    assert fed(district, log[said:], said).standing() == []
+    assert told(fed(District(accepting, nobody, 1), log)) == told(district)
+
+
+def through_three(log: list[Read], chance: random.Random) -> list[Read]:
+    """As if two mains led in and one led on; a read of each is lost now and then."""
+    found = [read for read in log if read.meter != INFLOW]
+    on_l = 0.0
+    for read in log:
+        if read.meter != INFLOW:
+            continue
+        on_l += chance.uniform(1_000, 3_000)
+        whole_l = read.litres + on_l
+        counts = (0.7 * whole_l + 999_980_000) % 10**9, 0.3 * whole_l, on_l
+        for main, litres in enumerate(counts):
+            if chance.random() > 0.04:
+                found.append(Read(INFLOW - main, read.at_ms + main, litres))
+    return sorted(found, key=lambda read: read.at_ms)
+
+
+def test_a_leak_is_found_behind_inlets_and_outlets(month: list[Read]) -> None:
+    log = through_three(month, random.Random(4))
+    setting = replace(SETTING, mains=(1, 1, -1), inflow_alone=True)
+    mains = "north", "south", "on"
+
+    def some(saved: Any = None) -> District:
+        return District(setting, Members(NAMES, (True,) * HOMES, mains), 1, saved)
+
+    district = fed(some(), log, judge=61)
+    (up,) = [each for each in district.standing() if each.subject == ZONE]
+    assert up.rule == BALANCE
+    assert up.lph == pytest.approx(250, rel=0.15)
+    assert abs(up.since - BEGIN - 6 * DAY) <= 3
+    half = len(log) // 2
+    saved = json.loads(json.dumps(fed(some(), log[:half]).saved(half)))
+    after = saved["after"]
+    assert told(fed(some(saved), log[after:], after)) == told(district)
+    one, other = fed(made(), month, judge=61).days, district.days
+    for day, same in zip(one[1:], other[1:], strict=True):
+        if day.input_l is not None and same.input_l is not None:
+            assert same.input_l == pytest.approx(day.input_l, abs=800)
+            assert same.consumed_l == day.consumed_l
+    assert sum(day.input_l is not None for day in other) >= len(other) - 1
+    setting, members = replace(setting, mains=(1,)), replace(some()._members, mains=mains[:1])
+    fewer = District(setting, members, 1, saved)
+    assert fewer.first == -1  # it is another district, to be learned anew
+
+
+def test_a_day_whose_inflow_begins_in_it_has_no_input(month: list[Read]) -> None:
+    began_ms = (BEGIN + DAY + 9) * HOUR_MS
+    log = [read for read in month if read.meter != INFLOW or read.at_ms > began_ms]
+    days = fed(made(), log, judge=61).days
+    assert [day.input_l is None for day in days[:4]] == [True, True, False, False]
 
 
 def test_meters_that_report_their_hours_once_a_day_are_meters_too(month: list[Read]) -> None:
@@ -188,7 +264,7 @@ def test_a_long_silence_moves_the_window_step_by_step() -> None:
 
 def other(names: tuple[str, ...], saved: Any) -> District:
     setting = replace(SETTING, meters=len(names))
-    return District(setting, Members(names, (True,) * len(names)), 1, saved)
+    return District(setting, Members(names, (True,) * len(names), ("main",)), 1, saved)
 
 
 def test_what_is_known_of_meters_that_stay_goes_along() -> None:
@@ -235,7 +311,7 @@ def test_what_was_noted_of_nobody_here_is_as_good_as_nothing() -> None:
     assert made(saved | {"format": 99}).first == -1
     assert made(saved | {"state": saved["state"][:-400]}).first == -1
     shorter = District(
-        replace(SETTING, inflow_alone=True), Members(NAMES, (True,) * HOMES), 1, saved
+        replace(SETTING, inflow_alone=True), Members(NAMES, (True,) * HOMES, ("main",)), 1, saved
     )
     assert shorter.first == -1  # it lacks what this config looks at
 

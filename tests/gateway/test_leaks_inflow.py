@@ -222,14 +222,20 @@ def test_late_and_repeated_reads_change_nothing(
     assert frozen(watch) == frozen(in_time)
 
 
-def test_a_district_that_is_another_one_is_learned_anew() -> None:
-    flows = years([[Leak(45 * DAY, 50 * DAY, 0.2)]], 50)
-    flows[0, 20 * DAY :] = flows[0, 20 * DAY :] * 0.4 + 0.1 * flows.mean()
+@pytest.mark.parametrize("share", [0.04, 0.3])
+def test_what_an_operator_accepts_is_usual_and_a_later_leak_is_none(share: float) -> None:
+    flows = years([[Leak(20 * DAY, 80 * DAY, share), Leak(60 * DAY, 80 * DAY, 0.1)]], 80)
     watch = InflowWatch(1, 30)
-    assert run(watch, flows[:, : 20 * DAY]) == []
-    watch.relearn(0)
-    (at, found), *_ = run(watch, flows[:, 20 * DAY :])
-    assert found.up and 25 * DAY < at <= 25 * DAY + 8
+    ((at, up),) = run(watch, flows[:, : 23 * DAY])
+    assert up.up and at > 20 * DAY
+    watch.accept(0)
+    assert watch.lph()[0] == 0
+    state = watch.saved()
+    ((at, found),) = run(watch, flows[:, 23 * DAY :])
+    assert found.up and 37 * DAY < at <= 37 * DAY + 8
+    again = InflowWatch(1, 30)
+    again.restore(state)
+    assert run(again, flows[:, 23 * DAY :]) == [(at, found)]
 
 
 def test_a_state_of_other_series_is_refused() -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
+from kerbline.agent.usual import Usual
 from kerbline.assets import Registry
 from kerbline.assets.asset import WATER
 from kerbline.config import District as Config
@@ -39,10 +40,12 @@ class Zone:
         self._noted: Mapping[str, Any] = noted if noted.get("format") == FORMAT else {}
         self._told: dict[Name, Told] = {}
         self._issued: set[tuple[Name, bool, int]] = set()  # by us, and not in the log yet
-        self._accepted: set[int] = set()  # steps
+        self._usual = Usual(config.zone, self._step_ms, self._noted.get("usual", {}))
+        self._has_sum = True  # are its households those of the zone's sum?
+        self._mute = set(config.mains)  # those that never told a total
         pipes = None if config.pipes is None else tally.Pipes(**asdict(config.pipes))
         self._balances = Balances(self._step_ms, pipes, self._noted.get("balances", {}))
-        self._members = Members((), ())
+        self._members = Members((), (), config.mains)
         self._district: District | None = None
         if self._noted:
             self.taken = min(self._noted["district"]["after"], head)
@@ -50,7 +53,6 @@ class Zone:
                 (asset, rule): Told(Severity(severity), at_ms, evidence)
                 for asset, rule, severity, at_ms, evidence in self._noted["told"]
             }
-            self._accepted = set(self._noted.get("accepted", ()))
         valve = "" if config.valve is None else config.valve.asset
         network = Limits(config.critical_lph, config.critical_l)
         meter = Limits(config.meter_critical_lph, config.meter_critical_l)
@@ -63,7 +65,7 @@ class Zone:
 
     def serve(self) -> None:
         """Take up the zone's meters as the list of assets has them now."""
-        members = self._listed()
+        members, self._has_sum = self._listed()
         if self._district is not None and members == self._members:
             return
         saved = self._noted.get("district")
@@ -72,11 +74,10 @@ class Zone:
             self.taken = saved["after"]
         config = self.config
         self._members = members
-        self._balances.serve(len(members.names), sum(members.tallied))
-        has_inflow = config.inflow is not None
+        self._balances.serve(len(members.names), sum(members.tallied), has_sum=self._has_sum)
         setting = Setting(
-            *(len(members.names), config.step_min, has_inflow, config.inflow_alone),
-            *(_slots(config), self._is_planned, self._accepted.__contains__),
+            *(len(members.names), config.step_min, config.signs, config.inflow_alone),
+            *(_slots(config), self._is_planned, self._usual.at),
         )
         wait_steps = math.ceil(config.wait_min / config.step_min)
         self._district = District(setting, members, wait_steps, saved)
@@ -91,11 +92,12 @@ class Zone:
         if saved is not None and "state" in saved and self._district.first < 0:
             log.warning("district %s: it is learned anew, from all of the log", config.zone)
             self.taken = 0
+            self._usual.forget()
 
     def routes(self) -> Iterator[tuple[str, int]]:
         """Whose readings count, and as which meter."""
-        if self.config.inflow is not None:
-            yield self.config.inflow, INFLOW
+        for number, name in enumerate(self.config.mains):
+            yield name, INFLOW - number
         for number, name in enumerate(self._members.names):
             yield name, number
 
@@ -108,7 +110,7 @@ class Zone:
         if at_ms < 0 or at_ms > came_ms + AHEAD_MS:
             return
         yield from self._district.take(meter, at_ms, litres, seq)
-        if meter != INFLOW:
+        if meter > INFLOW:
             for end_ms, then_l in zone_water.hour_ends(reading, round(litres)):
                 yield from self._district.take(meter, end_ms - 1, then_l, seq, at_most=True)
         if self._district.days:
@@ -128,6 +130,7 @@ class Zone:
         standing = [
             (self.config.zone if each.subject == ZONE else self._members.names[each.subject], each)
             for each in one.standing()
+            if each.subject != ZONE or not self._usual.is_asked(each.rule)
         ]
         yield from alarm.due(self._told, standing, one.judged * self._step_ms, self._terms)
 
@@ -137,8 +140,13 @@ class Zone:
         self._issued.add((name, finding.active, finding.observed_at_ms))
         self._tell(name, finding)
 
-    def was_told(self, told: Alarm) -> None:
+    def was_told(self, told: Alarm, seq: int) -> None:
         """The log has it."""
+        one = self._district
+        if told.asset == self.config.zone and one is not None:
+            step = self._usual.take(told, seq, one.first)
+            if step is not None:
+                one.mind(step)
         name = told.asset, told.rule
         mark = name, told.active, told.observed_at_ms
         if mark in self._issued:  # we know of it since, and maybe of what came after
@@ -147,18 +155,22 @@ class Zone:
             self._tell(name, told)
 
     @property
-    def has_balance_alarm(self) -> bool:
-        """Is one of the network up?"""
-        return (self.config.zone, leaks.BALANCE) in self._told
+    def usual(self) -> Usual:
+        """What operators said of its alarms."""
+        return self._usual
 
-    def accept(self, alarm_name: str) -> int | None:
-        """What `asset:rule` tells is no leak; when that holds from, None where it can't be so."""
-        if alarm_name != f"{self.config.zone}:{leaks.BALANCE}" or not self.has_balance_alarm:
-            return None
-        if self._district is None or self._district.judged < 0:
-            return None  # it has only just started
-        self._accepted.add(self._district.judged)
-        return (self._district.judged + 1) * self._step_ms
+    def may_accept(self) -> list[str]:
+        """Rules of alarms that are up and may be no leaks."""
+        rules = (leaks.BALANCE, leaks.INFLOW) if self._district is not None else ()
+        return [rule for rule in rules if (self.config.zone, rule) in self._told]
+
+    def accept(self, rule: str) -> Finding:
+        """What is up by a rule is no leak: what the log has to get."""
+        one, told = self._district, self._told[self.config.zone, rule]
+        assert one is not None
+        finding = self._usual.ask(rule, told, one.over, max(one.judged, 0) * self._step_ms)
+        self.issued(finding)
+        return finding
 
     def figure(self, reading: Reading) -> None:
         """The log has an hour of the zone's households, or a balance of ours."""
@@ -200,7 +212,7 @@ class Zone:
                 for name, each in self._told.items()
             ],
             "balances": self._balances.saved(),
-            "accepted": sorted(self._accepted),
+            "usual": self._usual.saved(-1 if one is None else one.first),
         }
 
     def _tell(self, name: Name, told: Alarm | Finding) -> None:
@@ -210,27 +222,44 @@ class Zone:
             self._told.pop(name, None)
 
     def _litres(self, meter: int, reading: Reading) -> float | None:
-        if meter != INFLOW:
+        if meter > INFLOW:
             return zone_water.totaliser_l(reading.values)
-        name = self.config.inflow_value
-        value = reading.values.get(name)
+        names = self.config.inflow_value
+        name = next((name for name in names if name in reading.values), "")
+        if not name:
+            if reading.asset in self._mute and reading.kind != "event":
+                self._mute.discard(reading.asset)
+                has, wanted = ", ".join(sorted(reading.values)), " or ".join(names)
+                log.warning(
+                    "district %s: %s tells no %s but %s: its inflow_value names one of these",
+                    *(self.config.zone, reading.asset, wanted, has or "nothing"),
+                )
+            return None
+        self._mute.discard(reading.asset)
+        value = reading.values[name]
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         litres = value * 1000 if name.endswith("_m3") else value
         return float(litres) if math.isfinite(litres) and litres >= 0 else None
 
-    def _listed(self) -> Members:
-        registry, names = self._registry, self.config.meters
+    def _listed(self) -> tuple[Members, bool]:
+        """The meters; and are their households those whose water the zone's sums have?"""
+        registry, config = self._registry, self.config
         if registry is None:
-            return Members(names, (True,) * len(names))
-        if not names and registry.lost:  # it would be another district until it is found again
+            names = config.meters
+            return Members(names, (True,) * len(names), config.mains), True
+        names, has_sum = config.meters, self._has_sum
+        if not registry.lost:
+            served = [each for each in registry.served() if each.zone == config.zone]
+            names = config.counted(each.id for each in served if each.type == WATER)
+            homes = zone_water.members(registry).items()
+            here = {name for name, home in homes if home.zone == config.zone}
+            has_sum = here == {name for name in names if registry.personal(name)}
+        elif not names:  # it would be another district until it is found again
             known = self._noted.get("district", {}).get("meters", ())
             names = self._members.names or tuple(known)
-        elif not names:
-            served = [each for each in registry.served() if each.zone == self.config.zone]
-            water = sorted(each.id for each in served if each.type == WATER)
-            names = tuple(name for name in water if name != self.config.inflow)
-        return Members(names, tuple(not registry.personal(name) for name in names))
+        tallied = tuple(not registry.personal(name) for name in names)
+        return Members(names, tallied, config.mains), has_sum
 
     def _is_planned(self, step: int) -> bool:
         from_ms, to_ms = step * self._step_ms, (step + 1) * self._step_ms

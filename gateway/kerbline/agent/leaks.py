@@ -20,13 +20,14 @@ from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import District
 from kerbline.control import zone_water
-from kerbline.control.leaks import BALANCE, WATER_BALANCE
+from kerbline.control.leaks import BALANCE, INFLOW, WATER_BALANCE
 from kerbline.local_socket import Answer, Declined, Question
 from kerbline.model import Alarm, Entry, Reading
 from kerbline.store import GroupCommit, Store
 
 RULE = "leaks"  # under which the store keeps what was noted, by zone
 LOOK_S = 10.0
+ACCEPT_S = 8.0  # less than who asks waits
 AT_ONCE = 50  # readings, before others have their turn
 NOTE_MS = 6 * 3_600_000  # of reads between two notes; after a kill the log since is read again
 
@@ -57,6 +58,8 @@ class Leaks:
         self._log = Following(group, after, RULE)
         self._routes: dict[str, list[tuple[Zone, int]]] = {}
         self._noted: dict[str, int] = {}
+        self._records: Records | None = None
+        self._heard = asyncio.Event()
 
     def offer(self, entry: Entry) -> None:
         """What is not durable is not known."""
@@ -70,6 +73,7 @@ class Leaks:
         loop = asyncio.get_running_loop()
         self._mind_registry()
         await self._log.catch_up(self._take)
+        self._records = records
         while True:
             if self._mind_registry():
                 await self._log.catch_up(self._take)
@@ -91,15 +95,28 @@ class Leaks:
         return {"districts": [zone.told() for zone in self.zones]}
 
     async def accept(self, question: Question) -> Answer:
-        """For `kerbline leaks accept`: what `alarm` tells is usual, and no leak."""
-        for zone in self.zones:
-            from_ms = zone.accept(str(question.get("alarm")))
-            if from_ms is not None:
-                self._note(zone)
-                return {"from_ms": from_ms}
-        up = [f"{one.config.zone}:{BALANCE}" for one in self.zones if one.has_balance_alarm]
-        known = ", ".join(up) or "none"
-        raise Declined(f"only a {BALANCE} that is up can be usual; up now: {known}")
+        """For `kerbline leaks accept`: what `alarm` tells is usual, and no leak.
+
+        It is answered when the log has it; who asks again has the same answer.
+        """
+        asset, _, rule = str(question.get("alarm")).partition(":")
+        zone = next((one for one in self.zones if one.config.zone == asset), None)
+        if zone is not None and rule in zone.may_accept() and self._records is not None:
+            await self._records.found(zone.accept(rule))
+        try:
+            async with asyncio.timeout(ACCEPT_S):
+                while zone is not None and zone.usual.is_asked(rule):
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError:
+            why = self._group.blocked or "the disk is slow"
+            raise Declined(f"it is not in the store yet ({why}); ask again") from None
+        from_ms = None if zone is None else zone.usual.from_ms(rule)
+        if from_ms is not None:
+            return {"from_ms": from_ms}
+        up = [f"{one.config.zone}:{rule}" for one in self.zones for rule in one.may_accept()]
+        rules, known = f"{BALANCE} or {INFLOW}", ", ".join(up) or "none"
+        raise Declined(f"only a {rules} that is up can be usual; up now: {known}")
 
     def _note(self, zone: Zone) -> None:
         self._noted[zone.config.zone] = zone.first_ms
@@ -124,7 +141,8 @@ class Leaks:
             return
         for zone in self.zones:
             if alarm.evidence.get("zone") == zone.config.zone and seq > zone.taken:
-                zone.was_told(alarm)
+                zone.was_told(alarm, seq)
+        self._heard.set()
 
     async def _reading(self, seq: int, reading: Reading) -> None:
         if reading.key.source == self._gateway and reading.kind in (WATER_BALANCE, zone_water.KIND):

@@ -38,13 +38,7 @@ def doubts(config: Config, assets: Sequence[Asset]) -> Iterator[str]:
         yield f"{asset_id} is a {asset.type} in the list, and the config has a {kind} node at it"
     yield from _unsaid(served, listed)
     yield from _sums(config, [(listed[each], served[each]) for each in served if each in listed])
-    zones = {asset.zone for asset in assets}
-    for district in config.districts:
-        if district.zone not in zones:
-            yield (
-                f"no asset of the list has the zone {district.zone} of a [[district]]: its alarms "
-                "are held back as a home's may be"
-            )
+    yield from _districts(config, served, listed)
     unserved = [each for each in listed if each not in served]
     if unserved:
         yield f"in the list of assets and not in this config: {_named(unserved)}"
@@ -79,6 +73,32 @@ def _sums(config: Config, served: Sequence[tuple[Asset, str]]) -> Iterator[str]:
     few = [zone for zone, some in homes.items() if zone and len(some) < least]
     if few:
         yield f"zones of fewer than {least} households, of which no sum leaves: {_named(few)}"
+
+
+def _districts(
+    config: Config, served: Mapping[str, str], listed: Mapping[str, Asset]
+) -> Iterator[str]:
+    zones = {asset.zone for asset in listed.values()}
+    meters = [each for each in served if each in listed and listed[each].type == WATER]
+    for district in config.districts:
+        zone = district.zone
+        if zone not in zones:
+            yield (
+                f"no asset of the list has the zone {zone} of a [[district]]: its alarms are held "
+                "back as a home's may be"
+            )
+        here = [each for each in meters if listed[each].zone == zone]
+        astray = set(district.left_out).difference(here)
+        if astray:
+            yield f"left out of district {zone}, which has none of them: {_named(astray)}"
+        homes = {each for each in meters if personal(listed[each], served[each])}
+        counted = homes.intersection(district.counted(here))
+        others = counted.symmetric_difference(homes.intersection(here))
+        if counted and others:
+            yield (
+                f"district {zone} tells no consumption, since it has other households than the sum "
+                f"of the zone: {_named(others)}; give those a `zone` of their own in the list"
+            )
 
 
 def _named(ids: Collection[str]) -> str:

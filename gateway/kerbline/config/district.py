@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated
 
-from kerbline.config.faults import Complaint, shown
-from kerbline.config.reader import Key, Reader
+from kerbline.config import faults
+from kerbline.config.faults import Complaint, shown, spelled
+from kerbline.config.reader import Key, OrOne, Reader
 from kerbline.config.rules import Between, Filled, Matching, OneOf
 from kerbline.config.terms import Name
 
-STEPS_MIN = (
-    5,
-    10,
-    15,
-    20,
-    30,
-    60,
-)  # 15 is what meters are read at; a day is a whole number of each
+STEPS_MIN = (5, 10, 15, 20, 30, 60)  # 15 is what meters are read at; each divides a day
+NAMED = ("inflow", "outflow", "meters", "except")
+Total = Annotated[
+    str, Matching(r"[a-z][a-z0-9_]{0,40}_(l|m3)", "a totaliser's name, which ends in _l or _m3")
+]
 
 
 class Moment:
@@ -102,14 +101,14 @@ class Valve:
 
 @dataclass(frozen=True, slots=True)
 class District:
-    """A zone with a meter at its inflow, consumer meters, or both."""
+    """A zone with meters at its inlets and outlets, consumer meters, or both."""
 
     zone: Name
-    inflow: Name | None = None
-    inflow_value: Annotated[
-        str, Matching(r"[a-z][a-z0-9_]{0,40}_(l|m3)", "a totaliser's name, which ends in _l or _m3")
-    ] = "volume_l"
+    inflow: Annotated[tuple[Name, ...], OrOne()] = ()
+    outflow: Annotated[tuple[Name, ...], OrOne()] = ()
+    inflow_value: Annotated[tuple[Total, ...], OrOne(), Filled()] = ("volume_l",)
     meters: tuple[Name, ...] = ()  # those of the zone in the list of assets
+    left_out: Annotated[tuple[Name, ...], Key("except"), OrOne()] = ()
     inflow_alone: bool = False  # judge the inflow by itself although there are meters
     step_min: Annotated[int, OneOf(*STEPS_MIN)] = 15
     wait_min: Annotated[int, Between(0, 1440)] = 60
@@ -123,15 +122,30 @@ class District:
     valve: Valve | None = None
     planned: Annotated[tuple[Planned, ...], Key("planned")] = field(default=())
 
+    @property
+    def mains(self) -> tuple[str, ...]:
+        """Its inlets and outlets."""
+        return (*self.inflow, *self.outflow)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Of each main: 1 where water flows in, -1 where it leaves."""
+        return (1,) * len(self.inflow) + (-1,) * len(self.outflow)
+
+    def counted(self, listed: Iterable[str]) -> tuple[str, ...]:
+        """Its consumer meters, where the list of assets has these water meters in its zone."""
+        others = {*self.mains, *self.left_out}
+        return self.meters or tuple(sorted(name for name in listed if name not in others))
+
 
 def check(reader: Reader) -> None:
     """Keep a fault for what the keys of a district say of each other and of other sections."""
     assets = {str(asset) for pattern in ASSETS for _, asset in reader.select(*pattern)}
-    wanted = ("inflow",), ("meters", "*")
-    for path, asset in [each for keys in wanted for each in reader.select("district", "*", *keys)]:
+    for path, asset in _named(reader, *NAMED):
         if asset not in assets:
             remedy = "write the asset of a [[node]], [[serial]] or [[modbus.device]]"
             reader.complain(path, f"{shown(asset)} is measured by nothing here", remedy)
+    _apart(reader)
     written = {asset for _, asset in reader.select("modbus", "*", "device", "*", "asset")}
     for path, asset in reader.select("district", "*", "valve", "asset"):
         if asset not in written:
@@ -144,11 +158,47 @@ def check(reader: Reader) -> None:
             continue
         remedy = 'write inflow = "...", or meters = [ ... ], or add [city] with a list of assets'
         reader.complain(path, "names neither an inflow nor meters", remedy)
+    for path, _ in reader.select("district", "*", "outflow"):
+        if not reader.has((*path[:-1], "inflow")):
+            reader.complain(path, "no inflow is named", 'write inflow = "..."')
+    for path, _ in reader.select("district", "*", "except"):
+        if reader.has((*path[:-1], "meters")):
+            remedy = "leave it out there, and this line out"
+            reader.complain(path, "meters says which ones count", remedy)
     ends = dict(reader.select("district", "*", "planned", "*", "to"))
     for path, begin in reader.select("district", "*", "planned", "*", "from"):
         end = ends.get((*path[:-1], "to"))
         if isinstance(begin, datetime) and isinstance(end, datetime) and begin >= end:
             reader.complain((*path[:-1], "to"), "is not after from", "write a later time")
+
+
+def _named(reader: Reader, *keys: str) -> Iterator[tuple[faults.Path, object]]:
+    """Assets under these keys of all districts."""
+    for key in keys:
+        yield from reader.select("district", "*", key, "*")
+
+
+def _apart(reader: Reader) -> None:
+    """A main stands at one side of a district, and is nowhere a consumer's meter.
+
+    An outlet of one district may be the inlet of another.
+    """
+    mains: dict[object, faults.Path] = {}
+    sides: dict[tuple[object, object], faults.Path] = {}
+    for path, asset in _named(reader, "inflow", "outflow"):
+        mains.setdefault(asset, path)
+        before = sides.setdefault((path[1], asset), path)
+        if before[2] != path[2]:
+            remedy = "name the net totaliser of a main that flows both ways as inflow alone"
+            reader.complain(path, _stands(reader, asset, before), remedy)
+    for path, asset in _named(reader, "meters", "except"):
+        if asset in mains:
+            remedy = "write consumer meters; a main that leaves the district is an outflow"
+            reader.complain(path, _stands(reader, asset, mains[asset]), remedy)
+
+
+def _stands(reader: Reader, asset: object, at: faults.Path) -> str:
+    return f"{shown(asset)} stands at {spelled(at)}, line {reader.line(at)} already"
 
 
 ASSETS = (

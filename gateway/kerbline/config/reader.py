@@ -45,12 +45,17 @@ class Key:
     name: str
 
 
+class OrOne:
+    """Of a list of texts: a single one may stand without the brackets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What may stand at a key."""
 
     plain: object  # a type; of a tuple, tuple[element]; of named tables, dict[str, element]
     rules: tuple[Rule, ...]
+    or_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,8 @@ class Reader:
             assert isinstance(plain, type)
             return self._table(plain, raw, path)
         if typing.get_origin(plain) is tuple:
-            value = self._list(_shape(typing.get_args(plain)[0]), raw, path)
+            one = [raw] if shape.or_one and isinstance(raw, str) else raw
+            value = self._list(_shape(typing.get_args(plain)[0]), one, path)
         elif typing.get_origin(plain) is dict:
             value = self._names(_shape(typing.get_args(plain)[1]), raw, path)
         else:
@@ -210,14 +216,16 @@ def _key(hint: object) -> str:
 def _shape(hint: object) -> Shape:
     """A hint without `Annotated` and `| None`, in whatever order they stand around each other."""
     rules: tuple[Rule, ...] = ()
+    or_one = False
     while True:
         if typing.get_origin(hint) is typing.Annotated:
             hint, *marks = typing.get_args(hint)
-            rules += tuple(mark for mark in marks if not isinstance(mark, Key))
+            rules += tuple(mark for mark in marks if not isinstance(mark, Key | OrOne))
+            or_one |= any(isinstance(mark, OrOne) for mark in marks)
         elif typing.get_origin(hint) in (types.UnionType, typing.Union):
             hint = next(each for each in typing.get_args(hint) if each is not types.NoneType)
         else:
-            return Shape(hint, rules)
+            return Shape(hint, rules, or_one)
 
 
 def _named(raw: object) -> str:

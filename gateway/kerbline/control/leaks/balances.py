@@ -29,6 +29,7 @@ class Balances:
         self._step_ms = step_ms
         self._pipes = pipes
         self._meters = self._own = 0
+        self._has_sum = True
         hours = saved.get("hours", {}).items()
         self._hours: dict[int, Hour | None] = {  # of the zone's households, None: withheld
             int(hour): None if it is None else (it[0], it[1]) for hour, it in hours
@@ -38,9 +39,12 @@ class Balances:
         self._told_ms: int = saved.get("told_ms", -1)
         self._last: Mapping[str, Value] = saved.get("last", {})
 
-    def serve(self, meters: int, own: int) -> None:
-        """So many meters, and of how many of them the volumes come with a Day."""
-        self._meters, self._own = meters, own
+    def serve(self, meters: int, own: int, *, has_sum: bool = True) -> None:
+        """So many meters, and of how many of them the volumes come with a Day.
+
+        `has_sum`: the others are the households of the zone's sum, each of them; else nobody knows.
+        """
+        self._meters, self._own, self._has_sum = meters, own, has_sum
 
     def figure(self, reading: Reading) -> None:
         """The log has an hour of the zone's households, or a balance of ours."""
@@ -88,7 +92,8 @@ class Balances:
         for day in self._pending:
             end_ms = (day.end + 1) * self._step_ms
             hours = range(end_ms // HOUR_MS - 24, end_ms // HOUR_MS)
-            is_whole = self._own == self._meters or all(hour in self._hours for hour in hours)
+            needs_sum = self._own < self._meters and self._has_sum
+            is_whole = not needs_sum or all(hour in self._hours for hour in hours)
             if is_whole or newest_ms - end_ms > GIVEN_UP_MS:
                 self._ready.append((end_ms, self._balance(day, hours)))
             else:
@@ -100,7 +105,8 @@ class Balances:
         pct = 100 * day.read / self._own if self._own else 0.0
         if self._own < self._meters:
             known = [hour for hour in map(self._hours.get, hours) if hour is not None]
-            share = min(hour[1] for hour in known) if len(known) == len(hours) else 0.0
+            is_known = self._has_sum and len(known) == len(hours)
+            share = min(hour[1] for hour in known) if is_known else 0.0
             pct = (pct * self._own + share * (self._meters - self._own)) / self._meters
             homes_l = sum(litres * 100 / told_pct for litres, told_pct in known)
             consumed_l = day.consumed_l + homes_l if share > 0 else None

@@ -23,18 +23,19 @@ from kerbline.control.leaks.regroup import regrouped
 from kerbline.control.leaks.tally import Day, Tally
 from kerbline.control.leaks.watch import Setting, Standing, Watch
 
-FORMAT = 1
+FORMAT = 2
 WINDOW_H = 48
 OTHERS = 0.02  # so many other meters, and the balance of before says nothing of this one
-INFLOW = -1  # the district's own meter, among the consumers' numbers
+INFLOW = -1  # the first main among the consumers' numbers, the next one is -2
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The meters by their assets' names, and of which the volumes are added up here."""
+    """Meters by their assets' names, of which the volumes are added up here, and the mains."""
 
     names: tuple[str, ...]
     tallied: tuple[bool, ...]
+    mains: tuple[str, ...]
 
 
 class District:
@@ -73,6 +74,16 @@ class District:
         return -1 if self._live is None else self._live.next
 
     @property
+    def over(self) -> int:
+        """The last step that is over; -1 before the first read."""
+        return max(-1, self.newest - self._wait - 1)
+
+    def mind(self, step: int) -> None:
+        """The setting says something else of a step: it is due again if it was looked at."""
+        if step < self.judged:
+            self._live = None
+
+    @property
     def is_due(self) -> bool:
         """Is a step over that was not looked at yet?"""
         return self._grid is not None and self.newest - self._wait > self.judged
@@ -90,7 +101,7 @@ class District:
     def take(
         self, meter: int, at_ms: int, litres: float, seq: int, *, at_most: bool = False
     ) -> Iterator[None]:
-        """A read of a meter, or of the INFLOW, that is in the log at `seq`.
+        """A read of a meter, or of INFLOW and below, that is in the log at `seq`.
 
         `at_most`: as a Grid has it. To be iterated to its end: where the window moves on, it
         yields after each step.
@@ -103,8 +114,8 @@ class District:
         if step >= grid.end:
             yield from self._advance(step - self._steps + 1)
         self.newest = max(self.newest, step)
-        if meter == INFLOW:
-            changed = grid.take_inflow(at_ms, litres)
+        if meter <= INFLOW:
+            changed = grid.take_main(INFLOW - meter, at_ms, litres)
         else:
             changed = grid.take(meter, at_ms, round(litres), at_most=at_most)
         self.too_late = grid.too_late
@@ -161,12 +172,20 @@ class District:
             "after": min(after, seq),
             "step_min": self._setting.step_min,
             "meters": list(self._members.names),
+            "mains": self._mains,
             "first": self._grid.first,
             "state": _packed(state),
         }
 
+    @property
+    def _mains(self) -> list[list[str | int]]:
+        pairs = zip(self._members.mains, self._setting.mains, strict=True)
+        return [[name, sign] for name, sign in pairs]
+
     def _restore(self, saved: Mapping[str, Any]) -> None:
         if saved["step_min"] != self._setting.step_min or "state" not in saved:
+            return
+        if saved["mains"] != self._mains:  # another district's water
             return
         before, after = tuple(saved["meters"]), self._members.names
         stay = set(before) & set(after)
@@ -196,7 +215,8 @@ class District:
         first = step - step % self._setting.day_steps
         self._base = Watch(self._setting, first)
         self._tally = Tally(self._setting.day_steps, first, self._members.tallied)
-        self._grid = Grid(len(self._members.names), self._steps, self._setting.step_ms, first)
+        sizes = len(self._members.names), len(self._setting.mains), self._steps
+        self._grid = Grid(*sizes, self._setting.step_ms, first)
 
     def _advance(self, first: int) -> Iterator[None]:
         """Move the window on; what falls out of it goes into the state before it for good."""
@@ -204,8 +224,7 @@ class District:
         assert grid is not None and base is not None and tally is not None
         while grid.first < first:
             row = grid.row(grid.first)
-            base.step(row)
-            day = tally.step(row)
+            day = tally.step(row, base.step(row))
             if day is not None:
                 self.days.append(day)
             self._first_seq.pop(grid.first, None)

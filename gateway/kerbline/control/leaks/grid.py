@@ -16,32 +16,32 @@ NONE = -1  # no read in this step
 
 
 class Row(NamedTuple):
-    """A step: counts of the meters where `present`, and the district meter's litres or NaN.
+    """A step: counts of the meters where `present`, and the mains' litres, NaN where not read.
 
-    `inflow_at_ms` is when that was read, from the step's begin on.
+    `mains_at_ms` is when these were read, from the step's begin on.
     """
 
     reads: NDArray[np.uint32]
     present: NDArray[np.bool_]
-    inflow_l: float
-    inflow_at_ms: int
+    mains_l: NDArray[np.float64]
+    mains_at_ms: NDArray[np.int32]
 
 
 class Grid:
-    """`meters` totalisers and the district's over `steps` steps of `step_ms`, from `first` on.
+    """Totalisers of `meters` and `mains` over `steps` steps of `step_ms`, from `first` on.
 
     Steps are numbered from 1970-01-01 UTC.
     """
 
-    def __init__(self, meters: int, steps: int, step_ms: int, first: int) -> None:
+    def __init__(self, meters: int, mains: int, steps: int, step_ms: int, first: int) -> None:
         self.step_ms = step_ms
         self.first = first  # the oldest step of the window
         self.too_late = 0
         self._steps = steps
         self._reads = np.zeros((steps, meters), np.uint32)
         self._at_ms = np.full((steps, meters), NONE, np.int32)  # within the step
-        self._inflow_l = np.full(steps, np.nan)
-        self._inflow_at_ms = np.full(steps, NONE, np.int32)
+        self._mains_l = np.full((steps, mains), np.nan)
+        self._mains_at_ms = np.full((steps, mains), NONE, np.int32)
 
     @property
     def end(self) -> int:
@@ -69,18 +69,18 @@ class Grid:
         self._reads[slot, meter] = count
         return step
 
-    def take_inflow(self, at_ms: int, litres: float) -> int | None:
-        """The same of the district's meter."""
+    def take_main(self, main: int, at_ms: int, litres: float) -> int | None:
+        """The same of a main's."""
         step, within = self._place(at_ms)
         if step < self.first:
             self.too_late += 1
             return None
         slot = step % self._steps
-        known = int(self._inflow_at_ms[slot])
-        if known != NONE and (within, litres) <= (known, float(self._inflow_l[slot])):
+        known = int(self._mains_at_ms[slot, main])
+        if known != NONE and (within, litres) <= (known, float(self._mains_l[slot, main])):
             return None
-        self._inflow_at_ms[slot] = within
-        self._inflow_l[slot] = litres
+        self._mains_at_ms[slot, main] = within
+        self._mains_l[slot, main] = litres
         return step
 
     def advance(self, first: int) -> None:
@@ -90,15 +90,15 @@ class Grid:
             slot = step % self._steps
             self._at_ms[slot] = NONE
             self._reads[slot] = 0
-            self._inflow_at_ms[slot] = NONE
-            self._inflow_l[slot] = np.nan
+            self._mains_at_ms[slot] = NONE
+            self._mains_l[slot] = np.nan
         self.first = max(first, self.first)
 
     def row(self, step: int) -> Row:
         """What is known of a step of the window."""
         slot = step % self._steps
-        inflow_l, at_ms = float(self._inflow_l[slot]), int(self._inflow_at_ms[slot])
-        return Row(self._reads[slot], self._at_ms[slot] >= 0, inflow_l, at_ms)
+        mains = self._mains_l[slot], self._mains_at_ms[slot]
+        return Row(self._reads[slot], self._at_ms[slot] >= 0, *mains)
 
     def _place(self, at_ms: int) -> tuple[int, int]:
         step, within = divmod(at_ms, self.step_ms)

@@ -23,7 +23,7 @@ from kerbline.control.leaks.inflow_week import Week
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-FORMAT = 1
+FORMAT = 2
 BURST_H, LONG_H = 12.0, 96.0  # an onset younger than this is a burst; one older has been averaged
 BURST_SIGMA, SIGMA, LONG_SIGMA = 5.5, 3.8, 3.1
 LEAST_H = 2.0  # no alarm on less data
@@ -37,6 +37,7 @@ GONE, GONE_SIGMA = 0.0015, 1.5  # what may be left where it fades
 # What a filter says of a leak's size is doubted by, in parts of the change: its onset is not quite
 # the leak's, which spoils young ones most.
 YOUNG_H, YOUNG_DOUBT, OLD_DOUBT, FALL_DOUBT = 24.0, 0.2, 0.1, 0.5
+ACCEPTED_DOUBT, DOUBT_DAYS = 0.05, 30.0  # of one that was taken for usual; until that is learned
 NO_FLOW = 0.02  # of the usual flow: closed, or no meter; says nothing of leaks
 
 
@@ -69,6 +70,7 @@ class Kept:
     burst: Bools
     litres: Floats
     mirror: Floats  # (onsets, series): the worst error downwards, slowly forgotten
+    doubt: Floats  # variance of what was left of leaks that are usual now, shares
 
 
 class InflowWatch:
@@ -91,6 +93,7 @@ class InflowWatch:
             np.zeros(count, np.bool_),
             np.zeros(count),
             np.zeros((OLDEST + 1, count)),
+            np.zeros(count),
         )
 
     def step(
@@ -139,11 +142,15 @@ class InflowWatch:
         common.learn(causes, np.nan_to_num(off), self.week.kept.noise, there & ~self.kept.up)
         return found
 
-    def relearn(self, one: int) -> None:
-        """A district is another one, as after its boundary was moved: it is learned from now on."""
-        self.week.forget(one)
+    def accept(self, one: int) -> None:
+        """What is taken for a leak is usual from now on: an operator says so."""
+        level, cov = float(self.bank.kept.mean[LEVEL, BASE, one]), self.bank.kept.cov
+        var = float(cov[LEAK, LEAK, BASE, one])
+        leak = self.bank.absorb(one)
+        self.kept.doubt[one] += var + (ACCEPTED_DOUBT * leak) ** 2
+        self.week.shift(one, level, leak)
+        self.bank.renew(one, int(self.kept.steps[0]) - 1)
         self.kept.up[one] = False
-        self.kept.mirror[:, one] = 0.0
 
     def lph(self) -> Floats:
         """(series,): each leak's size now, litres an hour; 0 where no alarm is up."""
@@ -154,7 +161,8 @@ class InflowWatch:
         """What the bank says after a step."""
         kept, bank, up = self.kept, self.bank, self.kept.up
         self.kept.litres += self.lph() * self.step_min / 60
-        shape_var = self.week.shape_var()
+        kept.doubt *= 1 - 1 / (DOUBT_DAYS * self.day_steps)
+        shape_var = self.week.shape_var() + kept.doubt
         sigmas = bank.sigmas(shape_var)
         ages = bank.ages_h(at)
         settled = there & (at - bank.kept.since >= SETTLE_H * bank.hour_steps)

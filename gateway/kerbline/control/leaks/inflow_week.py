@@ -161,12 +161,6 @@ class Week:
         """The late weeks of a series are not learned: something was wrong in them."""
         self.kept.late[:, one] = np.nan
 
-    def forget(self, one: int) -> None:
-        """A series has to be learned anew."""
-        self.kept.ready[one] = False
-        self.kept.raw[:, one] = np.nan
-        self.drop(one)
-
     def shift(self, one: int, level: float, leak: float) -> None:
         """A constant flow `leak` has come to or gone from what is usual at `level`."""
         kept = self.kept

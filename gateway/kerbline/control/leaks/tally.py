@@ -13,6 +13,7 @@ import numpy as np
 
 from kerbline.control.leaks.grid import Row
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
+from kerbline.control.leaks.mains import Flow
 from kerbline.control.leaks.totaliser import Totalisers
 from kerbline.model import Value
 
@@ -57,29 +58,27 @@ class Tally:
         self._tallied = np.array(tallied, np.bool_)
         self.totalisers = Totalisers(len(tallied))
         self.next = begin
-        self.before_l = float("nan")  # the inflow's totaliser
+        self.before_l = float("nan")  # the total of the mains
         self.least_lph = self.hour_l = float("nan")
         self._begin_day()
         self.known = False  # the first day has no read before it
 
-    def step(self, row: Row) -> Day | None:
-        """The next step; the day that ends with it."""
+    def step(self, row: Row, flow: Flow | None) -> Day | None:
+        """The next step, and what its mains say; the day that ends with it."""
         at, self.next = self.next, self.next + 1
         if at % self._hour_steps == 0:
             self.hour_l = 0.0
         volumes = self.totalisers.step(row.reads, row.present)
         self.consumed_l += float(volumes.counts[self._tallied].sum())
         self.seen |= row.present
-        if np.isfinite(row.inflow_l):
-            more_l = row.inflow_l - self.before_l
-            if more_l >= 0:
-                self.input_l += more_l
-                self.hour_l += more_l
-            else:  # another meter, or the first read
-                self.known, self.hour_l = self.known and np.isnan(self.before_l), float("nan")
-            self.before_l = row.inflow_l
-        else:
+        if flow is None or np.isnan(flow.total_l):
             self.hour_l = float("nan")
+        elif flow.broken:
+            self.known, self.hour_l, self.before_l = False, float("nan"), flow.total_l
+        else:
+            self.input_l += flow.total_l - self.before_l
+            self.hour_l += flow.total_l - self.before_l
+            self.before_l = flow.total_l
         if self.next % self._hour_steps == 0:
             self.least_lph = float(np.fmin(self.least_lph, self.hour_l))
         return self._end_day() if self.next % self._day_steps == 0 else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -17,13 +17,12 @@ from kerbline.control.leaks.balance import BalanceWatch
 from kerbline.control.leaks.grid import Row
 from kerbline.control.leaks.inflow import InflowWatch
 from kerbline.control.leaks.kept import State, part_of, under
+from kerbline.control.leaks.mains import Flow, Mains
 from kerbline.control.leaks.meters import Kind, MeterWatch
 from kerbline.control.leaks.network import WARM_DAYS
 
-FORMAT = 1
+FORMAT = 2
 ZONE = -1  # the subject of an alarm that is the district's own
-HOUR_MS = 3_600_000
-MOST_M3_H = 100_000.0  # more did not flow through a district's meter: it is another one
 
 METER = "meter_"  # the begin of METER_RULES, their ends are the kinds
 
@@ -32,16 +31,17 @@ METER = "meter_"  # the begin of METER_RULES, their ends are the kinds
 class Setting:
     """What is looked at: `slot` gives a step's place in the local week, `planned` those of work.
 
-    From an `accepted` step on what the balance takes for a leak is usual: an operator said so.
+    `mains` are their signs: 1 flows in, -1 out. What a step's `accepted` rules take for a leak is
+    usual after it: an operator said so.
     """
 
     meters: int
     step_min: int
-    has_inflow: bool
+    mains: tuple[int, ...]
     inflow_alone: bool
     slot: Callable[[int], int]
     planned: Callable[[int], bool]
-    accepted: Callable[[int], bool] = lambda _: False
+    accepted: Callable[[int], Collection[str]] = lambda _: ()
 
     @property
     def step_ms(self) -> int:
@@ -80,26 +80,28 @@ class Watch:
         """`begin` is a step at which a day begins, UTC."""
         self.begin = self.next = self._balance_begin = begin
         self._setting = setting
-        has_balance = setting.has_inflow and setting.meters > 0
-        has_alone = setting.has_inflow and (setting.inflow_alone or not setting.meters)
+        has_balance = bool(setting.mains) and setting.meters > 0
+        has_alone = bool(setting.mains) and (setting.inflow_alone or not setting.meters)
+        self.mains = Mains(setting.mains, setting.step_ms) if setting.mains else None
         self.balance = BalanceWatch(setting.meters, setting.step_min) if has_balance else None
         self.inflow = InflowWatch(1, setting.step_min) if has_alone else None
         self.meters = MeterWatch(setting.meters, setting.step_min) if setting.meters else None
-        self._inflow_at_ms, self._inflow_l = -1, float("nan")
-        self._flow_m3_h = float("nan")
         self._raised: dict[tuple[int, str], Standing] = {}
 
-    def step(self, row: Row) -> None:
-        """The next step."""
+    def step(self, row: Row) -> Flow | None:
+        """The next step; what flowed into the district."""
         at, self.next = self.next, self.next + 1
         planned = self._setting.planned(at)
         if self.meters is not None:
             self._consumers(self.meters, row, at)
+        if self.mains is None:
+            return None
+        flow = self.mains.step(row, at)
         if self.balance is not None:
-            self._balance(self.balance, row, at, planned=planned)
-        flow = self._flow_m3_h = self._flow(row, at)
+            self._balance(self.balance, row, flow, at, planned=planned)
         if self.inflow is not None:
-            self._alone(self.inflow, float("nan") if planned else flow, at)
+            self._alone(self.inflow, float("nan") if planned else flow.lph / 1000, at)
+        return flow
 
     def standing(self) -> list[Standing]:
         """What is up now, with the sizes and losses of now."""
@@ -109,7 +111,7 @@ class Watch:
     @property
     def inflow_lph(self) -> float:
         """Of the last step; NaN where it is not known."""
-        return self._flow_m3_h * 1000
+        return float("nan") if self.mains is None else self.mains.lph
 
     @property
     def learning(self) -> bool:
@@ -121,7 +123,7 @@ class Watch:
     def copy(self) -> Watch:
         """Another one in the same state."""
         other = copy.copy(self)
-        for part in ("balance", "inflow", "meters", "_raised"):
+        for part in ("mains", "balance", "inflow", "meters", "_raised"):
             setattr(other, part, copy.deepcopy(getattr(self, part)))
         return other
 
@@ -132,7 +134,6 @@ class Watch:
             "begin": self.begin,
             "balance_begin": self._balance_begin,
             "next": self.next,
-            "inflow": [self._inflow_at_ms, self._inflow_l, self._flow_m3_h],
             "raised": [asdict(each) for each in self._raised.values()],
         }
         text = np.array([json.dumps(told)])
@@ -148,7 +149,6 @@ class Watch:
             raise ValueError(f"format {told['format']} of a district is not {FORMAT}")
         self.begin, self.next = told["begin"], told["next"]
         self._balance_begin = told["balance_begin"]
-        self._inflow_at_ms, self._inflow_l, self._flow_m3_h = told["inflow"]
         raised = [Standing(**each) for each in told["raised"]]
         self._raised = {each.name: each for each in raised}
         for name, part in self._parts().items():
@@ -170,8 +170,13 @@ class Watch:
             self.balance = BalanceWatch(self._setting.meters, self._setting.step_min)
             self._balance_begin = self.next
 
-    def _parts(self) -> dict[str, BalanceWatch | InflowWatch | MeterWatch]:
-        parts = {"balance": self.balance, "inflow": self.inflow, "meters": self.meters}
+    def _parts(self) -> dict[str, Mains | BalanceWatch | InflowWatch | MeterWatch]:
+        parts = {
+            "mains": self.mains,
+            "balance": self.balance,
+            "inflow": self.inflow,
+            "meters": self.meters,
+        }
         return {name: part for name, part in parts.items() if part is not None}
 
     def _consumers(self, watch: MeterWatch, row: Row, at: int) -> None:
@@ -187,11 +192,14 @@ class Watch:
             size = change.lph, change.litres, change.sure_pct
             self._raised[name] = Standing(*name, raised, since, *size, change.seen or {})
 
-    def _balance(self, watch: BalanceWatch, row: Row, at: int, *, planned: bool) -> None:
+    def _balance(
+        self, watch: BalanceWatch, row: Row, flow: Flow, at: int, *, planned: bool
+    ) -> None:
         """All leaks of a network are one alarm: pipes have no names here."""
-        changes = watch.step(row.reads, row.present, row.inflow_l, planned=planned)
+        untold = planned or flow.broken
+        changes = watch.step(row.reads, row.present, flow.total_l, planned=untold)
         name = (ZONE, BALANCE)
-        if self._setting.accepted(at):
+        if BALANCE in self._setting.accepted(at):
             watch.accept()
         if not watch.alarms:
             self._raised.pop(name, None)
@@ -217,6 +225,9 @@ class Watch:
             since = at - round(hours * 60 / self._setting.step_min)
             size = change.lph, change.litres, change.sure_pct
             self._raised[name] = Standing(*name, at, since, *size, change.seen)
+        if name in self._raised and INFLOW in self._setting.accepted(at):
+            del self._raised[name]
+            watch.accept(0)
 
     def _now(self, up: Standing) -> Standing:
         if up.rule == BALANCE and self.balance is not None:
@@ -233,16 +244,3 @@ class Watch:
             return replace(up, lph=size[0], litres=size[1])
         hours = (self.next - 1 - up.raised) * self._setting.step_min / 60
         return replace(up, litres=up.litres + up.lph * hours)
-
-    def _flow(self, row: Row, at: int) -> float:
-        """The inflow's mean since the last step's read, m3/h; NaN where that is missing."""
-        litres, at_ms = row.inflow_l, at * self._setting.step_ms + row.inflow_at_ms
-        if litres != litres:
-            return float("nan")
-        since_ms, more_l = at_ms - self._inflow_at_ms, litres - self._inflow_l
-        is_next = self._inflow_at_ms >= (at - 1) * self._setting.step_ms
-        self._inflow_at_ms, self._inflow_l = at_ms, litres
-        if not is_next or more_l < 0:
-            return float("nan")
-        flow = more_l / 1000 * HOUR_MS / since_ms
-        return flow if flow <= MOST_M3_H else float("nan")

@@ -249,7 +249,7 @@ def _alarms(config: Config, city: City) -> Iterator[tuple[str, str]]:
             yield district.zone, rule
         served = (each for each in city.registry.served() if each.zone == district.zone)
         water = (each.id for each in served if each.type == WATER)
-        for meter in district.meters or water:
+        for meter in district.counted(water):
             for rule in leaks.METER_RULES:
                 yield meter, rule
     if config.air is not None:
