@@ -19,7 +19,9 @@ class Corridor:
     sensor_range_m: float
     reach_m: float = 60.0
     full_pct: int = 100
-    lead_ms: int = 600  # from a decision to a lamp at full: a message that may be lost, and the rise
+    lead_ms: int = (
+        600  # from a decision to a lamp at full: a message that may be lost, and the rise
+    )
     late_ms: int = 400  # an edge is here within that time of its happening, or it corrects us late
     dating_ms: int = 2  # an edge is dated as exactly as that
     hold_s: int = 30  # how long a lamp stays at full when we are heard of no more

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from kerbline.control.light.corridor import Corridor
+from kerbline.control.light.passage import NEVER_MS
+from kerbline.control.light.whereabouts import Whereabouts
 
 VERSION = 1
 
@@ -27,43 +30,85 @@ class Follower:
 
     def __init__(self, corridor: Corridor) -> None:
         self.corridor = corridor
-        self._until_ms = [-1] * len(corridor.lamps)  # a zone that is busy: very late
-        self._told_ms: dict[int, int] = {}  # lamps at full, and when that was said last
-        gap_m = max(
-            (b - a for a, b in zip(corridor.positions_m, corridor.positions_m[1:], strict=False)),
-            default=0.0,
-        )
-        self._gap_ms = round(1000 * gap_m / corridor.v_min_mps)
-        self._beyond_m = corridor.reach_m + corridor.sensor_range_m
+        self._where = Whereabouts(corridor)
+        self._full = 0  # lamps that were told to be full, as bits
+        self._told_ms: dict[int, float] = {}  # when that was said last
+        self._again_ms = NEVER_MS  # when a hold is half over
+        self._kept_ms = NEVER_MS  # when a lamp is needed again that is not needed now
+        self._next_ms = NEVER_MS
 
     def begins(self, at_ms: int) -> None:
         """From now on the sensors tell of what they see; anybody may be anywhere until then."""
-        self._until_ms = [at_ms + self._gap_ms] * len(self.corridor.lamps)
+        self._where.begin(at_ms)
+        self._next_ms = -NEVER_MS
 
     def saw(self, lamp: int, at_ms: int, is_there: bool) -> None:
         """The sensor of `lamp` (index) began or ceased to see somebody at `at_ms`."""
-        until = at_ms + (1000 * self.corridor.busy_s if is_there else self._gap_ms)
-        self._until_ms[lamp] = until
+        self._where.edge(lamp, at_ms, is_there)
+        self._next_ms = -NEVER_MS
 
     def due(self, now_ms: int) -> list[Change]:
         """What is to be commanded now, raises first; a hold that is half over is said again."""
-        places = self.corridor.positions_m
-        busy = [places[lamp] for lamp, until in enumerate(self._until_ms) if now_ms < until]
-        changes: list[Change] = []
-        for lamp, place in enumerate(places):
-            wanted = any(abs(place - other) <= self._beyond_m for other in busy)
-            told = self._told_ms.get(lamp)
-            if wanted and (told is None or now_ms - told >= 500 * self.corridor.hold_s):
-                self._told_ms[lamp] = now_ms
-                changes.append(Change(lamp, True, "somebody near"))
-            elif told is not None and not wanted:
-                del self._told_ms[lamp]
-                changes.append(Change(lamp, False, "nobody near"))
-        return sorted(changes, key=lambda change: not change.full)
+        if now_ms < self._next_ms:
+            return []
+        where, corridor = self._where, self.corridor
+        if where.next_ms() <= now_ms:
+            where.ask(now_ms)
+        quiet_ms = now_ms - corridor.late_ms - corridor.dating_ms
+        needed = 0
+        over = False
+        next_ms = NEVER_MS
+        for passage in where.passages:
+            if passage.next_ms <= now_ms and not passage.look(now_ms, quiet_ms, corridor.lead_ms):
+                over = True
+                continue
+            needed |= passage.lights
+            next_ms = min(next_ms, passage.next_ms)
+        if over:
+            where.passages = [passage for passage in where.passages if passage.next_ms < NEVER_MS]
+        changes = self._changes(needed, now_ms)
+        self._next_ms = min(next_ms, where.next_ms(), self._again_ms, self._kept_ms)
+        return changes
 
     def next_ms(self) -> int | None:
         """When `due` may have something without any edge before; None: never."""
-        if not self._told_ms:
-            return None
-        renew = min(self._told_ms.values()) + 500 * self.corridor.hold_s
-        return min(renew, *(until for until in self._until_ms if until >= 0))
+        return None if self._next_ms == NEVER_MS else math.ceil(self._next_ms)
+
+    def _changes(self, needed: int, now_ms: float) -> list[Change]:
+        changes: list[Change] = []
+        if needed != self._full or self._kept_ms <= now_ms:
+            self._kept_ms = NEVER_MS
+            for lamp in _bits(needed & ~self._full):
+                self._told_ms[lamp] = now_ms
+                changes.append(Change(lamp, True, "somebody may be near"))
+            kept = 0
+            for lamp in _bits(self._full & ~needed):
+                from_ms = self._where.needed_ms(lamp) - self.corridor.lead_ms
+                if from_ms - now_ms < self.corridor.fall_ms:
+                    self._kept_ms = min(self._kept_ms, max(from_ms, now_ms + 1))
+                    kept |= 1 << lamp
+                else:
+                    del self._told_ms[lamp]
+                    changes.append(Change(lamp, False, "nobody can be near"))
+            self._full = needed | kept
+            self._again_ms = min(self._told_ms.values(), default=NEVER_MS) + self._renew_ms
+        if self._again_ms <= now_ms:
+            for lamp, told_ms in self._told_ms.items():
+                if now_ms - told_ms >= self._renew_ms:
+                    self._told_ms[lamp] = now_ms
+                    changes.append(Change(lamp, True, "somebody may still be near"))
+            self._again_ms = min(self._told_ms.values(), default=NEVER_MS) + self._renew_ms
+        return changes
+
+    @property
+    def _renew_ms(self) -> float:
+        return 500 * self.corridor.hold_s
+
+
+def _bits(bits: int) -> list[int]:
+    found: list[int] = []
+    while bits:
+        low = bits & -bits
+        found.append(low.bit_length() - 1)
+        bits ^= low
+    return found

@@ -1,0 +1,263 @@
+"""Where anybody may be along a corridor: a set that always holds everyone, and little more.
+
+A motion sensor tells that somebody is in its zone, not who, nor how many. So nobody is followed:
+what is kept are all the passages that the sensors allow. A quiet zone lets nobody through unseen
+(but for `Corridor.sensor_misses`); who passed a zone was in it no longer than it was busy; who is
+still before it will not have been in it yet. Each such fact is a cut through a set of passages;
+what is left after two zones is hardly wider than the truth, and nobody was left out of it. In
+Fourier's and Schweppe's words this is set-membership estimation with one set for each chain of
+busy times that a passage can have gone through.
+
+Whatever the sets do not explain (a door, a turn, a stop, a start of ours) begins with a new set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kerbline.control.light.corners import box, carried, later, quicker, slower, sooner
+from kerbline.control.light.corridor import Corridor
+from kerbline.control.light.passage import NEVER_MS, Lane, Passage, lanes
+
+FAR_MS = 1e9  # later than anybody asks for
+MEMORY_MS = 10_000  # an edge that comes later than this is taken as one of now
+ASK_MS = 1_000  # how often a zone that stays busy is asked who is in it
+
+
+class Whereabouts:
+    """The passages that the edges seen so far allow, and the zones' states; times are ms."""
+
+    def __init__(self, corridor: Corridor) -> None:
+        self.passages: list[Passage] = []
+        self._corridor = corridor
+        self._lanes = lanes(corridor)
+        count = len(corridor.lamps)
+        self._busy: list[float | None] = [None] * count  # since when
+        self._edges: list[
+            tuple[float, int, bool, list[Passage], list[float | None]]
+        ] = []  # when, lamp, is there; what was before
+        self._unsure: set[int] = set()  # zones that told nothing since the beginning
+        self._began_ms = 0.0
+        self._ask_ms = dict[int, float]()  # zones that are busy, and when to ask
+
+    def begin(self, at_ms: float) -> None:
+        """Anybody may be anywhere; a zone that does not tell of somebody soon is quiet."""
+        corridor = self._corridor
+        self._began_ms = at_ms
+        self._unsure = set(range(len(corridor.lamps)))
+        self._busy = [-NEVER_MS] * len(corridor.lamps)
+        self._edges.clear()
+        self._ask_ms.clear()
+        self.passages = [
+            self._somewhere(lane, zone, lane.far_m[zone - 1] if zone else 0.0, at_ms)
+            for lane in self._lanes
+            for zone in range(len(lane.zones))
+        ]
+        for lane in self._lanes:
+            self.passages += self._entering(lane, 0, at_ms)
+        self._stand()
+
+    def edge(self, lamp: int, at_ms: float, is_there: bool) -> None:
+        """A sensor began or ceased to see somebody; what was concluded from its silence goes."""
+        self._unsure.discard(lamp)
+        edges = self._edges
+        index = len(edges)
+        while index and edges[index - 1][0] > at_ms:
+            index -= 1
+        again = [(at_ms, lamp, is_there), *(each[:3] for each in edges[index:])]
+        if index < len(edges):
+            _, _, _, self.passages, self._busy = edges[index]
+            del edges[index:]
+            for passage in self.passages:
+                passage.wall = -1
+            self._stand()
+        for when, zone, there in again:
+            edges.append((when, zone, there, self.passages, self._busy))
+            self._busy = self._busy[:]
+            (self._rise if there else self._fall)(zone, when)
+            self._stand()
+        if len(edges) > 1 and edges[0][0] < at_ms - MEMORY_MS:
+            self._edges = [each for each in edges if each[0] >= at_ms - MEMORY_MS]
+
+    def ask(self, now_ms: float) -> None:
+        """Take silence as quiet, and let nobody stand in a zone unknown."""
+        quiet_ms = now_ms - self._corridor.late_ms
+        if self._unsure and quiet_ms >= self._began_ms:
+            for lamp in sorted(self._unsure):
+                self.edge(lamp, self._began_ms, False)
+        for lamp in [lamp for lamp, at_ms in self._ask_ms.items() if at_ms <= now_ms]:
+            since_ms = self._busy[lamp]
+            if since_ms is None:
+                del self._ask_ms[lamp]
+            elif now_ms - since_ms >= 1000 * self._corridor.busy_s:
+                self._disbelieve(lamp)
+            else:
+                self._ask_ms[lamp] = now_ms + ASK_MS
+                if not any(
+                    passage.wall >= place and passage.latest(lane.far_m[place]) >= quiet_ms
+                    for passage, lane, place in self._before(lamp)
+                ):
+                    for lane in self._lanes:
+                        place = lane.place(lamp)
+                        self.passages = [
+                            *self.passages,
+                            self._somewhere(lane, place, lane.near_m[place], quiet_ms),
+                        ]
+                    self._stand()
+
+    def needed_ms(self, lamp: int) -> float:
+        """When a lamp that nobody needs now may be needed next by who is on his way."""
+        return min(
+            (
+                max(passage.earliest(passage.lane.lit_from_m[place]), passage.front_ms)
+                for passage, place in (
+                    (passage, passage.lane.place(lamp)) for passage in self.passages
+                )
+                if place >= passage.front
+            ),
+            default=NEVER_MS,
+        )
+
+    def next_ms(self) -> float:
+        """When to `ask`."""
+        asked = min(self._ask_ms.values(), default=NEVER_MS)
+        return min(asked, self._began_ms + self._corridor.late_ms) if self._unsure else asked
+
+    def _rise(self, lamp: int, at_ms: float) -> None:
+        if self._busy[lamp] is not None:
+            return
+        self._busy[lamp] = at_ms
+        self._ask_ms[lamp] = at_ms + ASK_MS
+        slack = self._corridor.dating_ms
+        kept: list[Passage] = []
+        explained = False
+        for passage in self.passages:
+            lane = passage.lane
+            place = lane.place(lamp)
+            if passage.clear > place:
+                kept.append(passage)
+                continue
+            corners = passage.later(lane.near_m[place], at_ms - slack)
+            if not corners:
+                continue
+            cut = passage if corners is passage.corners else passage.cut(corners)
+            kept.append(cut)
+            if passage.wall >= place and cut.earliest(lane.near_m[place]) <= at_ms + slack:
+                explained = True
+        for lane in self._lanes:
+            place = lane.place(lamp)
+            if place <= self._corridor.sensor_misses:
+                kept += self._entering(lane, place, at_ms - slack)
+                explained = True
+        self.passages = kept
+        if not explained:
+            for lane in self._lanes:
+                place = lane.place(lamp)
+                kept += self._with_misses(self._somewhere(lane, place, lane.near_m[place], at_ms))
+
+    def _fall(self, lamp: int, at_ms: float) -> None:
+        since_ms = self._busy[lamp]
+        self._busy[lamp] = None
+        self._ask_ms.pop(lamp, None)
+        slack = self._corridor.dating_ms
+        kept: list[Passage] = []
+        explained = False
+        for passage in self.passages:
+            lane = passage.lane
+            place = lane.place(lamp)
+            if passage.clear > place:
+                kept.append(passage)
+                continue
+            if not passage.entering or passage.clear < place:
+                corners = passage.later(lane.near_m[place], at_ms - slack)
+                if corners:
+                    kept.append(passage if corners is passage.corners else passage.cut(corners))
+            if since_ms is None or passage.wall < place:
+                continue
+            if lane.far_m[place] >= lane.end_m:
+                explained = explained or passage.earliest(lane.end_m) <= at_ms + slack
+                continue
+            through = self._through(passage, place, since_ms - slack, at_ms + slack)
+            if through is not None:
+                explained = explained or through.latest(lane.far_m[place]) >= at_ms - slack
+                kept += self._with_misses(through)
+        if not explained:
+            for lane in self._lanes:
+                place = lane.place(lamp)
+                if lane.far_m[place] < lane.end_m:
+                    kept += self._with_misses(self._leaving(lane, place, at_ms))
+        self.passages = kept
+
+    def _through(
+        self, passage: Passage, place: int, from_ms: float, to_ms: float
+    ) -> Passage | None:
+        """Those of `passage` who went through a zone while it was busy."""
+        lane, change = passage.lane, passage.change
+        far_m = lane.far_m[place]
+        corners = carried(passage.corners, far_m - passage.place_m, change)
+        if change:
+            corners = quicker(corners, 1000 / self._corridor.v_min_mps)
+            corners = slower(corners, 1000 / self._corridor.v_max_mps) if corners else ()
+        corners = sooner(corners, 0.0, to_ms) if corners else ()
+        corners = later(corners, lane.near_m[place] - far_m, from_ms) if corners else ()
+        return Passage(lane, corners, far_m, place + 1, change) if corners else None
+
+    def _entering(self, lane: Lane, place: int, from_ms: float) -> list[Passage]:
+        """Whoever comes in by a zone that is busy, from `from_ms` on."""
+        corridor = self._corridor
+        corners = box(from_ms, from_ms + FAR_MS, corridor.v_min_mps, corridor.v_max_mps)
+        near_m = lane.near_m[place]
+        return [Passage(lane, corners, near_m, place, corridor.pace_change, entering=True)]
+
+    def _somewhere(self, lane: Lane, place: int, from_m: float, at_ms: float) -> Passage:
+        """Whoever is between `from_m` and the end of a zone at `at_ms`."""
+        corridor = self._corridor
+        length_m = lane.far_m[place] - from_m
+        slack = corridor.dating_ms
+        corners = box(
+            at_ms - slack - 1000 * length_m / corridor.v_min_mps,
+            at_ms + slack,
+            corridor.v_min_mps,
+            corridor.v_max_mps,
+        )
+        corners = later(corners, length_m, at_ms - slack)
+        return Passage(lane, corners, from_m, place, corridor.pace_change)
+
+    def _leaving(self, lane: Lane, place: int, at_ms: float) -> Passage:
+        """Whoever leaves a zone at `at_ms`."""
+        corridor = self._corridor
+        slack = corridor.dating_ms
+        corners = box(at_ms - slack, at_ms + slack, corridor.v_min_mps, corridor.v_max_mps)
+        return Passage(lane, corners, lane.far_m[place], place + 1, corridor.pace_change)
+
+    def _with_misses(self, passage: Passage) -> Iterator[Passage]:
+        """The same, and that the next sensors miss him."""
+        for missed in range(self._corridor.sensor_misses + 1):
+            if passage.clear + missed < len(passage.lane.zones) or not missed:
+                yield Passage(
+                    passage.lane,
+                    passage.corners,
+                    passage.place_m,
+                    passage.clear + missed,
+                    passage.change,
+                    missed,
+                )
+
+    def _before(self, lamp: int) -> Iterator[tuple[Passage, Lane, int]]:
+        for passage in self.passages:
+            place = passage.lane.place(lamp)
+            if passage.clear <= place:
+                yield passage, passage.lane, place
+
+    def _disbelieve(self, lamp: int) -> None:
+        """A sensor that never rests tells nothing: everyone passes it, nobody comes in by it."""
+        del self._ask_ms[lamp]
+        self.passages = [
+            passage
+            for passage in self.passages
+            if not passage.entering or passage.lane.zones[passage.clear] != lamp
+        ]
+
+    def _stand(self) -> None:
+        for passage in self.passages:
+            passage.stand(self._busy)
