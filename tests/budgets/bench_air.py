@@ -64,12 +64,18 @@ def _indices() -> list[Figure]:
         for number, bound in enumerate(bounds, 1):
             levels = [aqi_eu.level(pollutant, bound + beside) for beside in (-0.1, 0, 0.1)]
             wrong += [level and level.index for level in levels] != [number, number, number + 1]
-    tops = {"pm2_5": (9.0, 35.4, 55.4, 125.4, 225.4), "pm10": (54, 154, 254, 354, 424)}
-    for pollutant, edges in tops.items():
-        step = 0.1 if pollutant == "pm2_5" else 1
+    tops = {
+        "pm2_5": (0.1, (9.0, 35.4, 55.4, 125.4, 225.4)),
+        "pm10": (1, (54, 154, 254, 354, 424)),
+        "o3": (0.001, (0.054, 0.070, 0.085, 0.105)),
+        "co": (0.1, (4.4, 9.4, 12.4, 15.4, 30.4)),
+        "so2": (1, (35, 75, 185, 304, 604)),
+        "no2": (1, (53, 100, 360, 649, 1249)),
+    }
+    for pollutant, (step, edges) in tops.items():
         for number, edge in enumerate(edges):
             names = aqi_us.CATEGORIES[number], aqi_us.CATEGORIES[number + 1]
-            told = [aqi_us.level(pollutant, round(edge + more, 1)) for more in (0, step)]
+            told = [aqi_us.level(pollutant, round(edge + more, 3)) for more in (0, step)]
             wrong += tuple(level.category for level in told if level) != names
     return [Figure("band edges on which an index is wrong", wrong, "", "<= 0")]
 
