@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kerbline.agent.city_orders import CityOrders
     from kerbline.agent.figures import Figures
     from kerbline.agent.leaks import Leaks
+    from kerbline.agent.light_programs import LightPrograms
     from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
@@ -70,7 +71,8 @@ async def run(config: Config) -> None:
     north = sinks.made(config, store, group, clock, counters, registry)
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
-    actuators = Actuators(nodes, bridged.actuators, clock)
+    programs = _programs(config, clock)
+    actuators = Actuators(nodes, bridged.actuators, clock, programs)
     orders = Orders(
         devices.kinds(config), store, group, actuators, loops, clock, counters, _rights(config)
     )
@@ -108,12 +110,16 @@ async def run(config: Config) -> None:
                 tasks.create_task(running)
             for leaving in _ways_gone(config):
                 tasks.create_task(leaving)
-            tasks.create_task(_take_arrivals(nodes, records, orders, loops, group, alerts))
+            tasks.create_task(
+                _take_arrivals(nodes, records, orders, loops, group, alerts, actuators)
+            )
             for running in bridged.running():
                 tasks.create_task(running)
             tasks.create_task(_take_answers(actuators, orders))
             for source in bridged.sources:
                 tasks.create_task(_take_polls(source, records, orders, loops, standing))
+            if programs is not None:
+                tasks.create_task(programs.run(nodes))
             tasks.create_task(nodes.run())
             lines = attendance.Lines(config, bridged.buses, bridged.serials, clock.utc_ms)
             tasks.create_task(attendance.show(nodes, north.displays, clock))
@@ -183,6 +189,7 @@ async def _take_arrivals(
     loops: Loops,
     group: GroupCommit,
     alerts: Alerts | None,
+    actuators: Actuators,
 ) -> None:
     """What the nodes sent: to the loops first, they are in a hurry; then on its way up."""
     if alerts is not None:
@@ -203,7 +210,7 @@ async def _take_arrivals(
             case Noted(rule, name, body):
                 group.save_memory(rule, name, body)
             case Answered() as answer:
-                await orders.answered(answer)
+                await orders.answered(actuators.noted(answer))
             case Joined(_, asset):
                 await orders.joined(asset)
 
@@ -287,6 +294,15 @@ def _leaks(
         raise KerblineError(f"[[district]] needs numpy: {remedy}") from None
 
     return Leaks(config.gateway.id, config.districts, registry, store, group, clock)
+
+
+def _programs(config: Config, clock: Clock) -> LightPrograms | None:
+    """Light by the clock, where a config has lamps that are lit by it."""
+    if config.light is None:
+        return None
+    from kerbline.agent.light_programs import LightPrograms
+
+    return LightPrograms(config, clock)
 
 
 def _air(

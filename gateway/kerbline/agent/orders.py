@@ -187,13 +187,13 @@ class Orders:
         state = _STATE_OF_REASON.get(answer.reason, CommandState.ERROR)
         own = self._own.pop(answer.command_id, None)
         if own is not None:
-            self._log_own(own, state, answer.reason)
+            self._log_own(own, state, answer.reason or answer.note)
         elif (command := self._open.get(answer.command_id)) is None:
             return
         elif answer.reason == NO_TIME:  # its session is young: the node will know the time soon
             self._waiting.add(command.id)
         else:
-            await self._settle(command, state, answer.reason)
+            await self._settle(command, state, answer.reason or answer.note)
 
     async def joined(self, asset: str) -> None:
         """A node is there again: send what waits for it."""

@@ -27,11 +27,15 @@ class Anchored:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A node's answer to a command; `reason` is empty when it was carried out."""
+    """A node's answer to a command; `reason` is empty when it was carried out.
+
+    `note`: what was changed of it before it went.
+    """
 
     command_id: str
     asset: str
     reason: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

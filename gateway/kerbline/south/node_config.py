@@ -6,6 +6,7 @@ A node keeps its CONFIG and states its version; the store remembers what that ve
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kerbline.config import Node
@@ -29,31 +30,43 @@ def wanted(node: Node) -> dict[int, int | bytes]:
     if node.report_s is not None:
         values[m.CONFIG_REPORT_S] = node.report_s
     if node.profile:
-        steps = [
-            (minute + PROFILE_ZERO).to_bytes(2, "big") + bytes((p,)) for minute, p in node.profile
-        ]
-        values[m.CONFIG_PROFILE] = b"".join(steps)
+        values[m.CONFIG_PROFILE] = packed(node.profile)
     return values
+
+
+def packed(profile: Iterable[tuple[int, ...]]) -> bytes:
+    """A profile's steps (minutes from the night's middle, percent), three bytes each."""
+    return b"".join(
+        (minute + PROFILE_ZERO).to_bytes(2, "big") + bytes((pct,)) for minute, pct in profile
+    )
 
 
 class NodeConfig:
     """Decides when a node gets its CONFIG, and what to remember of it."""
 
-    __slots__ = ("_known", "_sent", "_wanted")
+    __slots__ = ("_known", "_named", "_sent", "_wanted")
 
     def __init__(self, node: Node, remembered: str | None) -> None:
-        self._wanted = wanted(node)
+        self._named = self._wanted = wanted(node)
         self._known = Known(**json.loads(remembered)) if remembered else Known(0, {})
         self._sent: Known | None = None
+
+    def ask(self, values: dict[int, int | bytes]) -> None:
+        """More values than its [[node]] names, and over them, in place of those before."""
+        self._wanted = {**self._named, **values}
 
     def due(self, version: int) -> tuple[int, dict[int, int | bytes]] | None:
         """The CONFIG to send to a node that states `version`, or None if it has what we want."""
         if self._sent is not None and self._sent.version == version:
             self._known = self._sent  # its answer was lost
         values = _text(self._wanted)
-        if self._known.values == values and self._known.version in (version, 0):
+        settled = self._sent is None or self._sent is self._known
+        if settled and self._known.values == values and self._known.version in (version, 0):
             return None  # it has them, or nobody ever asked anything of it
-        self._sent = Known(max(version, self._known.version) + 1, values)
+        last = max(version, self._known.version)
+        if self._sent is not None and self._sent.version > last:  # it may have taken that one
+            last = self._sent.version - (self._sent.values == values)
+        self._sent = Known(last + 1, values)
         return self._sent.version, self._wanted
 
     def taken(self, version: int) -> str | None:

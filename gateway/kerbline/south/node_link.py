@@ -83,6 +83,7 @@ class NodeLink:
         self._last_number = 0
         self._epoch = held[0]
         self._info: m.Info | None = None
+        self._config_version = 0  # that it has, as far as it told
         self._misfit = ""
         self._unkept: NodeKeys | None = None  # the newest keys, until they are durable
         self._durable = False  # are they by now?
@@ -268,7 +269,16 @@ class NodeLink:
             await self._arrive(anchored)
         await self._arrive(Joined(self.node.id, self.node.asset))
         await self._configured(info.config_version, m.OK)
-        due = self._config.due(info.config_version)
+        self._send_config()
+
+    def configure(self, values: dict[int, int | bytes]) -> None:
+        """More of a CONFIG than its [[node]] names: sent if it is another one than it has."""
+        self._config.ask(values)
+        if self._info is not None and self.session.up:
+            self._send_config()
+
+    def _send_config(self) -> None:
+        due = self._config.due(self._config_version)
         if due is not None and due[0] <= LAST_CONFIG:
             self.session.send_config(*due)
             self.changed.set()
@@ -278,7 +288,9 @@ class NodeLink:
         if code != m.OK:
             name = m.RESULT_NAMES.get(code, f"code_{code}")
             log.warning("node %s: does not take its config: %s", self.node.id, name)
-        elif (body := self._config.taken(version)) is not None:
+            return
+        self._config_version = version
+        if (body := self._config.taken(version)) is not None:
             log.info("node %s: configured, version %d", self.node.id, version)
             await self._arrive(Noted(CONFIG_RULE, self.node.id, body))
 

@@ -114,6 +114,12 @@ class Nodes:
         link = self._by_asset.get(asset)
         return link is not None and link.takes_commands
 
+    def configure(self, asset: str, values: dict[int, int | bytes]) -> None:
+        """More of the CONFIG of an asset's node than its [[node]] names."""
+        link = self._by_asset.get(asset)
+        if link is not None:
+            link.configure(values)
+
     def states(self) -> list[NodeState]:
         """How each node is now."""
         return [link.presence.state for link in self._links.values()]

@@ -1,0 +1,185 @@
+"""Light by the clock at work: what each lamp's node keeps of this night, and what no order breaks.
+
+Each night, noon to noon, every lamp's program is compiled and its node told by CONFIG; the link
+sends it when it is another than the node has. All of it follows from the config and the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from kerbline.agent.light_config import lamps, program
+from kerbline.clock import Clock
+from kerbline.config import Config
+from kerbline.control.arbitration import Rank, rank
+from kerbline.control.light.profile import Bound, Limits, Stored, compiled
+from kerbline.control.light.programs import HALF_DAY_S, Night
+from kerbline.model import Command
+from kerbline.sim import node_code
+from kerbline.south.node_config import packed
+from kerbwire import messages as m
+
+LOOK_S = 5.0  # between two looks at the clock, which may jump
+OVERLAP_S = 60  # two solar midnights are at most so much less than a day apart
+SET_LEVEL = "set_level"
+
+log = logging.getLogger("kerbline.light")
+
+
+class Sky:
+    """The node's own sun above the lamps: `kerbline.control.light.programs.Sky`."""
+
+    def __init__(self, position: tuple[float, ...]) -> None:
+        self._latitude, self._longitude = position
+        self._sun = node_code.sun()
+        self.crossing: Callable[[int, float, int], int] = lru_cache(256)(self._crossing)
+
+    def midnight(self, utc_s: int) -> int:
+        """The solar midnight nearest to a time."""
+        return self._sun.midnight(utc_s, self._longitude)
+
+    def _crossing(self, midnight_s: int, elevation_deg: float, sense: int) -> int:
+        return self._sun.crossing(midnight_s, self._latitude, self._longitude, elevation_deg, sense)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a lamp's node is to keep, and why: by which program of which rule."""
+
+    stored: Stored
+    why: str
+
+
+class Fleet(Protocol):
+    """Whoever tells the nodes."""
+
+    def configure(self, asset: str, values: dict[int, int | bytes]) -> None:
+        """More of the CONFIG of an asset's node than the file's [[node]] names."""
+
+
+class LightPrograms:
+    """The lamps of a config, night by night."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        assert config.light is not None
+        self._clock = clock
+        self._zone = ZoneInfo(config.light.time_zone)
+        self._night_deg = config.light.night_deg
+        self._sky = Sky(config.light.position)
+        self._programs = {each.name: program(each) for each in config.programs}
+        self._lamps = lamps(config)
+        self._bounds: dict[tuple[int, int], tuple[Bound, ...]] = {}  # by midnight and limits
+        self._coarse: set[str] = set()  # programs of which that was said
+
+    def night(self, street_s: int) -> Night:
+        """The night that a time belongs to: from solar noon to solar noon."""
+        midnight_s = self._sky.midnight(street_s)
+        return Night(midnight_s, self._sky, self._zone, self._night_deg)
+
+    def told(self, asset: str, night: Night) -> Told | None:
+        """What a lamp's node is to keep of a night; None where no program has it."""
+        lamp = self._lamps.get(asset)
+        if lamp is None or lamp.calendar is None:
+            return None
+        name, rule = lamp.calendar.program(night.date)
+        return Told(compiled(self._programs[name], lamp.limits, night), f"program {name} by {rule}")
+
+    def compile(self, fleet: Fleet, night: Night) -> None:
+        """Have every lamp's node told what it is to keep of a night."""
+        same: dict[tuple[int, str], Told | None] = {}
+        for asset, lamp in self._lamps.items():
+            name = lamp.calendar.program(night.date)[0] if lamp.calendar else ""
+            key = (id(lamp.limits), name)
+            if key not in same:
+                same[key] = self.told(asset, night)
+            told = same[key]
+            if told is not None and told.stored.coarse and name not in self._coarse:
+                self._coarse.add(name)
+                log.warning("program %s: more levels than a node keeps: some are brighter", name)
+            fleet.configure(asset, values(told.stored if told else None))
+
+    async def run(self, fleet: Fleet) -> None:
+        """Compile each night as its noon comes, and at once where the clock jumps; for ever."""
+        night: Night | None = None
+        while True:
+            street_s = self._street_s()
+            if night is None or abs(street_s - night.midnight_s) > HALF_DAY_S + OVERLAP_S:
+                night = self.night(street_s)
+                self._bounds.clear()
+                self.compile(fleet, night)
+            await asyncio.sleep(LOOK_S)
+
+    def keep(self, command: Command) -> tuple[Command, str]:
+        """A command as it may go, and what was changed of it; empty where nothing was.
+
+        For as long as it holds, no floor is undercut and no cap exceeded; safety may do both.
+        """
+        lamp = self._lamps.get(command.asset)
+        if lamp is None or command.operation != SET_LEVEL or rank(command.source) is Rank.SAFETY:
+            return command, ""
+        now_s = self._street_s()
+        level = command.whole("level_pct")
+        bounds = self._while(lamp.limits, now_s, command.whole("hold_s"))
+        floor = max(bounds, key=lambda each: each.floor.level_pct).floor
+        lowest = min(bounds, key=lambda each: each.ceiling_pct)
+        kept = Bound(now_s, floor, lowest.ceiling_pct).keep(level)
+        if kept == level:
+            return command, ""
+        why = f"class {floor.class_name}" if floor.class_name else "floor"
+        said = f"raised: {kept} % ({why})" if kept > level else f"capped: {kept} % ({lowest.cap})"
+        return replace(command, arguments={**command.arguments, "level_pct": kept}), said
+
+    def bounds(self, asset: str, street_s: int) -> Bound | None:
+        """Between which levels a lamp is kept at a time; None where nothing is said of it."""
+        lamp = self._lamps.get(asset)
+        if lamp is None:
+            return None
+        line = self._line(lamp.limits, self.night(street_s))
+        begun = [each for each in line if each.since_s <= street_s]
+        return begun[-1] if begun else line[0]
+
+    def _while(self, limits: Limits, now_s: int, hold_s: int) -> list[Bound]:
+        """What holds at any time of an order, one without end until the schedule changes next.
+
+        That is at the latest when night begins, or when it ends.
+        """
+        night = self.night(now_s)
+        until_s = now_s + hold_s
+        if not hold_s:
+            dusk, dawn = night.dark(self._night_deg)
+            if dusk >= dawn or now_s >= dawn:
+                following = self.night(night.midnight_s + 2 * HALF_DAY_S)
+                dusk, dawn = following.dark(self._night_deg)
+            until_s = dusk if now_s < dusk < dawn else max(dawn, now_s + 1)
+        found: list[Bound] = []
+        while night.begin_s - OVERLAP_S < until_s:
+            line = self._line(limits, night)
+            times = [each.since_s for each in line[1:]]
+            begins = [night.begin_s - OVERLAP_S, *times]
+            ends = [*times, night.end_s + OVERLAP_S]
+            spans = zip(begins, ends, line, strict=True)
+            found += [each for from_s, to_s, each in spans if from_s < until_s and now_s < to_s]
+            night = self.night(night.midnight_s + 2 * HALF_DAY_S)
+        return found
+
+    def _line(self, limits: Limits, night: Night) -> tuple[Bound, ...]:
+        key = (night.midnight_s, id(limits))
+        if key not in self._bounds:
+            self._bounds[key] = limits.bounds(night)
+        return self._bounds[key]
+
+    def _street_s(self) -> int:
+        return self._clock.street_ms(self._clock.utc_ms()) // 1000
+
+
+def values(stored: Stored | None) -> dict[int, int | bytes]:
+    """What CONFIG carries of it."""
+    if stored is None:
+        return {}
+    return {m.CONFIG_PROFILE: packed(stored.profile)}
