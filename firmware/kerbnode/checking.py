@@ -4,7 +4,6 @@ Loaded at the start and for a CONFIG (settings.py); what stays in memory is thei
 """
 
 import json
-from struct import unpack
 
 from kerbnode import nvs
 from kerbnode.settings import Settings, SettingsError
@@ -13,6 +12,7 @@ from kerbwire import messages as m
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import Nvs
+    from kerbnode.settings import Own
 
 NODE_ID_BYTES = 16
 KINDS = ("streetlight", "water_meter", "air_quality")
@@ -25,17 +25,27 @@ PROFILE_STEPS = 16
 MINUTES = (-720, 720)
 CLO_HOURS = (0, 500_000)
 CLO_LEAST = 30  # no lamp is made so much too bright
+NIGHT_DEG = (-12, 6)  # beyond -12 a street is dark long before, above 6 it is day
+SHIFT_MIN = (-720, 720)
+MOTION_PCT = (1, 100)
+MOTION_S = (1, 3600)
 # Minutes from the middle of the night, and the level from then on: full light in the evening,
 # 30 % from two hours before the middle of the night until five hours after it.
 PROFILE = ((-720, 100), (-120, 30), (300, 100))
+MADE: "Own" = (900, PROFILE, (-2.5, 0, 0), (100, 20), ())  # what a node has by itself
 KEYS = (
     "asset",
     "baud",
     "build",
     "clo",
+    "dawn_min",
     "de",
+    "dusk_min",
     "gateway",
     "link",
+    "motion_hold_s",
+    "motion_pct",
+    "night_deg",
     "node_id",
     "position",
     "profile",
@@ -43,6 +53,15 @@ KEYS = (
     "rx",
     "tx",
     "uart",
+)
+# A CONFIG's key, its name in settings, and in how many parts it travels.
+NUMBERS = (
+    (m.CONFIG_REPORT_S, "report_s", 1),
+    (m.CONFIG_NIGHT_CDEG, "night_deg", 100),
+    (m.CONFIG_DUSK_MIN, "dusk_min", 1),
+    (m.CONFIG_DAWN_MIN, "dawn_min", 1),
+    (m.CONFIG_MOTION_PCT, "motion_pct", 1),
+    (m.CONFIG_MOTION_S, "motion_hold_s", 1),
 )
 
 
@@ -64,13 +83,10 @@ def fill(wanted: Settings, given: "dict[str, object]") -> None:
     wanted.rx = _pin(given, "rx")
     wanted.de = _pin(given, "de")
     wanted.gateway = _address(given.get("gateway", "")) if wanted.link == "udp" else None
-    wanted.report_s = _within(given.get("report_s", 900), REPORT_S, "report_s")
-    wanted.profile = _profile(given.get("profile") or PROFILE)
-    clo = given.get("clo")
-    wanted.clo = _profile(clo, "clo", CLO_HOURS, CLO_LEAST) if clo else ()
+    wanted.own = _changes(MADE, given)  # without a CONFIG
+    wanted.report_s, wanted.profile, wanted.night, wanted.motion, wanted.clo = wanted.own
     wanted.position = _position(given.get("position"))
     wanted.config_version = 0  # of the gateway's CONFIG over it
-    wanted.own = (wanted.report_s, wanted.profile)  # without a CONFIG
     wanted.restored = ""  # "settings", "config", of which a last good copy is in use, or "unread"
 
 
@@ -97,7 +113,7 @@ def load(store: "Nvs") -> Settings:
         known = False  # unread or worn out: kerbnode.assembly decides
     for name in ("config", "config_was") if known else ():
         try:
-            config = _kept_config(store, name)
+            config = _kept_config(store, wanted, name)
             missing = store.get(name) in (None, identity.NOTHING)
         except OSError:
             config, missing = None, False
@@ -129,19 +145,28 @@ def configure(
     if version <= wanted.config_version:
         return m.OK if version == wanted.config_version else m.REPLAYED
     config: dict[str, object] = {"version": version}
-    for key in values:
-        if key not in (m.CONFIG_REPORT_S, m.CONFIG_PROFILE):
-            return m.UNSUPPORTED
-    if m.CONFIG_REPORT_S in values:
-        config["report_s"] = values[m.CONFIG_REPORT_S]
-    if m.CONFIG_PROFILE in values:
-        config["profile"] = _steps(values[m.CONFIG_PROFILE])
+    left = len(values)
+    for key, name, parts in NUMBERS:
+        if key in values:
+            value = values[key]
+            config[name] = value / parts if parts > 1 and isinstance(value, int) else value
+            left -= 1
+    for key, name, width, zero in (
+        (m.CONFIG_PROFILE, "profile", 3, -720),
+        (m.CONFIG_CLO, "clo", 4, 0),
+    ):
+        if key in values:
+            config[name] = _steps(values[key], width, zero)
+            left -= 1
+    if left:
+        return m.UNSUPPORTED
     try:
-        _checked(config)
+        _checked(wanted, config)
     except SettingsError:
         return m.OUT_OF_RANGE
     try:
-        if _kept_config(store, "config") is not None:  # a damaged one is nobody's last good one
+        # A damaged one is nobody's last good one.
+        if _kept_config(store, wanted, "config") is not None:
             store.set("config_was", store.get("config") or b"")
         nvs.set_checked(store, "config", json.dumps(config).encode())
     except OSError:
@@ -150,48 +175,68 @@ def configure(
     return m.OK
 
 
-def _kept_config(store: "Nvs", name: str) -> "dict[str, object] | None":
+def _kept_config(store: "Nvs", wanted: Settings, name: str) -> "dict[str, object] | None":
     """The CONFIG of that name, None where it can't be used."""
     body = nvs.get_checked(store, name)
     if body is None:
         return None
     try:
         config = json.loads(body)
-        _checked(config)
+        _checked(wanted, config)
     except (ValueError, SettingsError):
         return None
     found: dict[str, object] = config
     return found
 
 
-def _checked(config: object) -> None:
+def _checked(wanted: Settings, config: object) -> None:
     """SettingsError unless it is a CONFIG whose values are all in range."""
     if not isinstance(config, dict):
         raise SettingsError("config")
     _within(config.get("version"), (1, 0xFFFF_FFFF), "version")
-    if "report_s" in config:
-        _within(config["report_s"], REPORT_S, "report_s")
-    if "profile" in config:
-        _profile(config["profile"])
+    _changes(wanted.own, config)
 
 
 def _overlay(wanted: Settings, config: "dict[str, object]") -> None:
     """A checked CONFIG over the node's own settings, which hold for all that it does not name."""
     wanted.config_version = _within(config["version"], (1, 0xFFFF_FFFF), "version")
-    wanted.report_s, wanted.profile = wanted.own
-    if "report_s" in config:
-        wanted.report_s = _within(config["report_s"], REPORT_S, "report_s")
-    if "profile" in config:
-        wanted.profile = _profile(config["profile"])
+    changed = _changes(wanted.own, config)
+    wanted.report_s, wanted.profile, wanted.night, wanted.motion, wanted.clo = changed
 
 
-def _steps(packed: "int | bytes") -> "list[list[int]] | None":
-    """A profile's steps from CONFIG's three bytes each; None where they are none."""
-    if isinstance(packed, int) or len(packed) % 3:
-        return None
+def _changes(own: "Own", given: "dict[str, object]") -> "Own":
+    """The settings that a CONFIG may change: `own`, but for those that are given."""
+    report_s, profile, (night_deg, dusk_min, dawn_min), (pct, hold_s), clo = own
+    if given.get("profile") or "version" in given:
+        profile = _profile(given.get("profile", profile))
+    if "clo" in given:
+        clo = _profile(given["clo"], "clo", CLO_HOURS, CLO_LEAST) if given["clo"] else ()
+    deg = given.get("night_deg", night_deg)
+    if not isinstance(deg, (int, float)) or not NIGHT_DEG[0] <= deg <= NIGHT_DEG[1]:
+        raise SettingsError("night_deg")
+    return (
+        _within(given.get("report_s", report_s), REPORT_S, "report_s"),
+        profile,
+        (
+            deg,
+            _within(given.get("dusk_min", dusk_min), SHIFT_MIN, "dusk_min"),
+            _within(given.get("dawn_min", dawn_min), SHIFT_MIN, "dawn_min"),
+        ),
+        (
+            _within(given.get("motion_pct", pct), MOTION_PCT, "motion_pct"),
+            _within(given.get("motion_hold_s", hold_s), MOTION_S, "motion_hold_s"),
+        ),
+        clo,
+    )
+
+
+def _steps(packed: "int | bytes", width: int, zero: int) -> "list[list[int]] | int":
+    """Steps of `width` bytes each, the last a percentage, of what counts from `zero`; 1 if none."""
+    if isinstance(packed, int) or len(packed) % width:
+        return 1
     return [
-        [unpack(">H", packed[at : at + 2])[0] - 720, packed[at + 2]]
-        for at in range(0, len(packed), 3)
+        [int.from_bytes(packed[at : at + width - 1], "big") + zero, packed[at + width - 1]]
+        for at in range(0, len(packed), width)
     ]
 
 

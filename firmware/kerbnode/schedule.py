@@ -145,60 +145,64 @@ class Photocell:
 
 
 class Schedule:
-    """The level that the time of night asks for."""
+    """The level that the time of night asks for; `configure` it before the first step."""
 
     __slots__ = (
         "_cell",
-        "_evening_s",
+        "_halves",
         "_lead_s",
         "_learnt",
         "_midnight_s",
-        "_morning_s",
         "_odd_days",
         "_position",
         "_seen",
+        "_wanted",
         "cell_fault",
         "night",
         "profile",
     )
 
-    def __init__(
-        self,
-        profile: "tuple[tuple[int, int], ...]",
-        position: "tuple[float, float] | None",
-        lead_s: int = 0,
-    ):
-        self.profile = profile  # may be another from now on
+    def __init__(self, position: "tuple[float, float] | None", lead_s: int):
         self._position = position
         self._lead_s = lead_s  # so much sooner than others, lest a street's inrush add up
         self._learnt = VirtualMidnight()
         self._cell = Photocell()
         self._midnight_s = 0  # the middle of the night nearest to now
-        self._evening_s = self._morning_s = 0  # from its beginning to there, from there to its end
         self._seen = 0  # since then: bits of (sun's day, night) x (bright, dark)
         self._odd_days = 0  # in a row
         self.night = True
         self.cell_fault = 0  # SILENT, COVERED or BLINDED; ASTRAY beside it
 
+    def configure(
+        self, profile: "tuple[tuple[int, int], ...]", night: "tuple[float, int, int]"
+    ) -> None:
+        """From now on; `night` is as in kerbnode.settings."""
+        self.profile = profile
+        self._wanted = night
+        self._halves: tuple[int, int, int] | None = None  # of the night, and dark: kerbnode.sun
+
     def step(self, uptime_s: int, utc_s: "int | None", lux: "int | None") -> int:
         """The level in percent now; None for what is not known (UTC) or broken (lux)."""
         cell = self._cell
         sun_s = None
+        night = False
         minutes = self._learnt.minutes(uptime_s)
         is_deep = minutes is not None and self._learnt.half_s - abs(minutes) * 60 > DEEP_S
         if utc_s is not None and self._position is not None:
             at_s = utc_s - self._midnight_s  # small from here on: UTC has more than 30 bits
-            if abs(at_s) > DAY_S // 2 + OVERLAP_S:
+            is_over = abs(at_s) > DAY_S // 2 + OVERLAP_S
+            if is_over or self._halves is None:
                 from kerbnode import sun  # once a day, and not in memory in between
 
-                self._midnight_s, dusk_s, dawn_s = sun.night(utc_s, self._position)
-                self._evening_s = self._midnight_s - dusk_s + self._lead_s
-                self._morning_s = dawn_s - 1 - self._midnight_s
+                self._midnight_s, self._halves = sun.night(utc_s, self._position, self._wanted)
                 at_s = utc_s - self._midnight_s
-                self._odd_days = sun.odd_days(self._odd_days, self._seen)
-                self._seen = 0
+                if is_over:
+                    self._odd_days = sun.odd_days(self._odd_days, self._seen)
+                    self._seen = 0
                 loaded.forget("kerbnode", ("sun",))
-            sun_s = min(at_s + self._evening_s, self._morning_s - at_s)
+            before_s, after_s, dark_s = self._halves
+            night = -self._lead_s - before_s <= at_s <= after_s
+            sun_s = dark_s - abs(at_s)
             is_deep = sun_s > DEEP_S
             minutes = at_s // 60
         cell.look(uptime_s, lux, sun_s, is_deep)
@@ -211,7 +215,7 @@ class Schedule:
             self._learnt.see(uptime_s, night=dark)
             if sun_s is not None and abs(sun_s) > DEEP_S:
                 self._seen |= 1 << (2 * (sun_s > 0) + dark)
-        self.night = dark or (sun_s is not None and sun_s >= 0)
+        self.night = dark or night
         if not self.night:
             return 0
         return level(self.profile, minutes)

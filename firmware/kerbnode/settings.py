@@ -11,6 +11,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.hal.board import Nvs
 
+    Steps = tuple[tuple[int, int], ...]
+    # What a CONFIG may change: report_s, profile, night, motion, clo.
+    Own = tuple[int, Steps, tuple[float, int, int], tuple[int, int], Steps]
+
 KEY_BYTES = 16
 
 
@@ -26,6 +30,8 @@ class Settings:
     """Every setting, checked; `position` is (latitude, longitude) in degrees, or None.
 
     `clo` is constant light output: percent of the lamp's power from so many of its hours on.
+    `night` is the sun's height in degrees at dusk and dawn, and by how many minutes they are later;
+    `motion` the percent that a motion asks for, and for how many seconds.
     `uart`, `tx`, `rx` and `de` are None where the board's own hold.
     """
 
@@ -38,6 +44,8 @@ class Settings:
         "de",
         "gateway",
         "link",
+        "motion",
+        "night",
         "node_id",
         "own",
         "position",
@@ -58,8 +66,10 @@ class Settings:
         de: "int | None"
         gateway: "tuple[str, int] | None"
         link: str
+        motion: "tuple[int, int]"
+        night: "tuple[float, int, int]"
         node_id: str
-        own: "tuple[int, tuple[tuple[int, int], ...]]"  # report_s and profile without a CONFIG
+        own: Own  # without a CONFIG
         position: "tuple[float, float] | None"
         profile: "tuple[tuple[int, int], ...]"
         report_s: int

@@ -51,16 +51,30 @@ def _angle(start: int, per_100_days: int, since: int) -> float:
     return radians((start + per_100_days * since // 8_640_000) % TURN / 1_000_000)
 
 
-def night(utc_s: int, position: "tuple[float, float]") -> "tuple[int, int, int]":
-    """(midnight, dusk, dawn) of the night nearest to a time; none: dusk is behind its dawn."""
+def night(
+    utc_s: int, position: "tuple[float, float]", wanted: "tuple[float, int, int]"
+) -> "tuple[int, tuple[int, int, int]]":
+    """The midnight nearest to a time, and what of the night is (before it, after it, dark).
+
+    `wanted`: the height of dusk and dawn in degrees, and by how many minutes they are later; where
+    there are none, later than nothing. Dark is the shorter half by NIGHT_ELEVATION. A night that is
+    not there has less than LEAD_S before its middle.
+    """
     latitude, longitude = position
     midnight_s = midnight(utc_s, longitude)
-    dusk_s, dawn_s = [
-        crossing(midnight_s, latitude, longitude, NIGHT_ELEVATION, sense) for sense in (-1, 1)
+    before_s, after_s, dusk_s, dawn_s = [
+        sense * (crossing(midnight_s, latitude, longitude, elevation, sense) - midnight_s)
+        for elevation in (wanted[0], NIGHT_ELEVATION)
+        for sense in (-1, 1)
     ]
-    if dusk_s == dawn_s:
-        dusk_s += LEAD_S
-    return midnight_s, dusk_s, dawn_s
+    if before_s == after_s == 0:
+        before_s = -LEAD_S
+    elif before_s < HALF_S:
+        before_s -= 60 * wanted[1]
+        after_s += 60 * wanted[2]
+        if max(before_s, after_s) > HALF_S:  # it begins before the noon at which it is looked up
+            before_s = after_s = HALF_S
+    return midnight_s, (before_s, after_s - 1, min(dusk_s, dawn_s))
 
 
 def odd_days(days: int, seen: int) -> int:

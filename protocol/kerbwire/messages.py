@@ -95,6 +95,12 @@ ANCHOR_ZERO_S = 946_684_800  # 2000-01-01 UTC: an anchor's seconds count from th
 # Keys of a CONFIG.
 CONFIG_REPORT_S = 1  # seconds between reports
 CONFIG_PROFILE = 2  # bytes: of each step 2 of minutes from the night's middle + 720, 1 of percent
+CONFIG_NIGHT_CDEG = 3  # the sun's height at dusk and dawn, in 1/100 degree
+CONFIG_DUSK_MIN = 4  # so many minutes later than that dusk, and dawn
+CONFIG_DAWN_MIN = 5
+CONFIG_MOTION_PCT = 6  # the level that a lamp's own motion sensor asks for ...
+CONFIG_MOTION_S = 7  # ... until so long after the last motion
+CONFIG_CLO = 8  # bytes: constant light output, of each step 3 of lamp hours, 1 of percent
 
 # Keys of a DIAG: counts since boot, unless said otherwise.
 DIAG_FREE_BYTES = 1  # of heap, now

@@ -47,6 +47,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert loaded.node_id == "sl-0001"
     assert (loaded.baud, loaded.report_s, loaded.profile) == (115200, 900, checking.PROFILE)
     assert loaded.position is None
+    assert (loaded.night, loaded.motion) == ((-2.5, 0, 0), (100, 20))
 
 
 def test_all_can_be_set() -> None:
@@ -58,9 +59,15 @@ def test_all_can_be_set() -> None:
                 report_s=60,
                 profile=[[-720, 80], [0, 20]],
                 position=[52.37, 4.9],
+                night_deg=0.25,
+                dusk_min=-15,
+                dawn_min=720,
+                motion_pct=80,
+                motion_hold_s=45,
             )
         )
     )
+    assert (loaded.night, loaded.motion) == ((0.25, -15, 720), (80, 45))
     assert loaded.gateway == ("192.0.2.1", 5683)
     assert loaded.profile == ((-720, 80), (0, 20))
     assert loaded.position == (52.37, 4.9)
@@ -78,6 +85,12 @@ def test_each_fault_names_its_key() -> None:
     assert refusal(changed(report_s=0)) == "report_s"
     assert refusal(changed(profile=[[0, 101]])) == "profile"
     assert refusal(changed(profile=[[10, 1], [10, 2]])) == "profile"
+    assert refusal(changed(night_deg=6.5)) == "night_deg"
+    assert refusal(changed(night_deg="dusk")) == "night_deg"
+    assert refusal(changed(dusk_min=1.5)) == "dusk_min"
+    assert refusal(changed(dawn_min=-721)) == "dawn_min"
+    assert refusal(changed(motion_pct=0)) == "motion_pct"
+    assert refusal(changed(motion_hold_s=0)) == "motion_hold_s"
     assert refusal(changed(position=[100, 0])) == "position"
     assert refusal(changed(position=["north", 0])) == "position"
     assert refusal(changed(position=[52, None])) == "position"
@@ -131,6 +144,25 @@ def test_a_config_lies_over_the_settings_for_good() -> None:
         assert loaded.profile == checking.PROFILE
 
 
+def test_a_config_sets_night_and_motion_and_leaves_what_it_does_not_name() -> None:
+    store = stored(changed(dusk_min=5, motion_pct=90))
+    wanted = settings.load(store)
+    values = {m.CONFIG_NIGHT_CDEG: -83, m.CONFIG_DAWN_MIN: -20, m.CONFIG_MOTION_S: 8}
+    assert settings.configure(store, wanted, 2, values) == m.OK
+    for loaded in (wanted, settings.load(store)):
+        assert abs(loaded.night[0] + 0.83) < 1e-6 and loaded.night[1:] == (5, -20)
+        assert loaded.motion == (90, 8)
+    clo = {m.CONFIG_CLO: bytes((0, 0, 0, 80, 1, 134, 160, 100))}
+    assert settings.configure(store, wanted, 3, clo) == m.OK
+    for loaded in (wanted, settings.load(store)):
+        assert (loaded.motion, loaded.clo) == ((90, 20), ((0, 80), (100_000, 100)))
+    assert settings.configure(store, wanted, 4, {m.CONFIG_CLO: b""}) == m.OK
+    assert wanted.clo == ()
+    assert settings.configure(store, wanted, 5, {m.CONFIG_MOTION_PCT: 60}) == m.OK
+    for loaded in (wanted, settings.load(store)):
+        assert (loaded.night, loaded.motion) == ((-2.5, 5, 0), (60, 20))
+
+
 def test_a_config_is_taken_whole_or_not_at_all() -> None:
     store = stored(GOOD)
     wanted = settings.load(store)
@@ -143,6 +175,15 @@ def test_a_config_is_taken_whole_or_not_at_all() -> None:
         ({m.CONFIG_PROFILE: PROFILE_BYTES + b"\x00\x00\x05"}, m.OUT_OF_RANGE),
         ({m.CONFIG_PROFILE: b"\x00\x00\x65"}, m.OUT_OF_RANGE),
         ({m.CONFIG_REPORT_S: 60, 77: 1}, m.UNSUPPORTED),
+        ({m.CONFIG_NIGHT_CDEG: -1201}, m.OUT_OF_RANGE),
+        ({m.CONFIG_NIGHT_CDEG: b"low"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_DUSK_MIN: 721, m.CONFIG_REPORT_S: 60}, m.OUT_OF_RANGE),
+        ({m.CONFIG_DAWN_MIN: b""}, m.OUT_OF_RANGE),
+        ({m.CONFIG_MOTION_PCT: 101}, m.OUT_OF_RANGE),
+        ({m.CONFIG_CLO: 5}, m.OUT_OF_RANGE),
+        ({m.CONFIG_CLO: b"\x00\x00\x00\x1d"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_CLO: b"\x00\x00\x00\x50\x00"}, m.OUT_OF_RANGE),
+        ({m.CONFIG_MOTION_S: 1 << 40}, m.OUT_OF_RANGE),
     )
     for values, code in bad:
         assert settings.configure(store, wanted, 1, values) == code, values

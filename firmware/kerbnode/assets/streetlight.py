@@ -21,8 +21,6 @@ THERMOMETER_FAULT = 4
 MOTION_FAULT = 8  # 16 is kerbnode.schedule.ASTRAY
 
 FULL = 1000
-MOTION_PCT = 100
-MOTION_S = 20  # after the last one
 EDGES_MS = 3000  # an onset of motion costs so much of ...
 BURST_MS = 30_000  # ... this; where it is spent (a branch in the wind) the end waits for the hold's
 RAISE_MS = 1  # a fade as quick as no step shows: for motion, and for who commands that
@@ -70,8 +68,9 @@ class Streetlight:
     """One lamp. `level` is the light to be shown now; `fading` asks for ticks of so many ms, or 0.
 
     `lamp_on` is the relay's. At the start both are what the board's reset state is: full light.
-    `motion` is the settings' level in percent and hold in seconds; it may be another at any time.
     """
+
+    motion = (100, 20)  # what one asks for: percent, and for how many seconds after it
 
     def __init__(self, totals: "tuple[int, ...]" = (0, 0)):
         from kerbwire.schema import STREETLIGHT  # here: the table of all is not needed again
@@ -80,7 +79,6 @@ class Streetlight:
         self.level = FULL
         self.lamp_on = True
         self.fading = 0
-        self.motion = MOTION_PCT, MOTION_S
         self._energy_dw_ms = totals[0]
         self._lit_ms = totals[1]
         self._fade = (FULL, FULL, 0, 0, 0)  # from level, to level, start, duration, tick
@@ -205,21 +203,23 @@ class Streetlight:
         if self._override is not None:
             target = self._override
             duration = self._override_fade_ms
-        if self._motion and inputs.night and self.motion[0] * 10 >= target:
-            target = self.motion[0] * 10
+        asked = self.motion[0] * 10
+        if self._motion and inputs.night and asked >= target:
+            target = asked
             duration = RAISE_MS
         if now < self._blink_until_ms:
             target = FULL if now // BLINK_MS % 2 else BLINK_LEVEL
             duration = 0
-        left_ms = self._fade[2] + self._fade[3] - now
-        if target == self._fade[1] and left_ms <= duration + LATE_MS:
+        _, aim, left_ms, fade_ms, _ = self._fade
+        left_ms += fade_ms - now
+        if target == aim and left_ms <= duration + LATE_MS:
             return
         tick_ms = 0
         if duration:
             tick_ms = RAISE_TICK_MS if duration == RAISE_MS else FADE_TICK_MS
             ratio = max(self.level, FAINTEST) / max(target, FAINTEST)
             duration = max(duration, int(E_FOLD_TICKS * tick_ms * abs(log(ratio))))
-        if target != self._fade[1] or left_ms > duration + LATE_MS:  # begins with its first step
+        if target != aim or left_ms > duration + LATE_MS:  # begins with its first step
             self._fade = (self.level, target, now - tick_ms, duration, tick_ms)
 
     def show(self, now: int) -> None:
@@ -250,34 +250,36 @@ class Streetlight:
         """What the power tells of the lamp."""
         draws = power_dw >= FAILURE_DW
         lit = self.level >= FAILURE_LEVEL
-        failed = bool(self._health & LAMP_FAILURE)
+        health = self._health
+        ends = self._ends
+        failed = bool(health & LAMP_FAILURE)
         if lit:
-            self._health &= ~DAY_BURNER
+            health &= ~DAY_BURNER
             if self._drew and not draws:
-                self._ends.append(now)
+                ends.append(now)
         self._drew = lit and draws
-        if self._ends and now - self._ends[0] > CYCLES_MS:
-            self._ends.pop(0)
-            if not self._ends:
-                self._health &= ~CYCLING
-        if len(self._ends) >= CYCLES:
-            if not self._health & CYCLING:
-                self._health |= CYCLING
-                events.append((m.EV_LAMP_CYCLING, len(self._ends)))
-            self._ends.pop(0)
-        odd = draws == failed if lit else draws and not self.level and not self._health & DAY_BURNER
+        if ends and now - ends[0] > CYCLES_MS:
+            ends.pop(0)
+            if not ends:
+                health &= ~CYCLING
+        if len(ends) >= CYCLES:
+            if not health & CYCLING:
+                health |= CYCLING
+                events.append((m.EV_LAMP_CYCLING, len(ends)))
+            ends.pop(0)
+        odd = draws == failed if lit else draws and not self.level and not health & DAY_BURNER
         if not odd or self._odd_ms is None:
             self._odd_ms = now if odd else None
             if not lit and not draws:
-                self._health &= ~DAY_BURNER
+                health &= ~DAY_BURNER
         elif now - self._odd_ms >= (FAILURE_MS if lit else BURNER_MS):
             self._odd_ms = None
             code = m.EV_DAY_BURNER
             if lit:
-                self._health ^= LAMP_FAILURE
+                health ^= LAMP_FAILURE
                 code = m.EV_LAMP_RESTORED if failed else m.EV_LAMP_FAILURE
-                if self._health & CYCLING:
-                    return  # one word says it all
             else:
-                self._health |= DAY_BURNER
-            events.append((code, power_dw))
+                health |= DAY_BURNER
+            if not (lit and health & CYCLING):  # one word says it all
+                events.append((code, power_dw))
+        self._health = health

@@ -54,8 +54,7 @@ class LampHead:
         self._thermometer = thermometer
         self._motion = motion
         self._inputs = streetlight.Inputs()
-        self._looked = -1
-        self._ticked_ms = 0
+        self._looked = self._ticked_ms = -1
         self._drive = FULL  # 1/1000 of the level that is driven: constant light output
         self.lit()  # the pin may have told the dimmer otherwise
 
@@ -63,8 +62,8 @@ class LampHead:
         """Make the asset and its schedule."""
         self.asset = streetlight.Streetlight(totals or (0, 0))
         lead_s = crc32(wanted.node_id.encode()) % SPREAD_S
-        self._schedule = Schedule(wanted.profile, wanted.position, lead_s)
-        self._clo = wanted.clo
+        self._schedule = Schedule(wanted.position, lead_s)
+        self.configure(wanted)
 
     def tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
         """One tick at `uptime_ms`; `street_ms` is UTC, or None."""
@@ -129,5 +128,7 @@ class LampHead:
 
     def configure(self, wanted: "Settings") -> None:
         """Take what a CONFIG changed."""
-        self._schedule.profile = wanted.profile
+        self._clo = wanted.clo
+        self._schedule.configure(wanted.profile, wanted.night)
+        self.asset.motion = wanted.motion
         self._looked = -1

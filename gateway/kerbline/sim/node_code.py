@@ -17,6 +17,8 @@ from typing import Protocol, cast
 from kerbline import carried
 
 Profile = tuple[tuple[int, int], ...]  # (minutes from the night's middle, percent from then on)
+Night = tuple[float, int, int]  # the sun's height at dusk and dawn; each later by so many minutes
+CIVIL: Night = (-2.5, 0, 0)  # what a node has by itself
 
 
 class Sun(Protocol):
@@ -74,7 +76,9 @@ class Schedule(Protocol):
     """kerbnode.schedule.Schedule: `night` tells whether the last step was one of night."""
 
     night: bool
-    profile: Profile
+
+    def configure(self, profile: Profile, night: Night) -> None:
+        """From now on."""
 
     def step(self, uptime_s: int, utc_s: int | None, lux: int | None) -> int:
         """The level in percent."""
@@ -95,9 +99,16 @@ def streetlight() -> Streetlight:
     return cast(Streetlight, _module("assets.streetlight").Streetlight())
 
 
-def schedule(profile: Profile, position: tuple[float, float] | None, lead_s: int = 0) -> Schedule:
+def schedule(
+    profile: Profile,
+    position: tuple[float, float] | None,
+    lead_s: int = 0,
+    night: Night = CIVIL,
+) -> Schedule:
     """A lamp's schedule; it goes on `lead_s` seconds before dusk."""
-    return cast(Schedule, _module("schedule").Schedule(profile, position, lead_s))
+    made = cast(Schedule, _module("schedule").Schedule(position, lead_s))
+    made.configure(profile, night)
+    return made
 
 
 def _module(name: str) -> ModuleType:
