@@ -39,6 +39,11 @@ WORDS = {
     "position": st.lists(degrees, min_size=1, max_size=3),
     "profile": steps(near(-720, 720), 0, 100),
     "clo": steps(near(0, 500_000), 30, 100),
+    "night_deg": st.floats(-20, 10) | near(-12, 6),
+    "dusk_min": near(-720, 720),
+    "dawn_min": near(-720, 720),
+    "motion_pct": near(1, 100),
+    "motion_hold_s": near(1, 3600),
     "build": st.sampled_from(["release", "debug", "fast", ""]),
     "node_id": st.sampled_from(["a", "x" * 16, "x" * 17, "", "-"]),
 }

@@ -143,6 +143,11 @@ class NodeSettings:
     position: tuple[float, ...] | None = None
     profile: Annotated[tuple[tuple[int, ...], ...], DimmingProfile()] | None = None
     clo: Annotated[tuple[tuple[int, ...], ...], LightOutput()] | None = None
+    night_deg: Annotated[float, Between(-12, 6)] | None = None
+    dusk_min: Annotated[int, Between(-720, 720)] | None = None
+    dawn_min: Annotated[int, Between(-720, 720)] | None = None
+    motion_pct: Annotated[int, Between(1, 100)] | None = None
+    motion_hold_s: Annotated[int, Between(1, 3600)] | None = None
 
     @property
     def key(self) -> bytes:
