@@ -144,6 +144,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (told,) = steady.run(live(path))
     assert told["zone"] == "dma-4"
     assert told["read_meters"] == told["meters"] == HOMES
+    assert told["silent"] == []
     assert [each["rule"] for each in told["alarms"] if each["asset"] == "dma-4"] == [
         "district_balance"
     ]
@@ -274,8 +275,8 @@ def test_a_main_that_tells_another_value_is_named(caplog: pytest.LogCaptureFixtu
     assert litres(flow_m3_h=3.0) is litres(flow_m3_h=4.0) is None
     (record,) = caplog.records
     assert record.getMessage() == (
-        "district dma-4: main tells no total_m3 or volume_l but flow_m3_h: "
-        "its inflow_value names one of these"
+        "district dma-4: main tells no total_m3 or volume_l but flow_m3_h; "
+        "write one of these as inflow_value"
     )
     assert litres(total_m3=2.5) == 2_500
     assert litres(volume_l=7) == 7

@@ -75,6 +75,13 @@ def test_planned_water_spans_the_steps_that_it_touches(tmp_path: Path) -> None:
             DISTRICT.replace("meters", "except").replace("meter-1", "main-1"),
             "write consumer meters",
         ),
+        (
+            DISTRICT + 'neighbours = ["dma-4", "dma-9"]\n',
+            '"dma-9" is no other district with an inflow',
+        ),
+        (DISTRICT + 'neighbours = ["dma-5"]\n', "one alone is no common measure; write 2 or more"),
+        (DISTRICT + 'temperature = "air-9"\n', '"air-9" is measured by nothing here'),
+        (DISTRICT + 'temperature = "main-1"\n', "no inflow is judged alone here; add inflow_alone"),
         (DISTRICT.replace('"main-1"', "7"), "district[1].inflow: 7 where a list belongs"),
         (DISTRICT.replace('"main-1"', '["main-1", 7]'), "district[1].inflow[2]: 7 where a text"),
         (
@@ -103,6 +110,19 @@ def test_an_outlet_of_a_district_may_be_the_inlet_of_the_next(tmp_path: Path) ->
     assert (two.mains, two.signs) == (("meter-2",), (1,))
     assert one.counted(["meter-9"]) == ("meter-1",)
     assert two.counted(["meter-9", "meter-3", "meter-2", "meter-8"]) == ("meter-8", "meter-9")
+
+
+def test_neighbours_are_other_districts_with_an_inflow(tmp_path: Path) -> None:
+    serial = '[[serial]]\nname = "{0}"\nport = "socket://127.0.0.1:{0}"\nprofile = "dsmr5"\n'
+    serial += 'asset = "main-{0}"\n[[district]]\nzone = "dma-{0}"\ninflow = "main-{0}"\n'
+    others = "".join(serial.format(n) for n in (5, 6))
+    near = '[[district]]\nzone = "dma-4"\ninflow = "main-1"\ntemperature = "meter-1"\n'
+    near += 'neighbours = ["dma-5", "dma-6"]\n'
+    *_, district = read(tmp_path, others + near).districts
+    assert (district.neighbours, district.temperature) == (("dma-5", "dma-6"), "meter-1")
+    alone = near.replace('"dma-5", "dma-6"', '"dma-5", "dma-4"')
+    (fault,) = faults(tmp_path, others + alone)
+    assert fault.endswith('"dma-4" is no other district with an inflow; write some of dma-5, dma-6')
 
 
 def test_a_meter_that_is_left_out_is_looked_for_in_the_list_of_assets(tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ LEAKS: dict[str, Any] = {
             "judged_ms": T0_MS,
             "learning": False,
             "inflow_lph": 18_234,
+            "silent": ["main-2"],
             "meters": 980,
             "read_meters": 971,
             "too_late": 3,
@@ -138,7 +139,7 @@ def test_status_is_a_table_of_districts_and_of_leaks() -> None:
     lines = [" ".join(line.split()) for line in told(LEAKS)]
     assert lines == [
         "district inflow meters looked at up to",
-        "dma-4 18,234 L/h 971 of 980 read 2025-11-24 16:00 3 reads too late",
+        "dma-4 18,234 L/h 971 of 980 read 2025-11-24 16:00 main-2 not read, 3 reads too late",
         "dma-4, 2025-11-23: 9,000 L in, 900 L lost (10.0 %)",
         "alarm severity size lost so far since sure",
         "dma-4:district_balance critical 1,234 L/h 45,678 L 2025-11-24 16:00 99.9 %",

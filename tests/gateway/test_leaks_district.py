@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kerbline.control.leaks import BALANCE, FIGURES, METER_RULES, tally
 from kerbline.control.leaks import INFLOW as RULE
+from kerbline.control.leaks.around import Neighbour
 from kerbline.control.leaks.district import INFLOW, District, Members
 from kerbline.control.leaks.meters import Kind, MeterWatch
 from kerbline.control.leaks.watch import METER, ZONE, Setting
@@ -174,6 +175,65 @@ def test_an_inflow_that_an_operator_accepts_is_usual() -> None:
     assert told(fed(District(accepting, nobody, 1), log)) == told(district)
 
 
+DAYS, AT = 52, 48 * 24
+
+
+@dataclass(frozen=True)
+class Common:
+    """What a district is told of others, and how they are numbered."""
+
+    neighbours: int = 0
+    warmth: bool = False
+
+
+@pytest.fixture(scope="module")
+def weather() -> tuple[Any, Any]:
+    """Four districts that follow it alike, in m3/h: a leak of 4 % in the first; and degrees."""
+    hours = DAYS * DAY
+    leaks: list[list[Leak]] = [[Leak(AT, hours, 0.04)], [], [], []]
+    flows = np.array([inflow(5 + n, DAYS, each, step_min=60) for n, each in enumerate(leaks)])
+    chance = np.random.default_rng(4)
+    warmer = np.zeros(hours)
+    for now in range(1, hours):  # it lasts a day or two
+        warmer[now] = 0.97 * warmer[now - 1] + chance.normal(0, 0.25)
+    flows *= 1 + 0.03 * warmer * np.array([[1.0], [0.8], [1.1], [0.7]])
+    by_day = np.sin(np.arange(hours) * 2 * np.pi / DAY)
+    return flows, -3.0 + 6 * by_day + 4 * warmer
+
+
+@pytest.mark.parametrize("common", [Common(neighbours=3), Common(warmth=True)])
+def test_neighbours_or_the_temperature_explain_what_a_leak_does_not(
+    weather: tuple[Any, Any], common: Common
+) -> None:
+    flows, degrees = weather
+    totals_l = np.cumsum(flows * 1000, axis=1)
+    near = tuple(Neighbour((1,), lambda _: False) for _ in range(common.neighbours))
+    names = tuple(f"column-{n}" for n in range(1 + common.neighbours + common.warmth))
+    setting = Setting(
+        *(0, 60, (1,), False, SETTING.slot, SETTING.planned),
+        neighbours=near,
+        warmth=common.warmth,
+    )
+
+    def some(saved: Any = None) -> District:
+        return District(setting, Members((), (), names), 1, saved)
+
+    log = []
+    for step in range(len(degrees)):
+        at_ms = (BEGIN + step) * HOUR_MS + 9
+        columns = [*totals_l[: 1 + common.neighbours, step], *[degrees[step]] * common.warmth]
+        log += [Read(INFLOW - n, at_ms + n, float(each)) for n, each in enumerate(columns)]
+    noted = len(log) * 5 // 6
+    district = fed(some(), log[:noted], judge=97)
+    saved = json.loads(json.dumps(district.saved(noted)))
+    assert district.standing() == []
+    (up,) = fed(district, log[noted:], noted, judge=97).standing()
+    assert (up.subject, up.rule) == (ZONE, RULE)
+    assert 0 < up.raised - BEGIN - AT <= 24  # alone it takes days
+    after = saved["after"]
+    assert told(fed(some(saved), log[after:], after, judge=97)) == told(district)
+
+
 def through_three(log: list[Read], chance: random.Random) -> list[Read]:
     """As if two mains led in and one led on; a read of each is lost now and then."""
     found = [read for read in log if read.meter != INFLOW]
@@ -199,6 +259,8 @@ def test_a_leak_is_found_behind_inlets_and_outlets(month: list[Read]) -> None:
         return District(setting, Members(NAMES, (True,) * HOMES, mains), 1, saved)
 
     district = fed(some(), log, judge=61)
+    last = {INFLOW - read.meter for read in log if read.at_ms // HOUR_MS == district.judged - 1}
+    assert district.silent() == [main for main in range(3) if main not in last]
     (up,) = [each for each in district.standing() if each.subject == ZONE]
     assert up.rule == BALANCE
     assert up.lph == pytest.approx(250, rel=0.15)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
 
+from kerbline.agent.leak_columns import Columns
 from kerbline.agent.usual import Usual
 from kerbline.assets import Registry
 from kerbline.assets.asset import WATER
@@ -16,6 +17,7 @@ from kerbline.config import District as Config
 from kerbline.control import leaks, zone_water
 from kerbline.control.leaks import alarm, district, tally
 from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
+from kerbline.control.leaks.around import Neighbour
 from kerbline.control.leaks.balances import Balances
 from kerbline.control.leaks.district import INFLOW, District, Members
 from kerbline.control.leaks.watch import ZONE, Setting
@@ -31,9 +33,17 @@ class Zone:
     """A district at work. `taken` is how far of the log it has."""
 
     def __init__(
-        self, config: Config, registry: Registry | None, noted: Mapping[str, Any], head: int
+        self,
+        config: Config,
+        registry: Registry | None,
+        noted: Mapping[str, Any],
+        head: int,
+        near: Sequence[Config] = (),
     ) -> None:
+        """`near`: its neighbours."""
         self.config = config
+        self._near = near
+        self._columns = Columns(config, near)
         self.taken = 0  # a store that has forgotten its first batches begins with the next
         self._registry = registry
         self._step_ms = config.step_min * 60_000
@@ -42,10 +52,9 @@ class Zone:
         self._issued: set[tuple[Name, bool, int]] = set()  # by us, and not in the log yet
         self._usual = Usual(config.zone, self._step_ms, self._noted.get("usual", {}))
         self._has_sum = True  # are its households those of the zone's sum?
-        self._mute = set(config.mains)  # those that never told a total
         pipes = None if config.pipes is None else tally.Pipes(**asdict(config.pipes))
         self._balances = Balances(self._step_ms, pipes, self._noted.get("balances", {}))
-        self._members = Members((), (), config.mains)
+        self._members = Members((), (), self._columns.names)
         self._district: District | None = None
         if self._noted:
             self.taken = min(self._noted["district"]["after"], head)
@@ -77,7 +86,9 @@ class Zone:
         self._balances.serve(len(members.names), sum(members.tallied), has_sum=self._has_sum)
         setting = Setting(
             *(len(members.names), config.step_min, config.signs, config.inflow_alone),
-            *(_slots(config), self._is_planned, self._usual.at),
+            *(_slots(config), self._planned(config), self._usual.at),
+            tuple(Neighbour(each.signs, self._planned(each)) for each in self._near),
+            config.temperature is not None,
         )
         wait_steps = math.ceil(config.wait_min / config.step_min)
         self._district = District(setting, members, wait_steps, saved)
@@ -96,7 +107,7 @@ class Zone:
 
     def routes(self) -> Iterator[tuple[str, int]]:
         """Whose readings count, and as which meter."""
-        for number, name in enumerate(self.config.mains):
+        for number, name in enumerate(self._columns.names):
             yield name, INFLOW - number
         for number, name in enumerate(self._members.names):
             yield name, number
@@ -185,11 +196,13 @@ class Zone:
         """For the status."""
         one = self._district
         flow = float("nan") if one is None else one.inflow_lph()
+        mains, silent = self.config.mains, () if one is None else one.silent()
         return {
             "zone": self.config.zone,
             "judged_ms": -1 if one is None or one.judged < 0 else one.judged * self._step_ms,
             "learning": one is None or one.learning,
             "inflow_lph": None if math.isnan(flow) else round(flow),
+            "silent": [mains[column] for column in silent if column < len(mains)],
             "meters": len(self._members.names),
             "read_meters": 0 if one is None else one.read_meters(),
             "too_late": 0 if one is None else one.too_late,
@@ -224,30 +237,14 @@ class Zone:
     def _litres(self, meter: int, reading: Reading) -> float | None:
         if meter > INFLOW:
             return zone_water.totaliser_l(reading.values)
-        names = self.config.inflow_value
-        name = next((name for name in names if name in reading.values), "")
-        if not name:
-            if reading.asset in self._mute and reading.kind != "event":
-                self._mute.discard(reading.asset)
-                has, wanted = ", ".join(sorted(reading.values)), " or ".join(names)
-                log.warning(
-                    "district %s: %s tells no %s but %s: its inflow_value names one of these",
-                    *(self.config.zone, reading.asset, wanted, has or "nothing"),
-                )
-            return None
-        self._mute.discard(reading.asset)
-        value = reading.values[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        litres = value * 1000 if name.endswith("_m3") else value
-        return float(litres) if math.isfinite(litres) and litres >= 0 else None
+        return self._columns.value(INFLOW - meter, reading)
 
     def _listed(self) -> tuple[Members, bool]:
         """The meters; and are their households those whose water the zone's sums have?"""
         registry, config = self._registry, self.config
         if registry is None:
             names = config.meters
-            return Members(names, (True,) * len(names), config.mains), True
+            return Members(names, (True,) * len(names), self._columns.names), True
         names, has_sum = config.meters, self._has_sum
         if not registry.lost:
             served = [each for each in registry.served() if each.zone == config.zone]
@@ -259,11 +256,14 @@ class Zone:
             known = self._noted.get("district", {}).get("meters", ())
             names = self._members.names or tuple(known)
         tallied = tuple(not registry.personal(name) for name in names)
-        return Members(names, tallied, config.mains), has_sum
+        return Members(names, tallied, self._columns.names), has_sum
 
-    def _is_planned(self, step: int) -> bool:
-        from_ms, to_ms = step * self._step_ms, (step + 1) * self._step_ms
-        return any(planned.spans(from_ms, to_ms) for planned in self.config.planned)
+    def _planned(self, config: Config) -> Callable[[int], bool]:
+        """Of a step of ours: is water let out there on purpose?"""
+        step_ms = self._step_ms
+        return lambda step: any(
+            planned.spans(step * step_ms, (step + 1) * step_ms) for planned in config.planned
+        )
 
 
 def _slots(config: Config) -> Callable[[int], int]:

@@ -53,7 +53,14 @@ class Leaks:
         self._clock = clock
         self._revision = -1
         noted = {zone: _parsed(body) for zone, body in store.memories(RULE).items()}
-        self.zones = [Zone(one, registry, noted.get(one.zone, {}), store.head) for one in districts]
+        by_zone = {one.zone: one for one in districts}
+        self.zones = [
+            Zone(
+                *(one, registry, noted.get(one.zone, {}), store.head),
+                [by_zone[each] for each in one.neighbours],
+            )
+            for one in by_zone.values()
+        ]
         after = min((zone.taken for zone in self.zones), default=store.head)
         self._log = Following(group, after, RULE)
         self._routes: dict[str, list[tuple[Zone, int]]] = {}

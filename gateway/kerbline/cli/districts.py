@@ -68,13 +68,16 @@ def close_valve(config: Path, alarm: str, within: float, *, confirm: bool) -> in
 @click.argument("config", type=_FILE)
 @click.argument("alarm")
 def accept(config: Path, alarm: str) -> int:
-    """Take what ALARM (a district's balance) tells for usual: it was looked for, and is no leak."""
+    """Take what ALARM (zone:district_balance or zone:district_inflow) tells for usual.
+
+    It was looked for, and is no leak. It holds as soon as this says so, whatever ends the gateway.
+    """
     from kerbline.config import load
     from kerbline.local_socket import SOCKET_FILE, ask
 
     path = load(config).gateway.state_dir / SOCKET_FILE
     found = ask(path, {"ask": "leaks-accept", "alarm": alarm})
-    click.echo(f"{alarm}: usual from {instant(found['from_ms'])} UTC on; the alarm ends then")
+    click.echo(f"{alarm}: usual from {instant(found['from_ms'])} UTC on; the alarm is over")
     return 0
 
 
@@ -98,6 +101,7 @@ def _district(one: Mapping[str, Any]) -> tuple[str, ...]:
     meters = f"{one['read_meters']:,} of {one['meters']:,} read" if one["meters"] else "none"
     judged = "nothing yet" if one["judged_ms"] < 0 else instant(one["judged_ms"])
     doubts = ["learning"] if one["learning"] else []
+    doubts += [f"{main} not read" for main in one["silent"]]
     if one["too_late"]:
         doubts.append(f"{one['too_late']:,} reads too late")
     return one["zone"], flow, meters, judged, ", ".join(doubts)

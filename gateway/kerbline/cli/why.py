@@ -31,6 +31,7 @@ RULES: Mapping[str, str] = {
     "assets_lost": "the gateway's list of assets can't be read",
 }
 FACTS: Mapping[str, str] = {
+    "accepted_ms": "taken for usual by an operator, from then on",
     "age_h": "hours since it began, as it looked",
     "beyond_usual_lph": "beyond what is usual, L/h",
     "cleared_ms": "over",

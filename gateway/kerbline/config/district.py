@@ -14,6 +14,7 @@ from kerbline.config.rules import Between, Filled, Matching, OneOf
 from kerbline.config.terms import Name
 
 STEPS_MIN = (5, 10, 15, 20, 30, 60)  # 15 is what meters are read at; each divides a day
+LEAST_NEIGHBOURS = 2  # as inflow_common has it
 NAMED = ("inflow", "outflow", "meters", "except")
 Total = Annotated[
     str, Matching(r"[a-z][a-z0-9_]{0,40}_(l|m3)", "a totaliser's name, which ends in _l or _m3")
@@ -110,6 +111,8 @@ class District:
     meters: tuple[Name, ...] = ()  # those of the zone in the list of assets
     left_out: Annotated[tuple[Name, ...], Key("except"), OrOne()] = ()
     inflow_alone: bool = False  # judge the inflow by itself although there are meters
+    neighbours: tuple[Name, ...] = ()  # zones of other districts, whose use follows the same days
+    temperature: Name | None = None  # whose readings carry `temperature_c`
     step_min: Annotated[int, OneOf(*STEPS_MIN)] = 15
     wait_min: Annotated[int, Between(0, 1440)] = 60
     time_zone: Annotated[str, TimeZone()] = "UTC"
@@ -141,11 +144,13 @@ class District:
 def check(reader: Reader) -> None:
     """Keep a fault for what the keys of a district say of each other and of other sections."""
     assets = {str(asset) for pattern in ASSETS for _, asset in reader.select(*pattern)}
-    for path, asset in _named(reader, *NAMED):
+    warmth = reader.select("district", "*", "temperature")
+    for path, asset in [*_named(reader, *NAMED), *warmth]:
         if asset not in assets:
             remedy = "write the asset of a [[node]], [[serial]] or [[modbus.device]]"
             reader.complain(path, f"{shown(asset)} is measured by nothing here", remedy)
     _apart(reader)
+    _around(reader)
     written = {asset for _, asset in reader.select("modbus", "*", "device", "*", "asset")}
     for path, asset in reader.select("district", "*", "valve", "asset"):
         if asset not in written:
@@ -195,6 +200,28 @@ def _apart(reader: Reader) -> None:
         if asset in mains:
             remedy = "write consumer meters; a main that leaves the district is an outflow"
             reader.complain(path, _stands(reader, asset, mains[asset]), remedy)
+
+
+def _around(reader: Reader) -> None:
+    """What is common to districts matters where an inflow is judged alone."""
+    inflows = {path[1]: zone for path, zone in reader.select("district", "*", "zone")}
+    inflows = {at: zone for at, zone in inflows.items() if reader.has(("district", at, "inflow"))}
+    for path, zone in _named(reader, "neighbours"):
+        if zone == inflows.get(path[1]) or zone not in inflows.values():
+            known = [str(each) for at, each in inflows.items() if at != path[1]]
+            remedy = f"write some of {', '.join(known)}" if known else "leave it out"
+            reader.complain(path, f"{shown(zone)} is no other district with an inflow", remedy)
+    for path, zones in reader.select("district", "*", "neighbours"):
+        if isinstance(zones, tuple) and len(set(zones)) < LEAST_NEIGHBOURS:
+            remedy = f"write {LEAST_NEIGHBOURS} or more, or leave it out"
+            reader.complain(path, "one alone is no common measure", remedy)
+    for key in ("neighbours", "temperature"):
+        for path, _ in reader.select("district", "*", key):
+            here = path[:-1]
+            alone = reader.accepted.get((*here, "inflow_alone")) is True
+            if not reader.has((*here, "inflow")) or (reader.has((*here, "meters")) and not alone):
+                remedy = "add inflow_alone = true, or leave it out"
+                reader.complain(path, "no inflow is judged alone here", remedy)
 
 
 def _stands(reader: Reader, asset: object, at: faults.Path) -> str:

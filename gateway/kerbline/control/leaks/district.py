@@ -31,7 +31,7 @@ INFLOW = -1  # the first main among the consumers' numbers, the next one is -2
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Meters by their assets' names, of which the volumes are added up here, and the mains."""
+    """Meters by their assets' names, of which the volumes are added up here, and a Row's mains."""
 
     names: tuple[str, ...]
     tallied: tuple[bool, ...]
@@ -148,6 +148,15 @@ class District:
         """The last flow that was looked at; NaN where it is not known."""
         return float("nan") if self._live is None else self._live.inflow_lph
 
+    def silent(self) -> Sequence[int]:
+        """Columns of the mains that the last step that was looked at has no read of."""
+        if self._grid is None or self.judged <= self._grid.first:
+            return ()
+        found: list[int] = np.flatnonzero(
+            np.isnan(self._grid.row(self.judged - 1).mains_l)
+        ).tolist()
+        return found
+
     def read_meters(self) -> int:
         """How many meters were read in the day up to the newest read."""
         if self._grid is None:
@@ -179,7 +188,9 @@ class District:
 
     @property
     def _mains(self) -> list[list[str | int]]:
-        pairs = zip(self._members.mains, self._setting.mains, strict=True)
+        signs = [sign for each in self._setting.neighbours for sign in each.signs]
+        signs = [*self._setting.mains, *signs, *[0] * self._setting.warmth]
+        pairs = zip(self._members.mains, signs, strict=True)
         return [[name, sign] for name, sign in pairs]
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
@@ -215,7 +226,7 @@ class District:
         first = step - step % self._setting.day_steps
         self._base = Watch(self._setting, first)
         self._tally = Tally(self._setting.day_steps, first, self._members.tallied)
-        sizes = len(self._members.names), len(self._setting.mains), self._steps
+        sizes = len(self._members.names), self._setting.columns, self._steps
         self._grid = Grid(*sizes, self._setting.step_ms, first)
 
     def _advance(self, first: int) -> Iterator[None]:

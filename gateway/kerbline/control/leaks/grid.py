@@ -18,7 +18,8 @@ NONE = -1  # no read in this step
 class Row(NamedTuple):
     """A step: counts of the meters where `present`, and the mains' litres, NaN where not read.
 
-    `mains_at_ms` is when these were read, from the step's begin on.
+    `mains_at_ms` is when these were read, from the step's begin on. Mains may be those of `Around`,
+    too, and no totaliser: here they are columns.
     """
 
     reads: NDArray[np.uint32]

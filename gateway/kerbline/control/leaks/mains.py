@@ -6,6 +6,7 @@ register that begins again at zero is flow, another meter is none; what flows ba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -36,10 +37,14 @@ class Flow:
 
 
 class Mains:
-    """Those of one district by their `signs`: 1 for an inlet, -1 for an outlet."""
+    """Those of one district by their `signs`: 1 for an inlet, -1 for an outlet.
 
-    def __init__(self, signs: Sequence[int], step_ms: int) -> None:
+    In a Row they stand from `first` on.
+    """
+
+    def __init__(self, signs: Sequence[int], step_ms: int, first: int = 0) -> None:
         self._signs = signs
+        self._places = slice(first, first + len(signs))
         self._step_ms = step_ms
         self.read_l = np.full(len(signs), np.nan)
         self.at_ms = np.full(len(signs), -1, np.int64)
@@ -51,13 +56,15 @@ class Mains:
     def step(self, row: Row, at: int) -> Flow:
         """The step `at` since 1970."""
         self.lph = 0.0
+        reads_l = row.mains_l[self._places].tolist()
+        times_ms = row.mains_at_ms[self._places].tolist()
         for main, sign in enumerate(self._signs):
-            litres, within_ms = float(row.mains_l[main]), int(row.mains_at_ms[main])
-            self.lph += sign * self._follow(main, litres, at * self._step_ms + within_ms, at)
+            at_ms = at * self._step_ms + times_ms[main]
+            self.lph += sign * self._follow(main, reads_l[main], at_ms, at)
         if abs(self.lph) > MOST_LPH:
             self.lph = float("nan")
         is_less = self.total_l < self.told_l and not self.broken
-        if is_less or not np.isfinite(row.mains_l).all():
+        if is_less or not all(map(math.isfinite, reads_l)):
             return Flow(float("nan"), False, self.lph)
         broken, self.broken = self.broken, False
         self.told_l = self.total_l

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from kerbline.control.leaks import BALANCE, INFLOW
+from kerbline.control.leaks.around import Around, Neighbour
 from kerbline.control.leaks.balance import BalanceWatch
 from kerbline.control.leaks.grid import Row
 from kerbline.control.leaks.inflow import InflowWatch
@@ -42,6 +43,14 @@ class Setting:
     slot: Callable[[int], int]
     planned: Callable[[int], bool]
     accepted: Callable[[int], Collection[str]] = lambda _: ()
+    neighbours: tuple[Neighbour, ...] = ()
+    warmth: bool = False  # a temperature is told
+
+    @property
+    def columns(self) -> int:
+        """Of a Row's mains."""
+        near = sum(len(each.signs) for each in self.neighbours)
+        return len(self.mains) + near + self.warmth
 
     @property
     def step_ms(self) -> int:
@@ -84,7 +93,13 @@ class Watch:
         has_alone = bool(setting.mains) and (setting.inflow_alone or not setting.meters)
         self.mains = Mains(setting.mains, setting.step_ms) if setting.mains else None
         self.balance = BalanceWatch(setting.meters, setting.step_min) if has_balance else None
-        self.inflow = InflowWatch(1, setting.step_min) if has_alone else None
+        self.inflow = _alone(setting) if has_alone else None
+        self.around: Around | None = None
+        if has_alone and setting.columns > len(setting.mains):
+            near = setting.neighbours
+            self.around = Around(
+                len(setting.mains), near, warmth=setting.warmth, step_min=setting.step_min
+            )
         self.meters = MeterWatch(setting.meters, setting.step_min) if setting.meters else None
         self._raised: dict[tuple[int, str], Standing] = {}
 
@@ -100,7 +115,7 @@ class Watch:
         if self.balance is not None:
             self._balance(self.balance, row, flow, at, planned=planned)
         if self.inflow is not None:
-            self._alone(self.inflow, float("nan") if planned else flow.lph / 1000, at)
+            self._alone(self.inflow, float("nan") if planned else flow.lph, row, at)
         return flow
 
     def standing(self) -> list[Standing]:
@@ -123,7 +138,7 @@ class Watch:
     def copy(self) -> Watch:
         """Another one in the same state."""
         other = copy.copy(self)
-        for part in ("mains", "balance", "inflow", "meters", "_raised"):
+        for part in ("mains", "around", "balance", "inflow", "meters", "_raised"):
             setattr(other, part, copy.deepcopy(getattr(self, part)))
         return other
 
@@ -170,9 +185,10 @@ class Watch:
             self.balance = BalanceWatch(self._setting.meters, self._setting.step_min)
             self._balance_begin = self.next
 
-    def _parts(self) -> dict[str, Mains | BalanceWatch | InflowWatch | MeterWatch]:
+    def _parts(self) -> dict[str, Mains | Around | BalanceWatch | InflowWatch | MeterWatch]:
         parts = {
             "mains": self.mains,
+            "around": self.around,
             "balance": self.balance,
             "inflow": self.inflow,
             "meters": self.meters,
@@ -215,9 +231,16 @@ class Watch:
         since = self._balance_begin + oldest.since if known is None else known.since
         self._raised[name] = Standing(*name, raised, since, 0.0, 0.0, sure_pct, seen)
 
-    def _alone(self, watch: InflowWatch, flow: float, at: int) -> None:
+    def _alone(self, watch: InflowWatch, lph: float, row: Row, at: int) -> None:
         name = (ZONE, INFLOW)
-        for change in watch.step(np.array([flow]), self._setting.slot(at)):
+        flows, causes = [lph], None
+        if self.around is not None:
+            flows += self.around.flows_lph(row, at)
+            if self._setting.warmth:
+                causes = np.full((1, len(flows)), self.around.warmer(row, at))
+        for change in watch.step(np.array(flows) / 1000, self._setting.slot(at), causes):
+            if change.series:  # a neighbour's is told by its own district
+                continue
             if not change.up:
                 self._raised.pop(name, None)
                 continue
@@ -244,3 +267,10 @@ class Watch:
             return replace(up, lph=size[0], litres=size[1])
         hours = (self.next - 1 - up.raised) * self._setting.step_min / 60
         return replace(up, litres=up.litres + up.lph * hours)
+
+
+def _alone(setting: Setting) -> InflowWatch:
+    """The district first, then its neighbours."""
+    count = 1 + len(setting.neighbours)
+    peers = np.zeros(count) if count > 1 else None
+    return InflowWatch(count, setting.step_min, int(setting.warmth), peers)
