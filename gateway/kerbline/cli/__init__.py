@@ -20,12 +20,14 @@ from kerbline.cli import (
     city,
     districts,
     leaks,
+    light,
     modbus,
     node,
     serial,
     sim,
     status,
     store,
+    sun,
     why,
 )
 from kerbline.errors import KerblineError
@@ -121,12 +123,14 @@ app.add_command(assets.group)
 app.add_command(boards.group)
 app.add_command(city.group)
 app.add_command(leaks.group)
+app.add_command(light.group)
 app.add_command(modbus.group)
 app.add_command(node.group)
 app.add_command(serial.group)
 app.add_command(store.group)
 app.add_command(sim.group)
 app.add_command(status.status)
+app.add_command(sun.sun)
 app.add_command(why.why)
 leaks.group.add_command(districts.status)
 leaks.group.add_command(districts.close_valve)

@@ -68,6 +68,9 @@ class Streetlight(Protocol):
     def step(self, now: int, inputs: Inputs) -> Sequence[tuple[int, int]]:
         """The events (code, value) that an instant brings; good until the next step."""
 
+    def show(self, now: int) -> None:
+        """The level and `fading` of an instant of a fade, as between two steps."""
+
     def command(self, op: int, args: tuple[int, ...], now: int) -> int:
         """Carry out an operation of kerbwire.messages; a result's code."""
 
