@@ -21,6 +21,7 @@ from kerbline.config.light import (
     LightingClass,
     PowerCap,
 )
+from kerbline.config.light_rules import Rule
 from kerbline.config.modbus import ModbusBus
 from kerbline.config.ngsi_ld import NgsiLd
 from kerbline.config.reader import Key
@@ -210,3 +211,4 @@ class Config:
     lamp_groups: Annotated[tuple[LampGroup, ...], Key("lamp_group")] = ()
     lighting_classes: Annotated[tuple[LightingClass, ...], Key("lighting_class")] = ()
     power_caps: Annotated[tuple[PowerCap, ...], Key("power_cap")] = ()
+    rules: Annotated[tuple[Rule, ...], Key("rule")] = ()
