@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,6 +28,7 @@ from kerbwire import messages as m
 
 LOOK_S = 5.0  # between two looks at the clock, which may jump
 OVERLAP_S = 60  # two solar midnights are at most so much less than a day apart
+MOST_MIN = 720  # that a node shifts its dusk or dawn
 SET_LEVEL = "set_level"
 
 log = logging.getLogger("kerbline.light")
@@ -102,7 +104,7 @@ class LightPrograms:
             if told is not None and told.stored.coarse and name not in self._coarse:
                 self._coarse.add(name)
                 log.warning("program %s: more levels than a node keeps: some are brighter", name)
-            fleet.configure(asset, values(told.stored if told else None))
+            fleet.configure(asset, values(told.stored if told else None, lamp.clo))
 
     async def run(self, fleet: Fleet) -> None:
         """Compile each night as its noon comes, and at once where the clock jumps; for ever."""
@@ -178,8 +180,17 @@ class LightPrograms:
         return self._clock.street_ms(self._clock.utc_ms()) // 1000
 
 
-def values(stored: Stored | None) -> dict[int, int | bytes]:
-    """What CONFIG carries of it."""
-    if stored is None:
-        return {}
-    return {m.CONFIG_PROFILE: packed(stored.profile)}
+def values(stored: Stored | None, clo: tuple[tuple[int, ...], ...]) -> dict[int, int | bytes]:
+    """What CONFIG carries of it; a sun's height is rounded to the longer night."""
+    found: dict[int, int | bytes] = {}
+    if stored is not None:
+        found[m.CONFIG_PROFILE] = packed(stored.profile)
+        found[m.CONFIG_NIGHT_CDEG] = math.ceil(100 * stored.night_deg)
+        found[m.CONFIG_DUSK_MIN] = max(-MOST_MIN, min(MOST_MIN, stored.dusk_min))
+        found[m.CONFIG_DAWN_MIN] = max(-MOST_MIN, min(MOST_MIN, stored.dawn_min))
+        if stored.motion is not None:
+            found[m.CONFIG_MOTION_PCT] = max(1, stored.motion.level_pct)
+            found[m.CONFIG_MOTION_S] = stored.motion.hold_s
+    if clo:
+        found[m.CONFIG_CLO] = b"".join(h.to_bytes(3, "big") + bytes((p,)) for h, p in clo)
+    return found

@@ -258,6 +258,8 @@ class NodeLink:
 
     async def _up(self, info: m.Info) -> None:
         renewed = self._info is not None and self._info.boot_id == info.boot_id
+        if self._info is not None and self._info.firmware != info.firmware:
+            self._config.reflashed()
         self._info = info
         self._misfit = ""
         self.presence.joined(info.firmware)
@@ -288,6 +290,9 @@ class NodeLink:
         if code != m.OK:
             name = m.RESULT_NAMES.get(code, f"code_{code}")
             log.warning("node %s: does not take its config: %s", self.node.id, name)
+            if self._config.refused(version) and code == m.UNSUPPORTED:
+                log.warning("node %s: gets what older firmware takes of it", self.node.id)
+                self._send_config()
             return
         self._config_version = version
         if (body := self._config.taken(version)) is not None:
