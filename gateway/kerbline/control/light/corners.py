@@ -36,9 +36,8 @@ def carried(corners: Corners, metres: float, change: float) -> Corners:
     if not change:
         return tuple((when + slowness * metres, slowness) for when, slowness in corners)
     factors = (1 - change, 1 + change)
-    return _hull(
-        (when + slowness * metres * on_the_way, slowness * there)
-        for when, slowness in corners
+    return hull(
+        [(when + slowness * metres * on_the_way, slowness * there) for when, slowness in corners]
         for on_the_way in factors
         for there in factors
     )
@@ -67,9 +66,9 @@ def _cut(corners: Corners, inside: list[float]) -> Corners:
     return tuple(kept)
 
 
-def _hull(points: Iterable[tuple[float, float]]) -> Corners:
-    """The corners of the least convex set that holds all of them."""
-    ordered = sorted(set(points))
+def hull(sets: Iterable[Iterable[tuple[float, float]]]) -> Corners:
+    """The least convex set that holds all of them."""
+    ordered = sorted({corner for each in sets for corner in each})
     if len(ordered) < 3:
         return tuple(ordered)
     return (*_chain(ordered), *_chain(reversed(ordered)))

@@ -14,14 +14,35 @@ Whatever the sets do not explain (a door, a turn, a stop, a start of ours) begin
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from kerbline.control.light.corners import box, carried, later, quicker, slower, sooner
+from kerbline.control.light.corners import box, carried, hull, later, quicker, slower, sooner
 from kerbline.control.light.corridor import Corridor
 from kerbline.control.light.passage import NEVER_MS, Lane, Passage, lanes
 
 FAR_MS = 1e9  # later than anybody asks for
 MEMORY_MS = 10_000  # an edge that comes later than this is taken as one of now
+MANY = 32  # so many passages are worth putting together
+ALIKE = 4  # that have passed as many zones
 ASK_MS = 1_000  # how often a zone that stays busy is asked who is in it
+
+
+class Edge(NamedTuple):
+    """What a sensor told, and what was so before it."""
+
+    at_ms: float
+    lamp: int
+    is_there: bool
+    passages: list[Passage]
+    busy: list[float | None]
+
+    def follows(self, at_ms: float, lamp: int) -> bool:
+        """Is it later than one at `at_ms` of the sensor of `lamp`?
+
+        Of two within a millisecond at one sensor that one came later which told nothing new.
+        """
+        told_nothing = self.lamp == lamp and self.is_there == (self.busy[lamp] is not None)
+        return self.at_ms > at_ms or (self.at_ms == at_ms and told_nothing)
 
 
 class Whereabouts:
@@ -33,9 +54,7 @@ class Whereabouts:
         self._lanes = lanes(corridor)
         count = len(corridor.lamps)
         self._busy: list[float | None] = [None] * count  # since when
-        self._edges: list[
-            tuple[float, int, bool, list[Passage], list[float | None]]
-        ] = []  # when, lamp, is there; what was before
+        self._edges: list[Edge] = []  # of late
         self._unsure: set[int] = set()  # zones that told nothing since the beginning
         self._began_ms = 0.0
         self._ask_ms = dict[int, float]()  # zones that are busy, and when to ask
@@ -62,22 +81,22 @@ class Whereabouts:
         self._unsure.discard(lamp)
         edges = self._edges
         index = len(edges)
-        while index and edges[index - 1][0] > at_ms:
+        while index and edges[index - 1].follows(at_ms, lamp):
             index -= 1
-        again = [(at_ms, lamp, is_there), *(each[:3] for each in edges[index:])]
+        again = [Edge(at_ms, lamp, is_there, [], []), *edges[index:]]
         if index < len(edges):
-            _, _, _, self.passages, self._busy = edges[index]
+            self.passages, self._busy = edges[index].passages, edges[index].busy
             del edges[index:]
             for passage in self.passages:
                 passage.wall = -1
             self._stand()
-        for when, zone, there in again:
-            edges.append((when, zone, there, self.passages, self._busy))
+        for each in again:
+            edges.append(each._replace(passages=self.passages, busy=self._busy))
             self._busy = self._busy[:]
-            (self._rise if there else self._fall)(zone, when)
+            (self._rise if each.is_there else self._fall)(each.lamp, each.at_ms)
             self._stand()
-        if len(edges) > 1 and edges[0][0] < at_ms - MEMORY_MS:
-            self._edges = [each for each in edges if each[0] >= at_ms - MEMORY_MS]
+        if edges[0].at_ms < at_ms - MEMORY_MS:
+            self._edges = [each for each in edges if each.at_ms >= at_ms - MEMORY_MS]
 
     def ask(self, now_ms: float) -> None:
         """Take silence as quiet, and let nobody stand in a zone unknown."""
@@ -186,7 +205,7 @@ class Whereabouts:
                 place = lane.place(lamp)
                 if lane.far_m[place] < lane.end_m:
                     kept += self._with_misses(self._leaving(lane, place, at_ms))
-        self.passages = kept
+        self.passages = kept if len(kept) < MANY else merged(kept)
 
     def _through(
         self, passage: Passage, place: int, from_ms: float, to_ms: float
@@ -261,3 +280,23 @@ class Whereabouts:
     def _stand(self) -> None:
         for passage in self.passages:
             passage.stand(self._busy)
+
+
+def merged(passages: list[Passage]) -> list[Passage]:
+    """The same, and perhaps more; those that are alike and many are put together."""
+    alike: dict[tuple[int, int, int, float], list[Passage]] = {}
+    kept: list[Passage] = []
+    for passage in passages:
+        if passage.entering:
+            kept.append(passage)
+        else:
+            key = (passage.lane.zones[0], passage.clear, passage.missed, passage.place_m)
+            alike.setdefault(key, []).append(passage)
+    for group in alike.values():
+        if len(group) > ALIKE:
+            whole = group[0].cut(hull(each.corners for each in group))
+            whole.tail = whole.front = min(each.tail for each in group)
+            kept.append(whole)
+        else:
+            kept += group
+    return kept
