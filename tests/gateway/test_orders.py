@@ -214,6 +214,23 @@ def test_what_the_config_allows_no_more_is_not_sent_after_a_restart(tmp_path: Pa
     asyncio.run(after())
 
 
+def test_an_order_that_went_otherwise_says_so_and_a_repeat_is_told_the_same(tmp_path: Path) -> None:
+    note = "raised: 67 % (class M5)"
+
+    async def story(life: Life) -> None:
+        await life.order(order())
+        await life.orders.answered(Answered("a1", "lamp-1", "", note))
+        await life.order(order())
+        assert life.states() == [("a1", "OK", note)] * 2
+
+    async def after(life: Life) -> None:
+        await life.order(order("b2"))
+        await life.orders.answered(Answered("b2", "lamp-1", "busy", note))
+        assert life.states() == [("b2", "ERROR", "busy")]
+
+    lives(tmp_path / "s.db", story, after)
+
+
 def test_a_loops_command_is_judged_like_any_other(tmp_path: Path) -> None:
     async def story(life: Life) -> None:
         life.street.never = "out_of_range: speed_hz: 0 to 50"

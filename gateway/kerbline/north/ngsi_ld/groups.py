@@ -63,6 +63,9 @@ def together(name: str, at: str, results: Collection[CommandResult], at_ms: int)
         ((state, reason),) = ends
         return CommandResult(name, at, state, reason, at_ms)
     failed = [each for each in results if each.state is not CommandState.OK]
+    if not failed:  # some went otherwise than ordered, and say how
+        notes = sorted({each.reason for each in results if each.reason})
+        return CommandResult(name, at, CommandState.OK, ", ".join(notes[:MOST_NAMED]), at_ms)
     if all(each.state in _UNDER_WAY for each in failed):
         return CommandResult(name, at, CommandState.DELIVERED, "", at_ms)
     word = PARTLY if len(failed) < len(results) else NONE_OF_THEM
