@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 MAX_GROUP = 500  # entries a commit at most, so that a backlog is not one huge row
 MAX_OUTCOMES = 1_000
+MAX_DECISIONS = 2_000
 SETTLE_S = 0.03  # a tick of many devices is on its way north within that
 
 
@@ -57,6 +58,7 @@ class GroupCommit:
         self._first_at = 0.0  # loop time at which the oldest of what waits came
         self._urgent = False
         self._stopping = False
+        self._decided = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._done: asyncio.Queue[Committed] = asyncio.Queue(64)
@@ -112,6 +114,17 @@ class GroupCommit:
         self._begin()
         self._notes.outcomes.append((command, result))
         del self._notes.outcomes[:-MAX_OUTCOMES]
+
+    def note_decision(self, at_ms: int, body: str) -> None:
+        """Note what control decided at a street time; durable with the next commit.
+
+        While the disk refuses, those above MAX_DECISIONS are dropped, oldest first: their numbers
+        are missed.
+        """
+        self._begin()
+        self._decided += 1
+        self._notes.decisions.append((self._decided, at_ms, body))
+        del self._notes.decisions[:-MAX_DECISIONS]
 
     async def committed(self) -> Committed:
         """The next group that became durable, in order; to be pulled, or committing stops."""

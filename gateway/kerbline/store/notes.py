@@ -24,16 +24,19 @@ class Notes:
     """Small things that may wait for the next commit: lost in a crash they cost repeats only.
 
     `cursors` by sink, `anchors` by (node, boot id), `memories` by (rule, asset), `outcomes` of
-    commands that need no record before they are carried out (those of our own control loops).
+    commands that need no record before they are carried out (those of our own control loops),
+    `decisions` of these as (number of this run, at_ms, body).
     """
 
     cursors: dict[str, int] = field(default_factory=dict)
     anchors: dict[tuple[str, int], Anchor] = field(default_factory=dict)
     memories: dict[tuple[str, str], str] = field(default_factory=dict)
     outcomes: list[tuple[Command, CommandResult]] = field(default_factory=list)
+    decisions: list[tuple[int, int, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cursors or self.anchors or self.memories or self.outcomes)
+        small = self.cursors or self.anchors or self.memories or self.outcomes
+        return bool(small or self.decisions)
 
     def save(self, sql: sqlite3.Connection) -> None:
         """Write anchors and memories, within the caller's transaction; the rest has its own."""

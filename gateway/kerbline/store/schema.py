@@ -43,6 +43,15 @@ CREATE TABLE command_audit (
 CREATE INDEX command_audit_command ON command_audit (command);
 """
 
+# Beside the tables of every format: an older kerbline leaves it alone, so it needs no new one.
+# One row a commit: `body` is zlib-compressed JSON, [[at_ms, decision], ...] (see decisions.py).
+BESIDE = "decision"
+_BESIDE = f"""
+CREATE TABLE IF NOT EXISTS {BESIDE} (
+    last INTEGER PRIMARY KEY, entries INTEGER NOT NULL, from_ms INTEGER NOT NULL,
+    to_ms INTEGER NOT NULL, body BLOB NOT NULL, crc INTEGER);
+"""
+
 # What each row's checksum covers; an `id` only keeps the order.
 CHECKED = {
     "meta": ("name", "value"),
@@ -66,6 +75,7 @@ CHECKED = {
     "command_audit": ("command", "at_ms", "state", "reason"),
     "replay": ("sink", "last", "resume"),
     "history": ("hour", "asset", "kind", "body"),
+    "decision": ("last", "entries", "from_ms", "to_ms", "body"),
 }
 
 # The batches of format 1 stay as they are, without one: to write gigabytes again would take an
@@ -75,7 +85,7 @@ _SECOND = (
         f"ALTER TABLE {table} ADD COLUMN crc INTEGER;"
         + (f"UPDATE {table} SET crc = checksum({', '.join(columns)});" if table != "batch" else "")
         for table, columns in CHECKED.items()
-        if table not in ("replay", "history")
+        if table not in ("replay", "history", "decision")
     )
     + """
 -- Batches up to `last` go to the sink again; then it goes on after `resume`.
@@ -117,9 +127,10 @@ def make(sql: sqlite3.Connection, found: int) -> None:
     Raises sqlite3.OperationalError where a column is not called as it was.
     """
     if found == FORMAT:
+        sql.execute(_BESIDE)
         for table, columns in CHECKED.items():
             sql.execute(f"SELECT {', '.join(columns)}, crc FROM {table} LIMIT 0")
         return
     sql.create_function("checksum", -1, checksum, deterministic=True)
-    steps = ("" if found else _FIRST) + _SECOND
+    steps = ("" if found else _FIRST) + _SECOND + _BESIDE
     sql.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={FORMAT}; COMMIT;")

@@ -24,6 +24,7 @@ from kerbline.store.database import (
     StoreError,
     faults,
 )
+from kerbline.store.decisions import Decisions
 from kerbline.store.entries import Garbled, checked, packed
 from kerbline.store.folded import Folded
 from kerbline.store.history import Point
@@ -67,6 +68,7 @@ class Store:
         self._thinned = 0
         self._folded = Folded()
         self._cursors = Cursors()
+        self._decisions = Decisions(policy.max_bytes)
         self._room_bytes = 0  # what may come before the cap is looked at
 
     @classmethod
@@ -189,6 +191,7 @@ class Store:
                 self._room_bytes -= PAGE_BYTES + len(row[3])
             saved = self._cursors.save(sql, notes.cursors, every=not new)
             notes.save(sql)
+            self._decisions.save(sql, notes.decisions)
             self.commands.save_late(sql)
             for command, result in notes.outcomes:
                 self.commands.log(sql, command, result)
@@ -197,6 +200,7 @@ class Store:
         self._unsaved_epoch = None
         self.commands.late_saved()
         self._cursors.saved(saved)
+        self._decisions.saved()
         self._declared(entries)
         if new:
             self._seq = seq
@@ -311,6 +315,7 @@ class Store:
             except Garbled:
                 continue  # read() declares it
         self._measure_room()
+        self._decisions.load(self._database)
         self.commands.load()
 
     def _declared(self, entries: Sequence[Entry]) -> None:

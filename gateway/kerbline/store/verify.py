@@ -33,6 +33,7 @@ _NAMES = {  # how a row of a table is called
     "command_audit": 2,
     "replay": 1,
     "history": 3,
+    "decision": 1,
 }
 _ROW = "SELECT seq, at_ms, entries, body, crc FROM batch WHERE seq = ?"
 
@@ -88,6 +89,7 @@ class _Walk:
         self._suspects = Suspects()
         self._batches = self._entries = self._unchecked = 0
         self._checked_from = 0
+        self._made: set[str] = set()
 
     def verdict(self) -> Verdict:
         """Everything, in the order of what can be trusted."""
@@ -111,7 +113,10 @@ class _Walk:
         schema.make(fresh, 0)
         query = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
         try:
-            if set(self._reader.rows(query)) != set(fresh.execute(query)):
+            found, known = set(self._reader.rows(query)), set(fresh.execute(query))
+            self._made = {name for name in _NAMES if any(name == row[1] for row in found)}
+            beside = {row for row in known if row[1] == schema.BESIDE}
+            if not known - beside <= found <= known:  # an earlier version had none beside
                 self._fault("the definitions of the tables are not kerbline's")
         except (sqlite3.Error, StoreError) as error:
             self._fault(f"the definitions of the tables: {error}")
@@ -130,7 +135,8 @@ class _Walk:
         """The small tables, as they are at one moment."""
         try:
             self._reader.rows("BEGIN")
-            tables = {name: self._table(name) for name in _NAMES}
+            names = [name for name in _NAMES if name != schema.BESIDE or name in self._made]
+            tables = {name: self._table(name) for name in names}
             (head,) = self._reader.rows("SELECT coalesce(max(seq), 0) FROM batch")[0]
             self._reader.rows("COMMIT")
         except (sqlite3.Error, StoreError) as error:
