@@ -107,6 +107,10 @@ RULE = CALENDAR + '[[calendar.rule]]\nprogram = "evening"\n'
         (STREET + CLASS.replace('normal = "M4"\n', ""), "names neither a class nor a floor"),
         (STREET + CLASS + CLASS, '"lamp-1" has a class by lighting_class[1].group'),
         (STREET + CAP, 'nothing says what "lamp-1" draws; write lamp_w'),
+        (
+            STREET.replace('program = "evening"\n', "") + CLASS,
+            '"lamp-1" has no program that could keep it; write program',
+        ),
         (STREET + "lamp_w = 60\n" + CAP + 'start = "17:00"\n', "there is no end to it"),
         (
             STREET.replace("[light]", "profile = [[-720, 100]]\n[light]").replace("-1", "-3"),

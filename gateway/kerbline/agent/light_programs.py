@@ -27,6 +27,7 @@ from kerbline.south.node_config import packed
 from kerbwire import messages as m
 
 LOOK_S = 5.0  # between two looks at the clock, which may jump
+EARLIEST_S = 1_735_689_600  # 2025: a clock before it was never set, and nodes keep what they have
 OVERLAP_S = 60  # two solar midnights are at most so much less than a day apart
 MOST_MIN = 720  # that a node shifts its dusk or dawn
 SET_LEVEL = "set_level"
@@ -111,7 +112,8 @@ class LightPrograms:
         night: Night | None = None
         while True:
             street_s = self._street_s()
-            if night is None or abs(street_s - night.midnight_s) > HALF_DAY_S + OVERLAP_S:
+            is_over = night is None or abs(street_s - night.midnight_s) > HALF_DAY_S + OVERLAP_S
+            if is_over and street_s > EARLIEST_S:
                 night = self.night(street_s)
                 self._bounds.clear()
                 self.compile(fleet, night)

@@ -40,6 +40,7 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
     _lamps_once(reader, usable)
     _classes(reader, usable)
     _caps(reader, usable)
+    _programmed(reader, usable)
     _clock_pairs(reader)
 
 
@@ -194,6 +195,19 @@ def _caps(reader: Reader, groups: list[LampGroup]) -> None:
         if unknown:
             problem = f"nothing says what {shown(unknown[0])} draws"
             reader.complain(path, problem, "write lamp_w = 60, say, in its [[lamp_group]]")
+
+
+def _programmed(reader: Reader, groups: list[LampGroup]) -> None:
+    """A node without a program has levels of its own, which know no floor and no cap."""
+    programs = [each.name for each in groups if each.calendar or each.program]
+    told = {lamp for name in programs for lamp in members(groups, name)}
+    limited = [*reader.select("lighting_class", "*", "group")]
+    limited += reader.select("power_cap", "*", "groups", "*")
+    for path, name in limited:
+        free = [lamp for lamp in members(groups, str(name)) if lamp not in told]
+        if free:
+            problem = f"{shown(free[0])} has no program that could keep it"
+            reader.complain(path, problem, 'write program = "..." in a [[lamp_group]] with it')
 
 
 def _clock_pairs(reader: Reader) -> None:
