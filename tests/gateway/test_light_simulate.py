@@ -156,7 +156,7 @@ def test_events_may_stand_in_any_order_and_their_columns_too(street: Path) -> No
 def test_the_result_hangs_on_the_seed_and_on_nothing_else(tmp_path: Path) -> None:
     street = tmp_path / "street.toml"
     street.write_text(light_traffic.street_toml(lamps=4, days=3))
-    events = light_traffic.drawn(light_traffic.vehicles(300), 3, 90, 0, 7)
+    events = light_traffic.drawn(light_traffic.vehicles(60), 3, 90, 0, 7)
     text = light_traffic.written(tmp_path / "e.csv", events).read_text()
     traces = []
     for words in ((), ("--jobs", "3"), ("--seed", "2"), ("--every", "20")):
@@ -171,7 +171,7 @@ def test_the_result_hangs_on_the_seed_and_on_nothing_else(tmp_path: Path) -> Non
 def test_a_coarse_trace_tells_the_same_energy_and_no_less_light(tmp_path: Path) -> None:
     street = tmp_path / "street.toml"
     street.write_text(light_traffic.street_toml(lamps=6, loss=0, **NIGHT))
-    walks = [Walk("vehicle", 3000, 8, 14)]
+    walks = [Walk("vehicle", 1000, 8, 14)]
     events = light_traffic.drawn(walks, 0.25, 150, 18, 7)
     text = light_traffic.written(tmp_path / "e.csv", events).read_text()
     found = []

@@ -14,6 +14,7 @@ from kerbline.sim import node_code
 from kerbwire import messages as m
 
 TICK_MS = 100  # of a node that does not fade
+SLOW_MS = 500  # between rows of a fade at dusk or dawn
 NEVER_MS = 1 << 62
 QUICK_MS = 1  # fade_ms of a command: as quick as no step shows
 FAINT = 10  # 1 %: below it a fade is a switch
@@ -39,8 +40,8 @@ class Pace:
     """How a node fades, measured on one of them."""
 
     quick_ms: int  # between its ticks when it rises
-    e_fold_ms: float  # of a rise
-    stride_ms: int  # of a fall, from row to row; 0: each tick
+    rise_ms: float  # to e times the light
+    fall_ms: float  # from there
 
 
 def pace(kind: Kind) -> Pace:
@@ -56,12 +57,10 @@ def pace(kind: Kind) -> Pace:
     quick_ms, high_ms = node.fading, _faded(node, now)
     node.command(m.OP_RELEASE, (), high_ms)
     node.step(high_ms, inputs)
-    tick_ms, low_ms = node.fading, _faded(node, high_ms)
-    if ratio <= 0 or not tick_ms:
-        return Pace(quick_ms, 0.0, 0)
-    share = log(kind.full_pct / max(kind.full_pct - kind.every_pct, kind.full_pct / 2)) / ratio
-    stride_ms = int((low_ms - high_ms) * share) // tick_ms * tick_ms if kind.every_pct else 0
-    return Pace(quick_ms, (high_ms - now + quick_ms) / ratio, stride_ms)
+    low_ms = _faded(node, high_ms)
+    if ratio <= 0:
+        return Pace(quick_ms, 0.0, 0.0)
+    return Pace(quick_ms, (high_ms - now + quick_ms) / ratio, (low_ms - high_ms) / ratio)
 
 
 def _faded(node: node_code.Streetlight, now: int) -> int:
@@ -78,6 +77,7 @@ class Lamp:
     __slots__ = (
         "_clear_ms",
         "_command_ms",
+        "_every",
         "_fade_ms",
         "_fading",
         "_full",
@@ -86,6 +86,7 @@ class Lamp:
         "_last_id",
         "_look_ms",
         "_looks",
+        "_low",
         "_node",
         "_number",
         "_own_ms",
@@ -94,6 +95,7 @@ class Lamp:
         "_said",
         "_schedule",
         "_since_ms",
+        "_step_ms",
         "_told",
         "due_ms",
         "level",
@@ -105,6 +107,8 @@ class Lamp:
         self._kind = kind
         self._pace = pace
         self._full = 10 * kind.full_pct
+        self._low = max(FAINT, 10 * kind.floor_pct)
+        self._every = round(10 * kind.every_pct)
         self._looks = looks  # when the schedule may say something new, rising
         self._row = row
         self._node = node_code.streetlight()
@@ -121,6 +125,7 @@ class Lamp:
         self._since_ms = 0
         self.level = 0  # 1/1000 of full light, since then
         self._fade_ms = self._own_ms = self._command_ms = self._clear_ms = NEVER_MS
+        self._step_ms = NEVER_MS  # the first of them but of the fade
         self._look_ms = next(looks, NEVER_MS)
         self.due_ms = self._look_ms  # when the lamp is to be woken
         self.pct_ms = 0.0  # of level x time, in percent and ms
@@ -131,7 +136,7 @@ class Lamp:
             self._look(at)
             self._node.step(at, self._inputs)
         self.level, self._since_ms = self._node.level, now
-        self.due_ms = self._look_ms
+        self.due_ms = self._step_ms = self._look_ms
 
     def open(self, now: int, *, tell_all: bool) -> None:
         """From here on the level counts, and is told; `tell_all`: the one of now, too."""
@@ -166,13 +171,14 @@ class Lamp:
             return None
         self._last_id = number
         self._node.command(op, args, now)
-        if op == m.OP_SET_LEVEL:
-            self._command_ms = now + 1000 * args[1]
+        self._command_ms = now + 1000 * args[1] if op == m.OP_SET_LEVEL else NEVER_MS
+        if op == m.OP_RELEASE and not self._inputs.motion:
+            self._own_ms = NEVER_MS  # it ends the node's own hold, too
         return self._step(now)
 
     def wake(self, now: int) -> bool | None:
         """At `due_ms`."""
-        if now < min(self._look_ms, self._own_ms, self._command_ms, self._clear_ms):
+        if now < self._step_ms:
             self._node.show(now)  # as the node does while it rises
             self._shown(now)
             return None
@@ -193,7 +199,7 @@ class Lamp:
         self._inputs.night = self._schedule.night
 
     def _step(self, now: int) -> bool | None:
-        if self._fading and self._pace.stride_ms:
+        if self._fading and self._every:
             self._node.show(now)  # where its ticks had brought it
             self._count(now, self._node.level)
         told = None
@@ -205,33 +211,34 @@ class Lamp:
         # A sensor that chatters is told of more slowly: asked again at the node's next tick.
         late = self._said and not self._inputs.motion
         self._clear_ms = now + TICK_MS if late else NEVER_MS
+        self._step_ms = min(self._look_ms, self._own_ms, self._command_ms, self._clear_ms)
         self._shown(now)
         return told
 
     def _shown(self, now: int) -> None:
         """Count and tell the level that the node shows now, and say when to look again."""
-        node, pace = self._node, self._pace
+        node = self._node
         level, tick_ms = node.level, node.fading
-        if now > self._since_ms or level != self.level:
-            self._count(now, level)
+        self._count(now, level)
         self._fading = tick_ms > 0
-        rises = tick_ms == pace.quick_ms and level < self._full
-        if not tick_ms:
-            self._fade_ms = NEVER_MS
-        elif not pace.stride_ms:
-            self._fade_ms = now + tick_ms
-        elif rises:
-            left_ms = pace.e_fold_ms * log(self._full / max(level, FAINT))
-            self._fade_ms = now + max(1, ceil(left_ms / tick_ms)) * tick_ms
-        else:
-            self._fade_ms = now + pace.stride_ms
+        rises = tick_ms == self._pace.quick_ms and level < self._full
+        self._fade_ms = now + self._wait_ms(level, tick_ms, rises=rises) if tick_ms else NEVER_MS
         # On its way up a lamp is told of too late, never too early.
-        if level != self._told and not (tick_ms and rises and pace.stride_ms):
+        if level != self._told and not (rises and self._every):
             self._told = level
             self._row(now, self._number, level)
-        self.due_ms = min(
-            self._fade_ms, self._look_ms, self._own_ms, self._command_ms, self._clear_ms
-        )
+        self.due_ms = min(self._fade_ms, self._step_ms)
+
+    def _wait_ms(self, level: int, tick_ms: int, *, rises: bool) -> int:
+        """How long a fade goes on unseen: a tick, or until a row is due."""
+        if not self._every:
+            return tick_ms
+        if rises:
+            left_ms = self._pace.rise_ms * log(self._full / max(level, FAINT))
+        else:
+            until = max(self._low, level - self._every)
+            left_ms = self._pace.fall_ms * log(level / until) if level > until else SLOW_MS
+        return max(1, ceil(left_ms / tick_ms)) * tick_ms
 
     def _count(self, now: int, level: int) -> None:
         """Up to now: what was shown, or the mean of a fade's equal ratios in equal times."""

@@ -29,6 +29,8 @@ ONE_IN = 1e-10  # how rarely a message may be later than the follower counts on
 MOST_LOSS = 0.5  # of what it counts on
 SLOWEST_MPS, FASTEST_MPS = 0.4, 60.0
 
+LEVELS = tuple(f"{level / 10:g}" for level in range(1001))  # as a row has them
+
 AT_GATEWAY, TIMER, COMMAND, LAMP = range(4)
 
 
@@ -51,7 +53,7 @@ class Scene:
         """The street as its gateway knows it: perfect sensors, everybody keeps his speed."""
         street = self.street
         late_ms = lead_ms(street.latency_ms / 2, min(street.loss, MOST_LOSS), COPY_MS, ONE_IN)
-        rise_ms = fades.e_fold_ms * log(10 * street.full / max(10 * street.floor, FAINT))
+        rise_ms = fades.rise_ms * log(10 * street.full / max(10 * street.floor, FAINT))
         return Corridor(
             lamps=tuple(f"lamp-{lamp}" for lamp in range(street.lamps)),
             positions_m=tuple(lamp * street.spacing_m for lamp in range(street.lamps)),
@@ -226,4 +228,4 @@ class Stage:
         if self._telling:
             self._rows += 1
             at_ms = now + 1000 * self._zero_s
-            self._out.write(f"{at_ms // 1000}.{at_ms % 1000:03},{lamp},{level / 10:g}\n")
+            self._out.write(f"{at_ms // 1000}.{at_ms % 1000:03},{lamp},{LEVELS[level]}\n")
