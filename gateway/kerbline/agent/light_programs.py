@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -84,6 +85,15 @@ class LightPrograms:
         """The night that a time belongs to: from solar noon to solar noon."""
         midnight_s = self._sky.midnight(street_s)
         return Night(midnight_s, self._sky, self._zone, self._night_deg)
+
+    def night_of(self, begins: date) -> Night:
+        """The night that begins on a local date."""
+        late = datetime(begins.year, begins.month, begins.day, 23, 59, tzinfo=self._zone)
+        return self.night(int(late.timestamp()))
+
+    def lamps(self) -> tuple[str, ...]:
+        """Every lamp of a group."""
+        return tuple(self._lamps)
 
     def told(self, asset: str, night: Night) -> Told | None:
         """What a lamp's node is to keep of a night; None where no program has it."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerbline.cli.light_night import night
+
 if TYPE_CHECKING:
     from kerbline.sim.lit_street import Outcome
 
@@ -17,6 +19,9 @@ _FILE = click.Path(path_type=Path)
 @click.group("light")
 def group() -> None:
     """Streets that are bright where somebody is."""
+
+
+group.add_command(night)
 
 
 @group.command()

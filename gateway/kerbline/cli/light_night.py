@@ -1,0 +1,122 @@
+"""`kerbline light night`: what the lamps of a config do in one night, before it comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kerbline.cli.tables import aligned
+from kerbline.errors import KerblineError
+
+if TYPE_CHECKING:
+    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.control.light.programs import Night
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("config", type=_FILE)
+@click.option("--on", "on", metavar="YYYY-MM-DD", help="The date it begins on; today's without it.")
+@click.option("--lamp", metavar="ASSET", help="One lamp alone.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+def night(config: Path, on: str | None, lamp: str | None, *, as_json: bool) -> int:
+    """Tell which levels the lamps of CONFIG have in a night, from when on, and by which program.
+
+    Local times. It is what their nodes keep; orders, rules and people on the street come over it.
+    """
+    from zoneinfo import ZoneInfo  # it costs a start 20 ms
+
+    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.clock import Clock
+    from kerbline.config import load
+
+    found = load(config)
+    if found.light is None:
+        raise KerblineError(f"{config} has no [light], so no lamp has a program here")
+    begins = _date(on) if on else datetime.now(ZoneInfo(found.light.time_zone)).date()
+    programs = LightPrograms(found, Clock())
+    names = programs.lamps()
+    if lamp is not None:
+        if lamp not in names:
+            raise KerblineError(f"no [[lamp_group]] of {config} has the lamp {lamp!r}")
+        names = (lamp,)
+    of = programs.night_of(begins)
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(json.dumps(told(programs, name, of)), []).append(name)
+    for text, lamps in alike.items():
+        facts = json.loads(text)
+        if as_json:
+            click.echo(json.dumps({"night": begins.isoformat(), "lamps": lamps, **facts}))
+        else:
+            click.echo("\n".join(lines(lamps, facts)))
+    return 0
+
+
+def told(programs: LightPrograms, asset: str, of: Night) -> dict[str, Any]:
+    """The levels of a lamp in a night, by local time, and why; none where no program has it."""
+    plan = programs.told(asset, of)
+    if plan is None:
+        return {"why": "no program: its node goes by its own", "levels": []}
+    stored = plan.stored
+    dusk, dawn = of.dark(stored.night_deg)
+    begin, end = dusk + 60 * stored.dusk_min, dawn + 60 * stored.dawn_min
+    levels: list[dict[str, Any]] = []
+    steps = [(of.midnight_s + 60 * minute, level) for minute, level in stored.profile]
+    for number, (at, level) in enumerate(steps):
+        until = steps[number + 1][0] if number + 1 < len(steps) else of.end_s
+        if begin < until and at < end and dusk < dawn:
+            bound = programs.bounds(asset, max(at, begin) + 60)
+            floor = bound.floor if bound else None
+            row = {"at": _local(max(at, begin), of), "level_pct": level}
+            if floor is not None and floor.level_pct:
+                row |= {"floor_pct": floor.level_pct, "class": floor.class_name}
+            if bound is not None and bound.cap:
+                row |= {"ceiling_pct": bound.ceiling_pct, "cap": bound.cap}
+            levels.append(row)
+    if levels:
+        levels.append({"at": _local(end, of), "level_pct": 0})
+    motion = stored.motion and {
+        "level_pct": stored.motion.level_pct,
+        "hold_s": stored.motion.hold_s,
+    }
+    return {"why": plan.why, "levels": levels, "motion": motion, "coarse": stored.coarse}
+
+
+def lines(lamps: list[str], facts: Mapping[str, Any]) -> Iterator[str]:
+    """The same for a person."""
+    yield f"{', '.join(lamps)}: {facts['why']}"
+    if not facts["levels"]:
+        yield "  nothing to tell: no night, or no program"
+    rows = []
+    for row in facts["levels"]:
+        more = []
+        if row.get("floor_pct"):
+            name = row["class"] or "its floor"
+            more.append(f"{name} wants {row['floor_pct']} %")
+        if row.get("cap"):
+            more.append(f"{row['cap']} allows {row['ceiling_pct']} %")
+        rows.append((f"  {row['at']}", f"{row['level_pct']:3} %", ", ".join(more)))
+    yield from aligned(rows)
+    if facts.get("motion"):
+        motion = facts["motion"]
+        yield f"  on motion {motion['level_pct']} %, for {motion['hold_s']} s after the last"
+    if facts.get("coarse"):
+        yield "  more levels than a node keeps: some are brighter than the program asks"
+
+
+def _local(utc_s: int, of: Night) -> str:
+    return datetime.fromtimestamp(utc_s, of.zone).strftime("%H:%M")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise KerblineError(f"--on {text}: no date; write it as 2026-12-24") from None

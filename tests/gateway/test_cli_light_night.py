@@ -1,0 +1,57 @@
+"""`kerbline light night`: a night's levels before it comes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from kerbline.cli import app
+from tests.gateway.test_agent_light import CAP, CLASS, HEAD, config
+
+
+def run(folder: Path, *arguments: str, text: str = HEAD + CLASS) -> str:
+    """What it prints."""
+    config(folder, text)
+    found = CliRunner().invoke(app, ["light", "night", str(folder / "gateway.toml"), *arguments])
+    return found.output
+
+
+def test_a_night_is_told_by_local_time_with_its_program_and_floors(tmp_path: Path) -> None:
+    told = run(tmp_path, "--on", "2026-12-17")
+    assert told.splitlines() == [
+        "lamp-1: program evening by calendar homes",
+        "  16:27  100 %",
+        "  23:00   67 %  M5 wants 67 %",
+        "  04:59  100 %  M4 wants 100 %",
+        "  08:46    0 %",
+    ]
+    friday = json.loads(run(tmp_path, "--on", "2026-12-18", "--json"))
+    assert (friday["night"], friday["lamps"]) == ("2026-12-18", ["lamp-1"])
+    assert friday["why"] == "program late by rule 1 of calendar homes"
+    rows = {row["at"]: row for row in friday["levels"]}
+    assert rows["02:00"] == {"at": "02:00", "level_pct": 67, "floor_pct": 67, "class": "M5"}
+    assert friday["levels"][-1]["level_pct"] == 0
+
+
+def test_a_cap_is_named_where_it_bounds(tmp_path: Path) -> None:
+    told = run(tmp_path, "--on", "2026-12-18", "--lamp", "lamp-1", text=HEAD + CAP)
+    assert "75 %  feeder allows 75 %" in told
+    assert "on motion 75 %, for 20 s after the last" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--on", "tomorrow"], "no date; write it as 2026-12-24"),
+        (["--lamp", "lamp-9"], "has the lamp 'lamp-9'"),
+    ],
+)
+def test_what_can_not_be_told(tmp_path: Path, arguments: list[str], said: str) -> None:
+    config(tmp_path, HEAD)
+    file = str(tmp_path / "gateway.toml")
+    found = CliRunner().invoke(app, ["light", "night", file, *arguments])
+    assert found.exit_code != 0
+    assert said in str(found.exception) + found.output
