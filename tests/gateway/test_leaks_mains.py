@@ -30,7 +30,7 @@ def flows(mains: Mains, *rows: tuple[float, ...], first: int = 0) -> list[Flow]:
 def test_inlets_are_added_and_outlets_taken_away() -> None:
     first, second = flows(Mains((1, 1, -1), STEP_MS), (100, 7_000, 50), (350, 7_300, 150))
     assert first.broken and first.lph != first.lph
-    assert second == Flow(first.total_l + 450, False, 1_800.0)
+    assert second == Flow(first.total_l + 450, False, 1_800.0, 250**2 + 300**2 + 100**2)
 
 
 def test_without_one_of_them_there_is_no_total_and_nothing_is_lost() -> None:
@@ -40,6 +40,7 @@ def test_without_one_of_them_there_is_no_total_and_nothing_is_lost() -> None:
     assert again.total_l - first.total_l == 280 and not again.broken
     assert again.lph != again.lph  # what the one that was silent drew in this step nobody knows
     assert after.lph == 4 * 140
+    assert (gap.mains_l2, again.mains_l2) == (0, (200**2 + 80**2) / 2)
 
 
 @pytest.mark.parametrize("top", [10**9, 1 << 32])  # a register of six digits of m3, one of 32 bit

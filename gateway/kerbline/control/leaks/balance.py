@@ -49,15 +49,18 @@ class BalanceWatch:
         inflow_l: float,
         *,
         planned: bool = False,
+        mains_l2: float = 0.0,
     ) -> list[Change]:
         """One time step: totalisers in litres where `present`, the inflow's (NaN if not read).
+
+        `mains_l2` as an Entry has it, where the inflow is that of several mains.
 
         In a `planned` step (flushing, a fire) what flows in tells of no leak.
         """
         at, self.steps = self.steps, self.steps + 1
         if planned:
             self.ledger.forget_inflow()
-        entry = self.ledger.step(reads, present, inflow_l)
+        entry = self.ledger.step(reads, present, inflow_l, mains_l2)
         if entry is None:
             return []
         if self.baseline is None:

@@ -24,7 +24,7 @@ RATE_SD = 0.3  # a home's mean of some days about its long mean, share of it
 LEARNT_DAYS = 14  # after which a meter's mean is forgotten
 DEAD_DAYS = 3  # a longer silence is imputed for good and not corrected
 SAVED = (
-    *("mean", "off_l", "imputed_l", "unknown_l2", "inflow_l", "steps", "entries"),
+    *("mean", "off_l", "imputed_l", "unknown_l2", "inflow_l", "mains_l2", "steps", "entries"),
     *("persists", "error_l2"),
 )
 
@@ -38,6 +38,8 @@ class Entry:
     (L2) of what was imputed and still is not known, `carried_l2` the part of the last entry's
     that is still in it; `read` the meters that were read. Of meters that are imputed for good,
     `lost_l2` is the variance that stays and `wander_l2` that of their rate a step, over days.
+    `mains_l2` is the sum over the steps of what passed each main, squared: more than the inflow's
+    where water flows on to the next district.
     """
 
     steps: int
@@ -50,6 +52,7 @@ class Entry:
     read: int
     lost_l2: float = 0.0
     wander_l2: float = 0.0
+    mains_l2: float = 0.0
 
 
 class Ledger:
@@ -63,14 +66,18 @@ class Ledger:
         self.imputed_l = np.zeros(meters, np.float32)
         self.unknown_l2 = np.zeros(meters, np.float32)
         self.inflow_l = float("nan")
+        self.mains_l2 = 0.0  # since the last entry
         self.steps = 0  # since the last entry
         self.entries = 0
         self.persists = 0.3  # of what a meter draws beyond its mean, into the next step
         self.error_l2 = 0.0  # of an imputed step, per unit of mean
 
-    def step(self, reads: Reads, present: Mask, inflow_l: float) -> Entry | None:
+    def step(
+        self, reads: Reads, present: Mask, inflow_l: float, mains_l2: float = 0.0
+    ) -> Entry | None:
         """Takes a step's totalisers; None where the step is joined to the next."""
         self.steps += 1
+        self.mains_l2 += mains_l2
         known = self.totalisers.kept.blank != NEVER
         turned = present & known & (reads > self.totalisers.kept.last)
         stale = inflow_l == self.inflow_l and turned.any()  # an old read again
@@ -78,6 +85,7 @@ class Ledger:
             self.totalisers.step(reads, np.zeros_like(present))
             return None
         steps, self.steps = self.steps, 0
+        mains_l2, self.mains_l2 = self.mains_l2, 0.0
         volumes = self.totalisers.step(reads, present)
         drawn_l = volumes.counts.astype(np.float64)
         single = volumes.spans == steps
@@ -121,6 +129,7 @@ class Ledger:
             int(present.sum()),
             self.error_l2 * float(lost.sum()),
             float(wander_l @ wander_l),
+            mains_l2,
         )
 
     def forget_inflow(self) -> None:

@@ -19,7 +19,9 @@ HOUR_MS = 3_600_000
 MOST_LPH = 1e8  # more did not flow through a district's meter: it is another one
 ROLLED = 3.0  # of the most that flowed; more than that beyond zero is no roll-over
 SMALLEST_REGISTER_L = 100_000
-SAVED = ("read_l", "at_ms", "most_lph", "total_l", "told_l", "broken", "lph")
+SAVED = (
+    *("read_l", "at_ms", "most_lph", "passed_l", "total_l", "told_l", "steps", "broken", "lph"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,14 @@ class Flow:
     before in litres an hour, NaN where a main was not read in both.
 
     With a `broken` one nobody knows what flowed since the total before. None is below the one
-    before: where meters round, or water goes back, there is none until it is more again.
+    before: where meters round, or water goes back, there is none until it is more again. `mains_l2`
+    is what passed each main since then, squared and by the step: meters err by shares of that.
     """
 
     total_l: float
     broken: bool
     lph: float
+    mains_l2: float = 0.0
 
 
 class Mains:
@@ -49,13 +53,16 @@ class Mains:
         self.read_l = np.full(len(signs), np.nan)
         self.at_ms = np.full(len(signs), -1, np.int64)
         self.most_lph = np.zeros(len(signs))
+        self.passed_l = np.zeros(len(signs))  # since the last total
         self.total_l = self.told_l = 0.0
+        self.steps = 0
         self.broken = True
         self.lph = float("nan")
 
     def step(self, row: Row, at: int) -> Flow:
         """The step `at` since 1970."""
         self.lph = 0.0
+        self.steps += 1
         reads_l = row.mains_l[self._places].tolist()
         times_ms = row.mains_at_ms[self._places].tolist()
         for main, sign in enumerate(self._signs):
@@ -68,7 +75,9 @@ class Mains:
             return Flow(float("nan"), False, self.lph)
         broken, self.broken = self.broken, False
         self.told_l = self.total_l
-        return Flow(self.total_l, broken, self.lph)
+        mains_l2 = float(self.passed_l @ self.passed_l) / self.steps
+        self.passed_l[:], self.steps = 0.0, 0
+        return Flow(self.total_l, broken, self.lph, mains_l2)
 
     def _follow(self, main: int, litres: float, at_ms: int, at: int) -> float:
         """Adds what passed a main; its mean flow since the step before."""
@@ -82,6 +91,7 @@ class Mains:
             self.broken = True
             return float("nan")
         self.total_l += self._signs[main] * more_l
+        self.passed_l[main] += more_l
         lph = more_l / hours
         self.most_lph[main] = max(self.most_lph[main], lph)
         return lph if before_ms >= (at - 1) * self._step_ms else float("nan")

@@ -63,7 +63,7 @@ class Noise:
     def flow_l2(self, entry: Entry) -> float:
         """What `share` is of."""
         flow_l = max(entry.inflow_l, entry.use_l, 0.0)
-        return flow_l * flow_l / entry.steps
+        return max(flow_l * flow_l / entry.steps, entry.mains_l2)
 
     def learn(self, off_l: float, entry: Entry) -> None:
         """Takes what an entry was off by."""

@@ -212,8 +212,11 @@ class Watch:
         self, watch: BalanceWatch, row: Row, flow: Flow, at: int, *, planned: bool
     ) -> None:
         """All leaks of a network are one alarm: pipes have no names here."""
-        untold = planned or flow.broken
-        changes = watch.step(row.reads, row.present, flow.total_l, planned=untold)
+        changes = watch.step(
+            *(row.reads, row.present, flow.total_l),
+            planned=planned or flow.broken,
+            mains_l2=flow.mains_l2,
+        )
         name = (ZONE, BALANCE)
         if BALANCE in self._setting.accepted(at):
             watch.accept()
