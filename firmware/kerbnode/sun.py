@@ -105,10 +105,9 @@ def crossing(
     for _ in range(ROUNDS):
         declination, hour = place(utc_s)
         ratio = (height - sin(north) * sin(declination)) / (cos(north) * cos(declination))
-        if ratio < -1:
-            return midnight_s
-        if ratio > 1:
-            return midnight_s + sense * HALF_S
+        angle = degrees(acos(max(-1.0, min(1.0, ratio))))  # its midnight or noon may be other ones
         from_midnight = (hour + longitude + 360) % 360 - 180
-        utc_s += round((sense * (180 - degrees(acos(ratio))) - from_midnight) * 240)
-    return utc_s
+        utc_s += round((sense * (180 - angle) - from_midnight) * 240)
+    if ratio < -1:
+        return midnight_s
+    return midnight_s + sense * HALF_S if ratio > 1 else utc_s

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kerbline.errors import KerblineError
+from kerbline.cli.csv_files import MOST, BadFile, brief, number_of, rows_of, text_of, write
 
 if TYPE_CHECKING:
     from kerbline.control.air.correct import Corrected, Seen, SensorType
@@ -22,17 +19,8 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 _DAY_COLUMNS = ("DAILY", "A_B_Avg", "humidity_a", "temp_Celsius")
 _DAY_S = 86_400
-_MOST = 1e9  # of any column
-_LONGEST = 40  # of what a message shows
 # What a column may call a pollutant, without case, dots, underscores and blanks.
 _SPELLINGS = {"pm25": "pm2_5", "o31h": "o3_1h", "o38h": "o3", "ozone": "o3"}
-
-
-class BadFile(KerblineError):
-    """A file that cannot be read as what it should be."""
-
-    code = "bad_file"
-    exit_status = 2
 
 
 @click.group("air")
@@ -66,13 +54,13 @@ def aqi(file: Path, *, which: str) -> int:
     value that has no index leaves both empty.
     """
     find = _european() if which == "eu" else _american()
-    rows = _rows(file, ("pollutant", "value"))
+    rows = rows_of(file, ("pollutant", "value"))
     told: list[Sequence[object]] = []
     for line, row in rows:
         named = row["pollutant"]
         plain = "".join(named.lower().replace("_", " ").replace(".", " ").split())
         pollutant = _SPELLINGS.get(plain, plain)
-        value = _number(file, line, "value", row["value"])
+        value = number_of(file, line, "value", row["value"])
         try:
             found = ("", "") if value is None else find(pollutant, value)
         except KeyError:
@@ -80,7 +68,7 @@ def aqi(file: Path, *, which: str) -> int:
                 f"{file}, line {line}: pollutant: the {which} index knows no {named!r}"
             ) from None
         told.append([*row.values(), *found])
-    _write([*rows.columns, "index", "category"], told)
+    write([*rows.columns, "index", "category"], told)
     return 0
 
 
@@ -101,14 +89,14 @@ def correct(file: Path, *, with_reference: bool, named: str) -> int:
     if named not in SENSOR_TYPES:
         raise click.BadParameter(f"{named!r} is none of {', '.join(SENSOR_TYPES)}")
     reference = ["conc"] if with_reference else []
-    rows = _rows(file, ["sensor_index", *_DAY_COLUMNS, *reference])
+    rows = rows_of(file, ["sensor_index", *_DAY_COLUMNS, *reference])
     days = [_day(file, line, row, with_reference=with_reference) for line, row in rows]
     found = corrected(SENSOR_TYPES[named], days)
     told: list[Sequence[object]] = []
     for (_, row), each in zip(rows, found, strict=True):
         values = (each.pm2_5, each.low95, each.high95) if each else ()
         told.append([*row.values(), *([f"{value:.4f}" for value in values] or [""] * 3)])
-    _write([*rows.columns, "pm2_5", "low95", "high95"], told)
+    write([*rows.columns, "pm2_5", "low95", "high95"], told)
     return 0
 
 
@@ -157,10 +145,10 @@ def _day(file: Path, line: int, row: Mapping[str, str], *, with_reference: bool)
         moment = moment.replace(tzinfo=UTC)
     day = moment.timestamp() / _DAY_S
     pm2_5, humidity, temperature = (
-        _number(file, line, name, row[name]) for name in _DAY_COLUMNS[1:]
+        number_of(file, line, name, row[name]) for name in _DAY_COLUMNS[1:]
     )
-    dew = _number(file, line, "dewPoint", row.get("dewPoint", ""))
-    reference = _number(file, line, "conc", row["conc"]) if with_reference else None
+    dew = number_of(file, line, "dewPoint", row.get("dewPoint", ""))
+    reference = number_of(file, line, "conc", row["conc"]) if with_reference else None
     seen = None
     if pm2_5 is not None and humidity is not None and temperature is not None:
         seen = plausible(Seen(day, pm2_5, humidity, temperature, dew))
@@ -187,68 +175,12 @@ def _american() -> Callable[[str, float], tuple[int | str, str]]:
     return find
 
 
-def _write(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """To standard output, when every row is found good."""
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(columns)
-    out.writerows(rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """The rows of a CSV file with the lines where they stand."""
-
-    columns: Sequence[str]
-    told: Sequence[tuple[int, Mapping[str, str]]]
-
-    def __iter__(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        return iter(self.told)
-
-
-def _rows(file: Path, wanted: Sequence[str]) -> Rows:
-    """Of a CSV file with a line of names, `wanted` among them."""
-    reader = csv.DictReader(io.StringIO(_text(file), newline=None), strict=True)
-    try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        for name in wanted:
-            if columns.count(name) != 1:
-                there = "are two columns" if name in columns else "is no column"
-                names = ", ".join(map(repr, columns)) or "none at all"
-                raise BadFile(f"{file}, line 1: there {there} {name!r}; found: {names}")
-        reader.fieldnames = columns
-        told = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise BadFile(f"{file}, line {reader.line_num}: this is no CSV: {error}") from None
-    for line, row in told:
-        if None in row or None in row.values():
-            raise BadFile(f"{file}, line {line}: it has not the {len(columns)} fields of line 1")
-    return Rows(columns, told)
-
-
-def _number(file: Path, line: int, name: str, text: str) -> float | None:
-    """A field's value; None where it is empty or says that there is none."""
-    if text.strip().lower() in ("", "nan", "na", "null", "none"):
-        return None
-    try:
-        value = float(text.replace("_", "?"))  # 1_000 is a number in Python alone
-    except ValueError:
-        raise BadFile(f"{file}, line {line}: {name}: {_brief(text)} is no number") from None
-    if not abs(value) <= _MOST:
-        raise BadFile(f"{file}, line {line}: {name}: {_brief(text)} is more than there can be")
-    return value
-
-
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
 def _hours(file: Path) -> Sequence[Sequence[float | None]]:
     """The lists of a JSON file; each is checked."""
     from kerbline.control.air.aqi_us import NOWCAST_HOURS
 
     try:
-        lists = json.loads(_text(file))
+        lists = json.loads(text_of(file))
     except (ValueError, RecursionError) as error:
         raise BadFile(f"{file}: this is no JSON: {error}") from None
     if not isinstance(lists, list):
@@ -261,14 +193,7 @@ def _hours(file: Path) -> Sequence[Sequence[float | None]]:
                 continue
             where = f"{file}: list {number}, hour {age} (from 0)"
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise BadFile(f"{where}: {_brief(value)} is no number")
-            if abs(value) > _MOST:
-                raise BadFile(f"{where}: {_brief(value)} is more than there can be")
+                raise BadFile(f"{where}: {brief(value)} is no number")
+            if abs(value) > MOST:
+                raise BadFile(f"{where}: {brief(value)} is more than there can be")
     return lists
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadFile(f"{file}: this is no text in UTF-8") from None
