@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerbline import health, local_socket
 from kerbline.agent import attendance, devices, sinks, upkeep
 from kerbline.agent.actuators import Actuators
 from kerbline.agent.dead_letters import Letters
+from kerbline.agent.lights import Lights
 from kerbline.agent.loops import Loops, plan, remembered
 from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Asker, Orders
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from kerbline.agent.figures import Figures
     from kerbline.agent.leaks import Leaks
     from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light_rules import LightRules
     from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
@@ -76,6 +79,9 @@ async def run(config: Config) -> None:
     orders = Orders(
         devices.kinds(config), store, group, actuators, loops, clock, counters, _rights(config)
     )
+    lights = Lights(loops, orders, group, clock)
+    rules = _rules(config, clock, store, group, lights)
+    hears = _Hears(orders, loops, lights, rules)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
     for bus in bridged.buses.values():
@@ -110,16 +116,15 @@ async def run(config: Config) -> None:
                 tasks.create_task(running)
             for leaving in _ways_gone(config):
                 tasks.create_task(leaving)
-            tasks.create_task(
-                _take_arrivals(nodes, records, orders, loops, group, alerts, actuators)
-            )
+            tasks.create_task(_take_arrivals(nodes, records, hears, group, alerts, actuators))
+            tasks.create_task(loops.run(lights.follow))
             for running in bridged.running():
                 tasks.create_task(running)
             tasks.create_task(_take_answers(actuators, orders))
             for source in bridged.sources:
-                tasks.create_task(_take_polls(source, records, orders, loops, standing))
-            if programs is not None:
-                tasks.create_task(programs.run(nodes))
+                tasks.create_task(_take_polls(source, records, hears, standing))
+            for running in _lit(programs, rules, nodes, records):
+                tasks.create_task(running)
             tasks.create_task(nodes.run())
             lines = attendance.Lines(config, bridged.buses, bridged.serials, clock.utc_ms)
             tasks.create_task(attendance.show(nodes, north.displays, clock))
@@ -165,6 +170,31 @@ async def run(config: Config) -> None:
         await _stop(committing, confirming, north.sinks, group)
 
 
+@dataclass(frozen=True, slots=True)
+class _Hears:
+    """Whoever decides something on a reading."""
+
+    orders: Orders
+    loops: Loops
+    lights: Lights
+    rules: LightRules | None
+
+    async def consider(self, reading: Reading, records: Records) -> None:
+        """Do what a reading calls for."""
+        decided = self.loops.consider(reading)
+        self.lights.follow(decided.commands)
+        if self.rules is not None:
+            self.rules.consider(reading)
+        for finding in decided.findings:
+            await records.found(finding)
+
+    async def joined(self, asset: str) -> None:
+        """A node is there again: send what waits for it, and what it may have forgotten."""
+        await self.orders.joined(asset)
+        if self.rules is not None:
+            self.rules.joined(asset)
+
+
 async def _stop(
     committing: asyncio.Task[None],
     confirming: asyncio.Task[None],
@@ -185,8 +215,7 @@ async def _stop(
 async def _take_arrivals(
     nodes: Nodes,
     records: Records,
-    orders: Orders,
-    loops: Loops,
+    hears: _Hears,
     group: GroupCommit,
     alerts: Alerts | None,
     actuators: Actuators,
@@ -199,7 +228,7 @@ async def _take_arrivals(
             case Reading(kind=kind) as anchor if kind == ANCHOR_KIND:
                 await records.keep_private(anchor)
             case Reading() as reading:
-                await _consider(reading, records, orders, loops)
+                await hears.consider(reading, records)
                 await records.take(reading)
                 if alerts is not None:
                     await alerts.consider(reading, records)
@@ -210,19 +239,19 @@ async def _take_arrivals(
             case Noted(rule, name, body):
                 group.save_memory(rule, name, body)
             case Answered() as answer:
-                await orders.answered(actuators.noted(answer))
+                await hears.orders.answered(actuators.noted(answer))
             case Joined(_, asset):
-                await orders.joined(asset)
+                await hears.joined(asset)
 
 
 async def _take_polls(
-    source: Bus | Device, records: Records, orders: Orders, loops: Loops, standing: Standing
+    source: Bus | Device, records: Records, hears: _Hears, standing: Standing
 ) -> None:
     """What a bus or a serial device gave, the same way, a tick at a time."""
     while True:
         burst = await source.next()
         for reading in await records.polled(burst):
-            await _consider(reading, records, orders, loops)
+            await hears.consider(reading, records)
         for measured in burst:
             standing.note(measured.findings)
             await records.found_at(measured.findings)
@@ -232,14 +261,6 @@ async def _take_answers(actuators: Actuators, orders: Orders) -> None:
     """What commands to devices came to."""
     while True:
         await orders.answered(await actuators.answered())
-
-
-async def _consider(reading: Reading, records: Records, orders: Orders, loops: Loops) -> None:
-    decided = loops.consider(reading)
-    for command in decided.commands:
-        orders.issue(command)
-    for finding in decided.findings:
-        await records.found(finding)
 
 
 async def _watch(own: asyncio.Task[None]) -> None:
@@ -303,6 +324,27 @@ def _programs(config: Config, clock: Clock) -> LightPrograms | None:
     from kerbline.agent.light_programs import LightPrograms
 
     return LightPrograms(config, clock)
+
+
+def _lit(
+    programs: LightPrograms | None, rules: LightRules | None, nodes: Nodes, records: Records
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What tells lamps of the time."""
+    if programs is not None:
+        yield programs.run(nodes)
+    if rules is not None:
+        yield rules.run(records)
+
+
+def _rules(
+    config: Config, clock: Clock, store: Store, group: GroupCommit, lights: Lights
+) -> LightRules | None:
+    """An operator's rules, where a config has any."""
+    if not config.rules:
+        return None
+    from kerbline.agent.light_rules import LightRules
+
+    return LightRules(config, clock, store, group, lights)
 
 
 def _air(

@@ -32,6 +32,7 @@ from kerbwire import messages as m
 RETRY_S = 0.5
 MAX_OPEN = 1_000  # commands of the city that wait for a node or its answer
 MAX_OWN = 1_000  # of our loops, under way; the oldest is forgotten, its lamp fades by itself
+UNREACHABLE = "unreachable"
 NO_TIME = m.RESULT_NAMES[m.NO_TIME]
 REPEATABLE = frozenset(["expired", "retained"])  # rejections that a copy of a good order gets, too
 
@@ -170,17 +171,18 @@ class Orders:
                 _say_refused(command, submission)
                 self._follow(command, submission.result)
 
-    def issue(self, command: Command) -> None:
-        """A loop's command: to its node or device now, or not at all."""
+    def issue(self, command: Command) -> str:
+        """A loop's command: to its node or device now, or not at all; empty where it went."""
         if refusal := self._street.refusal(command):
             self._log_own(command, CommandState.REJECTED, refusal)
-            return
+            return refusal
         if not self._street.send(command):
-            self._log_own(command, CommandState.ERROR, "unreachable")
-            return
+            self._log_own(command, CommandState.ERROR, UNREACHABLE)
+            return UNREACHABLE
         self._own[command.id] = command
         if len(self._own) > MAX_OWN:
             del self._own[next(iter(self._own))]
+        return ""
 
     async def answered(self, answer: Answered) -> None:
         """A node has answered, or its time was over."""

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from kerbline.model import Value
 
 BEGINS, GOES_ON, ENDS = "begins", "goes on", "ends"
-FOLLOWING, RULE = "following", "rule"
+RULE = "rule"
+GATEWAY = "gateway"  # it began: what it had decided before is over, or decided again
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One decision at a street time (ms since 1970); a level in percent, -1 where none is set.
 
-    `by`: "rule fog" or "following". `inputs`: what it was decided from, by name. `lamps` carry it
-    out, `refused` are those that do not, each with the reason; both are assets. `hold_s`: how long
-    it lasts where it is not renewed.
+    `by`: "rule fog", "dimming" or GATEWAY; `inputs`: what it was decided from, by name. `lamps`
+    carry it out, `refused` are those that do not, each with the reason; both are assets. `hold_s`:
+    how long it lasts where it is not renewed.
     """
 
     at_ms: int

@@ -206,6 +206,10 @@ class Rules:
         self._touched.clear()
         return acts
 
+    def is_due(self, now_ms: int) -> bool:
+        """Has `due` anything to look at?"""
+        return bool(self._touched) or bool(self._times and self._times[0][0] <= now_ms)
+
     def next_ms(self) -> int | None:
         """When `due` may have something without any reading before; None: never."""
         return self._times[0][0] if self._times else None

@@ -1,0 +1,272 @@
+"""An operator's rules at work: hears readings, keeps the time, commands lamps, tells alarms."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from zoneinfo import ZoneInfo
+
+from kerbline.agent.lights import Lights
+from kerbline.agent.records import Records
+from kerbline.clock import Clock
+from kerbline.config import Config
+from kerbline.config import light_rules as sections
+from kerbline.config.light import WEEK, minutes
+from kerbline.control.light import conditions
+from kerbline.control.light.decision import BEGINS, ENDS, RULE
+from kerbline.control.light.programs import Sky
+from kerbline.control.light.rules import Act, Notify, Release, Rule, Rules, SetLevel
+from kerbline.control.light.wants import RELEASE, SET_LEVEL
+from kerbline.model import Command, Finding, Reading, Severity, Value
+from kerbline.store import GroupCommit, Store
+
+MEMORY = "light_rule"  # under which the store remembers how each rule stands
+LOOK_S = 5.0  # between two looks at the clock, which may jump
+EXPIRY_MS = 10_000
+MAX_TEXT = 200
+
+
+def rules(config: Config, sky: Sky | None) -> list[Rule]:
+    """The rules of a config; `sky` is there where it has `[light]`."""
+    return [_rule(config, section, sky) for section in config.rules]
+
+
+def version(section: sections.Rule) -> str:
+    """A name of what a rule says: another text of the same content has the same one."""
+    content = json.dumps(asdict(section), sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def alarm(rule: str) -> str:
+    """The name of a rule's alarm."""
+    return f"rule-{rule}"
+
+
+def _rule(config: Config, section: sections.Rule, sky: Sky | None) -> Rule:
+    found = tuple(_conditions(config, section, sky))
+    light: SetLevel | Release | None = None
+    if section.set_level is not None:
+        to = section.set_level
+        lamps = sections.lamps(config.lamp_groups, to)
+        light = SetLevel(lamps, to.level_pct, to.hold_s, to.fade_ms)
+    elif section.release is not None:
+        light = Release(sections.lamps(config.lamp_groups, section.release))
+    notify = None
+    if section.notify is not None:
+        told = section.notify
+        asked = [getattr(each, "asset", None) for each in found]
+        asset = told.asset or next(each for each in asked if each)
+        notify = Notify(asset, Severity(told.severity), told.text)
+    return Rule(
+        section.name,
+        version(section),
+        found,
+        section.match == sections.ALL,
+        1000 * section.for_s,
+        1000 * section.every_s,
+        section.priority,
+        light,
+        notify,
+    )
+
+
+def _conditions(
+    config: Config, section: sections.Rule, sky: Sky | None
+) -> Iterator[conditions.Condition]:
+    for each in section.readings:
+        rises = each.above is not None
+        bound = each.above if each.above is not None else each.below
+        assert bound is not None
+        until = bound if each.until is None else each.until
+        age_ms = 1000 * each.max_age_s
+        sense = 1 if rises else -1
+        yield conditions.Threshold(each.asset, each.value, bound, until, sense, age_ms)
+    for state in section.states:
+        wanted = state.equals
+        assert isinstance(wanted, bool | int | float | str)
+        yield conditions.Equal(state.asset, state.value, wanted, 1000 * state.max_age_s)
+    for event in section.events:
+        yield conditions.Told(event.asset, event.event, 1000 * event.within_s)
+    for silence in section.silences:
+        yield conditions.Silent(silence.asset, 1000 * silence.silent_s)
+    light = config.light
+    for time in section.times:
+        assert light is not None
+        days = frozenset(WEEK.index(day) + 1 for day in time.days)
+        zone = ZoneInfo(light.time_zone)
+        yield conditions.Hours(minutes(time.start), minutes(time.end), zone, days)
+    for sun in section.suns:
+        assert light is not None and sky is not None
+        height = light.night_deg if sun.elevation_deg is None else sun.elevation_deg
+        yield conditions.Sun(sun.sun == sections.DOWN, height, sky)
+
+
+def _sky(config: Config) -> Sky | None:
+    if config.light is None:
+        return None
+    from kerbline.agent import light_programs  # which brings the node's sun
+
+    return light_programs.Sky(config.light.position)
+
+
+class LightRules:
+    """The rules of a config, across restarts."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        store: Store,
+        group: GroupCommit,
+        lights: Lights,
+    ) -> None:
+        self._rules = rules(config, _sky(config))
+        self._engine = Rules(self._rules)
+        self._clock = clock
+        self._group = group
+        self._lights = lights
+        self._changed = asyncio.Event()
+        self._saved = {
+            name: json.loads(body) for name, body in store.memories(MEMORY).items() if body
+        }
+        self._latest = store.latest()
+
+    def consider(self, reading: Reading) -> None:
+        """A reading of any asset; what follows from it follows at once."""
+        now_ms = self._lights.now().street_ms
+        self._engine.take(reading, now_ms)
+        if self._engine.is_due(now_ms):
+            self._changed.set()
+
+    def joined(self, asset: str) -> None:
+        """A lamp's node is there again."""
+        self._engine.joined(asset, self._lights.now().street_ms)
+        self._changed.set()
+
+    async def run(self, records: Records) -> None:
+        """Do what the rules ask for, when they do; for ever."""
+        await self._begin(records)
+        while True:
+            self._changed.clear()
+            await self._look(records)
+            try:
+                async with asyncio.timeout(self._wait_s()):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def _begin(self, records: Records) -> None:
+        self._lights.began()
+        now_ms = self._lights.now().street_ms
+        known = {
+            name: (each["version"], each["on"], each["begun_ms"])
+            for name, each in self._saved.items()
+        }
+        self._engine.begin(now_ms, known)
+        for reading in sorted(self._latest, key=lambda each: each.observed_at_ms):
+            self._engine.recall(reading, now_ms)
+        self._latest = ()
+        versions = {rule.name: rule.version for rule in self._rules}
+        for name, each in self._saved.items():  # of a rule that is another one now
+            if each["on"] and each.get("asset") and versions.get(name) != each["version"]:
+                await self._tell_over(name, each, records)
+
+    async def _look(self, records: Records) -> None:
+        acts = self._engine.due(self._lights.now().street_ms)
+        for act in acts:
+            self._command(act)
+        for act in acts:
+            if act.tells:
+                await records.found(_finding(act))
+        if any(act.what in (BEGINS, ENDS) for act in acts):
+            self._save()
+        self._lights.look()
+
+    def _command(self, act: Act) -> None:
+        rule, light = act.rule, act.rule.light
+        by = f"{RULE} {rule.name}"
+        commands: list[Command] = []
+        now = self._lights.now()
+        for lamp in act.lamps:
+            name = f"{RULE}-{rule.name}-{lamp}-{now.real_ms}"
+            source = f"control/{by} {rule.version}: {_words(act)}"
+            arguments: dict[str, Value] = {}
+            operation = RELEASE
+            if isinstance(light, SetLevel):
+                operation = SET_LEVEL
+                arguments = {
+                    "level_pct": light.level_pct,
+                    "hold_s": light.hold_s,
+                    "fade_ms": light.fade_ms,
+                }
+            expires_at_ms = now.real_ms + EXPIRY_MS
+            commands.append(Command(name, lamp, operation, arguments, expires_at_ms, source))
+        decided = self._lights.issue(
+            commands, by, rule.version, act.what, act.inputs, rule.priority
+        )
+        for lamp in decided:
+            self._engine.refused(act, lamp)
+
+    def _save(self) -> None:
+        standing = self._engine.saved()
+        for rule in self._rules:
+            if rule.name not in standing:
+                continue
+            of_version, is_on, begun_ms = standing[rule.name]
+            body = {"version": of_version, "on": is_on, "begun_ms": begun_ms}
+            if rule.notify is not None:
+                body["asset"] = rule.notify.asset
+            if self._saved.get(rule.name) != body:
+                self._saved[rule.name] = body
+                self._group.save_memory(MEMORY, rule.name, json.dumps(body))
+
+    async def _tell_over(self, name: str, saved: Mapping[str, object], records: Records) -> None:
+        """The alarm of a rule that nobody has any more."""
+        at_ms = self._lights.now().street_ms
+        evidence: dict[str, Value] = {"version": str(saved["version"]), "why": "the rule changed"}
+        asset = str(saved["asset"])
+        await records.found(
+            Finding(
+                asset,
+                alarm(name),
+                active=False,
+                severity=Severity.WARNING,
+                observed_at_ms=at_ms,
+                evidence=evidence,
+            )
+        )
+        self._group.save_memory(MEMORY, name, "")
+
+    def _wait_s(self) -> float:
+        times = [
+            each for each in (self._engine.next_ms(), self._lights.next_ms()) if each is not None
+        ]
+        if not times:
+            return LOOK_S
+        now_ms = self._clock.utc_ms()
+        wait_s = (self._clock.street.real_ms(min(times)) - now_ms) / 1000
+        return max(0.0, min(wait_s, LOOK_S))
+
+
+def _finding(act: Act) -> Finding:
+    notify = act.rule.notify
+    assert notify is not None
+    evidence: dict[str, Value] = {"version": act.rule.version, **act.inputs}
+    if notify.text:
+        evidence["text"] = notify.text
+    return Finding(
+        notify.asset,
+        alarm(act.rule.name),
+        active=act.what == BEGINS,
+        severity=notify.severity,
+        observed_at_ms=act.at_ms,
+        evidence=evidence,
+    )
+
+
+def _words(act: Act) -> str:
+    found = ", ".join(f"{name} {value}" for name, value in act.inputs.items())
+    return f"{act.what} {found}".strip()[:MAX_TEXT]
