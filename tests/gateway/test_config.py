@@ -57,6 +57,8 @@ table = "input"
 type = "float32"
 [[dimming]]
 lamps = ["lamp-1"]
+sensor_range_m = 8
+spacing_m = 30
 [[leak]]
 meter = "meter-1"
 """
@@ -147,8 +149,12 @@ BAD_LINES = [
     ('lamps = ["lamp-1"]', 'lamps = ["lamp-2"]', '"lamp-2" is no node\'s asset; write a street'),
     ('lamps = ["lamp-1"]', 'lamps = ["meter-1"]', '"meter-1" is a water_meter; write a streetl'),
     ('lamps = ["lamp-1"]', 'lamps = ["lamp-1", "lamp-1"]', "stands at dimming[1].lamps[1], line"),
+    ("spacing_m = 30", "ahead = 1", "dimming[1].ahead: is not a key that belongs here"),
+    ("spacing_m = 30", "", "dimming[1]: nothing says where the lamps stand; add spacing_m, or"),
+    ("spacing_m = 30", "spacing_m = 30\npositions_m = [1]", "spacing_m: positions_m says where"),
+    ("spacing_m = 30", "positions_m = [1, 2]", "positions_m: 2 positions of 1 lamps; write one"),
     ('meter = "meter-1"', 'meter = "lamp-1"', '"lamp-1" is a streetlight; write a water_meter: m'),
-    ("[[leak]]", "[leak]", "39: leak: a table where a list belongs; write [[leak]]"),
+    ("[[leak]]", "[leak]", "41: leak: a table where a list belongs; write [[leak]]"),
 ]
 
 
@@ -292,7 +298,7 @@ def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> 
 # What excludes another key of the page's one example.
 ELSEWHERE = {
     *(("writable", "values"), ("alarm", "below"), ("district", "except")),
-    *(("lamp_group", "program"), ("lighting_class", "floor_pct")),
+    *(("lamp_group", "program"), ("lighting_class", "floor_pct"), ("dimming", "positions_m")),
 }
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from kerbline.control import arbitration, dimming, leak, program
+from kerbline.control import arbitration, leak, program
 from kerbline.control.arbitration import Claims
+from kerbline.control.light.corridor import Corridor
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Finding, Key, Reading
 
@@ -36,7 +37,7 @@ def test_a_claim_without_end_lasts_until_its_rank_releases_it() -> None:
 
 
 def test_the_program_keeps_its_hands_off_what_an_operator_holds() -> None:
-    plan = program.Plan((dimming.Corridor(("lamp-1", "lamp-2")),))
+    plan = program.Plan((Corridor(("lamp-1", "lamp-2"), (0.0, 30.0), 10.0),))
     state, refusal = program.operate(program.State(), set_level("mqtt", hold_s=0), NOW)
     assert refusal == ""
     motion = Reading(Key("a", 1, 1), "lamp-1", "event", 0, 0, {"event": "motion", "value": 1})

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from kerbline.clock import Clock
-from kerbline.config import Config
-from kerbline.control import arbitration, dimming, leak, program
+from kerbline.config import Config, Dimming
+from kerbline.control import arbitration, leak, program
+from kerbline.control.light.corridor import Corridor
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Reading
 from kerbline.store import GroupCommit, Store
 
 LEAK = "leak"  # the rule under which the store remembers meters
+# Of a live link, node to gateway and back, with repeats: 300 ms from a motion to a neighbour's
+# light, of which the light's own rise takes 145.
+LATE_MS = 400
+LEAD_MS = 600
+LOOK_MS = 1_000  # at most until the clock is read again: it may be set
+DATING_MS = 150  # a motion is dated by its arrival
 
 
 def plan(config: Config) -> program.Plan:
     """The rules that a config names."""
     return program.Plan(
-        tuple(
-            dimming.Corridor(c.lamps, c.high_pct, c.ahead, c.hold_s, c.fade_ms)
-            for c in config.corridors
-        ),
+        tuple(_corridor(section) for section in config.corridors),
         {rule.meter: leak.Rule(rule.meter, rule.continuous_flow_h) for rule in config.leaks},
+    )
+
+
+def _corridor(section: Dimming) -> Corridor:
+    return Corridor(
+        lamps=section.lamps,
+        positions_m=section.places_m,
+        sensor_range_m=section.sensor_range_m,
+        reach_m=section.reach_m,
+        full_pct=section.full_pct,
+        lead_ms=LEAD_MS,
+        late_ms=LATE_MS,
+        dating_ms=DATING_MS,
+        hold_s=section.hold_s,
+        busy_s=section.busy_s,
+        sensor_misses=section.sensor_misses,
+        pace_change=section.speed_change_pct / 100,
+        v_min_mps=section.slowest_mps,
+        v_max_mps=section.fastest_mps,
     )
 
 
@@ -41,15 +66,34 @@ class Loops:
     clock: Clock
     state: program.State
     group: GroupCommit
+    _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def consider(self, reading: Reading) -> program.Decided:
         """What a reading calls for, at once."""
         before = self.state.leaks
         self.state, decided = program.step(self.plan, self.state, (reading,), self._now())
+        if reading.kind == "event":
+            self._moved.set()
         if self.state.leaks is not before:
             flow = leak.saved({reading.asset: self.state.leaks[reading.asset]})
             self.group.save_memory(LEAK, reading.asset, json.dumps(flow[reading.asset]))
         return decided
+
+    async def run(self, follow: Callable[[Sequence[Command]], None]) -> None:
+        """Pass on what time alone calls for, lamps that are let go or raised ahead; for ever."""
+        while True:
+            self._moved.clear()
+            next_ms = program.next_ms(self.state)
+            if next_ms is None:
+                await self._moved.wait()
+                continue
+            wait_ms = min(self.clock.street.real_ms(next_ms) - self.clock.utc_ms(), LOOK_MS)
+            if wait_ms > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._moved.wait(), wait_ms / 1000)
+                    continue
+            self.state, decided = program.step(self.plan, self.state, (), self._now())
+            follow(decided.commands)
 
     def refuses(self, command: Command) -> str:
         """Why a command from outside may not go now, before it is taken; empty if it may."""

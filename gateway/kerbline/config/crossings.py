@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 from kerbline.config import air, district, faults, iota, ngsi_ld
@@ -43,6 +44,7 @@ def check(reader: Reader) -> None:
     _once(reader, reader.select("air", "together", "*"))
     _once(reader, reader.select("air", "threshold", "*", "name"))
     _refer(reader, lamps, "streetlight")
+    _along(reader)
     _refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
@@ -77,6 +79,27 @@ def _folders(reader: Reader) -> None:
                 reader.complain(path, problem, "write a folder apart")
                 break
         others.append((path, folder))
+
+
+def _along(reader: Reader) -> None:
+    """Each corridor says where its lamps stand, once, and in their order."""
+    for path, lamps in reader.select("dimming", "*", "lamps"):
+        assert isinstance(lamps, tuple)
+        places, spacing = (*path[:-1], "positions_m"), (*path[:-1], "spacing_m")
+        if reader.has(places) and reader.has(spacing):
+            reader.complain(spacing, "positions_m says where the lamps stand", "leave one out")
+        elif reader.has(places):
+            found = [value for _, value in reader.select(*places, "*") if isinstance(value, float)]
+            if len(found) != len(lamps):
+                problem = f"{len(found)} positions of {len(lamps)} lamps"
+                reader.complain(places, problem, "write one for each lamp, in their order")
+            elif any(a >= b for a, b in pairwise(found)):
+                remedy = "name the lamps in their order along the street"
+                reader.complain(places, "positions do not rise", remedy)
+        elif not reader.has(spacing):
+            problem = "nothing says where the lamps stand"
+            remedy = "add spacing_m, or positions_m with a place for each"
+            reader.complain(path[:-1], problem, remedy)
 
 
 def _bus(reader: Reader) -> list[Found]:

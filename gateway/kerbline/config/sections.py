@@ -168,13 +168,29 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Dimming:
-    """A corridor of lamps, in their order along the street, that rise before whoever moves."""
+    """A corridor of lamps, in their order along the street, that are full where people may be.
+
+    Metres along the street: `spacing_m` from each lamp to the next, or `positions_m` of each.
+    """
 
     lamps: Annotated[tuple[Name, ...], Filled()]
-    high_pct: Percent = 100
-    ahead: Annotated[int, Between(0, 20)] = 1
-    hold_s: Annotated[int, Between(1, 3_600)] = 8
-    fade_ms: Annotated[int, Between(0, 60_000)] = 1_500
+    sensor_range_m: Annotated[float, Between(1, 100)]
+    spacing_m: Annotated[float, Between(1, 500)] | None = None
+    positions_m: tuple[Annotated[float, Between(-100_000, 100_000)], ...] = ()
+    reach_m: Annotated[float, Between(1, 1_000)] = 60.0
+    full_pct: Percent = 100
+    hold_s: Annotated[int, Between(2, 3_600)] = 30
+    sensor_misses: Annotated[int, Between(0, 2)] = 1  # in a row that somebody may pass unseen
+    speed_change_pct: Annotated[float, Between(0, 90)] = 30.0  # from one sensor to the next
+    slowest_mps: Annotated[float, Between(0.1, 5)] = 0.7
+    fastest_mps: Annotated[float, Between(6, 100)] = 40.0
+    busy_s: Annotated[int, Between(10, 86_400)] = 600  # seeing for longer: not believed
+
+    @property
+    def places_m(self) -> tuple[float, ...]:
+        """Where each lamp stands."""
+        spacing_m = self.spacing_m or 0.0
+        return self.positions_m or tuple(spacing_m * lamp for lamp in range(len(self.lamps)))
 
 
 @dataclass(frozen=True, slots=True)

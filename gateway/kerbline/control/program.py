@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from kerbline.control import arbitration, dimming, leak
+from kerbline.control import arbitration, leak
+from kerbline.control.light.corridor import Corridor
+from kerbline.control.light.on_demand import OnDemand
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Finding, Reading
 
@@ -18,15 +20,15 @@ from kerbline.model import Command, Finding, Reading
 class Plan:
     """The rules as configured."""
 
-    corridors: tuple[dimming.Corridor, ...] = ()
+    corridors: tuple[Corridor, ...] = ()
     leaks: Mapping[str, leak.Rule] = field(default_factory=dict)  # by meter
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the rules remember."""
+    """What the rules remember; `lights`, one for each corridor from the first step on, changes."""
 
-    dimming: dimming.State = field(default_factory=dimming.State)
+    lights: tuple[OnDemand, ...] = ()
     leaks: leak.State = field(default_factory=dict)
     claims: arbitration.Claims = field(default_factory=arbitration.Claims)
 
@@ -43,15 +45,25 @@ def step(
     plan: Plan, state: State, readings: Sequence[Reading], now: Moment
 ) -> tuple[State, Decided]:
     """The state after `readings` and what they call for; a claimed asset gets no command."""
-    lights, wanted = dimming.step(plan.corridors, state.dimming, readings, now)
+    lights = state.lights or tuple(OnDemand(corridor) for corridor in plan.corridors)
+    for light in lights:
+        for reading in readings:
+            light.take(reading, now)
     flows, findings = leak.step(plan.leaks, state.leaks, readings)
     claims = state.claims
     commands: list[Command] = []
-    for command in wanted:
-        claims, refusal = arbitration.admit(claims, command, now)
-        if not refusal:
-            commands.append(command)
+    for light in lights:
+        for command in light.commands(now):
+            claims, refusal = arbitration.admit(claims, command, now)
+            if not refusal:
+                commands.append(command)
     return State(lights, flows, claims), Decided(tuple(commands), findings)
+
+
+def next_ms(state: State) -> int | None:
+    """Street time at which a step without readings may have commands; None: never."""
+    times = [light.next_ms() for light in state.lights]
+    return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
 
 def operate(state: State, command: Command, now: Moment) -> tuple[State, str]:

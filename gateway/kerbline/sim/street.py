@@ -18,6 +18,7 @@ from kerbline.sim.nodes import write_private, write_settings
 LATITUDE, LONGITUDE = 52.37, 4.9
 SPACING_M = 20  # between lamps; a car comes from and leaves for a point as far away
 SENSOR_RANGE_M = 10
+REACH_M = 30  # lamps are full so far around a car: a short street has dark ones left, too
 LEAK_LPH = 20
 LEAKING_METER = 2
 LAMP_W = 60
@@ -164,7 +165,8 @@ def _config(street: Street, ways: Ways) -> Iterator[str]:
         yield "poll_s = 1.0\n"
     lamps = [f'"{asset.asset}"' for asset in street.assets() if asset.kind == "streetlight"]
     if lamps:
-        yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\nfade_ms = 500\n"
+        yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\nspacing_m = {SPACING_M}"
+        yield f"sensor_range_m = {SENSOR_RANGE_M}\nreach_m = {REACH_M}\n"
     for asset in street.assets():
         if asset.kind == "water_meter":
             hours = street.continuous_flow_h

@@ -1,4 +1,4 @@
-"""A street whose lamps follow whoever moves along it: its lamps, their sensors, what to keep lit."""
+"""A street whose lamps follow whoever moves along it: lamps, sensors, and what is asked."""
 
 from __future__ import annotations
 

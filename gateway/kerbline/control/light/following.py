@@ -42,7 +42,7 @@ class Follower:
         self._where.begin(at_ms)
         self._next_ms = -NEVER_MS
 
-    def saw(self, lamp: int, at_ms: int, is_there: bool) -> None:
+    def saw(self, lamp: int, at_ms: int, is_there: bool) -> None:  # noqa: FBT001 - often
         """The sensor of `lamp` (index) began or ceased to see somebody at `at_ms`."""
         self._where.edge(lamp, at_ms, is_there)
         self._next_ms = -NEVER_MS
@@ -80,7 +80,9 @@ class Follower:
             self._kept_ms = NEVER_MS
             for lamp in _bits(needed & ~self._full):
                 self._told_ms[lamp] = now_ms
-                changes.append(Change(lamp, True, "somebody may be near"))
+                who = self._where.needs(lamp)
+                why = who.told(self.corridor.lamps) if who is not None else ""
+                changes.append(Change(lamp, True, why))
             kept = 0
             for lamp in _bits(self._full & ~needed):
                 from_ms = self._where.needed_ms(lamp) - self.corridor.lead_ms

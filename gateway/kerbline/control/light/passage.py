@@ -65,9 +65,20 @@ class Passage:
     """
 
     __slots__ = (
-        "change", "clear", "corners", "entering", "front", "front_ms", "lane", "lights", "missed", "next_ms", "place_m",
-        "tail", "wall",
-    )  # fmt: skip
+        "change",
+        "clear",
+        "corners",
+        "entering",
+        "front",
+        "front_ms",
+        "lane",
+        "lights",
+        "missed",
+        "next_ms",
+        "place_m",
+        "tail",
+        "wall",
+    )
 
     def __init__(
         self,
@@ -76,6 +87,7 @@ class Passage:
         place_m: float,
         clear: int,
         change: float,
+        *,
         missed: int = 0,
         entering: bool = False,
     ) -> None:
@@ -96,10 +108,25 @@ class Passage:
     def cut(self, corners: Corners) -> Passage:
         """The same with fewer ways."""
         cut = Passage(
-            self.lane, corners, self.place_m, self.clear, self.change, self.missed, self.entering
+            self.lane,
+            corners,
+            self.place_m,
+            self.clear,
+            self.change,
+            missed=self.missed,
+            entering=self.entering,
         )
         cut.tail = cut.front = self.tail
         return cut
+
+    def told(self, names: Sequence[str]) -> str:
+        """Who this is, in a few words for people; `names` are of the lamps."""
+        met = self.lane.zones[min(self.clear, len(self.lane.zones) - 1)]
+        quick, slow = (pick(slowness for _, slowness in self.corners) for pick in (min, max))
+        speed = f"{1000 / slow:.1f} to {1000 / quick:.1f} m/s"
+        way = "up" if self.lane.zones[0] == 0 else "down"
+        unsure = f", unseen by {self.missed}" if self.missed else ""
+        return f"somebody {way} the street before or at {names[met]}, {speed}{unsure}"
 
     def earliest(self, place_m: float) -> float:
         """When somebody of these may be there at the earliest, ms."""

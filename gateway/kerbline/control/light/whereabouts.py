@@ -76,7 +76,7 @@ class Whereabouts:
             self.passages += self._entering(lane, 0, at_ms)
         self._stand()
 
-    def edge(self, lamp: int, at_ms: float, is_there: bool) -> None:
+    def edge(self, lamp: int, at_ms: float, is_there: bool) -> None:  # noqa: FBT001 - often
         """A sensor began or ceased to see somebody; what was concluded from its silence goes."""
         self._unsure.discard(lamp)
         edges = self._edges
@@ -136,6 +136,10 @@ class Whereabouts:
             ),
             default=NEVER_MS,
         )
+
+    def needs(self, lamp: int) -> Passage | None:
+        """One of those who need a lamp."""
+        return next((passage for passage in self.passages if passage.lights >> lamp & 1), None)
 
     def next_ms(self) -> float:
         """When to `ask`."""
@@ -259,7 +263,7 @@ class Whereabouts:
                     passage.place_m,
                     passage.clear + missed,
                     passage.change,
-                    missed,
+                    missed=missed,
                 )
 
     def _before(self, lamp: int) -> Iterator[tuple[Passage, Lane, int]]:
