@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from kerbline.agent.light_programs import Sky
 from kerbline.cli import app
-from tests.gateway.test_agent_light import CAP, CLASS, HEAD, config
+from tests.gateway.test_agent_light import CAP, CLASS, HEAD, at_s, config
+from tools.trees import ROOT
 
 
 def run(folder: Path, *arguments: str, text: str = HEAD + CLASS) -> str:
@@ -34,6 +37,33 @@ def test_a_night_is_told_by_local_time_with_its_program_and_floors(tmp_path: Pat
     rows = {row["at"]: row for row in friday["levels"]}
     assert rows["02:00"] == {"at": "02:00", "level_pct": 67, "floor_pct": 67, "class": "M5"}
     assert friday["levels"][-1]["level_pct"] == 0
+
+
+def test_the_page_shows_a_street_and_its_night(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operate" / "light.md").read_text(encoding="utf-8")
+    street = page.split("```toml\n")[1].split("```")[0]
+    told = page.split("```text\n")[1].split("```")[0]
+    on = page.split("gateway.toml --on ")[1][:10]
+    (folder := tmp_path / "page").mkdir()
+    head = HEAD.split("[light]")[0]
+    other = "[[node]]" + head.split("[[node]]")[1].replace("-1", "-2").replace("{port}", "2")
+    street = street.replace("{", "{{").replace("}", "}}")
+    assert run(folder, "--on", on, text=head + other + street) == told
+
+
+def test_how_far_a_dead_gateways_hours_move_is_as_the_page_says() -> None:
+    """A node's levels stay where they were by the sun's midnight."""
+    page = (ROOT / "docs" / "operate" / "light.md").read_text(encoding="utf-8")
+    sky = Sky((52.37, 4.9))
+    first_s = at_s("2026-01-01T00:00")
+    off = [sky.midnight(first_s + 86_400 * day) - first_s - 86_400 * day for day in range(731)]
+    worst = [
+        math.ceil(max(abs(off[day + days] - off[day]) for day in range(365)) / 60)
+        for days in (7, 30)
+    ]
+    year = math.ceil((max(off) - min(off)) / 60)
+    said = f"up to {worst[0]} minutes off after a week, {worst[1]} after a month, {year} at the"
+    assert said in page
 
 
 def test_a_cap_is_named_where_it_bounds(tmp_path: Path) -> None:
