@@ -1,0 +1,44 @@
+"""Simulated streets owe nobody light and save what they may: a part of `make bench-light`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests import light_traffic
+from tests.budgets import bench_light_energy as bench
+
+
+@pytest.mark.parametrize("seed", range(100, 105))
+def test_a_street_drawn_from_a_seed_owes_nobody_light(tmp_path: Path, seed: int) -> None:
+    keys, walks = bench.other(Random(seed))
+    run = bench.played(tmp_path, {**keys, "days": 0.1}, walks, seed)
+    assert run.verdict.violation_s == 0, run.verdict.first
+
+
+def test_a_night_of_the_targets_street(tmp_path: Path) -> None:
+    keys: dict[str, object] = {"days": 1, "start": "2025-03-20T12:00:00Z"}
+    run = bench.played(tmp_path, keys, light_traffic.vehicles(500), 5)
+    assert run.verdict.violation_s == 0, run.verdict.first
+    saved, best = run.verdict.saved()
+    assert saved >= 0.65
+    assert saved / best >= 0.9
+
+
+def test_who_is_there_already_when_night_falls_is_lit_with_its_first_second(
+    tmp_path: Path,
+) -> None:
+    """Slow walkers all over the street at dusk, in blind gaps too; and at dawn."""
+    keys: dict[str, object] = {
+        "days": 0.75,
+        "start": "2025-03-20T15:00:00Z",
+        "lamps": 8,
+        "spacing_m": 50,
+        "sensor_range_m": 8,
+    }
+    walks = [light_traffic.Walk("pedestrian", 2000, 0.5, 1.5)]
+    run = bench.played(tmp_path, keys, walks, 1)
+    assert run.verdict.dark_users > 50
+    assert run.verdict.violation_s == 0, run.verdict.first
