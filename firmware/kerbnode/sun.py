@@ -105,9 +105,10 @@ def crossing(
     for _ in range(ROUNDS):
         declination, hour = place(utc_s)
         ratio = (height - sin(north) * sin(declination)) / (cos(north) * cos(declination))
-        angle = degrees(acos(max(-1.0, min(1.0, ratio))))  # its midnight or noon may be other ones
-        from_midnight = (hour + longitude + 360) % 360 - 180
-        utc_s += round((sense * (180 - angle) - from_midnight) * 240)
+        # Beyond its noon or midnight there: the next round has the sun of that time.
+        angle = 0 if ratio >= 1 else 180 if ratio <= -1 else degrees(acos(ratio))
+        ahead = (hour + longitude - (utc_s - midnight_s) / 240 + 360) % 360 - 180  # of 15 an hour
+        utc_s = midnight_s + round((sense * (180 - angle) - ahead) * 240)
     if ratio < -1:
         return midnight_s
     return midnight_s + sense * HALF_S if ratio > 1 else utc_s

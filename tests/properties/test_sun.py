@@ -206,6 +206,26 @@ def test_other_elevations_hold_where_the_sun_does_not_graze(elevation: float) ->
         assert np.abs(found - exact).max() <= LIMIT_S
 
 
+def test_a_day_of_a_few_minutes_is_found_from_its_midnight() -> None:
+    """Twelve hours later the sun is 0.2 degrees higher: that decides, not the midnight's sun."""
+    sun = sun_in(float)
+    days = np.arange(FIRST_S, FIRST_S + 365 * DAY_S, DAY_S, dtype=float)
+    middles = np.array([sun["midnight"](int(day), 20.0) for day in days], float)
+    decided = 0
+    for latitude in (66.6, 70.0, 75.0, -68.0):
+        where = np.full(days.size, latitude), np.full(days.size, 20.0)
+        low = position(middles, *where)[0]
+        for sense in (-1, 1):
+            high = position(middles + sense * DAY_S / 2, *where)[0]
+            for middle, floor, top in zip(middles.tolist(), low, high, strict=True):
+                found = sun["crossing"](int(middle), latitude, 20.0, SUNRISE, sense) - int(middle)
+                if min(abs(floor - SUNRISE), abs(top - SUNRISE)) > 0.01:
+                    is_there = floor < SUNRISE < top
+                    assert is_there == (found not in (0, sense * 43_320))
+                    decided += 1
+    assert decided > 2500
+
+
 def test_no_rise_and_no_set_are_a_day_or_a_night_and_never_a_traceback() -> None:
     sun = sun_in(Float32(shaky=True))
     for latitude in (-90.0, -89.95, -80.0, -67.0, 66.0, 70.0, 89.999, 90.0):
