@@ -208,7 +208,7 @@ def test_other_elevations_hold_where_the_sun_does_not_graze(elevation: float) ->
 
 def test_a_day_of_a_few_minutes_is_found_from_its_midnight() -> None:
     """Twelve hours later the sun is 0.2 degrees higher: that decides, not the midnight's sun."""
-    sun = sun_in(float)
+    sun = sun_in(lambda value: value)
     days = np.arange(FIRST_S, FIRST_S + 365 * DAY_S, DAY_S, dtype=float)
     middles = np.array([sun["midnight"](int(day), 20.0) for day in days], float)
     decided = 0
