@@ -8,14 +8,19 @@ from dataclasses import dataclass, replace
 from kerbline.agent.loops import Loops
 from kerbline.agent.orders import Orders
 from kerbline.clock import Clock
-from kerbline.control.light.decision import BEGINS, GATEWAY, GOES_ON, Decision
+from kerbline.control.light.decision import (
+    BEGINS,
+    GATEWAY,
+    GOES_ON,
+    KEPT_EVERY_MS,
+    Decision,
+)
 from kerbline.control.light.wants import FOLLOWS, SET_LEVEL, Wants
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Value
 from kerbline.store import GroupCommit
 
 ANY = "any"  # an operation that claims nothing
-KEPT_EVERY_MS = 300_000  # of what goes on: often enough to see that the gateway lived
 
 
 @dataclass(slots=True)

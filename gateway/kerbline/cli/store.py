@@ -6,11 +6,12 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+from kerbline.cli.moments import Moment
 
 if TYPE_CHECKING:
     from kerbline.store.census import Behind, Census
@@ -19,21 +20,6 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 _config = click.argument("config", type=_FILE, required=False)
 _file = click.option("--file", type=_FILE, help="The store's file, instead of a config.")
-
-
-class _Moment(click.ParamType[int]):
-    """RFC 3339, or a part of it from the left; UTC where no zone is given. Gives ms since 1970."""
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        try:
-            at = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time: write 2026-11-21 or 2026-11-21T06:00:00Z", param, ctx)
-        return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 class _Place(NamedTuple):
@@ -71,8 +57,8 @@ def info(config: Path | None, file: Path | None, *, as_json: bool) -> int:
 @_file
 @click.option("--out", type=_FILE, help="Written whole or not at all; else standard output.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]))
-@click.option("--from", "from_ms", type=_Moment(), help="Observed at this time or later.")
-@click.option("--to", "to_ms", type=_Moment(), help="Observed before this time.")
+@click.option("--from", "from_ms", type=Moment(), help="Observed at this time or later.")
+@click.option("--to", "to_ms", type=Moment(), help="Observed before this time.")
 @click.option("--asset", multiple=True, help="Of this asset; may be given again.")
 @click.option("--kind", multiple=True, help="Of this kind, `alarm` or `gap`; may be given again.")
 def export(
@@ -142,8 +128,8 @@ def verify(config: Path | None, file: Path | None, *, as_json: bool) -> int:
 @_config
 @_file
 @click.option("--sink", required=True, help="Whose: `kerbline store info` lists them.")
-@click.option("--from", "from_ms", type=_Moment(), required=True, help="Stored then or later.")
-@click.option("--to", "to_ms", type=_Moment(), required=True, help="Stored before this time.")
+@click.option("--from", "from_ms", type=Moment(), required=True, help="Stored then or later.")
+@click.option("--to", "to_ms", type=Moment(), required=True, help="Stored before this time.")
 def replay(config: Path | None, file: Path | None, *, sink: str, from_ms: int, to_ms: int) -> int:
     """Let a sink deliver a span of time again, from the gateway's next start on."""
     from kerbline.store.replay import order

@@ -1,4 +1,4 @@
-"""`kerbline why`: what an alarm was raised for, from the store alone, in plain words."""
+"""`kerbline why`: what an alarm was raised for, why a lamp has its level: from the store alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kerbline.cli.moments import Moment
 from kerbline.cli.tables import aligned
 from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
+    from kerbline.config import Config
     from kerbline.model import Alarm, Value
 
 _FILE = click.Path(path_type=Path)
+LAMP = "streetlight"
 SHOWN = 12  # of an alarm's history, the newest
 
 RULES: Mapping[str, str] = {
@@ -69,16 +72,23 @@ class NoSuchAlarm(KerblineError):
 @click.command()
 @click.argument("config", type=_FILE)
 @click.argument("alarm")
+@click.option("--at", "at_ms", type=Moment(), help="A lamp's level at that time; now without it.")
 @click.option("--json", "as_json", is_flag=True, help="For a machine: one JSON object an entry.")
-def why(config: Path, alarm: str, *, as_json: bool) -> int:
+def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
     """Tell why ALARM (an asset, or asset:rule) was raised, and what became of it.
 
-    From the store, whether the gateway runs or not.
+    Of a lamp, why it has its level. From the store, whether the gateway runs or not.
     """
     from kerbline.config import load
     from kerbline.store import FILE_NAME
 
-    path = load(config).gateway.state_dir / FILE_NAME
+    made = load(config)
+    path = made.gateway.state_dir / FILE_NAME
+    if any(node.asset == alarm and node.kind == LAMP for node in made.nodes):
+        _light(made, path, alarm, at_ms, as_json=as_json)
+        if at_ms is not None or not _found(path, alarm)[0]:
+            return 0
+        click.echo("")
     found, unreadable = _found(path, alarm)
     if unreadable:
         click.echo(f"{unreadable} batches can't be read: see `kerbline store verify`", err=True)
@@ -96,6 +106,17 @@ def why(config: Path, alarm: str, *, as_json: bool) -> int:
         by_rule.setdefault((each.asset, each.rule), []).append(each)
     click.echo("\n\n".join("\n".join(told(each)) for each in by_rule.values()))
     return 0
+
+
+def _light(config: Config, path: Path, lamp: str, at_ms: int | None, *, as_json: bool) -> None:
+    from kerbline.cli import why_light
+    from kerbline.clock import Clock, StreetTable
+
+    table = config.simulation.clock_table.read_bytes() if config.simulation else b"[]"
+    clock = Clock(StreetTable.parse(table))
+    at_ms = clock.street_ms(clock.utc_ms()) if at_ms is None else at_ms
+    found = why_light.look(config, path, lamp, at_ms, clock)
+    click.echo(why_light.to_json(found) if as_json else "\n".join(why_light.told(found)))
 
 
 def told(history: Sequence[Alarm]) -> Iterator[str]:

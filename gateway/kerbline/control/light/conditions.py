@@ -73,7 +73,7 @@ class Told:
     within_ms: int
 
     def __str__(self) -> str:
-        return f"{self.asset} {self.event}"
+        return f"{self.asset} {self.event}_ms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Silent:
     silent_ms: int
 
     def __str__(self) -> str:
-        return f"{self.asset} last heard"
+        return f"{self.asset} heard_ms"
 
 
 @dataclass(frozen=True, slots=True)

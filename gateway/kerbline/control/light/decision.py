@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kerbline.model import Value
 
 BEGINS, GOES_ON, ENDS = "begins", "goes on", "ends"
 RULE = "rule"
+KEPT_EVERY_MS = 300_000  # of what only goes on: often enough to see that the gateway lived
 GATEWAY = "gateway"  # it began: what it had decided before is over, or decided again
 
 
@@ -59,3 +60,32 @@ class Decision:
             return cls(*numbers[:1], *texts, *numbers[1:], tuple(lamps), dict(refused), inputs)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"no decision: {body[:80]}") from error
+
+
+def standing(
+    decisions: Iterable[Decision], lamp: str, at_ms: int
+) -> dict[str, tuple[Decision, int]]:
+    """What each source still asked of a lamp at a time, and until when it lasted, ms.
+
+    `decisions`: newest first, none of them later. A rule lasts from where it begins to where it
+    ends, and for its hold after that; what the gateway decided before it began anew no longer than
+    its hold.
+    """
+    found: dict[str, tuple[Decision, int]] = {}
+    over: set[str] = set()
+    begun_ms = 1 << 62
+    for each in decisions:
+        if each.by == GATEWAY:
+            begun_ms = min(begun_ms, each.at_ms)
+        if each.by in over or not each.concerns(lamp):
+            continue
+        over.add(each.by)
+        if lamp in each.refused or each.level_pct < 0:
+            continue
+        hold_ms = 1000 * each.hold_s
+        until_ms = each.at_ms + hold_ms
+        if each.by.startswith(f"{RULE} ") and each.what != ENDS:
+            until_ms = min(until_ms + KEPT_EVERY_MS, begun_ms + hold_ms)
+        if until_ms > at_ms:
+            found[each.by] = each, until_ms
+    return found

@@ -47,6 +47,16 @@ class Stored:
     motion: Motion | None = None
     coarse: bool = False
 
+    def level_pct(self, night: Night, at_s: int) -> int:
+        """The level at a time of that night (UTC), as a node has it by itself."""
+        dusk, dawn = night.dark(self.night_deg)
+        if not dusk + MINUTE_S * self.dusk_min <= at_s < dawn + MINUTE_S * self.dawn_min:
+            return 0
+        begun = [
+            pct for minute, pct in self.profile if night.midnight_s + MINUTE_S * minute <= at_s
+        ]
+        return begun[-1] if begun else self.profile[0][1] if self.profile else FULL_PCT
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -99,6 +109,7 @@ def compiled(program: Program, limits: Limits, night: Night) -> Stored:
     by_sun = [each for each in program.periods if isinstance(each, AstroClock)]
     if limits.segment is not None or not program.periods:
         by_sun.append(AstroClock(elevation_deg=night.night_deg))
+    by_sun.sort(key=lambda each: -each.elevation_deg)  # the one that most nights reach
     elevation_deg = by_sun[0].elevation_deg if by_sun else night.night_deg
     sunny = joined([each for period in by_sun for each in period.intervals(night)])
     whole = joined([*active, *sunny])

@@ -6,7 +6,7 @@ on it is added to that: no rule darkens a lamp that is full for somebody. Times 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kerbline.control.moment import Moment
@@ -93,13 +93,19 @@ class Wants:
     def _first(self, lamp: str, now: Moment) -> Want | None:
         wants = {want.by: want for want in self.wants(lamp, now)}
         self._wants[lamp] = wants
-        highest = max((want.priority for want in wants.values()), default=FOLLOWS)
-        count = [each for each in wants.values() if each.priority in (FOLLOWS, highest)]
-        return max(count, key=lambda each: (each.level_pct, each.until_ms), default=None)
+        return chosen(wants.values())
 
     def _forget(self, lamp: str) -> None:
         self._wants.pop(lamp, None)
         self._follows.pop(lamp, None)
+
+
+def chosen(wants: Iterable[Want]) -> Want | None:
+    """Which of them a lamp follows."""
+    every = list(wants)
+    highest = max((want.priority for want in every), default=FOLLOWS)
+    count = [each for each in every if each.priority in (FOLLOWS, highest)]
+    return max(count, key=lambda each: (each.level_pct, each.until_ms), default=None)
 
 
 def _told(want: Want, lamp: str, now: Moment) -> Command:
