@@ -70,6 +70,36 @@ def simulate(
     return 0
 
 
+@group.command()
+@click.argument("street", metavar="STREET.toml", type=_FILE)
+@click.argument("trace", metavar="TRACE.csv", type=_FILE)
+@click.option("--events", type=_FILE, help="Draw who was where, too.")
+@click.option("--from", "from_s", type=click.FloatRange(0), help="Seconds from the start.")
+@click.option("--to", "to_s", type=click.FloatRange(0), help="Seconds from the start.")
+@click.option("--out", type=_FILE, required=True, help="The drawing, an SVG.")
+def plot(
+    street: Path,
+    trace: Path,
+    events: Path | None,
+    from_s: float | None,
+    to_s: float | None,
+    out: Path,
+) -> int:
+    """Draw what `simulate` wrote: how bright each lamp was, and who went by."""
+    import tempfile
+
+    from kerbline.cli import light_plot
+    from kerbline.sim.lit_street_files import read_street
+
+    plan, _ = read_street(street)
+    window = light_plot.Window(from_s or 0.0, plan.end_s if to_s is None else to_s)
+    if window.to_s <= window.from_s or window.from_s >= plan.end_s:
+        raise click.UsageError(f"from {window.from_s:g} s to {window.to_s:g} s is no time of it")
+    with tempfile.TemporaryDirectory() as folder:
+        out.write_text(light_plot.drawing(plan, trace, events, window, Path(folder)), "utf-8")
+    return 0
+
+
 def told(found: Outcome) -> list[str]:
     """What a run took, for a person."""
     tally, street = found.tally, found.street
