@@ -167,21 +167,18 @@ def _motion(program: Program, limits: Limits, bounds: Sequence[Bound]) -> Motion
     return Motion(max(level, *(each.floor.level_pct for each in bounds)), asked.hold_s)
 
 
-def _steps(levels: Iterable[tuple[int, int]], night: Night) -> Profile:
-    """Minutes from the middle: to more light the minute before, to less the minute after."""
-    steps: dict[int, int] = {}
-    before = -1
-    for at, level in levels:
-        if level == before:
-            continue
-        from_s = at - night.midnight_s
-        minute = from_s // MINUTE_S if level > before else -(-from_s // MINUTE_S)
-        steps[max(-HALF_DAY_MIN, min(HALF_DAY_MIN, minute))] = level
-        before = level
+def _steps(levels: Sequence[tuple[int, int]], night: Night) -> Profile:
+    """A level for each minute from the middle, the brightest within it, as steps."""
+    shown = [0] * (2 * HALF_DAY_MIN)
+    ends = [at for at, _ in levels[1:]] + [night.end_s]
+    for (at, level), end in zip(levels, ends, strict=True):
+        first, last = (at - night.begin_s) // MINUTE_S, -((night.begin_s - end) // MINUTE_S)
+        for minute in range(first, last):
+            shown[minute] = max(shown[minute], level)
     found: list[tuple[int, int]] = []
-    for minute, level in sorted(steps.items()):
+    for minute, level in enumerate(shown):
         if not found or found[-1][1] != level:
-            found.append((minute, level))
+            found.append((minute - HALF_DAY_MIN, level))
     return tuple(found)
 
 

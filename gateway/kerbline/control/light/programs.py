@@ -17,7 +17,6 @@ SUNSET_DEG = -0.8333  # of the sun's centre at its rise and set, without refract
 PHOTOCELL_DEG = -6.0  # where a cell decides: it is night at the latest at the end of civil twilight
 HALF_DAY_S = 43_200
 MINUTE_S = 60
-DAY_MIN = 1_440
 FULL_PCT = 100
 DUSK, DAWN = -1, 1  # the sense of a crossing
 
@@ -74,33 +73,28 @@ class Night:
 
         What spring skips comes as long after the jump; what autumn has twice counts once, first.
         """
-        found = []
-        for more in (-1, 0, 1, 2):
-            day = self.date + timedelta(days=more)
-            hour, rest = divmod(minute, 60)
-            wall = datetime(day.year, day.month, day.day, hour, rest, tzinfo=self.zone)
-            at_s = round(wall.astimezone(UTC).timestamp())
-            if self.begin_s <= at_s < self.end_s:
-                found.append(at_s)
-        return found
+        return [at for at in self._local(minute) if self.begin_s <= at < self.end_s]
 
     def latest(self, minutes: Sequence[int], utc_s: int) -> int:
-        """Which of some local times of day came last at a time.
+        """Which of some local times of day came last at a time between the noons.
 
-        Before the first of them since noon it is the one that comes last before the next noon, as
-        TALQ lets a program go round.
+        Before the first of them since noon it is the last one of the day before, as TALQ lets a
+        program go round.
         """
-        begun = [
+        return max(
             (at, which)
             for which, minute in enumerate(minutes)
-            for at in self.local(minute)
+            for at in self._local(minute)
             if at <= utc_s
-        ]
-        if begun:
-            return max(begun)[1]
-        noon = datetime.fromtimestamp(self.begin_s, self.zone)
-        noon_min = noon.hour * 60 + noon.minute
-        return max(range(len(minutes)), key=lambda which: (minutes[which] - noon_min) % DAY_MIN)
+        )[1]
+
+    def _local(self, minute: int) -> Iterator[int]:
+        """From a day before to a day after."""
+        hour, rest = divmod(minute, 60)
+        for more in (-1, 0, 1, 2):
+            day = self.date + timedelta(days=more)
+            wall = datetime(day.year, day.month, day.day, hour, rest, tzinfo=self.zone)
+            yield round(wall.astimezone(UTC).timestamp())
 
 
 Interval = tuple[int, int]  # UTC seconds, the end excluded; empty where they are one
