@@ -212,6 +212,8 @@ class Rules:
 
     def next_ms(self) -> int | None:
         """When `due` may have something without any reading before; None: never."""
+        if self._touched:
+            return self._now_ms
         return self._times[0][0] if self._times else None
 
     def refused(self, act: Act, lamp: str) -> None:
