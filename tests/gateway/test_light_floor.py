@@ -56,8 +56,8 @@ def any_program(chance: Random) -> Program:
         if chance.random() < 0.5:
             periods.append(Absolute(chance.randrange(1440), chance.randrange(1440)))
         else:
-            shifts = [chance.randrange(-120, 121) for _ in range(2)]
-            periods.append(AstroClock(*shifts, chance.choice((-0.8333, -6.0, 0.5))))
+            dusk_min, dawn_min = chance.randrange(-120, 121), chance.randrange(-120, 121)
+            periods.append(AstroClock(dusk_min, dawn_min, chance.choice((-0.8333, -6.0, 0.5))))
     fixed = [
         FixedTime(at, chance.randrange(0, 101, 10))
         for at in sorted(chance.sample(range(1440), chance.randrange(5)))
