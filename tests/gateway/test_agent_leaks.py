@@ -231,6 +231,22 @@ def test_what_an_operator_accepted_is_usual_whatever_kills_the_gateway(
     assert len([each for each in alarms(kept(path)) if each.asset == "dma-4"]) == len(told)
 
 
+def test_before_the_log_is_read_nothing_can_be_usual(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "kerbline.db"
+    shutil.copy(whole, path)
+
+    async def ask() -> None:
+        store = Store.open(path)
+        clock = ManualClock(0)
+        group = GroupCommit(store, GroupPolicy(), clock.utc_ms, "gw-1")
+        leaks = Leaks("gw-1", [MAIN], None, store, group, clock)
+        with pytest.raises(Declined, match="it still reads what it has in store"):
+            await leaks.accept(ALARM)
+        await group.close()
+
+    steady.run(ask())
+
+
 def test_only_what_is_up_can_be_usual(whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "kerbline.db"
     shutil.copy(whole, path)

@@ -172,7 +172,8 @@ class Zone:
 
     def may_accept(self) -> list[str]:
         """Rules of alarms that are up and may be no leaks."""
-        rules = (leaks.BALANCE, leaks.INFLOW) if self._district is not None else ()
+        one = self._district
+        rules = (leaks.BALANCE, leaks.INFLOW) if one is not None and one.over >= 0 else ()
         return [rule for rule in rules if (self.config.zone, rule) in self._told]
 
     def accept(self, rule: str) -> Finding:

@@ -108,7 +108,9 @@ class Leaks:
         """
         asset, _, rule = str(question.get("alarm")).partition(":")
         zone = next((one for one in self.zones if one.config.zone == asset), None)
-        if zone is not None and rule in zone.may_accept() and self._records is not None:
+        if self._records is None:
+            raise Declined("it still reads what it has in store; ask again in a minute")
+        if zone is not None and rule in zone.may_accept():
             await self._records.found(zone.accept(rule))
         try:
             async with asyncio.timeout(ACCEPT_S):

@@ -75,8 +75,8 @@ class District:
 
     @property
     def over(self) -> int:
-        """The last step that is over; -1 before the first read."""
-        return max(-1, self.newest - self._wait - 1)
+        """The last step that is over, of the window at least; -1 before the first read."""
+        return max(self.first, self.newest - self._wait - 1)
 
     def mind(self, step: int) -> None:
         """The setting says something else of a step: it is due again if it was looked at."""
