@@ -35,7 +35,7 @@ HUMID = Threshold("air-1", "humidity_pct", 95.0, 90.0, 1, HOUR_MS)
 BRIGHT = SetLevel(LAMPS, 80, 600, 2_000)
 
 
-def rule(*conditions: Condition, **more: Any) -> Rule:  # noqa: ANN401 - of any field
+def rule(*conditions: Condition, **more: Any) -> Rule:
     """A rule that sets a level."""
     return replace(Rule("fog", "v", conditions, light=BRIGHT), **more)
 
