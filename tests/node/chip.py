@@ -12,6 +12,10 @@ told: "list[tuple[object, ...]]" = []
 levels: "dict[int, int]" = {}  # what is outside the pins; 0 where nothing is said
 handlers: "dict[int, object]" = {}
 deaf: "dict[str, int]" = {}  # blobs of NVS that give an error, and how often
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 state = {"cause": 1, "mem": 1, "associated": 0}
 PINS = 40
 
@@ -114,6 +118,14 @@ class WDT:
         told.append(("feed",))
 
 
+class Timer:
+    def __init__(
+        self, number: int, *, mode: int, period: int, callback: "Callable[[Timer], object]"
+    ):
+        told.append(("timer", number, mode, period))
+        callback(self)
+
+
 class Memory:
     def __getitem__(self, address: int) -> int:
         if address != 0x3FF48034:
@@ -123,6 +135,7 @@ class Memory:
 
 class Machine:
     Pin, PWM, ADC, I2C, UART, WDT = Pin, PWM, ADC, I2C, UART, WDT
+    Timer = Timer
 
     def __init__(self) -> None:
         self.mem32 = Memory()

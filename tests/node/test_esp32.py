@@ -170,6 +170,18 @@ def test_motion_ends_the_wait_for_the_next_tick() -> None:
     assert asyncio.run(ticks())
 
 
+def test_a_wait_below_the_systems_tick_has_a_timer() -> None:
+    board = booted()
+    since()
+
+    async def ticks() -> None:
+        for ms in (10, 2, 2, 20, 2):
+            await board.tick_wait(ms)
+
+    asyncio.run(ticks())
+    assert since().count(("timer", 0, 0, 2)) >= 3
+
+
 def test_pulses_are_counted_in_software_where_the_image_has_no_counter() -> None:
     board = booted()
     counter = board.counter(18)

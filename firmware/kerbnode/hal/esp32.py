@@ -36,6 +36,10 @@ FOLDER = "/journal"
 NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
 NVS_BLOB_BYTES = (128, 256, 512, 1024)  # most are small, and a worn heap has no long piece to spare
 EDGE_LOOK_MS = 20
+# Who waits looks again at an interrupt, and that comes with FreeRTOS's tick (100 a second in the
+# image): for less than one a timer of the chip's gives it, and has nothing else to do.
+OS_TICK_MS = 10
+ONE_SHOT = 0  # machine.Timer's
 SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
 
 POWER_ON = 1  # machine.reset_cause()
@@ -249,6 +253,8 @@ class Tick(Awaited):
             self.edge = False
             return False
         asyncio.sleep_ms(min(left_ms, EDGE_LOOK_MS)).__next__()  # type: ignore[attr-defined]
+        if left_ms < OS_TICK_MS:
+            machine.Timer(0, mode=ONE_SHOT, period=left_ms, callback=id)  # type: ignore[arg-type]
         return True
 
 

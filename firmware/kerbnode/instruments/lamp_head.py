@@ -70,7 +70,7 @@ class LampHead:
         try:
             return self._tick(uptime_ms, street_ms)
         except Exception:
-            self._show(FULL, on=True)  # a bug may cost energy, never the light
+            self._show(FULL, True)  # a bug may cost energy, never the light
             raise
 
     def _tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
@@ -78,7 +78,7 @@ class LampHead:
         asset = self.asset
         if asset.fading == streetlight.RAISE_TICK_MS and uptime_ms - self._ticked_ms < REST_MS:
             asset.show(uptime_ms)  # so quick that a chip has time for no more
-            self._show(asset.level * self._drive // FULL, on=True)
+            self._show(asset.level * self._drive // FULL, True)
             return ()
         self._ticked_ms = uptime_ms
         if self._motion is not None:
@@ -95,7 +95,7 @@ class LampHead:
         if self._clo and not asset.fading:  # one step at a time is none that shows
             drive = 10 * level(self._clo, asset.hours())
             self._drive += (drive > self._drive) - (drive < self._drive)
-        self._show(asset.level * self._drive // FULL, on=asset.lamp_on)
+        self._show(asset.level * self._drive // FULL, asset.lamp_on)
         return events
 
     def _look(self, uptime_s: int, utc_s: "int | None") -> None:
@@ -119,9 +119,9 @@ class LampHead:
 
     def lit(self) -> None:
         """Full light, until the next tick."""
-        self._show(FULL, on=True)
+        self._show(FULL, True)
 
-    def _show(self, output: int, *, on: bool) -> None:
+    def _show(self, output: int, on: bool) -> None:  # noqa: FBT001 - by keyword it is more bytes
         if self._relay is not None:
             self._relay.switch(on=on)
         self._dimmer.show(output)

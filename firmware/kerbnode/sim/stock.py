@@ -297,6 +297,14 @@ class Watchdog:
         Watchdog.control.say("feed")
 
 
+class Timer:
+    """machine.Timer: nothing here waits for an interrupt."""
+
+    def __init__(self, id: int, **what: object):  # noqa: A002 - the chip's name
+        if not 0 <= id < 4:
+            raise ValueError("invalid Timer number")
+
+
 class Memory:
     """machine.mem32 as far as a chip tells why it was reset: power-on, software, watchdog."""
 
@@ -329,6 +337,7 @@ class Machine:
     PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5
     Pin, PWM, ADC, I2C, SoftI2C, UART, WDT = Pin, Pwm, Adc, I2c, I2c, Uart, Watchdog
     RTC = Rtc
+    Timer = Timer
 
     def __init__(self, control: Control, cause: int):
         self._control = control
