@@ -93,10 +93,10 @@ def _noons(street: Street) -> Iterator[float]:
 def _midnights(street: Street, begin_s: float, end_s: float) -> Iterator[int]:
     """Solar midnights in UTC, from before a time to after another."""
     sun = node_code.sun()
-    at_s = street.start_s + int(begin_s) - DAY_S
-    while at_s < street.start_s + end_s + 2 * DAY_S:
-        yield sun.midnight(at_s, street.longitude)
-        at_s += DAY_S
+    at_s = sun.midnight(street.start_s + int(begin_s) - DAY_S, street.longitude)
+    while at_s < street.start_s + end_s + DAY_S:
+        yield at_s
+        at_s = sun.midnight(at_s + DAY_S, street.longitude)  # never by a noon: which is nearest?
 
 
 def _below(street: Street, elevation_deg: float, begin_s: float, end_s: float) -> Spans:

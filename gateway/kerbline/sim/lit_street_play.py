@@ -24,7 +24,7 @@ from kerbwire import messages as m
 NIGHT_DEG = 0.3  # lit from before the horizon on: further than the sun's errors
 WARM_S = 180  # before what is told, all that is new settles
 HOUR_S = 3600
-ASTRIDE_S = 30  # around dusk and dawn the schedule is asked each second
+ASTRIDE_S = 4  # before and after its dusk and dawn a schedule is asked each second
 ONE_IN = 1e-10  # how rarely a message may be later than the follower counts on
 MOST_LOSS = 0.5  # of what it counts on
 SLOWEST_MPS, FASTEST_MPS = 0.4, 60.0
@@ -98,9 +98,10 @@ class Stage:
         self._line = Line(street.latency_ms, street.loss, chance)
         kind = scene.kind(street.start_s + self._zero_s)
         fades = pace(kind)
-        looks = self._looks()
+        around = turns(street, night, NIGHT_DEG)
         self._lamps = [
-            Lamp(lamp, kind, fades, iter(looks), self._row) for lamp in range(street.lamps)
+            Lamp(lamp, kind, fades, self._looks(around, lamp % SPREAD), self._row)
+            for lamp in range(street.lamps)
         ]
         self._follower = Follower(scene.corridor(fades))
         self._raise = (street.full, self._follower.corridor.hold_s, QUICK_MS)
@@ -212,14 +213,14 @@ class Stage:
         for at_s, lamp, is_there in edges(self._people, self._scene.street, self._scene.length_m):
             yield ceil((at_s - zero_s) * 1000 - 1e-6), lamp, is_there
 
-    def _looks(self) -> list[int]:
-        """When the schedules may say something new: each hour, and each second around a turn."""
+    def _looks(self, around: Sequence[float], lead_s: int) -> Iterator[int]:
+        """When a schedule may say something new: each hour, and each second at dusk and dawn."""
         last_s = self._end_ms // 1000
         found = set(range(HOUR_S, last_s, HOUR_S))
-        for turn_s in turns(self._scene.street, self._night, NIGHT_DEG):
-            about_s = int(turn_s) - self._zero_s
-            found.update(range(about_s - SPREAD - ASTRIDE_S, about_s + ASTRIDE_S))
-        return [1000 * at_s for at_s in sorted(found) if 0 < at_s < last_s]
+        for turn_s in around:
+            for about_s in (int(turn_s) - self._zero_s, int(turn_s) - self._zero_s - lead_s):
+                found.update(range(about_s - ASTRIDE_S, about_s + ASTRIDE_S))
+        return iter([1000 * at_s for at_s in sorted(found) if 0 < at_s < last_s])
 
     def _uptime(self, at_s: float) -> int:
         return ceil((at_s - self._zero_s) * 1000)
