@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_every_dusk_and_dawn_of_a_year_is_found(
     spans = light_checker.nights(checked)
     assert found == pytest.approx([edge for span in spans for edge in span], abs=12)
     parts = nights(mine)
-    assert all(a.end_s <= b.begin_s for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.end_s <= b.begin_s for a, b in pairwise(parts))
     for night in parts:
         inner = [edge for span in night.dark for edge in span]
         lit = turns(mine, night, 0.3)
