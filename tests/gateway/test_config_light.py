@@ -81,6 +81,7 @@ RULE = CALENDAR + '[[calendar.rule]]\nprogram = "evening"\n'
         (STREET + 'calendar = "c"\n' + RULE, "a group follows a calendar or one program"),
         (STREET + GROUP.replace("street", "road"), '"lamp-1" has its program by lamp_group[1].'),
         (STREET + GROUP, '"street" stands at lamp_group[1].name'),
+        (STREET.replace('"street"', '"lamp-3"'), '"lamp-3" is an asset\'s name'),
         (STREET + '[[lamp_group]]\nname = "none"\n', "a group of nothing"),
         (STREET + "clo = [[0, 20]]\n", "[0, 20] is out of range or order"),
         (STREET + RULE + 'dates = ["--02-30"]\n', '"--02-30" is no day of a year or a month'),

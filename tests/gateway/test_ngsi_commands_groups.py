@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from kerbline.assets import Asset
-from kerbline.model import CommandResult, CommandState
-from kerbline.north.ngsi_ld import groups
 from tests.gateway.ngsi_orders_scene import (
     BY_HTTP,
     LAMP,
@@ -170,11 +168,3 @@ def test_the_lamps_of_a_group_are_under_way_together(tmp_path: Path) -> None:
         assert (await asking)[0] == 204
 
     play(scene(tmp_path), story)
-
-
-def test_lamps_that_were_raised_are_done_and_say_so() -> None:
-    done = CommandResult("1", "lamp-1", CommandState.OK)
-    raised = CommandResult("2", "lamp-2", CommandState.OK, "raised: 67 % (class M5)")
-    told = groups.together("0", "quay", [done, raised], 5)
-    assert told == CommandResult("0", "quay", CommandState.OK, raised.reason, 5)
-    assert groups.together("0", "quay", [done, done], 5).reason == ""

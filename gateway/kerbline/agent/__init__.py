@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kerbline.agent.leaks import Leaks
     from kerbline.agent.light_programs import LightPrograms
     from kerbline.agent.light_rules import LightRules
+    from kerbline.agent.together import Groups
     from kerbline.assets import Registry
     from kerbline.south.modbus.bus import Bus
     from kerbline.south.serial.device import Device
@@ -79,6 +80,7 @@ async def run(config: Config) -> None:
     orders = Orders(
         devices.kinds(config), store, group, actuators, loops, clock, counters, _rights(config)
     )
+    receiving = _receiving(config, orders, clock, counters)
     lights = Lights(loops, orders, group, clock)
     rules = _rules(config, clock, store, group, lights)
     hears = _Hears(orders, loops, lights, rules)
@@ -109,7 +111,7 @@ async def run(config: Config) -> None:
             for sink in north.sinks:
                 tasks.create_task(sink.run())
             for outbox, topics in north.masters:
-                tasks.create_task(orders.serve(outbox, topics))
+                tasks.create_task(receiving.serve(outbox, topics))
             for agent in north.agents:
                 tasks.create_task(agent.serve(orders))
             for running in [each for broker in city for each in broker.running()]:
@@ -315,6 +317,17 @@ def _leaks(
         raise KerblineError(f"[[district]] needs numpy: {remedy}") from None
 
     return Leaks(config.gateway.id, config.districts, registry, store, group, clock)
+
+
+def _receiving(config: Config, orders: Orders, clock: Clock, counters: Counters) -> Orders | Groups:
+    """Where a broker's orders come in: those to a group go to its lamps."""
+    if not config.lamp_groups:
+        return orders
+    from kerbline.agent.together import Groups
+    from kerbline.config.light import members
+
+    named = {each.name: members(config.lamp_groups, each.name) for each in config.lamp_groups}
+    return Groups(named, orders, clock, counters, _rights(config))
 
 
 def _programs(config: Config, clock: Clock) -> LightPrograms | None:

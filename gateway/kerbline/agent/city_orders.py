@@ -17,13 +17,14 @@ import orjson
 from kerbline.agent import asking, ngsi_ld
 from kerbline.agent.city_ways import Ways
 from kerbline.agent.orders import Orders
+from kerbline.agent.together import together
 from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import Commands, Config, NgsiLd
 from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState, Entry, NodeState
 from kerbline.north.commands import Rejection, Rights
-from kerbline.north.ngsi_ld import groups, models, orders
+from kerbline.north.ngsi_ld import models, orders
 from kerbline.north.ngsi_ld.change import Attribute, Change
 from kerbline.north.ngsi_ld.known import Known
 from kerbline.north.ngsi_ld.models import operation
@@ -189,7 +190,7 @@ class CityOrders:
     ) -> CommandResult:
         """What became of an order to a group, when it is over for each of its lamps."""
         results = [await asker.result for asker in askers]
-        result = groups.together(name, wanted.asset, results, self._clock.utc_ms())
+        result = together(name, wanted.asset, results, self._clock.utc_ms())
         self._sink.report(operation.change(result, self._city, what=wanted.order))
         return result
 

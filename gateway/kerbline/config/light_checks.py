@@ -34,6 +34,7 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
         if section != "lighting_class":
             _once(reader, reader.select(section, "*", "name"))
     _lamps(reader)
+    _apart(reader)
     if reader.faults:  # groups may hold what is no value
         return
     usable = list(groups)
@@ -66,6 +67,14 @@ def _lamps(reader: Reader) -> None:
             what = f"is a {assets[lamp]}" if assets.get(lamp) else "is no node's asset"
             remedy = hint(str(lamp), lamps) if lamps else f"add a [[node]] of kind {KIND}"
             reader.complain(path, f"{shown(lamp)} {what}", remedy)
+
+
+def _apart(reader: Reader) -> None:
+    """An order names an asset or a group, so no name is both."""
+    assets = {asset for path, asset in reader.accepted.items() if path[-1:] == ("asset",)}
+    for path, name in reader.select("lamp_group", "*", "name"):
+        if name in assets:
+            reader.complain(path, f"{shown(name)} is an asset's name", "write another one")
 
 
 def _once(reader: Reader, found: Iterable[tuple[faults.Path, object]], within: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Groups of lamps that a city orders together: who is in one, how it stands, what came of it; pure.
+"""Groups of lamps that a city orders together: who is in one, how it stands; pure.
 
 What is written of a group's entity is written of each of its lamps that has a node here.
 """
@@ -9,17 +9,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from kerbline.assets.asset import STREETLIGHT
-from kerbline.model import CommandResult, CommandState
 from kerbline.north.ngsi_ld.change import Attribute
 from kerbline.north.ngsi_ld.city import City
 from kerbline.north.ngsi_ld.models import group
 
 if TYPE_CHECKING:
     from kerbline.north.ngsi_ld.orders import Target
-
-MOST_NAMED = 20  # lamps of one result
-PARTLY, NONE_OF_THEM = "partly", "none_of_them"  # reasons of ERROR
-_UNDER_WAY = frozenset([CommandState.PENDING, CommandState.DELIVERED])
 
 
 def members(lamps: Iterable[Target], city: City) -> Mapping[str, list[Target]]:
@@ -54,25 +49,6 @@ def power(lamps: Collection[Attribute]) -> Attribute | None:
     """The newest that is on, or off where none is."""
     lit = [each for each in lamps if each.value == "on"]
     return max(lit or lamps, key=_at, default=None)
-
-
-def together(name: str, at: str, results: Collection[CommandResult], at_ms: int) -> CommandResult:
-    """What became of an order to all: what became of each where that is one thing."""
-    ends = {(each.state, each.reason) for each in results}
-    if len(ends) == 1:
-        ((state, reason),) = ends
-        return CommandResult(name, at, state, reason, at_ms)
-    failed = [each for each in results if each.state is not CommandState.OK]
-    if not failed:  # some went otherwise than ordered, and say how
-        notes = sorted({each.reason for each in results if each.reason})
-        return CommandResult(name, at, CommandState.OK, ", ".join(notes[:MOST_NAMED]), at_ms)
-    if all(each.state in _UNDER_WAY for each in failed):
-        return CommandResult(name, at, CommandState.DELIVERED, "", at_ms)
-    word = PARTLY if len(failed) < len(results) else NONE_OF_THEM
-    told = ", ".join(f"{each.asset} {each.reason or each.state}" for each in failed[:MOST_NAMED])
-    more = len(failed) - MOST_NAMED
-    told += f" and {more:,} more" if more > 0 else ""
-    return CommandResult(name, at, CommandState.ERROR, f"{word}: {told}", at_ms)
 
 
 def _at(attribute: Attribute) -> int:
