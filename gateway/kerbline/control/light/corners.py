@@ -31,10 +31,8 @@ def sooner(corners: Corners, metres: float, at_ms: float) -> Corners:
 def carried(corners: Corners, metres: float, change: float) -> Corners:
     """The same passages by the place `metres` on, each with its speed changed by up to `change`.
 
-    A convex set that holds them all; exact where nobody changes.
+    A convex set that holds them all.
     """
-    if not change:
-        return tuple((when + slowness * metres, slowness) for when, slowness in corners)
     factors = (1 - change, 1 + change)
     return hull(
         [(when + slowness * metres * on_the_way, slowness * there) for when, slowness in corners]

@@ -75,8 +75,10 @@ class Passage:
         "lights",
         "missed",
         "next_ms",
+        "over_ms",
         "place_m",
         "tail",
+        "tail_ms",
         "wall",
     )
 
@@ -99,9 +101,11 @@ class Passage:
         self.entering = entering
         self.change = change
         self.wall = -1  # which zone; as many as there are: none; -1: not looked for yet
+        self.over_ms = 0.0  # when the last of these is at the wall
         self.tail = 0  # so many lamps of his lane are behind him
+        self.tail_ms = -NEVER_MS  # when the next one is
         self.front = 0  # and so many he has needed so far
-        self.front_ms = NEVER_MS  # when he may need the next
+        self.front_ms = -NEVER_MS  # when he may need the next one
         self.lights = 0  # lamps that he needs, as bits
         self.next_ms = -NEVER_MS  # when that may change
 
@@ -130,32 +134,35 @@ class Passage:
 
     def earliest(self, place_m: float) -> float:
         """When somebody of these may be there at the earliest, ms."""
-        metres = self._onward(place_m, -self.change)
+        metres = place_m - self.place_m
+        if metres > 0:
+            metres *= 1 - self.change
         return min([when + slowness * metres for when, slowness in self.corners])
 
     def latest(self, place_m: float) -> float:
         """When the last of these is there at the latest, ms."""
-        metres = self._onward(place_m, self.change)
+        metres = place_m - self.place_m
+        if metres > 0:
+            metres *= 1 + self.change
         return max([when + slowness * metres for when, slowness in self.corners])
 
     def later(self, place_m: float, at_ms: float) -> Corners:
         """Those who may be at the place at that time or after it."""
-        return later(self.corners, self._onward(place_m, self.change), at_ms)
-
-    def _onward(self, place_m: float, change: float) -> float:
         metres = place_m - self.place_m
-        return metres * (1 + change) if metres > 0 else metres
+        if metres > 0:
+            metres *= 1 + self.change
+        return later(self.corners, metres, at_ms)
 
     def stand(self, busy: Sequence[float | None]) -> None:
         """Look for the wall, as the zones (by lamp) are now: since when busy, or None."""
-        lane = self.lane
-        wall = self.clear
-        for lamp in lane.zones[wall:]:
-            if busy[lamp] is None:
-                break
+        zones = self.lane.zones
+        wall, count = self.clear, len(zones)
+        while wall < count and busy[zones[wall]] is not None:
             wall += 1
         if wall != self.wall:
-            self.wall, self.next_ms = wall, -NEVER_MS
+            self.wall, self.next_ms, self.front_ms = wall, -NEVER_MS, -NEVER_MS
+            lane = self.lane
+            self.over_ms = self.latest(lane.near_m[wall] if wall < count else lane.end_m)
 
     def look(self, now_ms: float, quiet_ms: float, lead_ms: float) -> bool:
         """Which lamps he needs within `lead_ms`, and until when; False: nobody is left.
@@ -164,40 +171,37 @@ class Passage:
         """
         lane = self.lane
         count = len(lane.zones)
-        walled = self.wall < count
-        wall_m = lane.near_m[self.wall] if walled else lane.end_m
-        over_ms = self.latest(wall_m)
-        if over_ms < (quiet_ms if walled else now_ms):
+        over_ms = self.over_ms
+        if self.wall < count:
+            over_ms += now_ms - quiet_ms
+        if over_ms < now_ms:
             self.lights, self.next_ms = 0, NEVER_MS
             return False
-        next_ms = over_ms + (now_ms - quiet_ms if walled else 0) + 1
-        tail = self.tail
-        while tail < count:
-            until_ms = self.latest(lane.lit_to_m[tail])
-            if until_ms >= now_ms:
-                next_ms = min(next_ms, until_ms + 1)
+        while self.tail_ms < now_ms:
+            if self.tail_ms > -NEVER_MS:
+                self.tail += 1
+            self.tail_ms = self.latest(lane.lit_to_m[self.tail]) if self.tail < count else NEVER_MS
+        self.front = max(self.front, self.tail)
+        while self.front_ms - lead_ms <= now_ms:
+            if self.front == count:
+                self.front_ms = NEVER_MS
                 break
-            tail += 1
-        front, from_ms = max(self.front, tail), NEVER_MS
-        while front < count:
-            from_ms = self._needed_ms(lane.lit_from_m[front], wall_m, quiet_ms, now_ms + lead_ms)
-            if from_ms - lead_ms > now_ms:
-                next_ms = min(next_ms, from_ms - lead_ms)
-                break
-            front += 1
-        self.tail = tail
-        self.front, self.front_ms = front, from_ms if front < count else NEVER_MS
-        self.lights = lane.first[front] & ~lane.first[tail]
-        self.next_ms = next_ms
+            self.front_ms = self._needed_ms(lane.lit_from_m[self.front], quiet_ms, now_ms + lead_ms)
+            if self.front_ms - lead_ms <= now_ms:
+                self.front += 1
+        self.lights = lane.first[self.front] & ~lane.first[self.tail]
+        self.next_ms = min(over_ms, self.tail_ms, self.front_ms - lead_ms - 1) + 1
         return True
 
-    def _needed_ms(self, place_m: float, wall_m: float, quiet_ms: float, ahead_ms: float) -> float:
+    def _needed_ms(self, place_m: float, quiet_ms: float, ahead_ms: float) -> float:
         """When somebody of these is at a place at the earliest, were the wall to stay quiet.
 
         Beyond the wall that is who is on the way there unseen yet: quick enough to come from the
         wall to the place between `quiet_ms` and `ahead_ms`. (Both move on with the time; so whoever
         is too slow for that now is so later.)
         """
+        lane, wall = self.lane, self.wall
+        wall_m = lane.near_m[wall] if wall < len(lane.zones) else lane.end_m
         if place_m <= wall_m:
             return self.earliest(place_m)
         beyond_m = (place_m - wall_m) * (1 - self.change)
@@ -205,5 +209,5 @@ class Passage:
         corners = quicker(corners, (ahead_ms - quiet_ms) / beyond_m) if corners else ()
         if not corners:
             return NEVER_MS
-        metres = self._onward(place_m, -self.change)
+        metres = (place_m - self.place_m) * (1 - self.change)
         return min([when + slowness * metres for when, slowness in corners])

@@ -215,15 +215,16 @@ class Whereabouts:
         self, passage: Passage, place: int, from_ms: float, to_ms: float
     ) -> Passage | None:
         """Those of `passage` who went through a zone while it was busy."""
-        lane, change = passage.lane, passage.change
-        far_m = lane.far_m[place]
-        corners = carried(passage.corners, far_m - passage.place_m, change)
+        lane, change, corners = passage.lane, passage.change, passage.corners
+        far_m, place_m = lane.far_m[place], passage.place_m
         if change:
+            corners = carried(corners, far_m - place_m, change)
             corners = quicker(corners, 1000 / self._corridor.v_min_mps)
             corners = slower(corners, 1000 / self._corridor.v_max_mps) if corners else ()
-        corners = sooner(corners, 0.0, to_ms) if corners else ()
-        corners = later(corners, lane.near_m[place] - far_m, from_ms) if corners else ()
-        return Passage(lane, corners, far_m, place + 1, change) if corners else None
+            place_m = far_m
+        corners = sooner(corners, far_m - place_m, to_ms) if corners else ()
+        corners = later(corners, lane.near_m[place] - place_m, from_ms) if corners else ()
+        return Passage(lane, corners, place_m, place + 1, change) if corners else None
 
     def _entering(self, lane: Lane, place: int, from_ms: float) -> list[Passage]:
         """Whoever comes in by a zone that is busy, from `from_ms` on."""
