@@ -74,10 +74,22 @@ def test_of_rules_the_priority_counts_then_the_level() -> None:
     dark = level(PARTY, 10, 600)
     assert ask(wants, dark, 1) is dark
     assert ask(wants, level(FOG, 95, 600), 2) is None
-    assert words(ask(wants, release(PARTY), 3)) == ("set_level", 95, 599, FALL_MS)
+    assert [words(each) for each in wants.due(now(601))] == [("set_level", 95, 1, FALL_MS)]
     same = [Want("a", 20, 1, 9, ""), Want("b", 30, 1, 8, ""), Want("c", 25, FOLLOWS, 9, "")]
     assert chosen(same) is same[1]
     assert chosen([]) is None
+
+
+def test_a_rule_that_releases_ends_what_rules_below_it_asked() -> None:
+    wants = Wants()
+    assert ask(wants, level(FOG, 60, 600), 0)
+    assert ask(wants, level(DEMAND, 100, 30), 1)
+    assert ask(wants, release(PARTY), 2) is None  # somebody is there
+    freed = release(DEMAND)
+    assert ask(wants, freed, 3) is freed
+    assert ask(wants, level(PARTY, 60, 600), 4)
+    assert words(ask(wants, release(FOG), 5)) is None
+    assert [each.by for each in wants.wants(LAMP, now(5))] == [PARTY]
 
 
 def test_a_hold_that_ends_on_the_node_leaves_the_next_one() -> None:
@@ -110,7 +122,9 @@ def test_whatever_comes_the_lamp_has_what_counts() -> None:
                 asked[by] = (pct, at_s + hold_s)
                 told = ask(wants, level(by, pct, hold_s), at_s)
             else:
-                asked.pop(by, None)
+                below = [each for each in asked if 0 < PRIORITY[each] <= PRIORITY[by]]
+                for each in {by, *below}:
+                    asked.pop(each, None)
                 told = ask(wants, release(by), at_s)
             for command in (*commands, *([told] if told else [])):
                 if command.operation == "release":

@@ -40,7 +40,8 @@ class Wants:
     def ask(self, command: Command, by: str, priority: int, now: Moment) -> Command | None:
         """What goes to the lamp when `by` asks this of it; None: it stays as it is.
 
-        Other operations than set_level and release go as they are.
+        A rule's release ends what rules of its priority and below asked, too. Other operations
+        than set_level and release go as they are.
         """
         if command.operation not in (SET_LEVEL, RELEASE):
             return command
@@ -52,6 +53,9 @@ class Wants:
             level = command.whole("level_pct")
             wants[by] = Want(by, level, priority, until_ms, command.source)
         else:
+            over = [each for each in wants.values() if FOLLOWS < each.priority <= priority]
+            for each in over:
+                del wants[each.by]
             wants.pop(by, None)
         first = self._first(lamp, now)
         told = self._follows.get(lamp)
