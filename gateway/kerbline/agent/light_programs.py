@@ -135,7 +135,9 @@ class LightPrograms:
         For as long as it holds, no floor is undercut and no cap exceeded; safety may do both.
         """
         lamp = self._lamps.get(command.asset)
-        if lamp is None or command.operation != SET_LEVEL or rank(command.source) is Rank.SAFETY:
+        if lamp is None or not (lamp.limits.segment or lamp.limits.caps):
+            return command, ""
+        if command.operation != SET_LEVEL or rank(command.source) is Rank.SAFETY:
             return command, ""
         now_s = self._street_s()
         level = command.whole("level_pct")
