@@ -35,13 +35,16 @@ class Played(NamedTuple):
     trace_mb: float
 
 
-def played(folder: Path, keys: dict[str, object], walks: list[Walk], seed: int) -> Played:
-    """Draws the events of a street, plays and judges it."""
+def played(
+    folder: Path, keys: dict[str, object], walks: list[Walk], seed: int, length_m: float = 0.0
+) -> Played:
+    """Draws the events of a street, plays and judges it; `length_m`: where it is not the lamps'."""
     street, events = folder / "street.toml", folder / "events.csv"
     street.write_text(light_traffic.street_toml(**keys))
     plan, _ = read_street(street)
     hour = plan.start_s % 86_400 / 3600 + plan.longitude / 15
-    people = light_traffic.drawn(walks, plan.days, plan.last_lamp_m, hour, seed)
+    length_m = length_m or plan.last_lamp_m
+    people = light_traffic.drawn(walks, plan.days, length_m, hour, seed)
     light_traffic.written(events, people)
     trace = folder / "trace.csv"
     started = time.monotonic()

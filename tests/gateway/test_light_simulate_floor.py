@@ -42,3 +42,11 @@ def test_who_is_there_already_when_night_falls_is_lit_with_its_first_second(
     run = bench.played(tmp_path, keys, walks, 1)
     assert run.verdict.dark_users > 50
     assert run.verdict.violation_s == 0, run.verdict.first
+
+
+def test_a_street_that_goes_on_behind_its_last_lamp_is_lit_to_its_end(tmp_path: Path) -> None:
+    """Some call the street's length one spacing more: who comes from there is owed light there."""
+    keys: dict[str, object] = {"days": 0.1, "start": "2025-03-20T19:00:00Z", "lamps": 8}
+    run = bench.played(tmp_path, keys, light_traffic.vehicles(2000), 1, length_m=240)
+    assert run.verdict.dark_users > 20
+    assert run.verdict.violation_s == 0, run.verdict.first

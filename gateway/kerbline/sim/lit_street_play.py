@@ -59,6 +59,7 @@ class Scene:
             positions_m=tuple(lamp * street.spacing_m for lamp in range(street.lamps)),
             sensor_range_m=street.sensor_range_m,
             full_pct=street.full,
+            beyond_m=self.length_m - street.last_lamp_m,
             lead_ms=ceil(late_ms + rise_ms) + 2 * fades.quick_ms,
             late_ms=ceil(late_ms) + 1,
             sensor_misses=0,

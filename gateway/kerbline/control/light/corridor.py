@@ -18,6 +18,7 @@ class Corridor:
     positions_m: tuple[float, ...]  # of each lamp along the street, rising
     sensor_range_m: float
     reach_m: float = 60.0
+    beyond_m: float = 0.0  # how far the street goes on behind the last lamp
     full_pct: int = 100
     lead_ms: int = (
         600  # from a decision to a lamp at full: a message that may be lost, and the rise

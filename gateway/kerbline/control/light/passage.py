@@ -36,12 +36,16 @@ def lanes(corridor: Corridor) -> tuple[Lane, Lane]:
     """The directions of a corridor: up the list of its lamps, and down."""
     count = len(corridor.lamps)
     up = [place - corridor.positions_m[0] for place in corridor.positions_m]
-    down = [up[-1] - place for place in reversed(up)]
-    return _lane(corridor, range(count), up), _lane(corridor, range(count)[::-1], down)
+    end_m = up[-1] + corridor.beyond_m
+    down = [end_m - place for place in reversed(up)]
+    return (
+        _lane(corridor, range(count), up, end_m),
+        _lane(corridor, range(count)[::-1], down, end_m),
+    )
 
 
-def _lane(corridor: Corridor, zones: Sequence[int], places: Sequence[float]) -> Lane:
-    end_m, sight, reach = places[-1], corridor.sensor_range_m, corridor.reach_m
+def _lane(corridor: Corridor, zones: Sequence[int], places: Sequence[float], end_m: float) -> Lane:
+    sight, reach = corridor.sensor_range_m, corridor.reach_m
     bits = [0]
     for lamp in zones:
         bits.append(bits[-1] | 1 << lamp)
@@ -120,7 +124,7 @@ class Passage:
             missed=self.missed,
             entering=self.entering,
         )
-        cut.tail = cut.front = self.tail
+        cut.tail, cut.front = self.tail, self.front
         return cut
 
     def told(self, names: Sequence[str]) -> str:
@@ -182,25 +186,31 @@ class Passage:
                 self.tail += 1
             self.tail_ms = self.latest(lane.lit_to_m[self.tail]) if self.tail < count else NEVER_MS
         self.front = max(self.front, self.tail)
+        if self.front_ms == -NEVER_MS:  # fewer ways than before: perhaps he is not so far yet
+            while self.front > self.tail:
+                if self._needed_ms(self.front - 1, quiet_ms, now_ms + lead_ms) <= now_ms + lead_ms:
+                    break
+                self.front -= 1
         while self.front_ms - lead_ms <= now_ms:
             if self.front == count:
                 self.front_ms = NEVER_MS
                 break
-            self.front_ms = self._needed_ms(lane.lit_from_m[self.front], quiet_ms, now_ms + lead_ms)
+            self.front_ms = self._needed_ms(self.front, quiet_ms, now_ms + lead_ms)
             if self.front_ms - lead_ms <= now_ms:
                 self.front += 1
         self.lights = lane.first[self.front] & ~lane.first[self.tail]
         self.next_ms = min(over_ms, self.tail_ms, self.front_ms - lead_ms - 1) + 1
         return True
 
-    def _needed_ms(self, place_m: float, quiet_ms: float, ahead_ms: float) -> float:
-        """When somebody of these is at a place at the earliest, were the wall to stay quiet.
+    def _needed_ms(self, lamp: int, quiet_ms: float, ahead_ms: float) -> float:
+        """When somebody of these needs a lamp at the earliest, were the wall to stay quiet.
 
         Beyond the wall that is who is on the way there unseen yet: quick enough to come from the
         wall to the place between `quiet_ms` and `ahead_ms`. (Both move on with the time; so whoever
         is too slow for that now is so later.)
         """
         lane, wall = self.lane, self.wall
+        place_m = lane.lit_from_m[lamp]
         wall_m = lane.near_m[wall] if wall < len(lane.zones) else lane.end_m
         if place_m <= wall_m:
             return self.earliest(place_m)
