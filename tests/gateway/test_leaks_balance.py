@@ -162,13 +162,33 @@ def test_an_inflow_that_stands_still_while_meters_turn_was_not_read() -> None:
     assert score(found.reads, found.missing, found.inflow_total_l, 15)["network"] == []
 
 
-def test_no_leak_runs_backwards() -> None:
-    """Meters that count no more make the balance wander; what is said of it is still a leak."""
+def test_meters_that_count_no_more_are_no_leak_that_comes_and_goes() -> None:
+    """Their use is told apart by its hours; a leak is still found beside it, and sized."""
     leak = Leak(14 * DAY, 18 * DAY, 0.05 * USE_LPH)
     found = recorded(replace(SMALL, days=20, leaks=(leak,)), 4)
     found.reads[:8, 8 * DAY :] = found.reads[:8, 8 * DAY][:, None]
     network = score(found.reads, found.missing, found.inflow_total_l, 15)["network"]
-    assert network and all(alarm["lph"] > 0 for alarm in network)
+    false = [alarm for alarm in network if not leak.start <= alarm["start"] < leak.end]
+    (alarm,) = (alarm for alarm in network if alarm not in false)
+    assert alarm["lph"] == pytest.approx(leak.lph, rel=0.25)
+    assert len(false) <= 1 and all(0 <= each["end"] - 8 * DAY <= DAY for each in false)
+
+
+def test_counts_that_were_not_read_anew_are_not_drawn_when_they_jump_ahead() -> None:
+    found = recorded(replace(SMALL, days=20), 4)
+    found.reads[:8, 8 * DAY : 11 * DAY] = found.reads[:8, 8 * DAY][:, None]
+    network = score(found.reads, found.missing, found.inflow_total_l, 15)["network"]
+    assert all(alarm["end"] is not None and alarm["end"] <= 9 * DAY for alarm in network)
+
+
+def test_a_large_customer_whose_meter_stops_is_no_leak() -> None:
+    found = recorded(replace(SMALL, days=16), 7)
+    rng = np.random.default_rng(7)
+    drawn_l = np.cumsum(0.1 * USE_LPH / 4 * rng.gamma(30, 1 / 30, found.reads.shape[1]))
+    inflow_l = found.inflow_total_l + np.floor(drawn_l)
+    found.reads[5] += drawn_l.astype(np.uint32)
+    found.reads[5, 10 * DAY + 30 :] = found.reads[5, 10 * DAY + 30]
+    assert score(found.reads, found.missing, inflow_l, 15)["network"] == []
 
 
 def test_a_planned_flushing_is_no_leak() -> None:
@@ -216,7 +236,7 @@ def test_state_of_another_district_is_refused(leaky: Recorded) -> None:
     with pytest.raises(ValueError, match="mean"):
         BalanceWatch(HOMES + 1, 15).restore(state)
     state["format"] = state["format"] + 1
-    with pytest.raises(ValueError, match="format 2"):
+    with pytest.raises(ValueError, match="format 3"):
         BalanceWatch(HOMES, 15).restore(state)
 
 

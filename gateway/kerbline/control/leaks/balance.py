@@ -21,7 +21,7 @@ from kerbline.control.leaks.ledger import Entry, Ledger
 from kerbline.control.leaks.network import WARM_DAYS, Alarm, Change, Network
 from kerbline.control.leaks.totaliser import Register
 
-FORMAT = 1
+FORMAT = 2
 SCALE_DAYS = 1
 SAVED = (*("steps", "scale_steps", "scale_use_l", "first_l", "off_l", "use_l", "inflow_l"),)
 

@@ -3,15 +3,11 @@
 inflow - use = background leakage (with a daily swing) + beta x use + clock skew + leak + noise.
 The noise has two parts that age differently: an inflow meter's noise adds up, what rounding,
 jitter and imputation put in comes out again with the next step (v[t] - v[t-1]).
-
-A change of flow `since` a step is judged by the innovations (Willsky and Jones 1976): each
-hypothesis carries what a flow of 1 L a step would have done to the estimate, so that what the
-baseline has already swallowed is counted back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +16,25 @@ from kerbline.control.leaks.kept import State, part_of, restore, saved, under
 from kerbline.control.leaks.ledger import Entry
 from kerbline.control.leaks.noise import SAVED as NOISE
 from kerbline.control.leaks.noise import Noise
+from kerbline.control.leaks.onsets import FLOW, UNCOUNTED, Onsets, Shift
+from kerbline.control.leaks.onsets import SAVED as ONSETS
+from kerbline.control.leaks.stands import Standing
+from kerbline.control.leaks.states import (
+    BASE,
+    EARLY,
+    ERROR,
+    ERROR_BEFORE,
+    HARMONICS,
+    LATE,
+    LEAK,
+    SQUARE,
+    STATES,
+    STILL,
+    SWING,
+    USE,
+)
 
 Floats = NDArray[np.float64]
-
-HARMONICS = 3
-BASE, USE, SQUARE, SWING, LATE = 0, 1, 2, 3, 3 + 2 * HARMONICS
-EARLY, ERROR, ERROR_BEFORE, LEAK = LATE + 1, LATE + 2, LATE + 3, LATE + 4
-STATES = LEAK + 1
 
 CLIP = 3.0  # an innovation beyond so many sigma counts as this many (Huber)
 DRIFT = 0.00015  # of the background, a root day, share of the mean use
@@ -35,27 +43,11 @@ LEAK_DRIFT = 0.03  # of a leak, a root day, share of it
 SWING_DRIFT = 0.0002
 CLOCK_DRIFT = 0.01  # of the mean skew, a root day, share of a step
 USUAL = 0.15  # of a day into what is usual at an hour
-OLDEST_DAYS = 12  # a change longer ago is no longer asked for
-THIN = 0.16  # hypotheses lie so far apart, share of their age
-SLOTS = 96
-SAVED = (
-    *("scale_l", "x", "p", "error_l2", "rate_l", "next_l", "usual_l"),
-    *("age", "effect", "weight", "score", "certain"),
-    "slots",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """The most likely change: its sureness in sigma, in litres a step, `age` steps ago."""
-
-    sigma: float
-    size_l: float
-    slot: int
-    age: int
-
-
-NOTHING = Shift(0.0, 0.0, 0, 0)
+UNCOUNTED_H = 18  # in which use has its ups and downs, a leak has not
+LARGE_SD = 0.5
+DOUBT = 0.3  # of what may stand
+STILL_SIGMA = 2.0  # less than the estimate of what they draw is taken for sure
+SAVED = ("scale_l", "x", "p", "error_l2", "rate_l", "next_l", "usual_l", "rests")
 
 
 class Baseline:
@@ -80,12 +72,8 @@ class Baseline:
         self.rate_l = scale_l  # use a step, of the entry before
         self.next_l = scale_l  # and what it made expect of the next step
         self.usual_l = usual_l.copy()  # use of the steps of a day, of the first one at the start
-        self.age = np.zeros(SLOTS, np.int64)
-        self.effect = np.zeros((SLOTS, STATES))  # of a change of 1 L a step, on the estimate
-        self.weight = np.zeros(SLOTS)
-        self.score = np.zeros(SLOTS)
-        self.certain = np.zeros(SLOTS)  # the weight as if no innovation had been clipped
-        self.slots = 0
+        self.rests = 0.0  # what meters that stand drew before, in units of the use's pattern
+        self.onsets = Onsets(day_steps)
 
     def step(self, entry: Entry, at_step: int) -> float:
         """Takes an entry that ended with step `at_step`; the litres beyond a tight district's."""
@@ -93,6 +81,8 @@ class Baseline:
         h = self._regressors(entry, at_step)
         if not np.isfinite(entry.inflow_l):
             return 0.0
+        unseen_l2 = entry.still.unit_l2 * self._stopped()
+        entry = replace(entry, lost_l2=entry.lost_l2 + unseen_l2)
         noise_l2 = self.noise.share * self.noise.flow_l2(entry) + entry.lost_l2
         ph = self.p @ h
         surprise_l = entry.inflow_l - entry.use_l - float(h @ self.x)
@@ -100,12 +90,8 @@ class Baseline:
         sigma = surprise_l / np.sqrt(variance_l2)
         trust = min(1.0, CLIP / abs(sigma)) if sigma else 1.0
         gain = ph * (trust / variance_l2)
-        n = self.slots
-        seen = entry.steps - self.effect[:n] @ h
-        self.certain[:n] += seen * seen / variance_l2
-        self.weight[:n] += trust / variance_l2 * seen * seen
-        self.score[:n] += trust / variance_l2 * surprise_l * seen
-        self.effect[:n] += seen[:, None] * gain
+        units = float(entry.steps), entry.still.unit_l
+        self.onsets.learn(units, h, gain, surprise_l, variance_l2, trust)
         self.x += gain * surprise_l
         self.p -= np.outer(gain, ph)
         h[ERROR] = h[ERROR_BEFORE] = 0
@@ -136,31 +122,28 @@ class Baseline:
         if alarmed:
             leak_l = LEAK_DRIFT * self.x[LEAK]
             self.p[LEAK, LEAK] += leak_l * leak_l * days
-        n = self.slots
-        self.effect[:n, ERROR_BEFORE] = self.effect[:n, ERROR]
-        self.effect[:n, ERROR] *= stays
-        self.age[:n] += entry.steps
-        self._thin()
-        n = self.slots
-        self.age[n] = 0
-        self.effect[n] = 0
-        self.weight[n] = self.score[n] = self.certain[n] = 0
-        self.slots = n + 1
+        self._stand(entry.still)
+        self.onsets.open(entry.steps, stays)
 
-    def _thin(self) -> None:
-        """Drops a hypothesis that is too old, or too close to its neighbours."""
-        n = self.slots
-        ages = self.age[:n]
-        if n and ages[0] > OLDEST_DAYS * self.day_steps:
-            gone = 0
-        else:
-            close = np.flatnonzero(ages[:-2] - ages[2:] < np.maximum(THIN * ages[2:], 1.5))
-            if not close.size and n < SLOTS:
-                return
-            gone = int(close[0]) + 1 if close.size else 0
-        for array in (self.age, self.effect, self.weight, self.score, self.certain):
-            array[gone : n - 1] = array[gone + 1 : n]
-        self.slots = n - 1
+    def _stand(self, still: Standing) -> None:
+        """What is drawn through meters that stand: each may have stopped, or nobody be at home."""
+        self.rests = still.rests
+        self.x[STILL] -= min(still.caught_up, max(float(self.x[STILL]), 0.0))
+        if self.x[STILL] > still.rests and self.p[STILL, STILL] > 0:
+            follows = self.p[:, STILL] / self.p[STILL, STILL]
+            self.x += follows * (still.rests - self.x[STILL])
+        share = self._stopped() / max(still.share, 1e-9)
+        doubt = share * max(1 - share, 0.0) * still.moved2
+        self.p[STILL, STILL] += doubt + still.large2 / 4
+        if still.large2 > 0:  # its day is another than a home's
+            sd_l = np.sqrt(still.large2) * self.scale_l / max(still.total, 1e-9)
+            for state in (BASE, *range(SWING, LATE)):
+                self.p[state, state] += (LARGE_SD * sd_l) ** 2
+
+    def _stopped(self) -> float:
+        """What surely is drawn through meters that stand, in units of the use's pattern."""
+        surely = self.x[STILL] - STILL_SIGMA * np.sqrt(self.p[STILL, STILL])
+        return float(np.clip(surely, 0.0, self.rests))
 
     def _regressors(self, entry: Entry, at_step: int) -> Floats:
         h = np.zeros(STATES)
@@ -179,6 +162,7 @@ class Baseline:
         h[EARLY] = next_l - self.next_l
         self.rate_l, self.next_l = rate_l, next_l
         h[ERROR], h[ERROR_BEFORE] = 1.0, -1.0
+        h[STILL] = entry.still.unit_l
         return h
 
     def _next(self, rate_l: float, at_step: int) -> float:
@@ -192,45 +176,34 @@ class Baseline:
 
     def rising(self) -> Shift:
         """The surest increase since an entry of the past."""
-        return self._surest(1.0)
+        return self.onsets.surest(1.0)
 
     def falling(self) -> Shift:
         """The surest decrease."""
-        return self._surest(-1.0)
-
-    def _surest(self, sign: float) -> Shift:
-        n = self.slots
-        if not n:
-            return NOTHING
-        sigmas = sign * self.score[:n] / np.sqrt(np.maximum(self.certain[:n], 1e-12))
-        slot = int(np.argmax(sigmas))
-        size_l = float(self.score[slot] / max(self.weight[slot], 1e-12))
-        return Shift(float(sigmas[slot]), size_l, slot, int(self.age[slot]))
+        return self.onsets.surest(-1.0)
 
     def gone(self, size_l: float | None = None) -> Shift:
-        """The likeliest entry since which `size_l` of the leak is gone, all of it if None.
+        """The likeliest entry since which `size_l` of the leak is gone, all of it if None."""
+        return self.onsets.gone(float(self.x[LEAK]), size_l)
 
-        The size is known, so a jump of another size is no repair.
-        """
-        n = self.slots
-        if not n:
-            return NOTHING
-        if size_l is None:  # the estimate has followed a part of the way
-            was_l = self.x[LEAK] / np.maximum(1 - self.effect[:n, LEAK], 0.3)
-        else:
-            was_l = np.full(n, size_l)
-        odds = -was_l * self.score[:n] - was_l * was_l * self.weight[:n] / 2
-        slot = int(np.argmax(odds))
-        sigma = float(np.sqrt(2 * max(odds[slot], 0.0)))
-        return Shift(sigma, -float(was_l[slot]), slot, int(self.age[slot]))
+    def uncounted(self, *, instead: bool = False) -> Shift:
+        """The likeliest entry since which what stands draws more, or less; `instead` of a leak."""
+        least, most = -max(self.x[STILL], 0.0), max(self.rests - self.x[STILL], 0.0)
+        leak_l = float(self.x[LEAK]) if instead else 0.0
+        return self.onsets.uncounted(
+            float(least), float(most), leak_l, UNCOUNTED_H * self.day_steps // 24
+        )
 
     def accept(self, shift: Shift, state: int) -> None:
-        """Takes a change for true: it goes into `state` (LEAK or BASE) with its uncertainty."""
-        moved = -self.effect[shift.slot]
-        moved[state] += 1
-        self.x += moved * shift.size_l
-        self.p += np.outer(moved, moved) / self.weight[shift.slot]
-        self.slots = 0
+        """Takes a change for true: its flow goes into `state` (LEAK or BASE), with its doubt."""
+        sizes = {FLOW: shift.size_l, UNCOUNTED: shift.uncounted}
+        for kind, at in ((FLOW, state), (UNCOUNTED, STILL)):
+            if sizes[kind]:
+                moved = -self.onsets.effect[kind, shift.slot]
+                moved[at] += 1
+                self.x += moved * sizes[kind]
+                self.p += np.outer(moved, moved) / self.onsets.weight[kind, shift.slot]
+        self.forget()
 
     def tight(self, within_l: float) -> None:
         """The leak is repaired: what is left of it (`within_l`, sd) is background again."""
@@ -240,6 +213,10 @@ class Baseline:
         self.p -= np.outer(gain, ph)
         self.settle()
 
+    def doubt(self) -> None:
+        """Meters that stand may be drawn through."""
+        self.p[STILL, STILL] += (DOUBT * self.rests) ** 2
+
     def settle(self) -> None:
         """What is taken for a leak is background from now on."""
         self.x[BASE] += self.x[LEAK]
@@ -247,17 +224,19 @@ class Baseline:
         self.p[:, BASE] += self.p[:, LEAK]
         self.x[LEAK] = 0
         self.p[LEAK] = self.p[:, LEAK] = 0
-        self.slots = 0
+        self.forget()
 
     def forget(self) -> None:
         """Asks for no change of before now."""
-        self.slots = 0
+        self.onsets.slots = 0
 
     def saved(self) -> State:
         """The whole state."""
-        return saved(self, SAVED) | under("noise", saved(self.noise, NOISE))
+        state = saved(self, SAVED) | under("noise", saved(self.noise, NOISE))
+        return state | under("onsets", saved(self.onsets, ONSETS))
 
     def restore(self, state: State) -> None:
         """Goes on from what `saved` gave; ValueError where it is of another district."""
         restore(self, SAVED, state)
         restore(self.noise, NOISE, part_of("noise", state))
+        restore(self.onsets, ONSETS, part_of("onsets", state))

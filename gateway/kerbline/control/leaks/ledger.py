@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
+from kerbline.control.leaks.stands import LARGE, NONE, Standing, Stands
+from kerbline.control.leaks.stands import SAVED as STANDS
 from kerbline.control.leaks.totaliser import NEVER, Register, Totalisers
 
 Floats = NDArray[np.float64]
@@ -21,6 +23,7 @@ Mask = NDArray[np.bool_]
 
 ENOUGH = 0.5  # share of the meters that a step needs
 RATE_SD = 0.3  # a home's mean of some days about its long mean, share of it
+LARGE_RATE_SD = 0.8  # of a large customer's, who has working days and others
 LEARNT_DAYS = 14  # after which a meter's mean is forgotten
 DEAD_DAYS = 3  # a longer silence is imputed for good and not corrected
 SAVED = (
@@ -53,14 +56,16 @@ class Entry:
     lost_l2: float = 0.0
     wander_l2: float = 0.0
     mains_l2: float = 0.0
+    still: Standing = NONE
 
 
 class Ledger:
-    """Volumes of one district from its totalisers, O(1) a meter (22 bytes)."""
+    """Volumes of one district from its totalisers, O(1) a meter (34 bytes)."""
 
     def __init__(self, meters: int, day_steps: int, register: Register | None = None) -> None:
         self.day_steps = day_steps
         self.totalisers = Totalisers(meters, register)
+        self.stands = Stands(meters, day_steps)
         self.mean = np.ones(meters, np.float32)  # share in the pattern
         self.off_l = np.zeros(meters, np.float32)  # what it drew last beyond its mean
         self.imputed_l = np.zeros(meters, np.float32)
@@ -92,21 +97,30 @@ class Ledger:
         late = volumes.spans > steps
         out = known & (volumes.spans == 0)  # not read, or exchanged
         mean = self.mean.astype(np.float64)
-        weight = mean[single].sum()
-        pattern = float(drawn_l[single].sum() / weight) if weight > 0 else 0.0
+        before = self.stands.before(drawn_l, mean)
+        single &= ~before.caught_up
+        live = single & (~before.stood | (drawn_l > 0))
+        weight = mean[live].sum()
+        pattern = float(drawn_l[live].sum() / weight) if weight > 0 else 0.0
+        stands = self.stands.step(before, volumes, drawn_l, mean, pattern / steps)
         guess_l = np.maximum(mean * pattern + self.persists * self.off_l, 0)
-        self._learn(drawn_l, guess_l, mean, pattern, single, steps)
+        guess_l[stands] = 0
+        self._learn(drawn_l, guess_l, mean, pattern, single & ~stands, steps)
 
         carried_l2 = float(self.unknown_l2[out & ~present].sum())
         dead = self.totalisers.kept.blank >= DEAD_DAYS * self.day_steps
-        long_out = volumes.spans > DEAD_DAYS * self.day_steps
-        corrected_l = np.where(long_out, guess_l, drawn_l - self.imputed_l)
+        past = before.caught_up | (volumes.spans > DEAD_DAYS * self.day_steps)
+        corrected_l = np.where(past, guess_l, drawn_l - self.imputed_l)
+        late |= before.caught_up
         use_l = float(drawn_l[single].sum() + corrected_l[late].sum() + guess_l[out].sum())
         likely_l = float(drawn_l[single].sum() + guess_l[late].sum() + guess_l[out].sum())
         doubt = 1 + float(mean[out].sum()) / weight if weight > 0 else 1.0  # the pattern errs, too
         self._impute(guess_l, mean * doubt, pattern, out & ~dead)
         lost = mean[out & dead] * doubt
-        wander_l = RATE_SD * lost * pattern / steps
+        still = self.stands.told(before, stands, mean, pattern, self.error_l2)
+        unread = np.concatenate([lost, mean[stands & before.large]])
+        rate_sd = np.where(unread > LARGE * still.total, LARGE_RATE_SD, RATE_SD)
+        wander_l = rate_sd * unread * pattern / steps
         self.off_l[out] *= self.persists
         done = present | dead
         self.imputed_l[done] = 0
@@ -130,6 +144,7 @@ class Ledger:
             self.error_l2 * float(lost.sum()),
             float(wander_l @ wander_l),
             mains_l2,
+            still,
         )
 
     def forget_inflow(self) -> None:
@@ -138,12 +153,14 @@ class Ledger:
 
     def saved(self) -> State:
         """The whole state."""
-        return saved(self, SAVED) | under("totalisers", self.totalisers.saved())
+        state = saved(self, SAVED) | under("totalisers", self.totalisers.saved())
+        return state | under("stands", saved(self.stands, STANDS))
 
     def restore(self, state: State) -> None:
         """Goes on from what `saved` gave; ValueError where it is of other meters."""
         restore(self, SAVED, state)
         self.totalisers.restore(part_of("totalisers", state))
+        restore(self.stands, STANDS, part_of("stands", state))
 
     def _learn(
         self,

@@ -8,10 +8,12 @@ from enum import StrEnum
 
 import numpy as np
 
-from kerbline.control.leaks.baseline import BASE, LEAK, NOTHING, SQUARE, USE, Baseline, Shift
+from kerbline.control.leaks.baseline import Baseline
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
 from kerbline.control.leaks.level import SAVED as LEVELS
 from kerbline.control.leaks.level import Levels
+from kerbline.control.leaks.onsets import NOTHING, Shift
+from kerbline.control.leaks.states import BASE, LEAK, SQUARE, USE
 
 RAISE_SIGMA = 5.0
 EARLY_SIGMA, EARLY_DAYS = 3.0, 5.0  # more while the baseline is young, and how soon that goes
@@ -22,6 +24,8 @@ MOSTLY = 0.7  # of a leak; a drop by more, be it of more than the leak, is a rep
 FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the whole
 APART_NATS = 3.0  # between two repairs, to tell which it was
 GROWTH_DAYS = 2.0  # so long a growth may prove to have been none
+BRIEF_DAYS = 1.0  # a leak that comes and goes may be use that nobody counts
+UNCOUNTED_SIGMA = 4.5  # meters that stand are drawn through, and no leak runs
 LOWER_SIGMA = 6.0  # less flows than a tight district had: that is usual from now on
 LONG_DAYS, MIRROR_DAYS = 1, 30
 MIRROR_SIGMA = 3.0  # a district that falls by more, falls and rises of itself: leaks never fall
@@ -34,6 +38,11 @@ SECOND = 0.01  # of the mean use; another leak is as large at least,
 SECOND_AFTER_DAYS, SECOND_H = 1.0, 6.0  # and comes suddenly and later
 MOST_ALARMS = 4
 PRIOR_NATS = 8.0  # against a leak, before it is seen
+
+
+def _likelier(sigma: float, other: float) -> bool:
+    """By so much that it is not chance."""
+    return sigma * sigma - other * other > 2 * APART_NATS
 
 
 class Kind(StrEnum):
@@ -111,6 +120,10 @@ class Network:
     def _waiting(
         self, baseline: Baseline, rising: Shift, falling: Shift, at: int
     ) -> Iterator[Change]:
+        uncounted = baseline.uncounted()
+        if uncounted.sigma > UNCOUNTED_SIGMA and _likelier(uncounted.sigma, baseline.onsets.flow()):
+            baseline.accept(uncounted, BASE)
+            return
         early = np.exp(-(at / self.day_steps - WARM_DAYS) / EARLY_DAYS)
         enough = RAISE_SIGMA + EARLY_SIGMA * float(early)
         if rising.age >= LONG_DAYS * self.day_steps:
@@ -135,6 +148,18 @@ class Network:
         self, baseline: Baseline, rising: Shift, falling: Shift, at: int
     ) -> Iterator[Change]:
         was_l = float(baseline.x[LEAK])
+        instead = baseline.uncounted(instead=True)
+        uncounted = baseline.uncounted()
+        best = max(baseline.onsets.flow(), baseline.gone().sigma)
+        if uncounted.sigma > UNCOUNTED_SIGMA and _likelier(
+            uncounted.sigma, max(best, instead.sigma)
+        ):
+            baseline.accept(uncounted, BASE)
+            return
+        if instead.sigma > UNCOUNTED_SIGMA and _likelier(instead.sigma, best):
+            baseline.accept(instead, LEAK)
+            yield from self._clear(baseline, -instead.size_l, at - instead.age, Part.ALL, at)
+            return
         some, slow = SOME_H * self.per_hour, SLOW_H * self.per_hour
         gone, which = self._repaired(baseline, at)
         fits = falling.size_l < -MOSTLY * was_l
@@ -144,11 +169,11 @@ class Network:
             if which is Part.GROWTH:
                 self.growth_l = 0.0
             else:
-                yield from self._clear(baseline, -gone.size_l, at - gone.age, which)
+                yield from self._clear(baseline, -gone.size_l, at - gone.age, which, at)
         elif falling.sigma > max(SHRUNK_SIGMA, rising.sigma) and falling.age >= some:
             baseline.accept(falling, LEAK)
             if baseline.x[LEAK] < FADED * was_l:
-                yield from self._clear(baseline, was_l, at - falling.age, Part.ALL)
+                yield from self._clear(baseline, was_l, at - falling.age, Part.ALL, at)
             else:
                 self.levels.clear()
         elif rising.sigma > (GROWN_SIGMA if rising.age >= slow else RAISE_SIGMA):
@@ -160,7 +185,7 @@ class Network:
                 self.levels.clear()
                 yield self._raise(rising, float(baseline.x[LEAK]) - was_l, at)
         elif was_l < max(FADED * self.most_l, LEAST / 2 * baseline.scale_l):
-            yield from self._clear(baseline, None, at, Part.ALL)
+            yield from self._clear(baseline, None, at, Part.ALL, at)
         if not self.alarms:
             return
         running_l = float(baseline.x[LEAK])
@@ -200,7 +225,7 @@ class Network:
         return every[0]
 
     def _clear(
-        self, baseline: Baseline, was_l: float | None, repaired: int, which: Alarm | Part
+        self, baseline: Baseline, was_l: float | None, repaired: int, which: Alarm | Part, at: int
     ) -> Iterator[Change]:
         if isinstance(which, Alarm):
             self.alarms.remove(which)
@@ -212,6 +237,8 @@ class Network:
             self._sizes(baseline, was_l, repaired)
         baseline.tight(max(0.02 * (was_l or 0.0), 0.001 * baseline.scale_l))
         self.levels.clear()
+        if at - self.alarms[0].start < BRIEF_DAYS * self.day_steps:
+            baseline.doubt()
         for alarm in self.alarms:
             yield self._change(alarm, up=False)
         self.alarms.clear()
