@@ -224,7 +224,12 @@ class Whereabouts:
             place_m = far_m
         corners = sooner(corners, far_m - place_m, to_ms) if corners else ()
         corners = later(corners, lane.near_m[place] - place_m, from_ms) if corners else ()
-        return Passage(lane, corners, place_m, place + 1, change) if corners else None
+        if not corners:
+            return None
+        through = Passage(lane, corners, place_m, place + 1, change)
+        if not change:  # else there are new ways among them
+            through.tail, through.front = passage.tail, passage.front
+        return through
 
     def _entering(self, lane: Lane, place: int, from_ms: float) -> list[Passage]:
         """Whoever comes in by a zone that is busy, from `from_ms` on."""
@@ -256,16 +261,13 @@ class Whereabouts:
 
     def _with_misses(self, passage: Passage) -> Iterator[Passage]:
         """The same, and that the next sensors miss him."""
-        for missed in range(self._corridor.sensor_misses + 1):
-            if passage.clear + missed < len(passage.lane.zones) or not missed:
-                yield Passage(
-                    passage.lane,
-                    passage.corners,
-                    passage.place_m,
-                    passage.clear + missed,
-                    passage.change,
-                    missed=missed,
-                )
+        yield passage
+        for missed in range(1, self._corridor.sensor_misses + 1):
+            clear = passage.clear + missed
+            if clear < len(passage.lane.zones):
+                unseen = passage.cut(passage.corners)
+                unseen.clear, unseen.missed = clear, missed
+                yield unseen
 
     def _before(self, lamp: int) -> Iterator[tuple[Passage, Lane, int]]:
         for passage in self.passages:
@@ -300,7 +302,8 @@ def merged(passages: list[Passage]) -> list[Passage]:
     for group in alike.values():
         if len(group) > ALIKE:
             whole = group[0].cut(hull(each.corners for each in group))
-            whole.tail = whole.front = min(each.tail for each in group)
+            whole.tail = min(each.tail for each in group)
+            whole.front = max(each.front for each in group)
             kept.append(whole)
         else:
             kept += group
