@@ -16,16 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
-from kerbline.control.leaks.rests import FIELDS, SCORE, Rests
+from kerbline.control.leaks.rests import FIELDS, LONGEST_STEP_MIN, SCORE, Rests
 from kerbline.control.leaks.totaliser import BACKWARD, Register, Totalisers, Volumes
 from kerbline.errors import KerblineError
 
 RULE = "consumer_rests"
-VERSION = 1
 MOST_LPH = 20_000  # a home's or a small customer's meter passes no more
 BLOCK_H = 4  # the smallest volume in so many hours of two days sizes a leak that never rests
 NO_BLOCK = 0xFFFF
-LONGEST_STEP_MIN = 60
 BACKWARD_BIT = 2  # of `flags`
 GROWN = 1.6  # an alarm grows where evidence is sure of a leak so much faster
 
@@ -83,7 +81,9 @@ class MeterWatch:
         limits: Limits | None = None,
     ) -> None:
         if step_min > LONGEST_STEP_MIN:
-            raise StepTooLong(f"reads {step_min} min apart show no rests: read at least hourly")
+            raise StepTooLong(
+                f"reads {step_min} min apart show no rests: read at least every two hours"
+            )
         self.step_min = step_min
         self.limits = limits or Limits()
         most = int(MOST_LPH * step_min / 60)

@@ -7,7 +7,8 @@ pauses, from none to some hours, each sum what speaks for a leak since they were
 - days without such a rest, where ordinary days have one (each household's own share of days);
 - pauses as long as any of these two days: a leak ends them with one litre and began them with
   one, time and again; a tap, a flush or an appliance that fills ends them with several;
-- single litres after a rest, more of them among all that ends a rest than is usual here.
+- single litres after a rest, more of them among all that ends a rest than is usual here; where
+  reads are an hour or more apart, single litres step by step as well.
 
 All are logarithms of likelihood ratios (Wald's sequential test), weighted down where they depend
 on each other.
@@ -15,32 +16,63 @@ on each other.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int32]
 Meters = NDArray[np.intp]
 
-RESTS_H = (0.0, 0.25, 0.5, 1.0, 1.75, 2.75, 4.25)  # pauses longer than this refute a tier
-LEAST_DAYS = (1.2, 1.2, 2.0, 1.3, 2.0, 3.0, 4.6)  # nothing is said of a tier before
-SURE_NATS = (7.0, 7.0, 7.0, 10.0, 10.0, 10.0, 10.0)  # of evidence that raise an alarm
-SHARES = (0.95, 0.95, 0.95, 0.95, 0.92, 0.88, 0.8)  # of days with a rest, before it is learned
-DAYS_LEARNED = 32
-LONGEST_STEPS = 250  # a rest that is told apart
 
-# Days without a rest depend on each other where guests or a baby may have come: they count half,
-# and up to a bound. Nobody keeps water running for days on end.
-DAY_WEIGHTS = (1.0, 1.0, 1.2, 0.5, 0.5, 0.5, 0.5)
-LEARNED_NATS = (30.0, 7.5, 14.0, 6.0, 6.0, 6.0, 6.0)  # where such rests have been seen before
-DAYS_NATS = (30.0, 7.5, 6.0, 6.0, 6.0, 6.0, 6.0)
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A pause, and what days without a longer one say of leaks that would allow none."""
+
+    rest_h: float
+    least_days: float  # nothing is said before
+    sure_nats: float  # of evidence that raise an alarm
+    share: float  # of days with such a rest, before it is learned
+    weight: float  # of days, as they depend on each other: guests, a baby
+    learned_nats: float  # bound of what days say where such a rest has been seen before
+    days_nats: float  # bound where it has not often been
+    unseen_nats: float  # bound where it has never been since the first read
+
+
+# Nobody keeps water running for days on end, so the fast tiers need no other evidence.
+TIERS = (
+    Tier(0.0, 1.2, 7, 0.95, 1.0, 30, 30, 30),
+    Tier(0.25, 1.2, 7, 0.95, 1.0, 7.5, 7.5, 7.5),
+    Tier(0.5, 2.0, 8, 0.95, 1.2, 14, 6, 5),
+    Tier(1.0, 1.3, 10, 0.95, 0.5, 6, 6, 1.5),
+    Tier(1.75, 2.0, 13, 0.92, 0.5, 6, 6, 1.5),
+    Tier(2.75, 3.0, 13, 0.88, 0.5, 6, 6, 1.5),
+    Tier(4.25, 4.6, 11, 0.8, 0.5, 6, 6, 1.5),
+)
+HOURLY = (  # an hour without water is rarer than a quarter of one
+    Tier(0.0, 1.5, 8, 0.9, 0.8, 30, 30, 14),
+    Tier(1.0, 1.5, 12, 0.9, 0.5, 6, 6, 3),
+    Tier(2.0, 3.0, 13, 0.85, 0.5, 6, 6, 1.5),
+    Tier(4.0, 4.6, 11, 0.8, 0.5, 6, 6, 1.5),
+)
+TWO_HOURLY = (
+    Tier(0.0, 3.0, 9, 0.7, 0.6, 14, 8, 2),
+    Tier(2.0, 3.0, 13, 0.85, 0.5, 6, 6, 1.5),
+    Tier(4.0, 4.6, 11, 0.8, 0.5, 6, 6, 1.5),
+)
+TABLES = ((30, TIERS), (60, HOURLY), (120, TWO_HOURLY))  # by the longest step, minutes
+LONGEST_STEP_MIN = TABLES[-1][0]
+LONGEST_STEPS = 250  # a rest that is told apart
+DAYS_LEARNED = 32
+EARLY_NATS = 0.6  # against a leak for each day that half as long again as the least is yet to come
 SHARE_MOST = 0.97
 
-DRIP_NATS, TAP_NATS = 2.0, -0.5  # a longest pause that one litre ends, or several
+DRIP_NATS, TAP_NATS = 2.0, -0.375  # a longest pause that one litre ends, or several
 ENDS_LEAST_NATS, ENDS_MOST_NATS = -5.0, 4.0
 
 QUIET_H = 0.75  # of rest before water of which it is asked whether it is a single litre
 MORE_SINGLES = 0.5  # by so much a leak of 0.25 L/h raises the odds of one litre against several
-SINGLES_WEIGHT, SINGLES_NATS = 0.7, 8.0
+SINGLES_WEIGHT, SINGLES_NATS = 0.9, 10.0
 SINGLES = 0.15  # of what ends a rest is one litre, before it is learned
 ENDS_A_DAY, ENDS_LEARNED = 5, 200
 DOUBT_PACE = 4  # a share is learned slower, but at first, while there may be a leak
@@ -49,35 +81,45 @@ SCORE, FINE = 8, 16  # of `score` and of `extra` are one nat
 DROP, ALONE = 1, 4  # bits of `flags`: the last water was one litre; a pause was before it
 SHORT_H = 0.5  # pauses between litres of a leak that is as fast that they may follow each other
 
-FIELDS = ("zeros", "since", "score", "habit", "singles", "extra", "rested", "longest", "flags")
+FIELDS = (
+    *("age", "zeros", "since", "score", "habit", "singles", "extra"),
+    *("rested", "longest", "flags"),
+)
 
 
 class Rests:
     """The rests of `count` meters, in steps of `step_min`: 44 bytes a meter at 7 tiers."""
 
     def __init__(self, count: int, step_min: int) -> None:
-        steps = np.minimum(np.floor(np.array(RESTS_H) * 60 / step_min), LONGEST_STEPS)
-        self.rests = np.unique(steps.astype(np.uint16))
-        chosen = [int(np.flatnonzero(steps == rest)[-1]) for rest in self.rests]
+        self.coarse = step_min > TABLES[0][0]
+        table = next(tiers for longest, tiers in TABLES if step_min <= longest)
+        of_rest: dict[int, Tier] = {}
+        for tier in table:
+            of_rest.setdefault(min(int(tier.rest_h * 60 / step_min), LONGEST_STEPS), tier)
+        chosen = list(of_rest.values())
+        self.rests = np.array(list(of_rest), np.uint16)
         tiers = len(self.rests)
         self.day = 1440 // step_min
         self.quiet = max(1, round(QUIET_H * 60 / step_min))
-        self.short = int(SHORT_H * 60 / step_min)
-        self.least = (np.array(LEAST_DAYS)[chosen] * self.day).astype(np.uint16)[:, None]
-        self.sure = (np.array(SURE_NATS)[chosen] * SCORE).astype(np.float32)[:, None]
-        self.weight = np.array(DAY_WEIGHTS, np.float32)[chosen][:, None]
-        self.most = (np.array(DAYS_NATS, np.float32)[chosen] * np.float32(SCORE))[:, None]
-        learned = np.array(LEARNED_NATS, np.float32)[chosen]
-        self.most_learned = (learned * np.float32(SCORE))[:, None]
-        self.prior = (np.array(SHARES)[chosen] * 65536).astype(np.uint16)[:, None]
-        if self.rests[0] == 0:  # there is no pause whose end could tell more than the days do
-            self.most[0] = self.most_learned[0] = DAYS_NATS[0] * SCORE
+        self.short = max(1, int(SHORT_H * 60 / step_min))
+
+        def each(values: list[float], unit: float) -> NDArray[np.float32]:
+            return (np.array(values) * unit).astype(np.float32)[:, None]
+
+        self.least = each([tier.least_days for tier in chosen], self.day).astype(np.uint16)
+        self.sure = each([tier.sure_nats for tier in chosen], SCORE)
+        self.weight = each([tier.weight for tier in chosen], 1)
+        self.most = each([tier.days_nats for tier in chosen], SCORE)
+        self.most_learned = each([tier.learned_nats for tier in chosen], SCORE)
+        self.most_unseen = each([tier.unseen_nats for tier in chosen], SCORE)
+        self.prior = each([tier.share for tier in chosen], 65536).astype(np.uint16)
+        self.age = 0  # steps
 
         self.zeros = np.zeros(count, np.uint16)  # steps without flow, up to now
         self.since = np.zeros((tiers, count), np.uint16)  # steps since a tier was refuted
         self.score = np.zeros((tiers, count), np.int8)  # how the longest pauses ended since
         self.habit = np.empty((tiers, count), np.uint16)  # share of days that refute it, of 65536
-        self.habit[:] = (np.array(SHARES)[chosen] * 65536).astype(np.uint16)[:, None]
+        self.habit[:] = self.prior
         self.singles = np.full(count, int(SINGLES * 65536), np.uint16)  # of what ends a rest
         self.extra = np.zeros(count, np.uint8)  # evidence that they are more than that
         self.rested = np.zeros(count, np.uint8)  # tiers refuted today, a bit each
@@ -97,10 +139,15 @@ class Rests:
         """
         flowed = counts > 0
         seen = spans > 0
+        self.age += 1
         self.since += np.minimum(spans, 4)
         ended = np.flatnonzero(flowed & (spans == 1))
         paused = ended[self.zeros[ended] > 0]
         self._ended(paused, counts[paused], day)
+        if self.coarse:
+            # A leak of a litre a step leaves no rest: litre follows litre.
+            follows = ended[(self.zeros[ended] == 0) & (self.flags[ended] & DROP > 0)]
+            self._single(follows, counts[follows] == 1, day)
         pauses = np.minimum(self.zeros, 0xFFFE - spans)
         np.add(pauses, spans, out=pauses, where=seen & ~flowed)
         gaps = np.flatnonzero(flowed & (spans > 1))
@@ -184,6 +231,10 @@ class Rests:
         nats *= self.weight
         learned = self.habit[:, meters] > self.prior  # there has been such a rest before
         np.minimum(nats, np.where(learned, self.most_learned, self.most), out=nats)
+        unseen = self.since[:, meters] + self.day > self.age
+        np.minimum(nats, self.most_unseen, out=nats, where=unseen)
+        early = np.maximum(self.least * np.float32(1.5) - self.since[:, meters], 0)
+        nats -= early * np.float32(EARLY_NATS * SCORE / self.day)
         nats += self.score[:, meters]
         nats += self.extra[meters] * np.float32(SCORE / FINE)
         return nats
