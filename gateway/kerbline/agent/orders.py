@@ -2,8 +2,8 @@
 
 A command from the city goes once and waits for its node no longer than its expiry. It is in the
 book before it goes; one that is harmless twice need only be in the daybook, which outlives a kill,
-and is in the book before anything is told of it. A loop's command goes now or never; the book gets
-it with its outcome.
+and is in the book before anything is told of it. A loop's command goes now or never; its
+decision is kept elsewhere, and the book gets it only where its node refuses.
 """
 
 from __future__ import annotations
@@ -177,7 +177,6 @@ class Orders:
             self._log_own(command, CommandState.REJECTED, refusal)
             return refusal
         if not self._street.send(command):
-            self._log_own(command, CommandState.ERROR, UNREACHABLE)
             return UNREACHABLE
         self._own[command.id] = command
         if len(self._own) > MAX_OWN:
@@ -189,7 +188,8 @@ class Orders:
         state = _STATE_OF_REASON.get(answer.reason, CommandState.ERROR)
         own = self._own.pop(answer.command_id, None)
         if own is not None:
-            self._log_own(own, state, answer.reason or answer.note)
+            if state is not CommandState.OK:
+                self._log_own(own, state, answer.reason)
         elif (command := self._open.get(answer.command_id)) is None:
             return
         elif answer.reason == NO_TIME:  # its session is young: the node will know the time soon
