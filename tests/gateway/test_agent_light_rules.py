@@ -10,11 +10,21 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from kerbline import agent
+from kerbline.agent.lights import Lights
+from kerbline.agent.loops import Loops
+from kerbline.agent.orders import Orders
 from kerbline.cli import app
-from kerbline.store import FILE_NAME
+from kerbline.clock import ManualClock
+from kerbline.control import program
+from kerbline.control.light.decision import BEGINS, GOES_ON, Decision
+from kerbline.counters import Counters
+from kerbline.model import Command
+from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store, decisions
+from kerbline.store.reader import Reader
 from kerbwire import messages as m
 from tests.gateway.pocket_node import PocketNode, serve_tcp
 from tests.gateway.test_agent_light import CLASS, HEAD, KEY, at_s, config
+from tests.gateway.test_orders import MemoryStreet
 
 WARM = """\
 [[rule]]
@@ -36,6 +46,7 @@ text = "the lamp's head is warm"
 """
 BEGIN = "2026-12-18T20:00"
 WAIT_S = 10.0
+T0_MS = 1_790_000_000_000
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -105,3 +116,113 @@ def test_decisions_are_in_the_store(tmp_path: Path) -> None:
     (entries,) = sql.execute("SELECT sum(entries) FROM decision").fetchone()
     sql.close()
     assert entries == 2  # the gateway began, the rule began
+
+
+class Line:
+    """A gateway's lamp commands, without a gateway: what would be sent, and who holds a lamp."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock(T0_MS)
+        self.store = Store.open(folder / FILE_NAME)
+        self.group = GroupCommit(self.store, GroupPolicy(), self.clock.utc_ms)
+        self.loops = Loops(program.Plan(), self.clock, program.State(), self.group)
+        self.street = MemoryStreet()
+        kinds = {"lamp-1": "streetlight", "lamp-2": "streetlight"}
+        self.orders = Orders(
+            kinds, self.store, self.group, self.street, self.loops, self.clock, Counters()
+        )
+        self.lights = Lights(self.loops, self.orders, self.group, self.clock)
+
+    def ask(self, level_pct: int, *lamps: str, what: str = BEGINS) -> dict[str, str]:
+        """A rule sets a level."""
+        arguments = {"level_pct": level_pct, "hold_s": 600, "fade_ms": 0}
+        commands = [
+            Command(
+                f"{lamp}-{self.clock.utc_ms()}", lamp, "set_level", arguments, 2**60, "control/x"
+            )
+            for lamp in lamps
+        ]
+        return dict(self.lights.issue(commands, "rule fog", "v", what, {"air-1 h": 96}, 1))
+
+    def follow(self, operation: str, why: str = "somebody may be near") -> None:
+        """Light on demand."""
+        arguments = (
+            {"level_pct": 100, "hold_s": 30, "fade_ms": 1} if operation == "set_level" else {}
+        )
+        name = f"d-{self.clock.utc_ms()}"
+        source = f"control/dimming v1: {why}"
+        self.lights.follow([Command(name, "lamp-1", operation, arguments, 2**60, source)])
+
+    async def end(self) -> None:
+        """Commit what waits."""
+        self.group.stop()
+        await self.group.run()
+        await self.group.close()
+
+    @property
+    def sent(self) -> list[tuple[object, ...]]:
+        """What went, in order."""
+        return [(each.asset, each.operation, *each.arguments.values()) for each in self.street.done]
+
+
+def kept(folder: Path) -> list[Decision]:
+    """What the store has, oldest first."""
+    reader = Reader.open(folder / FILE_NAME)
+    found = [Decision.parsed(each.body) for each in decisions.newest_first(reader, 1 << 60)]
+    reader.close()
+    return found[::-1]
+
+
+def test_an_operators_order_goes_before_a_rule_and_that_is_kept(tmp_path: Path) -> None:
+    async def scene() -> None:
+        line = Line(tmp_path)
+        arguments = {"level_pct": 20, "hold_s": 600, "fade_ms": 0}
+        line.loops.operate(Command("o", "lamp-1", "set_level", arguments, 2**60, "operator/anna"))
+        assert line.ask(80, "lamp-1", "lamp-2") == {"lamp-1": "held by operator/anna"}
+        line.street.room = False
+        line.clock.advance(1_000)
+        assert line.ask(80, "lamp-2", what=GOES_ON) == {"lamp-2": "unreachable"}
+        assert line.sent == [("lamp-2", "set_level", 80, 600, 0)]
+        await line.end()
+
+    asyncio.run(scene())
+    first, then = kept(tmp_path)
+    assert (first.lamps, first.refused) == (("lamp-2",), {"lamp-1": "held by operator/anna"})
+    assert (first.by, first.version, first.inputs) == ("rule fog", "v", {"air-1 h": 96})
+    assert then.refused == {"lamp-2": "unreachable"}
+
+
+def test_a_rule_and_people_on_the_street_share_a_lamp(tmp_path: Path) -> None:
+    async def scene() -> None:
+        line = Line(tmp_path)
+        line.ask(60, "lamp-1")
+        line.clock.advance(5_000)
+        line.follow("set_level")
+        line.clock.advance(5_000)
+        line.ask(60, "lamp-1", what=GOES_ON)
+        assert [each[2] for each in line.sent] == [60, 100]
+        line.clock.advance(5_000)
+        line.follow("release", "nobody can be near")
+        assert line.sent[2:] == [("lamp-1", "set_level", 60, 595, 2_000)]
+        line.follow("set_level")
+        line.clock.advance(30_000)
+        line.lights.look()  # the gateway of another street's people has gone: its hold is over
+        assert line.sent[4:] == [("lamp-1", "set_level", 60, 565, 2_000)]
+        await line.end()
+
+    asyncio.run(scene())
+    whose = [each.by.partition(" ")[0] for each in kept(tmp_path)]
+    assert whose == ["rule", "dimming", "rule", "dimming", "dimming"]
+
+
+def test_what_only_goes_on_is_kept_now_and_then(tmp_path: Path) -> None:
+    async def scene() -> None:
+        line = Line(tmp_path)
+        line.ask(60, "lamp-1")
+        for _ in range(20):
+            line.clock.advance(100_000)
+            line.ask(60, "lamp-1", what=GOES_ON)
+        await line.end()
+
+    asyncio.run(scene())
+    assert [each.what for each in kept(tmp_path)] == [BEGINS, *[GOES_ON] * 7]

@@ -246,7 +246,7 @@ def test_a_loops_command_is_judged_like_any_other(tmp_path: Path) -> None:
 
 
 def test_of_a_loops_commands_the_book_has_those_that_a_node_refused(tmp_path: Path) -> None:
-    """Of the others the decision is kept: at 54 bytes instead of 4,200, for each car that passes."""
+    """Of the others the decision is kept: 54 bytes instead of 4,200, for each car that passes."""
 
     async def story(life: Life) -> None:
         gone = [replace(control(), id=name) for name in ("fine", "bad", "away")]

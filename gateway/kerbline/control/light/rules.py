@@ -23,6 +23,7 @@ from kerbline.control.light.conditions import (
 from kerbline.control.light.decision import BEGINS, ENDS, GOES_ON
 from kerbline.model import Reading, Severity, Value
 
+RENEW_MS = 300_000  # at the latest: somebody else may have had the lamp since
 AGAIN_MS = 30_000  # a lamp that did not take its level is asked again
 SPARE = 8  # times of a rule that are no more, kept before they are swept out
 
@@ -140,7 +141,7 @@ class _Run:
         lamps = light.lamps if light is not None else ()
         self.again.clear()
         if isinstance(light, SetLevel):
-            self.renew_ms = now_ms + 500 * light.hold_s
+            self.renew_ms = now_ms + min(500 * light.hold_s, RENEW_MS)
         elif what == ENDS:
             lamps = ()
         return Act(self.rule, what, now_ms, lamps, inputs(self.terms))
