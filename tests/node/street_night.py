@@ -8,6 +8,7 @@ What must hold is judged against an almanac of our own (`elevation`), not agains
 from math import asin, atan2, cos, degrees, pi, radians, sin
 
 from kerbnode.assembly import SENSE_SILENCE_S
+from kerbnode.assets.streetlight import OVERRIDE
 from kerbnode.clock import Clock
 from kerbnode.drivers.motion import Motion
 from kerbnode.instruments.lamp_head import LampHead
@@ -40,8 +41,11 @@ OFFER_MS = 600_000
 KINDS = (
     "link", "link", "power", "power", "no_cell", "silent_cell", "covered", "stuck", "blinded",
     "lie", "small_lie", "meter", "nvs", "safe", "raises", "headlights", "noisy", "no_position",
-    "astray",
+    "astray", "storm", "storm", "config", "config", "branch", "jammed",
 )  # fmt: skip
+STORM_MS = 1_200_000
+FADES_MS = (0, 1, 200, 5000)
+NIGHTS = ((-2.5, 0, 0), (-1.0, -20, 30), (0.3, 0, 0), (-2.5, -90, 0))  # none is shorter
 
 
 CELL_KINDS = ("silent_cell", "covered", "stuck", "noisy", "blinded", "headlights", "raises")
@@ -201,6 +205,11 @@ class Pole:
         self.output = 1000
         self.on = True
         self.motion = False
+        self.profile = PROFILE
+        self.lights: dict[str, object] = {"profile": PROFILE}  # of the settings
+        self.longer = False  # is the night that is asked for
+        self.orders = 0
+        self._asked_ms = 0  # when it asks again
         self.faults = self._plan(span_ms)
         self._changed_ms = 0  # when they were others the last time
         self._marks = sorted(
@@ -231,6 +240,8 @@ class Pole:
             lasts = dice.between(5, 16 * 60) * 60_000
             if kind == "link" and span_ms > 10 * DAY_MS:
                 lasts = dice.between(1, 25) * DAY_MS
+            if kind == "storm":
+                lasts = min(lasts, STORM_MS)
             if kind == "power":  # a bad contact: again and again
                 for _ in range(dice.between(1, 12)):
                     off_ms = dice.between(200, 30_000)
@@ -310,7 +321,47 @@ class Pole:
 
     def take(self) -> bool:
         moved, self.motion = self.motion, False
+        if self.has("jammed") or (self.has("branch") and self.now // 700 % 3):
+            self._moved_ms = self.now
+            return True
         return moved
+
+    # What a gateway asks, sound or mad; never for darkness.
+
+    def _storm(self) -> None:
+        """A second of commands, in an order that none would give."""
+        dice = self._dice
+        for _ in range(dice.between(1, 30)):
+            self.orders += 1
+            op, args = m.OP_RELEASE, ()
+            kind = dice.below(4)
+            if kind == 0:
+                op, args = m.OP_IDENTIFY, (dice.between(1, 3),)
+            elif kind != 1:
+                level, hold_s = dice.between(1, 100), dice.below(3) * 300
+                op, args = m.OP_SET_LEVEL, (level, hold_s, FADES_MS[dice.below(4)])
+            self.head.asset.command(op, args, self.uptime_ms())
+
+    def _configure(self) -> None:
+        """Other settings, which hold after a restart too."""
+        dice = self._dice
+        deg, dusk, dawn = NIGHTS[dice.below(len(NIGHTS))]
+        self.longer = deg > SWITCHING or dusk < 0 or dawn > 0
+        self.profile = tuple([(start, dice.between(1, 100)) for start, _ in PROFILE])
+        self.lights = {
+            "profile": self.profile,
+            "night_deg": deg,
+            "dusk_min": dusk,
+            "dawn_min": dawn,
+            "motion_pct": dice.between(1, 100),
+            "motion_hold_s": dice.between(1, 50),
+        }
+        self.head.configure(self._settings())
+
+    def _settings(self) -> Settings:
+        given = {"node_id": "n", "asset": "streetlight", "position": self.place}
+        given.update(self.lights)
+        return Settings(given)
 
     # Time.
 
@@ -341,10 +392,7 @@ class Pole:
             self.place = None
         elif self.has("astray"):
             self.place = (self.sky.place[0], -self.sky.place[1])
-        given = {
-            "node_id": "n", "asset": "streetlight", "position": self.place, "profile": PROFILE,
-        }  # fmt: skip
-        wanted = Settings(given)
+        wanted = self._settings()
         head = Steady(STREETLIGHT)
         if not self.safe:
             self.no_cell = self.has("no_cell")
@@ -395,6 +443,11 @@ class Pole:
                 self._cars.pop(0)
                 self.motion = True
                 self._moved_ms = self.now
+            if self.has("storm"):
+                self._storm()
+            if self.has("config") and not self.safe and self.now >= self._asked_ms:
+                self._asked_ms = self.now + 3_600_000
+                self._configure()
             try:
                 task.send(None)
             except ValueError:  # as the supervisor does it
@@ -415,6 +468,8 @@ class Pole:
 
     def _next_ms(self) -> int:
         """How long nothing can happen that a node would see in a tick of 100 ms."""
+        if self.has("storm"):
+            return self._dice.between(2, 2000)
         if self.head.asset.fading:
             return 200
         self._step_ms = min(STEP_MS, 2 * self._step_ms)
@@ -462,6 +517,8 @@ class Pole:
                 self.worst_ms = dark_ms
             if dark_ms > DARK_MS and not self.broken:
                 self._fail("dark for {} ms".format(dark_ms))
+        if self.has("storm"):  # by day its commands and releases are light and none
+            self._toggles = []
         if self._toggles and lit == bool(self._toggles[-1] & 1):
             pass
         else:
@@ -519,20 +576,27 @@ class Pole:
             return
         if known is None or error_ms > SLACK_MS or asset.fading or not self._cell_is_sound():
             return
+        if self.has("storm") or asset.values()[5] & OVERRIDE:
+            return
         if self.now - self._moved_ms < 60_000 or not self._settled(200_000):
             return
         if self.now - self._boot < 200_000 or self.sky.from_turn(self.now) < SLACK_MS + FADE_MS:
             return
         minutes = self.sky.minutes(self.now)
         if not self.sky.night(self.now):
-            if self._sky_lux > 2 * DAY_LUX and asset.level and self.now % HOUR_MS > 5 * STEP_MS:
+            if (
+                not self.longer
+                and self._sky_lux > 2 * DAY_LUX
+                and asset.level
+                and self.now % HOUR_MS > 5 * STEP_MS
+            ):
                 self._fail("lit by day at {}".format(asset.level))
         elif minutes is not None:
             slack = SLACK_MS // 60_000 + 1
-            allowed = [_level(minutes + shift) for shift in (-slack, 0, slack)]
+            allowed = [_level(self.profile, minutes + shift) for shift in (-slack, 0, slack)]
             if asset.level not in allowed:
                 self._fail("level {} at minute {}".format(asset.level, minutes))
 
 
-def _level(minutes: int) -> int:
-    return 10 * [pct for start, pct in PROFILE if start <= minutes][-1]
+def _level(profile: "tuple[tuple[int, int], ...]", minutes: int) -> int:
+    return 10 * [pct for start, pct in profile if start <= minutes][-1]

@@ -167,10 +167,23 @@ class Nervous(LampHead):
         return events
 
 
+class Obedient(LampHead):
+    """The bug: too many orders at once, and none is carried out."""
+
+    told_ms = 0
+
+    def tick(self, uptime_ms: int, street_ms: "int | None") -> "list[tuple[int, int]]":
+        if self.asset._override_until_ms != self.told_ms:
+            self.told_ms = self.asset._override_until_ms
+            self._dimmer.show(0)
+            return []
+        return LampHead.tick(self, uptime_ms, street_ms)
+
+
 def test_a_bug_would_be_seen() -> None:
-    for bug in (ClockBound, Credulous, Late, Fragile, Nervous):
+    for bug in (ClockBound, Credulous, Late, Fragile, Nervous, Obedient):
         found = ""
-        for seed in range(20):
+        for seed in range(300):
             pole = Pole(seed, 36 * HOUR_MS, bug)
             pole.run()
             if pole.broken:
