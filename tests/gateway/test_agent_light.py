@@ -172,7 +172,6 @@ def set_level(level_pct: int, hold_s: int = 0, source: str = "operator/anna") ->
         ("2026-12-18T22:30", 3600, 70, 100, "raised: 100 % (class M4)"),  # it begins before 23:00
         ("2026-12-19T04:30", 3600, 70, 100, "raised: 100 % (class M4)"),  # it ends after 05:00
         ("2026-12-18T12:30", 3600, 0, 0, ""),  # by day nothing is asked
-        ("2026-12-18T12:30", 0, 0, 0, ""),  # until dusk
         ("2026-12-19T02:30", 0, 0, 100, "raised: 100 % (class M4)"),  # until dawn
         ("2026-12-18T15:30", 7200, 0, 100, "raised: 100 % (class M4)"),  # over dusk
         ("2026-12-18T12:30", 86400, 80, 100, "raised: 100 % (class M4)"),
@@ -193,6 +192,20 @@ def test_an_order_below_the_class_is_raised_and_says_so(
     assert actuators.send(set_level(asked, hold_s, "safety/fire"))
     assert nodes.sent[-1].whole("level_pct") == asked
     assert actuators.noted(Answered("c1", "lamp-1", "")).note == ""
+
+
+def test_an_order_by_day_without_end_is_over_at_dusk(tmp_path: Path) -> None:
+    """A cell that has lit the lamp by then hides the change that would end it."""
+    noon, dusk = at_s("2026-12-17T12:30"), at_s("2026-12-17T16:28")
+    programs = LightPrograms(config(tmp_path, HEAD + CLASS), ManualClock(noon * 1000))
+    command, note = programs.keep(set_level(0))
+    assert (command.whole("level_pct"), note) == (0, "")
+    assert dusk - 180 < noon + command.whole("hold_s") < dusk
+    assert programs.keep(set_level(100)) == (set_level(100), "")  # it may go on
+    at_dusk = LightPrograms(config(tmp_path, HEAD + CLASS), ManualClock((dusk - 30) * 1000))
+    command, note = at_dusk.keep(set_level(0))
+    assert (command.whole("level_pct"), command.whole("hold_s")) == (100, 0)
+    assert note == "raised: 100 % (class M4)"
 
 
 def test_an_order_above_the_cap_is_bounded_and_the_floor_goes_before_it(tmp_path: Path) -> None:

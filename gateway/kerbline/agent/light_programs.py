@@ -21,7 +21,7 @@ from kerbline.clock import Clock
 from kerbline.config import Config
 from kerbline.control.arbitration import Rank, rank
 from kerbline.control.light.profile import Bound, Limits, Stored, compiled
-from kerbline.control.light.programs import HALF_DAY_S, Night
+from kerbline.control.light.programs import DUSK, HALF_DAY_S, MINUTE_S, Interval, Night
 from kerbline.model import Command
 from kerbline.sim import node_code
 from kerbline.south.node_config import packed
@@ -30,6 +30,8 @@ from kerbwire import messages as m
 LOOK_S = 5.0  # between two looks at the clock, which may jump
 EARLIEST_S = 1_735_689_600  # 2025: a clock before it was never set, and nodes keep what they have
 OVERLAP_S = 60  # two solar midnights are at most so much less than a day apart
+LATE_S = 60  # an order is tried again for some time, and a lamp fades when it is over
+MOST_HOLD_S = 86_400
 MOST_MIN = 720  # that a node shifts its dusk or dawn
 SET_LEVEL = "set_level"
 
@@ -130,9 +132,11 @@ class LightPrograms:
             await asyncio.sleep(LOOK_S)
 
     def keep(self, command: Command) -> tuple[Command, str]:
-        """A command as it may go, and what was changed of it; empty where nothing was.
+        """A command as it may go, and what was changed of its level; empty where nothing was.
 
-        For as long as it holds, no floor is undercut and no cap exceeded; safety may do both.
+        For as long as it holds, no floor is undercut and no cap exceeded; safety may do both. One
+        by day that holds until the schedule changes ends at dusk where the night wants more: a
+        lamp that its cell has lit before would not see a change there.
         """
         lamp = self._lamps.get(command.asset)
         if lamp is None or not (lamp.limits.segment or lamp.limits.caps):
@@ -140,16 +144,24 @@ class LightPrograms:
         if command.operation != SET_LEVEL or rank(command.source) is Rank.SAFETY:
             return command, ""
         now_s = self._street_s()
-        level = command.whole("level_pct")
-        bounds = self._while(lamp.limits, now_s, command.whole("hold_s"))
-        floor = max(bounds, key=lambda each: each.floor.level_pct).floor
-        lowest = min(bounds, key=lambda each: each.ceiling_pct)
-        kept = Bound(now_s, floor, lowest.ceiling_pct).keep(level)
-        if kept == level:
-            return command, ""
-        why = f"class {floor.class_name}" if floor.class_name else "floor"
-        said = f"raised: {kept} % ({why})" if kept > level else f"capped: {kept} % ({lowest.cap})"
-        return replace(command, arguments={**command.arguments, "level_pct": kept}), said
+        level, hold_s = command.whole("level_pct"), command.whole("hold_s")
+        until_s = now_s + hold_s + LATE_S
+        if not hold_s and (dark := self._next_dark(command.asset, now_s)):
+            dusk, until_s = dark
+            if now_s < dusk - LATE_S:
+                by_night = self._narrowest(lamp.limits, dusk, until_s)
+                if by_night.keep(level) != level:
+                    hold_s = min(MOST_HOLD_S, dusk - LATE_S - now_s)
+                until_s = now_s + 1
+        bound = self._narrowest(lamp.limits, now_s, until_s)
+        kept = bound.keep(level)
+        said = ""
+        if kept != level:
+            why = f"class {bound.floor.class_name}" if bound.floor.class_name else "floor"
+            is_raised = kept == bound.floor.level_pct
+            said = f"raised: {kept} % ({why})" if is_raised else f"capped: {kept} % ({bound.cap})"
+        arguments = {**command.arguments, "level_pct": kept, "hold_s": hold_s}
+        return replace(command, arguments=arguments), said
 
     def bounds(self, asset: str, street_s: int) -> Bound | None:
         """Between which levels a lamp is kept at a time; None where nothing is said of it."""
@@ -160,19 +172,25 @@ class LightPrograms:
         begun = [each for each in line if each.since_s <= street_s]
         return begun[-1] if begun else line[0]
 
-    def _while(self, limits: Limits, now_s: int, hold_s: int) -> list[Bound]:
-        """What holds at any time of an order, one without end until the schedule changes next.
+    def _next_dark(self, asset: str, now_s: int) -> Interval | None:
+        """From when to when it is dark in this night or the next; a lamp's own dusk may be earlier.
 
-        That is at the latest when night begins, or when it ends.
+        None where the sun does not set.
         """
         night = self.night(now_s)
-        until_s = now_s + hold_s
-        if not hold_s:
-            dusk, dawn = night.dark(self._night_deg)
-            if dusk >= dawn or now_s >= dawn:
-                following = self.night(night.midnight_s + 2 * HALF_DAY_S)
-                dusk, dawn = following.dark(self._night_deg)
-            until_s = dusk if now_s < dusk < dawn else max(dawn, now_s + 1)
+        for each in (night, self.night(night.midnight_s + 2 * HALF_DAY_S)):
+            dusk, dawn = each.dark(self._night_deg)
+            if dusk < dawn and now_s < dawn:
+                told = self.told(asset, each)
+                if told is not None:
+                    own = each.sky.crossing(each.midnight_s, told.stored.night_deg, DUSK)
+                    dusk = min(dusk, own + MINUTE_S * told.stored.dusk_min)
+                return dusk, dawn
+        return None
+
+    def _narrowest(self, limits: Limits, from_s: int, until_s: int) -> Bound:
+        """The highest floor and the lowest ceiling of a time."""
+        night = self.night(from_s)
         found: list[Bound] = []
         while night.begin_s - OVERLAP_S < until_s:
             line = self._line(limits, night)
@@ -180,9 +198,11 @@ class LightPrograms:
             begins = [night.begin_s - OVERLAP_S, *times]
             ends = [*times, night.end_s + OVERLAP_S]
             spans = zip(begins, ends, line, strict=True)
-            found += [each for from_s, to_s, each in spans if from_s < until_s and now_s < to_s]
+            found += [each for begin, end, each in spans if begin < until_s and from_s < end]
             night = self.night(night.midnight_s + 2 * HALF_DAY_S)
-        return found
+        floor = max(found, key=lambda each: each.floor.level_pct).floor
+        lowest = min(found, key=lambda each: each.ceiling_pct)
+        return replace(lowest, floor=floor)
 
     def _line(self, limits: Limits, night: Night) -> tuple[Bound, ...]:
         key = (night.midnight_s, id(limits))
