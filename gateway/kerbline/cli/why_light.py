@@ -32,10 +32,11 @@ MOTION = "motion"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Somebody outside, or safety, has the lamp."""
+    """Somebody outside, or safety, has the lamp since a time, for control as well."""
 
     source: str
     level_pct: int
+    since_ms: int
     until_ms: int  # -1: until it is released
 
 
@@ -57,11 +58,15 @@ class Found:
     @property
     def asked(self) -> tuple[int | None, str]:
         """The level that counts before it is bounded, and whose it is."""
+        from kerbline.control.arbitration import Rank, rank
         from kerbline.control.light.wants import chosen
 
-        if self.order is not None:
-            return self.order.level_pct, f"an order of {self.order.source}"
         first = chosen(want for want, _ in self.wants.values())
+        order = self.order
+        if order is not None:
+            latest_ms = max((each.at_ms for _, each in self.wants.values()), default=0)
+            if rank(order.source) > Rank.CONTROL or order.since_ms >= latest_ms:
+                return order.level_pct, f"an order of {order.source}"
         if first is not None:
             return first.level_pct, _who(first.by)
         return self.schedule
@@ -173,7 +178,8 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
         yield "orders", "nobody holds it"
     else:
         until = f"until {_instant(order.until_ms)}" if order.until_ms >= 0 else "until released"
-        yield "orders", f"{order.level_pct} % by {order.source}, {until}"
+        since = _instant(order.since_ms)
+        yield "orders", f"{order.level_pct} % by {order.source}, since {since}, {until}"
     if not found.wants:
         yield "control", "nothing is asked"
     for by, (want, each) in found.wants.items():
@@ -224,6 +230,7 @@ def _fields(order: Order) -> dict[str, Any]:
     return {
         "source": order.source,
         "level_pct": order.level_pct,
+        "since_ms": order.since_ms,
         "until_ms": None if order.until_ms < 0 else order.until_ms,
     }
 
@@ -268,18 +275,18 @@ def _order(reader: Reader, asset: str, at_ms: int, clock: Clock) -> Order | None
     from kerbline.control.moment import Moment
 
     claims = arbitration.Claims()
-    level = 0
+    level = since_ms = 0
     for command, came_ms in _orders(reader, asset):
         then = Moment(came_ms, clock.street_ms(came_ms))
         if then.street_ms > at_ms:
             break
         claims, refusal = arbitration.admit(claims, command, then)
         if not refusal and command.operation == "set_level":
-            level = command.whole("level_pct")
+            level, since_ms = command.whole("level_pct"), then.street_ms
     claim = claims.by_asset.get(asset)
     if claim is None or not claim.holds(at_ms):
         return None
-    return Order(claim.source, level, claim.until_ms)
+    return Order(claim.source, level, since_ms, claim.until_ms)
 
 
 def _orders(reader: Reader, asset: str) -> Iterator[tuple[Command, int]]:
@@ -290,7 +297,7 @@ def _orders(reader: Reader, asset: str) -> Iterator[tuple[Command, int]]:
         "SELECT c.id, c.operation, c.arguments, c.expires_at_ms, c.source, min(a.at_ms)"
         " FROM command c JOIN command_audit a ON a.command = c.id"
         " WHERE c.asset = ? AND c.operation IN ('set_level', 'release')"
-        " AND c.source NOT LIKE 'control/%'"
+        " AND c.source NOT LIKE 'control/% %'"  # ours, which says why
         f" AND (c.state IN {HELD} OR c.reason = 'outcome_unknown')"
         " GROUP BY c.id ORDER BY min(a.id)",
         asset,

@@ -51,15 +51,14 @@ class Decision:
         try:
             parts = json.loads(body)
             at_ms, by, version, what, operation, level_pct, hold_s, lamps, refused, given = parts
-            texts = (by, version, what, operation)
-            numbers = (at_ms, level_pct, hold_s)
-            sound = all(isinstance(each, str) for each in texts)
-            if not (sound and all(isinstance(each, int) for each in numbers)):
-                raise ValueError(f"no decision: {body[:80]}")
+            numbers, texts = (at_ms, level_pct, hold_s), (by, version, what, operation)
+            sound = all(isinstance(each, int) for each in numbers)
+            if not (sound and all(isinstance(each, str) for each in texts)):
+                raise TypeError(body)
             inputs = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
-            return cls(*numbers[:1], *texts, *numbers[1:], tuple(lamps), dict(refused), inputs)
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"no decision: {body[:80]}") from error
+        return cls(at_ms, *texts, level_pct, hold_s, tuple(lamps), dict(refused), inputs)
 
 
 def standing(
