@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 
 from kerbline import agent
@@ -21,6 +23,7 @@ from kerbnode import checking, settings
 from kerbnode.schedule import Schedule
 from kerbwire import messages as m
 from tests.gateway.pocket_node import PocketNode, serve_tcp
+from tests.light_checker import elevation_deg
 from tests.node.test_settings import changed, stored
 
 KEY = bytes(range(16))
@@ -240,3 +243,28 @@ def test_a_bound_is_told_of_any_time(tmp_path: Path) -> None:
         assert bound is not None
         assert (bound.floor.level_pct, bound.ceiling_pct) == (floor, 75)
     assert programs.bounds("lamp-2", 0) is None
+
+
+def test_no_order_is_below_the_floor_at_any_time_that_it_holds(tmp_path: Path) -> None:
+    """By the checker's sun; a lamp without motion keeps an order until its time is over."""
+    chance = Random(9)
+    clock = ManualClock(0)
+    programs = LightPrograms(config(tmp_path, HEAD + CLASS), clock)
+    looked = raised = 0
+    for _ in range(300):
+        now_s = at_s("2026-01-01T00:00") + chance.randrange(365 * 86_400)
+        clock.set_utc(now_s * 1000)
+        asked = set_level(chance.randrange(101), chance.choice((8, 600, 7200, 40_000, 86_400)))
+        sent, note = programs.keep(asked)
+        level = sent.whole("level_pct")
+        assert bool(note) == (level != asked.whole("level_pct"))
+        assert level >= asked.whole("level_pct")
+        raised += bool(note)
+        times = np.arange(now_s, now_s + sent.whole("hold_s") + 30, 20)
+        heights = elevation_deg(times.astype(float), *PLACE)
+        for at in times[heights < -2.6].tolist():
+            local = datetime.fromtimestamp(at, ZONE)
+            looked += 1
+            assert level >= (67 if local.hour == 23 or local.hour < 5 else 100), (local, sent)
+    assert looked > 10_000
+    assert 50 < raised < 250
