@@ -1,14 +1,16 @@
-"""The rules at work in the agent: what they know of a meter outlives the gateway."""
+"""The rules at work in the agent: what they know of a meter, and what time alone calls for."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from kerbline.agent.loops import Loops, remembered
 from kerbline.clock import ManualClock
 from kerbline.control import leak, program
-from kerbline.model import Finding, Key, Reading
+from kerbline.control.light.corridor import Corridor
+from kerbline.model import Command, Finding, Key, Reading, Value
 from kerbline.store import GroupCommit, GroupPolicy, Store
 
 START_MS = 1_790_000_000_000
@@ -48,3 +50,42 @@ def test_a_leak_is_found_across_a_restart(tmp_path: Path) -> None:
     assert [finding.active for finding in found] == [True]
     assert found[0].observed_at_ms == START_MS + 6 * HOUR_MS
     assert asyncio.run(watch(path, range(8, 12))) == []  # it stands, and is not raised again
+
+
+def test_a_lamp_is_let_go_with_nothing_heard_of_it(tmp_path: Path) -> None:
+    clock = ManualClock(START_MS)
+    corridor = Corridor(("lamp-1", "lamp-2"), (0.0, 30.0), 10.0)
+    released: list[str] = []
+
+    def told(event: str) -> Reading:
+        values: dict[str, Value] = {"event": event, "value": 0}
+        return Reading(Key("sl-1", 1, 1), "lamp-1", "event", clock.utc_ms(), 100, values)
+
+    async def scenario() -> None:
+        store = Store.open(tmp_path / "store.db")
+        group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
+        loops = Loops(program.Plan((corridor,)), clock, program.State(), group)
+        over = asyncio.Event()
+
+        def follow(commands: Sequence[Command]) -> None:
+            released.extend(each.asset for each in commands if each.operation == "release")
+            if program.next_ms(loops.state) is None:
+                over.set()
+
+        raised = loops.consider(told("motion")).commands
+        assert [(each.asset, each.operation) for each in raised] == [
+            ("lamp-1", "set_level"),
+            ("lamp-2", "set_level"),
+        ]
+        clock.advance(2_000)
+        loops.consider(told("motion_clear"))
+        clock.advance(600_000)
+        running = asyncio.create_task(loops.run(follow))
+        await over.wait()
+        running.cancel()
+        group.stop()
+        await group.run()
+        await group.close()
+
+    asyncio.run(scenario())
+    assert sorted(released) == ["lamp-1", "lamp-2"]

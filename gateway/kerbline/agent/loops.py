@@ -17,10 +17,10 @@ from kerbline.model import Command, Reading
 from kerbline.store import GroupCommit, Store
 
 LEAK = "leak"  # the rule under which the store remembers meters
-# Of a live link, node to gateway and back, with repeats: 300 ms from a motion to a neighbour's
-# light, of which the light's own rise takes 145.
-LATE_MS = 400
-LEAD_MS = 600
+# Of a live link: it repeats what is urgent each 15 to 20 ms, and 300 ms are allowed from a motion
+# to a neighbour's light. A motion's end is told up to 100 ms late; the light's own rise takes 145.
+LATE_MS = 300
+LEAD_MS = 400
 LOOK_MS = 1_000  # at most until the clock is read again: it may be set
 DATING_MS = 150  # a motion is dated by its arrival
 

@@ -166,7 +166,8 @@ def _config(street: Street, ways: Ways) -> Iterator[str]:
     lamps = [f'"{asset.asset}"' for asset in street.assets() if asset.kind == "streetlight"]
     if lamps:
         yield f"[[dimming]]\nlamps = [{', '.join(lamps)}]\nspacing_m = {SPACING_M}"
-        yield f"sensor_range_m = {SENSOR_RANGE_M}\nreach_m = {REACH_M}\n"
+        yield f"sensor_range_m = {SENSOR_RANGE_M}\nreach_m = {REACH_M}"
+        yield "sensor_misses = 0\nspeed_change_pct = 5\nfastest_mps = 25\n"
     for asset in street.assets():
         if asset.kind == "water_meter":
             hours = street.continuous_flow_h
