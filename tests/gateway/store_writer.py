@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from kerbline.store import Store, StoreBlocked
+from kerbline.store import Notes, Store, StoreBlocked
 from tests.gateway.samples import EPOCH, T0_MS, reading
 
 GROUP = 7
@@ -26,12 +26,13 @@ def main(path: Path, limit_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
     epoch, held = store.held("sl-1")
     assert epoch in (None, EPOCH)
-    first, refusals = held.highest + 1, 0
+    first, refusals, decided = held.highest + 1, 0, 0
     while first < ENOUGH:
         # Two of the last group again, as a node does whose acknowledgement got lost.
         group = [reading(number) for number in range(max(1, first - 2), first + GROUP)]
         try:
-            kept = store.append(group, T0_MS).kept
+            decision = (decided + 1, T0_MS + first, f"at {first}")
+            kept = store.append(group, T0_MS, Notes(decisions=[decision])).kept
         except StoreBlocked:
             refusals += 1
             print("blocked", flush=True)
@@ -42,6 +43,7 @@ def main(path: Path, limit_bytes: int) -> None:
             continue
         print(kept[-1].last, flush=True)
         first += GROUP
+        decided += 1
     store.close()
 
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from kerbline.store import Store
+from kerbline.store import Store, decisions
+from kerbline.store.reader import Reader
 from tests.gateway.samples import numbers, stored
+from tests.gateway.store_writer import GROUP
 
 KILLS = 15
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,13 @@ def test_what_was_acknowledged_survives_any_kill_and_nothing_is_doubled(tmp_path
     assert store.quarantined is None
     assert found == list(range(1, len(found) + 1)), "each number once, in order"
     assert len(found) >= acknowledged >= KILLS
+    reader = Reader.open(path)
+    decided = list(decisions.newest_first(reader, 1 << 60))[::-1]
+    lost = decisions.lost(reader)[0]
+    reader.close()
+    assert [each.body for each in decided] == [f"at {n}" for n in range(1, len(found), GROUP)]
+    assert [each.number for each in decided] == list(range(1, len(decided) + 1))
+    assert lost == 0
 
 
 def test_a_full_disk_is_named_and_survived(tmp_path: Path) -> None:
