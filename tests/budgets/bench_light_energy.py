@@ -118,7 +118,7 @@ def other(chance: Random) -> tuple[dict[str, object], list[Walk]]:
     walks = [
         Walk("vehicle", chance.choice((200, 1000, 4000)), slow, fast),
         Walk("cyclist", chance.choice((0, 200, 1000)), 2.5, 8.0),
-        Walk("pedestrian", chance.choice((0, 200, 1000)), chance.choice((0.5, 0.7, 1)), 2.0),
+        Walk("pedestrian", chance.choice((0, 200, 1000)), chance.choice((0.3, 0.7, 1)), 2.0),
     ]
     return keys, walks
 

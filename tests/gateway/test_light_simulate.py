@@ -138,6 +138,12 @@ def test_many_bad_events_are_told_at_once_but_not_without_end(street: Path) -> N
     assert len(said(result, street).splitlines()) == 20
 
 
+def test_a_pipe_or_a_folder_is_no_file_of_events(street: Path) -> None:
+    given = ["light", "simulate", str(street), "--events", str(street.parent), "--out", "x.csv"]
+    result = CliRunner().invoke(app, given, standalone_mode=False)
+    assert "this is not a file; write the path of a CSV file" in str(result.exception)
+
+
 def test_a_file_that_is_not_there_is_named(street: Path) -> None:
     given = ["light", "simulate", str(street), "--events", "none.csv", "--out", "x.csv"]
     result = CliRunner().invoke(app, given, standalone_mode=False)

@@ -23,7 +23,7 @@ from kerbline.config.rules import Between
 DAY_S = 86_400
 COLUMNS = ("t_s", "kind", "speed_mps", "enter_m", "direction")
 KINDS = ("vehicle", "cyclist", "pedestrian")
-FASTEST_MPS = 100.0
+SLOWEST_MPS, FASTEST_MPS = 0.05, 60.0  # what the gateway counts on, too
 SAME_M = 0.001  # of a length that was rounded
 LONGEST_LINE = 1000
 MOST_FAULTS = 20  # that are told
@@ -197,6 +197,9 @@ def people(folder: Path, night: int) -> list[Person]:
 
 def read_events(path: Path, street: Street, nights: Nights) -> Events:
     """Sorts the file's events into their nights; raises ConfigFault with the first faults."""
+    if path.exists() and not path.is_file():
+        fault = Fault(str(path), 0, "", "this is not a file", "write the path of a CSV file")
+        raise ConfigFault([fault])
     faults: list[Fault] = []
     count = 0
     farthest_m = street.last_lamp_m
@@ -264,8 +267,8 @@ def _event(
         return "t_s", f"{shown(t_text)} {problem}", f"{remedy}, or raise days of the street"
     if kind not in KINDS:
         return "kind", f"{shown(kind)} is not known", f"write one of {', '.join(KINDS)}"
-    if speed_mps is None or not 0 < speed_mps <= FASTEST_MPS:
-        remedy = f"write metres per second above 0, at most {FASTEST_MPS:g}"
+    if speed_mps is None or not SLOWEST_MPS <= speed_mps <= FASTEST_MPS:
+        remedy = f"write metres per second, {SLOWEST_MPS:g} to {FASTEST_MPS:g}"
         return "speed_mps", f"{shown(speed_text)} is no speed", remedy
     if side not in (1, -1):
         return "direction", f"{shown(side_text)} is no direction", "write 1 or -1"

@@ -14,7 +14,7 @@ from typing import NamedTuple, TextIO
 
 from kerbline.control.light.corridor import Corridor, lead_ms
 from kerbline.control.light.following import Follower
-from kerbline.sim.lit_street_files import Person, Street
+from kerbline.sim.lit_street_files import FASTEST_MPS, SLOWEST_MPS, Person, Street
 from kerbline.sim.lit_street_lamp import FAINT, NEVER_MS, QUICK_MS, SPREAD, Kind, Lamp, Pace, pace
 from kerbline.sim.lit_street_messages import COPY_MS, Line
 from kerbline.sim.lit_street_nights import Night, turns
@@ -27,7 +27,6 @@ HOUR_S = 3600
 ASTRIDE_S = 4  # before and after its dusk and dawn a schedule is asked each second
 ONE_IN = 1e-10  # how rarely a message may be later than the follower counts on
 MOST_LOSS = 0.5  # of what it counts on
-SLOWEST_MPS, FASTEST_MPS = 0.4, 60.0
 
 LEVELS = tuple(f"{level / 10:g}" for level in range(1001))  # as a row has them
 
