@@ -14,6 +14,7 @@ from itertools import count
 
 import pytest
 
+from kerbline.control import program
 from kerbline.control.light.corridor import Corridor, lead_ms
 from kerbline.control.light.following import Follower
 from kerbline.control.light.on_demand import OnDemand
@@ -285,6 +286,21 @@ def test_one_silent_sensor_may_have_missed_somebody() -> None:
         follower.saw(1, 4000, False)  # the next would see him from 5 s to 7 s, the one after it from 8 s
         changes = [change for now in range(4000, 7950, 50) for change in follower.due(now)]
         assert any(not change.full and change.lamp == 3 for change in changes) is lost
+
+
+def test_a_lamp_that_somebody_else_holds_is_asked_for_until_it_is_free() -> None:
+    corridor = Street(2, 30, 10).corridor()
+    plan, state = program.Plan((corridor,)), program.State()
+    held = Command("1", "lamp-0", "set_level", {"level_pct": 5, "hold_s": 5}, 0, "operator/anna")
+    state, _ = program.operate(state, held, Moment(10**12, 0))
+    readings = [motion("lamp-0", 1000)]
+    asked: list[tuple[int, str]] = []
+    for now_ms in range(1000, 7000, 100):
+        now = Moment(10**12 + now_ms, now_ms)
+        state, decided = program.step(plan, state, readings, now)
+        readings = []
+        asked += [(now_ms, command.asset) for command in decided.commands]
+    assert asked == [(1000, "lamp-1"), (5000, "lamp-0")]
 
 
 def motion(lamp: str, at_ms: int, event: str = "motion") -> Reading:

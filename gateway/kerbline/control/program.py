@@ -55,7 +55,9 @@ def step(
     for light in lights:
         for command in light.commands(now):
             claims, refusal = arbitration.admit(claims, command, now)
-            if not refusal:
+            if refusal:
+                light.refused(command, now)
+            else:
                 commands.append(command)
     return State(lights, flows, claims), Decided(tuple(commands), findings)
 

@@ -9,7 +9,8 @@ from kerbline.control.light.corridor import Corridor
 from kerbline.control.light.passage import NEVER_MS
 from kerbline.control.light.whereabouts import Whereabouts
 
-VERSION = 1
+VERSION = 2
+AGAIN_MS = 1_000  # a lamp that somebody else has is asked for each second
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,13 @@ class Follower:
         """The sensor of `lamp` (index) began or ceased to see somebody at `at_ms`."""
         self._where.edge(lamp, at_ms, is_there)
         self._next_ms = -NEVER_MS
+
+    def refused(self, lamp: int, now_ms: int) -> None:
+        """A raise of `lamp` was not let through: it is said again soon."""
+        if lamp in self._told_ms:
+            self._told_ms[lamp] = now_ms + AGAIN_MS - self._renew_ms
+            self._again_ms = min(self._again_ms, now_ms + AGAIN_MS)
+            self._next_ms = min(self._next_ms, self._again_ms)
 
     def due(self, now_ms: int) -> list[Change]:
         """What is to be commanded now, raises first; a hold that is half over is said again."""

@@ -41,6 +41,10 @@ class OnDemand:
         """What is to be commanded now."""
         return [self._command(change, now) for change in self._follower.due(now.street_ms)]
 
+    def refused(self, command: Command, now: Moment) -> None:
+        """One of ours was not let through."""
+        self._follower.refused(self._places[command.asset], now.street_ms)
+
     def next_ms(self) -> int | None:
         """Street time at which there may be commands without any motion."""
         return self._follower.next_ms()
