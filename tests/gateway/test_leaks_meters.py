@@ -333,6 +333,20 @@ def test_hourly_reads_show_a_leak_of_a_litre_an_hour_within_three_days(
     assert len(intime) >= 11
 
 
+def test_a_register_of_ten_litres_shows_leaks_ten_times_as_fast(
+    homes: NDArray[np.float64],
+) -> None:
+    litres = homes[:8].copy()
+    for home in range(4):
+        litres[home] += leaking(5.0, litres.shape[1], START, SEED + home)
+    tens = totalised(litres, SEED, resolution_l=10.0) * np.uint32(10)
+    found = score(tens, None, 15)["customer"]
+    assert {alarm["meter"] for alarm in found} == set(range(4))
+    for alarm in found:
+        assert START < alarm["start"] <= START + 6 * DAY
+        assert alarm["lph"] == pytest.approx(5.0, rel=0.3)
+
+
 def test_days_without_a_rest_say_little_where_there_has_never_been_one() -> None:
     """A home that has always been as busy is more likely than a leak from the first read on."""
     litres = np.zeros((2, 9 * DAY))

@@ -24,7 +24,8 @@ RULE = "consumer_rests"
 MOST_LPH = 20_000  # a home's or a small customer's meter passes no more
 BLOCK_H = 4  # the smallest volume in so many hours of two days sizes a leak that never rests
 NO_BLOCK = 0xFFFF
-BACKWARD_BIT = 2  # of `flags`
+BACKWARD_BIT, LITRES_BIT = 2, 8  # of `flags`: it flows back; a read was no multiple of ten litres
+TENS_L = 10  # what a meter counts by whose reads are all multiples of it
 GROWN = 1.6  # an alarm grows where evidence is sure of a leak so much faster
 
 OURS = ("steps", "volume", "smallest", "tier", "began", "size", "torrent")
@@ -108,7 +109,10 @@ class MeterWatch:
             self._close_day()
         volumes = self.totalisers.step(reads, present)
         resting = self.rests.zeros.copy()
-        pauses = self.rests.step(volumes.counts, volumes.spans, self.steps / self.day)
+        flags = self.rests.flags
+        flags[present & (reads % TENS_L > 0)] |= LITRES_BIT
+        ticks = np.where(flags & LITRES_BIT, volumes.counts, volumes.counts // TENS_L)
+        pauses = self.rests.step(ticks, volumes.spans, self.steps / self.day)
         self._volume(volumes)
         changes = [
             *self._cleared(pauses),
@@ -192,7 +196,9 @@ class MeterWatch:
 
     def lph(self, meter: int) -> float:
         """The size of a leak that is up, after two days: the smallest block, as pauses allow it."""
+        tick_l = 1 if self.rests.flags[meter] & LITRES_BIT else TENS_L
         least, most = self.rests.bounds(meter, int(self.tier[meter]) - 1)
+        least, most = tick_l * least, tick_l * most
         block = int(self.smallest[:, meter].min())
         a_step = least if block == NO_BLOCK else min(max(block / self.block, least), most)
         return a_step * 60 / self.step_min
