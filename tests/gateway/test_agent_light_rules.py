@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from kerbline import agent
@@ -59,6 +61,8 @@ async def until(holds: Callable[[], object]) -> None:
 async def evening(folder: Path, text: str, *temperatures: int) -> PocketNode:
     """A gateway's life, in which a lamp reports some temperatures."""
     node = PocketNode("sl-1", KEY)
+    for file in (folder / "state" / "keys").glob("sl-1.*"):
+        file.unlink()
     server = await serve_tcp(node)
     (folder / "clock.json").write_text(f"[[0, {at_s(BEGIN) * 1000}, 1e-9]]")
     simulated = text + '[simulation]\nclock_table = "clock.json"\n'
@@ -86,6 +90,26 @@ def test_a_reading_raises_lamps_and_an_alarm_until_it_is_back(tmp_path: Path) ->
     assert told.exit_code == 0
     assert "lamp-1:rule-warm: over" in told.output
     assert "the lamp's head is warm" in told.output
+
+
+@pytest.mark.parametrize(
+    ("then", "ends"),
+    [
+        ("", [True, False]),
+        (WARM.format(level=81), [True, False, True]),
+        (WARM.format(level=80), [True]),
+    ],
+)
+def test_the_alarm_of_a_rule_that_is_gone_or_another_ends(
+    tmp_path: Path, then: str, ends: list[bool]
+) -> None:
+    """Of one that is the same it stands: the lamp is as warm as before."""
+    asyncio.run(evening(tmp_path, HEAD + WARM.format(level=80), 41))
+    asyncio.run(evening(tmp_path, HEAD + then))
+    file = str(tmp_path / "gateway.toml")
+    told = CliRunner().invoke(app, ["why", file, "lamp-1:rule-warm", "--json"])
+    alarms = [json.loads(line)["active"] for line in told.output.splitlines()]
+    assert alarms == ends
 
 
 def why(folder: Path, at: str) -> str:

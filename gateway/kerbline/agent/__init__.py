@@ -22,6 +22,7 @@ from kerbline.agent.standing import Standing
 from kerbline.agent.status import Status
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config
+from kerbline.control.light.decision import MEMORY
 from kerbline.counters import Counters
 from kerbline.errors import KerblineError
 from kerbline.keys import KeyRing
@@ -352,8 +353,8 @@ def _lit(
 def _rules(
     config: Config, clock: Clock, store: Store, group: GroupCommit, lights: Lights
 ) -> LightRules | None:
-    """An operator's rules, where a config has any."""
-    if not config.rules:
+    """An operator's rules, where a config has any, or had some that left something behind."""
+    if not config.rules and not any(store.memories(MEMORY).values()):
         return None
     from kerbline.agent.light_rules import LightRules
 

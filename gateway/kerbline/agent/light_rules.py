@@ -16,14 +16,13 @@ from kerbline.config import Config
 from kerbline.config import light_rules as sections
 from kerbline.config.light import WEEK, minutes
 from kerbline.control.light import conditions
-from kerbline.control.light.decision import BEGINS, ENDS, RULE
+from kerbline.control.light.decision import BEGINS, ENDS, MEMORY, RULE
 from kerbline.control.light.programs import Sky
 from kerbline.control.light.rules import Act, Notify, Release, Rule, Rules, SetLevel
 from kerbline.control.light.wants import RELEASE, SET_LEVEL
 from kerbline.model import Command, Finding, Reading, Severity, Value
 from kerbline.store import GroupCommit, Store
 
-MEMORY = "light_rule"  # under which the store remembers how each rule stands
 LOOK_S = 5.0  # between two looks at the clock, which may jump
 EXPIRY_MS = 10_000
 MAX_TEXT = 200

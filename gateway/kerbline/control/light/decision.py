@@ -10,6 +10,7 @@ from kerbline.model import Value
 
 BEGINS, GOES_ON, ENDS = "begins", "goes on", "ends"
 RULE = "rule"
+MEMORY = "light_rule"  # under which the store remembers how each rule stands
 KEPT_EVERY_MS = 300_000  # of what only goes on: often enough to see that the gateway lived
 GATEWAY = "gateway"  # it began: what it had decided before is over, or decided again
 
