@@ -41,14 +41,37 @@ def test_a_night_is_told_by_local_time_with_its_program_and_floors(tmp_path: Pat
 
 def test_the_page_shows_a_street_and_its_night(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operate" / "light.md").read_text(encoding="utf-8")
-    street = page.split("```toml\n")[1].split("```")[0]
+    street = braced(page.split("```toml\n")[1].split("```")[0])
     told = page.split("```text\n")[1].split("```")[0]
     on = page.split("gateway.toml --on ")[1][:10]
     (folder := tmp_path / "page").mkdir()
+    assert run(folder, "--on", on, text=two_lamps() + street) == told
+
+
+def two_lamps() -> str:
+    """The head of a config, for what pages show."""
     head = HEAD.split("[light]")[0]
-    other = "[[node]]" + head.split("[[node]]")[1].replace("-1", "-2").replace("{port}", "2")
-    street = street.replace("{", "{{").replace("}", "}}")
-    assert run(folder, "--on", on, text=head + other + street) == told
+    return head + "[[node]]" + head.split("[[node]]")[1].replace("-1", "-2").replace("{port}", "2")
+
+
+def test_a_year_is_drawn_as_the_page_has_it(tmp_path: Path) -> None:
+    docs = ROOT / "docs"
+    page = (docs / "operate" / "light.md").read_text(encoding="utf-8")
+    config(tmp_path, two_lamps() + braced(page.split("```toml\n")[1].split("```")[0]))
+    file, out = str(tmp_path / "gateway.toml"), tmp_path / "year.svg"
+    asked = ["light", "year", file, "--lamp", "lamp-1", "--year", "2027", "--out", str(out)]
+    found = CliRunner().invoke(app, asked)
+    assert found.output.startswith("lamp-1, 2027: burns 4,277 h, as much light as 3,552 h at full")
+    assert "213 kWh, 17 % less" in found.output
+    understand = (docs / "understand" / "light.md").read_text(encoding="utf-8")
+    assert "4,277 hours and gives the light of 3,552" in understand
+    drawn = (docs / "understand" / "light" / "year.svg").read_text(encoding="utf-8")
+    assert out.read_text(encoding="utf-8") == drawn
+
+
+def braced(text: str) -> str:
+    """For str.format."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def test_how_far_a_dead_gateways_hours_move_is_as_the_page_says() -> None:
@@ -85,3 +108,18 @@ def test_what_can_not_be_told(tmp_path: Path, arguments: list[str], said: str) -
     found = CliRunner().invoke(app, ["light", "night", file, *arguments])
     assert found.exit_code != 0
     assert said in str(found.exception) + found.output
+
+
+@pytest.mark.parametrize(
+    ("text", "lamp", "said"),
+    [
+        (HEAD, "lamp-9", "no [[lamp_group]] of"),
+        (HEAD.split("[light]")[0], "lamp-1", "has no [light]"),
+        (HEAD.replace('calendar = "homes"\n', ""), "lamp-1", "no program has the lamp"),
+    ],
+)
+def test_a_year_of_what_has_no_program(tmp_path: Path, text: str, lamp: str, said: str) -> None:
+    config(tmp_path, text)
+    file = str(tmp_path / "gateway.toml")
+    found = CliRunner().invoke(app, ["light", "year", file, "--lamp", lamp, "--year", "2027"])
+    assert said in str(found.exception)

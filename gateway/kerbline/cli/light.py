@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kerbline.cli.light_night import night
+from kerbline.cli.light_year import year
 
 if TYPE_CHECKING:
     from kerbline.sim.lit_street import Outcome
@@ -22,6 +23,7 @@ def group() -> None:
 
 
 group.add_command(night)
+group.add_command(year)
 
 
 @group.command()

@@ -15,6 +15,7 @@ from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
     from kerbline.agent.light_programs import LightPrograms
+    from kerbline.control.light.profile import Stored
     from kerbline.control.light.programs import Night
 
 _FILE = click.Path(path_type=Path)
@@ -65,28 +66,35 @@ def told(programs: LightPrograms, asset: str, of: Night) -> dict[str, Any]:
     if plan is None:
         return {"why": "no program: its node goes by its own", "levels": []}
     stored = plan.stored
-    dusk, dawn = of.dark(stored.night_deg)
-    begin, end = dusk + 60 * stored.dusk_min, dawn + 60 * stored.dawn_min
     levels: list[dict[str, Any]] = []
-    steps = [(of.midnight_s + 60 * minute, level) for minute, level in stored.profile]
-    for number, (at, level) in enumerate(steps):
-        until = steps[number + 1][0] if number + 1 < len(steps) else of.end_s
-        if begin < until and at < end and dusk < dawn:
-            bound = programs.bounds(asset, max(at, begin) + 60)
-            floor = bound.floor if bound else None
-            row = {"at": _local(max(at, begin), of), "level_pct": level}
-            if floor is not None and floor.level_pct:
-                row |= {"floor_pct": floor.level_pct, "class": floor.class_name}
-            if bound is not None and bound.cap:
-                row |= {"ceiling_pct": bound.ceiling_pct, "cap": bound.cap}
-            levels.append(row)
-    if levels:
-        levels.append({"at": _local(end, of), "level_pct": 0})
+    burns = list(lit(stored, of))
+    for at, _, level in burns:
+        bound = programs.bounds(asset, at + 60)
+        row: dict[str, Any] = {"at": _local(at, of), "level_pct": level}
+        if bound is not None and bound.floor.level_pct:
+            row |= {"floor_pct": bound.floor.level_pct, "class": bound.floor.class_name}
+        if bound is not None and bound.cap:
+            row |= {"ceiling_pct": bound.ceiling_pct, "cap": bound.cap}
+        levels.append(row)
+    if burns:
+        levels.append({"at": _local(burns[-1][1], of), "level_pct": 0})
     motion = stored.motion and {
         "level_pct": stored.motion.level_pct,
         "hold_s": stored.motion.hold_s,
     }
     return {"why": plan.why, "levels": levels, "motion": motion, "coarse": stored.coarse}
+
+
+def lit(stored: Stored, of: Night) -> Iterator[tuple[int, int, int]]:
+    """(since, until, level) of a node's night, in UTC seconds; nothing where the sun stays up."""
+    dusk, dawn = of.dark(stored.night_deg)
+    begin = max(of.begin_s, dusk + 60 * stored.dusk_min)
+    end = min(of.end_s, dawn + 60 * stored.dawn_min)
+    times = [of.midnight_s + 60 * minute for minute, _ in stored.profile]
+    ends = [*times[1:], of.end_s]
+    for since, until, (_, level) in zip(times, ends, stored.profile, strict=True):
+        if dusk < dawn and begin < until and since < end:
+            yield max(since, begin), min(until, end), level
 
 
 def lines(lamps: list[str], facts: Mapping[str, Any]) -> Iterator[str]:
