@@ -186,6 +186,11 @@ def test_the_clock_is_that_of_light(tmp_path: Path) -> None:
     text = FOG.replace('groups = ["street"]\n', "")
     with pytest.raises(ConfigFault, match="add \\[light\\] with position"):
         read(tmp_path, text)
+    inline = text.replace("[[rule.time]]\n", "").replace('start = "20:00"\nend = "06:00"\n', "")
+    inline = inline.replace('days = ["friday"]\n', "")
+    sun = inline.replace("for_s = 120", 'for_s = 120\nsun = [{is = "up"}]')
+    with pytest.raises(ConfigFault, match=r"rule\[1\].sun: nothing says where the lamps stand"):
+        read(tmp_path, sun)
 
 
 def test_rules_are_bounded(tmp_path: Path) -> None:
@@ -195,7 +200,7 @@ def test_rules_are_bounded(tmp_path: Path) -> None:
     assert len(read(tmp_path, "".join(one.format(n) for n in range(MAX_RULES))).rules) == MAX_RULES
 
 
-def test_a_device_that_is_no_node_may_be_asked_for_any_value(tmp_path: Path) -> None:
+def test_of_a_modbus_device_the_values_of_its_registers_are_known(tmp_path: Path) -> None:
     modbus = """\
 [[modbus]]
 name = "cabinet"
@@ -212,6 +217,16 @@ reading = [{asset = "cabinet-1", value = "power_l1_w", above = 5000}]
 """
     config: Config = read(tmp_path, modbus)
     assert rules(config, None)[0].notify == Notify("cabinet-1", Severity.WARNING)
+    with pytest.raises(ConfigFault, match='"powr_l1_w" is no value of cabinet-1; did you mean'):
+        read(tmp_path, modbus.replace("power_l1_w", "powr_l1_w"))
+    event = modbus.replace(
+        'reading = [{asset = "cabinet-1", value = "power_l1_w", above = 5000}]',
+        'event = [{asset = "cabinet-1", event = "motion"}]',
+    )
+    with pytest.raises(
+        ConfigFault, match="only nodes tell of events; remove it; known here: lamp-1"
+    ):
+        read(tmp_path, event)
 
 
 def test_a_config_without_rules_has_none(tmp_path: Path) -> None:

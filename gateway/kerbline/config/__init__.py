@@ -75,6 +75,7 @@ def load(path: Path) -> Config:
     light_checks.check(reader, config.lamp_groups)
     light_rules.check(reader, config.lamp_groups)
     config = _with_registers(reader, config, path.absolute().parent)
+    light_rules.check_values(reader, config.buses)
     config = _with_profiles(reader, config, path.absolute().parent)
     if reader.faults:
         raise ConfigFault(reader.faults)

@@ -13,7 +13,9 @@ from typing import Annotated
 from kerbline.config import faults
 from kerbline.config.faults import Complaint, shown, spelled
 from kerbline.config.light import KIND, WEEK, Clock, LampGroup, members
+from kerbline.config.modbus import ModbusBus
 from kerbline.config.reader import Key, Reader, hint
+from kerbline.config.registers import value_names
 from kerbline.config.rules import Between, Matching, OneOf
 from kerbline.config.terms import Name, Percent
 
@@ -177,7 +179,7 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
     """Keep a fault for each reference to nothing, and for each rule that can do nothing."""
     if not reader.has((SECTION,)):
         return
-    count = len({path[1] for path in reader.lines if path[:1] == (SECTION,) and len(path) > 1})
+    count = _count(reader)
     if count > MAX_RULES:
         reader.complain((SECTION, MAX_RULES), f"{count} rules", f"write {MAX_RULES} at most")
     _names_once(reader)
@@ -189,6 +191,10 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
         return
     for number in range(count):
         _rule(reader, (SECTION, number), tuple(groups))
+
+
+def _count(reader: Reader) -> int:
+    return len({path[1] for path in reader.lines if path[:1] == (SECTION,) and len(path) > 1})
 
 
 def _names_once(reader: Reader) -> None:
@@ -231,8 +237,11 @@ def _kinds(reader: Reader) -> Iterator[tuple[str, object]]:
 
 
 def _told(reader: Reader, path: faults.Path, kind: str) -> None:
-    """Of a node it is known what it tells."""
+    """Of a node it is known what it tells; others tell no events."""
     if not kind:
+        for _, _ in reader.select(*path[:-1], "event"):
+            nodes = sorted(asset for asset, its_kind in _kinds(reader) if its_kind)
+            reader.complain(path, "only nodes tell of events", hint("", nodes))
         return
     from kerbwire import messages as m  # only for a config with rules
 
@@ -247,6 +256,23 @@ def _told(reader: Reader, path: faults.Path, kind: str) -> None:
     if event is not None and event not in events:
         problem = f"{shown(event)} is no event of a node"
         reader.complain((*here, "event"), problem, hint(str(event), events))
+
+
+def check_values(reader: Reader, buses: Iterable[ModbusBus]) -> None:
+    """Keep a fault for each value that no register of its Modbus device is; they are known now."""
+    if reader.faults or not reader.has((SECTION,)):
+        return
+    known = {
+        device.asset: sorted(name for each in device.registers for name in value_names(each))
+        for bus in buses
+        for device in bus.devices
+    }
+    for condition in ("reading", "state"):
+        for path, value in reader.select(SECTION, "*", condition, "*", "value"):
+            asset = reader.accepted[*path[:-1], "asset"]
+            if asset in known and value not in known[str(asset)]:
+                problem = f"{shown(value)} is no value of {asset}"
+                reader.complain(path, problem, hint(str(value), known[str(asset)]))
 
 
 def values(kind: str) -> list[str]:
@@ -300,11 +326,13 @@ def _light(reader: Reader) -> None:
     """The clock and the sun are those of `[light]`."""
     if reader.has(("light",)):
         return
-    for path in reader.lines:
-        if len(path) == 4 and path[0] == SECTION and path[2] in ("time", "sun"):
-            remedy = "add [light] with position = [degrees north, degrees east]"
-            reader.complain(path, "nothing says where the lamps stand", remedy)
-            return
+    for number in range(_count(reader)):
+        for condition in ("time", "sun"):
+            if reader.has((SECTION, number, condition)):
+                remedy = "add [light] with position = [degrees north, degrees east]"
+                path = SECTION, number, condition
+                reader.complain(path, "nothing says where the lamps stand", remedy)
+                return
 
 
 def _rule(reader: Reader, here: faults.Path, groups: tuple[LampGroup, ...]) -> None:
