@@ -236,6 +236,34 @@ def test_each_noon_brings_the_next_night(tmp_path: Path) -> None:
     assert friday == until != thursday
 
 
+def test_a_look_tells_each_night_once_and_none_by_a_clock_that_was_never_set(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock(0)
+    programs, nodes = LightPrograms(config(tmp_path), clock), MemoryNodes()
+    programs.look(nodes)
+    assert nodes.configured == {}
+    told = []
+    for local in (
+        "2026-12-17T13:00",
+        "2026-12-17T23:00",
+        "2026-12-18T12:37",  # the sun's noon, and the minute in which two nights may overlap
+        "2026-12-18T13:00",
+        "2026-12-17T13:00",  # somebody set it
+    ):
+        clock.set_utc(at_s(local) * 1000)
+        nodes.configured.clear()
+        programs.look(nodes)
+        told.append(nodes.configured.get("lamp-1", {}).get(m.CONFIG_PROFILE))
+    thursday, again, noon, friday, back = told
+    assert thursday == back != friday
+    assert again is noon is None
+    clock.set_utc(0)
+    nodes.configured.clear()
+    programs.look(nodes)
+    assert nodes.configured == {}
+
+
 def test_a_bound_is_told_of_any_time(tmp_path: Path) -> None:
     programs = LightPrograms(config(tmp_path, HEAD + CLASS + CAP), ManualClock(0))
     for local, floor in (("2026-12-18T12:00", 0), ("2026-12-18T23:30", 67)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, tzinfo
+from itertools import pairwise
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ from kerbline.control.light.programs import (
     Program,
 )
 from kerbline.sim import node_code
+from tools.trees import ROOT
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 PLACE = (52.37, 4.9)
@@ -224,3 +226,20 @@ def test_a_cap_has_its_hours_and_bounds_motion_all_night() -> None:
     assert stored.motion == Motion(50, 30)
     floored = Limits(Segment("s", (Floor(0, 70),)), (cap,), {"a": Segment("s", (Floor(0, 70),))})
     assert set(shown(compiled(Program("p"), floored, of), of).values()) == {70, 100}
+
+
+def test_how_often_a_node_is_told_in_a_year_is_as_the_page_says() -> None:
+    """Each time costs its NVS two writes."""
+    fixed = Program("p", (AstroClock(),), (FixedTime(1350, 50), FixedTime(330, 100)))
+    counts = []
+    for program in (fixed, Program("plain", (AstroClock(),))):
+        told = [
+            compiled(program, Limits(), night(date(2026, 1, 1) + timedelta(days=day)))
+            for day in range(365)
+        ]
+        changes = [one for one, other in pairwise(told) if one != other]
+        counts.append(1 + len(changes))
+    page = (ROOT / "docs" / "operate" / "light.md").read_text(encoding="utf-8")
+    assert "about 90 times a year for a program with local times" in page
+    assert 85 <= counts[0] <= 95
+    assert counts[1] == 1

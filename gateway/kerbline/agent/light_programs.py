@@ -81,6 +81,7 @@ class LightPrograms:
         self._programs = {each.name: program(each) for each in config.programs}
         self._lamps = lamps(config)
         self._bounds: dict[tuple[int, int], tuple[Bound, ...]] = {}  # by midnight and limits
+        self._night: Night | None = None  # which the nodes were told
         self._coarse: set[str] = set()  # programs of which that was said
 
     def night(self, street_s: int) -> Night:
@@ -120,16 +121,19 @@ class LightPrograms:
             fleet.configure(asset, values(told.stored if told else None, lamp.clo))
 
     async def run(self, fleet: Fleet) -> None:
-        """Compile each night as its noon comes, and at once where the clock jumps; for ever."""
-        night: Night | None = None
+        """Look at the clock, for ever."""
         while True:
-            street_s = self._street_s()
-            is_over = night is None or abs(street_s - night.midnight_s) > HALF_DAY_S + OVERLAP_S
-            if is_over and street_s > EARLIEST_S:
-                night = self.night(street_s)
-                self._bounds.clear()
-                self.compile(fleet, night)
+            self.look(fleet)
             await asyncio.sleep(LOOK_S)
+
+    def look(self, fleet: Fleet) -> None:
+        """Compile each night as its noon comes, and at once where the clock jumps."""
+        street_s, night = self._street_s(), self._night
+        is_over = night is None or abs(street_s - night.midnight_s) > HALF_DAY_S + OVERLAP_S
+        if is_over and street_s > EARLIEST_S:
+            self._night = self.night(street_s)
+            self._bounds.clear()
+            self.compile(fleet, self._night)
 
     def keep(self, command: Command) -> tuple[Command, str]:
         """A command as it may go, and what was changed of its level; empty where nothing was.
