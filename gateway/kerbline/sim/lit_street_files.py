@@ -23,7 +23,7 @@ from kerbline.config.rules import Between
 DAY_S = 86_400
 COLUMNS = ("t_s", "kind", "speed_mps", "enter_m", "direction")
 KINDS = ("vehicle", "cyclist", "pedestrian")
-SLOWEST_MPS, FASTEST_MPS = 0.05, 60.0  # what the gateway counts on, too
+SLOWEST_MPS, FASTEST_MPS = 0.1, 60.0  # what the gateway counts on, too
 SAME_M = 0.001  # of a length that was rounded
 LONGEST_LINE = 1000
 MOST_FAULTS = 20  # that are told

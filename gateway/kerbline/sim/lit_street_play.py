@@ -30,7 +30,7 @@ MOST_LOSS = 0.5  # of what it counts on
 
 LEVELS = tuple(f"{level / 10:g}" for level in range(1001))  # as a row has them
 
-AT_GATEWAY, TIMER, COMMAND, LAMP = range(4)
+AT_GATEWAY, TIMER, COMMAND, LAMP, DUSK = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,9 @@ class Stage:
         self._sent = 0  # commands and reports: their numbers
         self._timer_ms = NEVER_MS
         self._heard_ms = [0] * street.lamps  # when the last report of each lamp was at the gateway
+        self._busy = [False] * street.lamps  # what the gateway was told last
+        for dusk_s in around[::2]:  # when the last lamp's sensor tells of what it sees
+            heappush(self._heap, (self._uptime(dusk_s) + 1000, 0, DUSK, 0, 0, False))
         self._due_ms = [NEVER_MS] * street.lamps  # for which the heap holds a LAMP
         self._rows = 0
         self._telling = False
@@ -164,7 +167,13 @@ class Stage:
                 op, args = (m.OP_SET_LEVEL, self._raise) if flag else (m.OP_RELEASE, ())
                 self._report(now, number, lamps[number].command(now, value, op, args))
             elif what == AT_GATEWAY:
+                self._busy[number] = flag
                 self._follower.saw(number, value, flag)
+                self._decide(now)
+            elif what == DUSK:
+                self._follower.begins(now)
+                for busy in (lamp for lamp, is_there in enumerate(self._busy) if is_there):
+                    self._follower.saw(busy, now, True)
                 self._decide(now)
             elif now == self._timer_ms:
                 self._timer_ms = NEVER_MS
