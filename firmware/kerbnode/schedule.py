@@ -9,7 +9,8 @@ from kerbnode import loaded
 DAY_S = 86_400
 NIGHT_LUX = 35  # EN 13201 practice: on at 35 lx ...
 DAY_LUX = 70  # ... and off at twice that, so that the lamp's own light never toggles it ...
-DAY_AFTER_S = 120  # ... for so long: no headlight and no lightning is day
+DAY_AFTER_S = 120  # ... for so long: no headlight and no lightning is day ...
+LATER_S = 3600  # ... and so much later where no night came before: it may be the lamp's own light
 FULL_PCT = 100
 SHORT_NIGHT_S = 3 * 3600  # a shorter darkness was a storm or a covered sensor
 FRESH_NIGHTS_S = 3 * DAY_S  # dusk and dawn learnt before that say nothing any more
@@ -93,8 +94,8 @@ class Photocell:
         # When it moved away from `_lux` the last time, doubted where that is FROZEN_S ago.
         self._moved_s = -FROZEN_S
         self._dark_s = 0  # when it was dark the last time
-        self._since_s: int | None = None  # bright since then, while it still counts as dark
-        self._bright_s = 0  # when it was bright the last time
+        self._since_s: int | None = None  # bright since then or a later time, and counts as dark
+        self._bright_s = -SHORT_NIGHT_S  # when it was day the last time
 
     def look(
         self,
@@ -126,12 +127,13 @@ class Photocell:
             if self.fault:
                 self.dark = None
             return
-        self._bright_s = uptime_s
         if self.dark is not False:
             if self._since_s is None:
-                self._since_s = uptime_s
-            if uptime_s - self._since_s >= DAY_AFTER_S:
+                self._since_s = uptime_s + LATER_S * (uptime_s - self._bright_s < SHORT_NIGHT_S)
+            if uptime_s - (self._dark_s if is_sky else self._since_s) >= DAY_AFTER_S:
                 self.dark = False
+        else:
+            self._bright_s = uptime_s
         self.fault &= BLINDED
         if is_deep or (sun_s is None and uptime_s - self._dark_s > LONG_DAY_S):
             self.fault = BLINDED

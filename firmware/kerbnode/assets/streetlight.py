@@ -46,7 +46,8 @@ CYCLES_MS = (
 )
 FAULT_MS = 60_000  # a sensor's fault is told when it lasts
 RELAY_MS = 60_000  # off for so long, the lamp is cut from the mains: few and well spaced inrushes
-LIMITS = ((0, 100), (0, 86_400), (0, 60_000))  # level_pct, hold_s, fade_ms
+LONGEST_HOLD_S = 86_400
+LONGEST_FADE_MS = 60_000
 
 
 class Inputs:
@@ -143,9 +144,9 @@ class Streetlight:
     def command(self, op: int, args: "tuple[int, ...]", now: int) -> int:
         """Carry out an operation; the result's code."""
         if op == m.OP_SET_LEVEL:
-            if len(args) != 3 or any(
-                [not low <= arg <= high for arg, (low, high) in zip(args, LIMITS)]
-            ):
+            if len(args) != 3 or min(args) < 0:
+                return m.OUT_OF_RANGE
+            if args[0] > 100 or args[1] > LONGEST_HOLD_S or args[2] > LONGEST_FADE_MS:
                 return m.OUT_OF_RANGE
             level_pct, hold_s, self._override_fade_ms = args
             self._override = level_pct * 10
