@@ -13,6 +13,7 @@ from kerbline.model import Command, Reading
 
 MOTIONS = {"motion": True, "motion_clear": False}
 STALE_MS = 5_000  # a motion older than this came from a backlog: whoever it was is gone
+SET_BACK_MS = 5_000  # a clock that was set: what was known is of another time
 EXPIRY_MS = 3_000  # light that comes later than this lights nobody
 QUICK_MS = 1  # the node's quickest rise without a step
 SOURCE = "control/dimming"
@@ -26,9 +27,11 @@ class OnDemand:
         self._follower = Follower(corridor)
         self._places = {asset: lamp for lamp, asset in enumerate(corridor.lamps)}
         self._sent = 0
+        self._latest_ms = 0
 
     def take(self, reading: Reading, now: Moment) -> None:
         """What a node tells; others than motions of our lamps are passed over."""
+        self._mind_clock(now.street_ms)
         lamp = self._places.get(reading.asset)
         is_there = MOTIONS.get(str(reading.values.get("event")))
         if lamp is None or is_there is None or reading.kind != "event":
@@ -39,6 +42,7 @@ class OnDemand:
 
     def commands(self, now: Moment) -> list[Command]:
         """What is to be commanded now."""
+        self._mind_clock(now.street_ms)
         return [self._command(change, now) for change in self._follower.due(now.street_ms)]
 
     def refused(self, command: Command, now: Moment) -> None:
@@ -48,6 +52,13 @@ class OnDemand:
     def next_ms(self) -> int | None:
         """Street time at which there may be commands without any motion."""
         return self._follower.next_ms()
+
+    def _mind_clock(self, street_ms: int) -> None:
+        """Begin anew where time was set back; lamps fall by themselves when their hold is over."""
+        if street_ms < self._latest_ms - SET_BACK_MS:
+            self._follower = Follower(self._corridor)
+            self._latest_ms = street_ms
+        self._latest_ms = max(self._latest_ms, street_ms)
 
     def _command(self, change: Change, now: Moment) -> Command:
         lamp = self._corridor.lamps[change.lamp]
