@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kerbline import agent
+from kerbline.agent.light_rules import finding
 from kerbline.agent.lights import Lights
 from kerbline.agent.loops import Loops
 from kerbline.agent.orders import Orders
@@ -19,8 +20,9 @@ from kerbline.cli import app
 from kerbline.clock import ManualClock
 from kerbline.control import program
 from kerbline.control.light.decision import BEGINS, GOES_ON, Decision
+from kerbline.control.light.rules import Act, Notify, Rule
 from kerbline.counters import Counters
-from kerbline.model import Command
+from kerbline.model import Command, Severity, Value
 from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store, decisions
 from kerbline.store.reader import Reader
 from kerbwire import messages as m
@@ -90,6 +92,7 @@ def test_a_reading_raises_lamps_and_an_alarm_until_it_is_back(tmp_path: Path) ->
     assert told.exit_code == 0
     assert "lamp-1:rule-warm: over" in told.output
     assert "the lamp's head is warm" in told.output
+    assert "the [[rule]] of that name" in told.output
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,15 @@ def test_decisions_are_in_the_store(tmp_path: Path) -> None:
     (entries,) = sql.execute("SELECT sum(entries) FROM decision").fetchone()
     sql.close()
     assert entries == 2  # the gateway began, the rule began
+
+
+def test_an_alarm_tells_of_its_own_asset_alone() -> None:
+    """What was measured at somebody's home does not leave with an alarm of a lamp."""
+    notify = Notify("lamp-1", Severity.WARNING, "look")
+    rule = Rule("wet", "v1", (), notify=notify)
+    inputs: dict[str, Value] = {"meter-1 flow_lph": 300, "lamp-1 power_w": 2, "lamp-10 power_w": 3}
+    found = finding(Act(rule, BEGINS, T0_MS, (), inputs))
+    assert found.evidence == {"version": "v1", "lamp-1 power_w": 2, "text": "look"}
 
 
 class Line:

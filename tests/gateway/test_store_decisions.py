@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from kerbline.control.light.decision import Decision
 from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Notes, RetentionPolicy, Store
 from kerbline.store import decisions as kept
 from kerbline.store.reader import Reader
@@ -70,6 +72,27 @@ def test_the_oldest_go_and_that_is_told(tmp_path: Path) -> None:
     (size,) = sql.execute("SELECT sum(length(body)) FROM decision").fetchone()
     sql.close()
     assert size <= 4_000
+
+
+def test_a_passing_car_costs_few_bytes(tmp_path: Path) -> None:
+    """Ten seconds of a busy street a commit; an entry in the book of commands is 220 bytes."""
+    path, chance, number = tmp_path / FILE_NAME, random.Random(3), 0
+    store = Store.open(path)
+    for _ in range(40):
+        given = []
+        for _ in range(50):
+            number += 1
+            at_ms = T0_MS + 200 * number + chance.randrange(200)
+            lamp = f"lamp-{chance.randrange(20)}"
+            why = chance.choice(["somebody may be near", "nobody can be near"])
+            full = Decision(at_ms, "dimming", "v1", why, "set_level", 100, 30, (lamp,))
+            given.append((number, at_ms, full.body()))
+        store.append([], T0_MS, Notes(decisions=given))
+    store.close()
+    sql = sqlite3.connect(path)
+    (size,) = sql.execute("SELECT sum(length(body)) FROM decision").fetchone()
+    sql.close()
+    assert size / number < 16
 
 
 def test_what_the_disk_did_not_take_is_missed_by_its_numbers(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ class LightRules:
             self._command(act)
         for act in acts:
             if act.tells:
-                await records.found(_finding(act))
+                await records.found(finding(act))
         if any(act.what in (BEGINS, ENDS) for act in acts):
             self._save()
         self._lights.look()
@@ -250,10 +250,13 @@ class LightRules:
         return max(0.0, min(wait_s, LOOK_S))
 
 
-def _finding(act: Act) -> Finding:
+def finding(act: Act) -> Finding:
+    """The alarm of a rule that begins or ends."""
     notify = act.rule.notify
     assert notify is not None
-    evidence: dict[str, Value] = {"version": act.rule.version, **act.inputs}
+    # What is known of other assets may be a household's: it stays here, in the decision.
+    own = {name: value for name, value in act.inputs.items() if _asset(name) == notify.asset}
+    evidence: dict[str, Value] = {"version": act.rule.version, **own}
     if notify.text:
         evidence["text"] = notify.text
     return Finding(
@@ -264,6 +267,10 @@ def _finding(act: Act) -> Finding:
         observed_at_ms=act.at_ms,
         evidence=evidence,
     )
+
+
+def _asset(name: str) -> str:
+    return name.partition(" ")[0]
 
 
 def _words(act: Act) -> str:

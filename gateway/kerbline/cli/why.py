@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 LAMP = "streetlight"
+RULE = "rule-"  # what the alarms of [[rule]] are called, and their name
+OTHERS = "a rule of the gateway or of a device"
 SHOWN = 12  # of an alarm's history, the newest
 
 RULES: Mapping[str, str] = {
@@ -124,7 +126,8 @@ def told(history: Sequence[Alarm]) -> Iterator[str]:
     last = history[-1]
     state = f"up, {last.severity}" if last.active else "over"
     yield f"{last.asset}:{last.rule}: {state}"
-    yield f"  {RULES.get(last.rule, 'a rule of the gateway or of a device')}"
+    own = "the [[rule]] of that name in the config" if last.rule.startswith(RULE) else OTHERS
+    yield f"  {RULES.get(last.rule, own)}"
     facts = [
         (f"  {FACTS.get(name, name)}", _value(name, value)) for name, value in last.evidence.items()
     ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from kerbline.control.light.profile import Bound
     from kerbline.control.light.wants import Want
     from kerbline.model import Command, Reading
+    from kerbline.store.decisions import Kept
     from kerbline.store.reader import Reader
 
 KIND = "streetlight"
 SHOWN = 8  # of what was decided, the newest
-LOOKED_AT = 100_000  # decisions, newest first
+LONGEST_MS = 2 * 86_400_000  # a hold lasts a day at most
 BEFORE_MS = 6 * 3_600_000  # a lamp that lives told something within that
 HELD = ("PENDING", "DELIVERED", "OK")  # an order that may be carried out
 MOTION = "motion"
@@ -93,7 +94,7 @@ class Found:
 
 def look(config: Config, path: Path, asset: str, at_ms: int, clock: Clock) -> Found:
     """What the config and the store say of a lamp at a street time; raises StoreError."""
-    from kerbline.control.light.decision import Decision, standing
+    from kerbline.control.light.decision import standing
     from kerbline.control.light.wants import Want
     from kerbline.store import decisions as kept
     from kerbline.store.reader import Reader
@@ -101,12 +102,7 @@ def look(config: Config, path: Path, asset: str, at_ms: int, clock: Clock) -> Fo
     programs = _programs(config, clock)
     reader = Reader.open(path)
     try:
-        every: list[Decision] = []
-        for each in islice(kept.newest_first(reader, at_ms), LOOKED_AT):
-            try:
-                every.append(Decision.parsed(each.body))
-            except ValueError:
-                continue
+        every = list(_decisions(kept.newest_first(reader, at_ms), asset, at_ms))
         order = _order(reader, asset, at_ms, clock)
         report, motion = _told(reader, asset, at_ms, clock)
         lost = kept.lost(reader)
@@ -121,6 +117,22 @@ def look(config: Config, path: Path, asset: str, at_ms: int, clock: Clock) -> Fo
     bound = programs.bounds(asset, at_ms // 1000) if programs else None
     schedule = _schedule(programs, asset, at_ms)
     return Found(asset, at_ms, schedule, order, wants, bound, mine, lost, report, motion)
+
+
+def _decisions(kept: Iterable[Kept], asset: str, at_ms: int) -> Iterator[Decision]:
+    """What concerns an asset, and the gateway itself; as far back as anything may still hold."""
+    from kerbline.control.light.decision import GATEWAY, Decision
+
+    names = f'"{asset}"', f'"{GATEWAY}"'
+    found = 0
+    for each in kept:
+        if each.at_ms < at_ms - LONGEST_MS and found >= SHOWN:
+            return
+        if any(name in each.body for name in names):  # it is most of the work to parse them
+            with suppress(ValueError):
+                decision = Decision.parsed(each.body)
+                found += decision.concerns(asset)
+                yield decision
 
 
 def told(found: Found) -> Iterator[str]:

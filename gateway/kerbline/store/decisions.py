@@ -17,7 +17,7 @@ from kerbline.store.database import Database
 from kerbline.store.reader import Reader
 from kerbline.store.schema import checksum, sealed
 
-BYTES_KEPT = 4_000_000  # of bodies; ten weeks of a street with 2,000 passages a day
+BYTES_KEPT = 4_000_000  # of bodies, 300,000 decisions: 3 days of a street that 2,000 pass a day
 SHARE = 16  # at most this part of what the whole log may take
 ROWS_KEPT = 50_000
 ROW_BYTES = 40  # what a row costs beside its body
