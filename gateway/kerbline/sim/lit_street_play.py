@@ -15,7 +15,17 @@ from typing import NamedTuple, TextIO
 from kerbline.control.light.corridor import Corridor, lead_ms
 from kerbline.control.light.following import Follower
 from kerbline.sim.lit_street_files import FASTEST_MPS, SLOWEST_MPS, Person, Street
-from kerbline.sim.lit_street_lamp import FAINT, NEVER_MS, QUICK_MS, SPREAD, Kind, Lamp, Pace, pace
+from kerbline.sim.lit_street_lamp import (
+    FAINT,
+    NEVER_MS,
+    QUICK_MS,
+    SPREAD,
+    TICK_MS,
+    Kind,
+    Lamp,
+    Pace,
+    pace,
+)
 from kerbline.sim.lit_street_messages import COPY_MS, Line
 from kerbline.sim.lit_street_nights import Night, turns
 from kerbline.sim.lit_street_people import clairvoyant_s, edges
@@ -59,7 +69,7 @@ class Scene:
             sensor_range_m=street.sensor_range_m,
             full_pct=street.full,
             beyond_m=self.length_m - street.last_lamp_m,
-            lead_ms=ceil(late_ms + rise_ms) + 2 * fades.quick_ms,
+            lead_ms=ceil(late_ms + TICK_MS + rise_ms) + 2 * fades.quick_ms,
             late_ms=ceil(late_ms) + 1,
             sensor_misses=0,
             pace_change=0.0,
@@ -165,7 +175,8 @@ class Stage:
                     self._wait_for(number)
             elif what == COMMAND:
                 op, args = (m.OP_SET_LEVEL, self._raise) if flag else (m.OP_RELEASE, ())
-                self._report(now, number, lamps[number].command(now, value, op, args))
+                lamps[number].command(now, value, op, args)
+                self._wait_for(number)
             elif what == AT_GATEWAY:
                 self._busy[number] = flag
                 self._follower.saw(number, value, flag)
