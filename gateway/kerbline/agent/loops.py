@@ -22,7 +22,7 @@ LEAK = "leak"  # the rule under which the store remembers meters
 LATE_MS = 300
 LEAD_MS = 400
 LOOK_MS = 1_000  # at most until the clock is read again: it may be set
-DATING_MS = 150  # a motion is dated by its arrival
+DATING_MS = 250  # a motion is dated by its arrival, so much after it or less
 
 
 def plan(config: Config) -> program.Plan:

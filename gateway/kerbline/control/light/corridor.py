@@ -20,11 +20,10 @@ class Corridor:
     reach_m: float = 60.0
     beyond_m: float = 0.0  # how far the street goes on behind the last lamp
     full_pct: int = 100
-    lead_ms: int = (
-        600  # from a decision to a lamp at full: a message that may be lost, and the rise
-    )
-    late_ms: int = 400  # an edge is here within that time of its happening, or it corrects us late
-    dating_ms: int = 2  # an edge is dated as exactly as that
+    # From a decision to a lamp at full: a message that may be lost, and the rise.
+    lead_ms: int = 600
+    late_ms: int = 400  # from an edge until we know of it; what is later corrects us
+    dating_ms: int = 2  # an edge is dated by so much after it at most
     hold_s: int = 30  # how long a lamp stays at full when we are heard of no more
     fall_ms: int = 2_000  # how long a lamp takes to fall: rests that are shorter are no rests
     busy_s: int = 600  # a sensor that sees somebody for longer is not believed

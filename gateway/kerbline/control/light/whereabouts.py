@@ -24,6 +24,7 @@ FAR_MS = 1e9  # later than anybody asks for
 MEMORY_MS = 10_000  # an edge that comes later than this is taken as one of now
 MANY = 32  # so many passages are worth putting together
 ALIKE = 4  # that have passed as many zones
+ROUND_MS = 1  # an edge is never told before it happens, but dates are whole
 ASK_MS = 1_000  # how often a zone that stays busy is asked who is in it
 
 
@@ -200,7 +201,7 @@ class Whereabouts:
             if lane.far_m[place] >= lane.end_m:
                 explained = explained or passage.earliest(lane.end_m) <= at_ms + slack
                 continue
-            through = self._through(passage, place, since_ms - slack, at_ms + slack)
+            through = self._through(passage, place, since_ms - slack, at_ms + ROUND_MS)
             if through is not None:
                 explained = explained or through.latest(lane.far_m[place]) >= at_ms - slack
                 kept += self._with_misses(through)
