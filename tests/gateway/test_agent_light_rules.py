@@ -93,6 +93,12 @@ def test_a_reading_raises_lamps_and_an_alarm_until_it_is_back(tmp_path: Path) ->
     assert "lamp-1:rule-warm: over" in told.output
     assert "the lamp's head is warm" in told.output
     assert "the [[rule]] of that name" in told.output
+    did = CliRunner().invoke(app, ["why", str(tmp_path / "gateway.toml"), "warm"])
+    lines = [line.strip() for line in did.output.splitlines()]
+    assert "over; it began last at 2026-12-18 19:00:0" in lines[0]
+    assert lines[1].endswith("ends: 80 % for 600 s, one lamp")
+    assert lines[2] == "lamp-1 temperature_c  34"
+    assert lines[3].endswith("begins: 80 % for 600 s, one lamp")
 
 
 @pytest.mark.parametrize(

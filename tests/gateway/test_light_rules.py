@@ -173,6 +173,15 @@ def test_silence_is_counted_from_the_gateways_begin() -> None:
     assert Street(quiet, began_s=100).play([], 700) == [(700, "fog", BEGINS)]
 
 
+def test_a_clock_that_was_set_forward_silenced_nobody() -> None:
+    quiet = rule(Silent("air-1", 600_000), light=None, notify=Notify("air-1", Severity.WARNING))
+    street = Street(quiet)
+    street.play([air(300, 50)], 400)
+    street.rules.passed_over(40_000_000)
+    assert street.play([], 40_000 + 899) == []
+    assert street.play([], 40_000 + 900) == [(40_900, "fog", BEGINS)]
+
+
 def local(text: str) -> int:
     """Milliseconds of a local time."""
     return round(datetime.fromisoformat(text).replace(tzinfo=ZONE).timestamp() * 1000)

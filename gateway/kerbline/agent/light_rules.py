@@ -24,6 +24,7 @@ from kerbline.model import Command, Finding, Reading, Severity, Value
 from kerbline.store import GroupCommit, Store
 
 LOOK_S = 5.0  # between two looks at the clock, which may jump
+SET_MS = 60_000  # a clock that is so far ahead at once was set
 EXPIRY_MS = 10_000
 MAX_TEXT = 200
 
@@ -132,9 +133,12 @@ class LightRules:
             name: json.loads(body) for name, body in store.memories(MEMORY).items() if body
         }
         self._latest = store.latest()
+        self._seen = clock.utc_ms(), clock.monotonic_ms()
 
     def consider(self, reading: Reading) -> None:
         """A reading of any asset; what follows from it follows at once."""
+        if not self._engine.hears(reading.asset):
+            return
         now_ms = self._lights.now().street_ms
         self._engine.take(reading, now_ms)
         if self._engine.is_due(now_ms):
@@ -174,6 +178,7 @@ class LightRules:
                 await self._tell_over(name, each, records)
 
     async def _look(self, records: Records) -> None:
+        self._mind_the_clock()
         acts = self._engine.due(self._lights.now().street_ms)
         for act in acts:
             self._command(act)
@@ -183,6 +188,15 @@ class LightRules:
         if any(act.what in (BEGINS, ENDS) for act in acts):
             self._save()
         self._lights.look()
+
+    def _mind_the_clock(self) -> None:
+        """It may be set, from 1970 at the latest: no time passed."""
+        real_ms, steady_ms = self._clock.utc_ms(), self._clock.monotonic_ms()
+        expected_ms = self._seen[0] + steady_ms - self._seen[1]
+        if real_ms - expected_ms > SET_MS:
+            street_ms = self._clock.street_ms
+            self._engine.passed_over(street_ms(real_ms) - street_ms(expected_ms))
+        self._seen = real_ms, steady_ms
 
     def _command(self, act: Act) -> None:
         rule, light = act.rule, act.rule.light

@@ -15,6 +15,7 @@ from kerbline.cli.tables import aligned
 from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
+    from kerbline.clock import Clock
     from kerbline.config import Config
     from kerbline.model import Alarm, Value
 
@@ -79,7 +80,8 @@ class NoSuchAlarm(KerblineError):
 def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
     """Tell why ALARM (an asset, or asset:rule) was raised, and what became of it.
 
-    Of a lamp, why it has its level. From the store, whether the gateway runs or not.
+    Of a lamp, why it has its level; of a rule's name, what it did. From the store, whether the
+    gateway runs or not.
     """
     from kerbline.config import load
     from kerbline.store import FILE_NAME
@@ -91,6 +93,9 @@ def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
         if at_ms is not None or not _found(path, alarm)[0]:
             return 0
         click.echo("")
+    elif any(rule.name == alarm for rule in made.rules):
+        _rule(made, path, alarm, at_ms, as_json=as_json)
+        return 0
     found, unreadable = _found(path, alarm)
     if unreadable:
         click.echo(f"{unreadable} batches can't be read: see `kerbline store verify`", err=True)
@@ -112,13 +117,27 @@ def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
 
 def _light(config: Config, path: Path, lamp: str, at_ms: int | None, *, as_json: bool) -> None:
     from kerbline.cli import why_light
-    from kerbline.clock import Clock, StreetTable
 
-    table = config.simulation.clock_table.read_bytes() if config.simulation else b"[]"
-    clock = Clock(StreetTable.parse(table))
+    clock = _clock(config)
     at_ms = clock.street_ms(clock.utc_ms()) if at_ms is None else at_ms
     found = why_light.look(config, path, lamp, at_ms, clock)
     click.echo(why_light.to_json(found) if as_json else "\n".join(why_light.told(found)))
+
+
+def _rule(config: Config, path: Path, name: str, at_ms: int | None, *, as_json: bool) -> None:
+    from kerbline.cli import why_rule
+
+    clock = _clock(config)
+    at_ms = clock.street_ms(clock.utc_ms()) if at_ms is None else at_ms
+    found = why_rule.look(config, path, name, at_ms)
+    click.echo(why_rule.to_json(found) if as_json else "\n".join(why_rule.told(found)))
+
+
+def _clock(config: Config) -> Clock:
+    from kerbline.clock import Clock, StreetTable
+
+    table = config.simulation.clock_table.read_bytes() if config.simulation else b"[]"
+    return Clock(StreetTable.parse(table))
 
 
 def told(history: Sequence[Alarm]) -> Iterator[str]:

@@ -139,7 +139,7 @@ def told(found: Found) -> Iterator[str]:
     """For a person."""
     level, by = found.level
     pct = "its level is its node's own affair" if level is None else f"{level} %"
-    yield f"{found.asset} at {_instant(found.at_ms)} UTC: {pct}, by {by}"
+    yield f"{found.asset} at {instant(found.at_ms)} UTC: {pct}, by {by}"
     yield from aligned([(f"  {name}", text) for name, text in _facts(found)])
     if found.decisions:
         yield "  decided until then:"
@@ -147,7 +147,7 @@ def told(found: Found) -> Iterator[str]:
     if found.lost[0]:
         yield (
             f"  {found.lost[0]:,} decisions are kept no more; "
-            f"the oldest that is there was at {_instant(found.lost[1])}"
+            f"the oldest that is there was at {instant(found.lost[1])}"
         )
 
 
@@ -166,7 +166,7 @@ def to_json(found: Found) -> str:
         "order": None if found.order is None else _fields(found.order),
         "control": [
             {
-                **_decided(each),
+                **decided(each),
                 "until_ms": want.until_ms,
                 "priority": want.priority,
             }
@@ -178,7 +178,7 @@ def to_json(found: Found) -> str:
         "cap": bound.cap if bound else None,
         "told": None if found.report is None else dict(found.report.values),
         "told_ms": None if found.report is None else found.report.observed_at_ms,
-        "decisions": [_decided(each) for each in found.decisions[:SHOWN]],
+        "decisions": [decided(each) for each in found.decisions[:SHOWN]],
         "decisions_lost": found.lost[0],
     }
     return json.dumps(parts)
@@ -189,16 +189,16 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
     if order is None:
         yield "orders", "nobody holds it"
     else:
-        until = f"until {_instant(order.until_ms)}" if order.until_ms >= 0 else "until released"
-        since = _instant(order.since_ms)
+        until = f"until {instant(order.until_ms)}" if order.until_ms >= 0 else "until released"
+        since = instant(order.since_ms)
         yield "orders", f"{order.level_pct} % by {order.source}, since {since}, {until}"
     if not found.wants:
         yield "control", "nothing is asked"
     for by, (want, each) in found.wants.items():
-        lasts = f"to {_instant(want.until_ms)} at the latest, if nothing more comes"
+        lasts = f"to {instant(want.until_ms)} at the latest, if nothing more comes"
         yield "control", f"{want.level_pct} % by {_who(by)}{_version(each)}: {each.what}; {lasts}"
         for name, value in each.inputs.items():
-            yield "", f"  {name} {_value(name, value)}"
+            yield "", f"  {name} {valued(name, value)}"
     level, why = found.schedule
     yield "schedule", why if level is None else f"{level} % by {why}"
     if bound is not None:
@@ -206,13 +206,13 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
         yield "floor", f"{bound.floor.level_pct} %{name}"
         yield "cap", f"{bound.ceiling_pct} % by {bound.cap}" if bound.cap else "none"
     if found.motion is not None:
-        yield "its sensor", f"somebody came at {_instant(found.motion.observed_at_ms)}"
+        yield "its sensor", f"somebody came at {instant(found.motion.observed_at_ms)}"
     if found.report is None:
         yield "it told", "nothing in the hours before"
     else:
         report = found.report
         pct, watts = report.values.get("level_pct"), report.values.get("power_w")
-        yield "it told", f"{pct} %, {watts} W at {_instant(report.observed_at_ms)}"
+        yield "it told", f"{pct} %, {watts} W at {instant(report.observed_at_ms)}"
 
 
 def _row(found: Found, each: Decision) -> tuple[str, ...]:
@@ -221,10 +221,11 @@ def _row(found: Found, each: Decision) -> tuple[str, ...]:
         what = f"{each.level_pct} % for {each.hold_s} s"
     refused = each.refused.get(found.asset)
     no = f"not carried out: {refused}" if refused else ""
-    return f"    {_instant(each.at_ms)}", f"{_who(each.by)}{_version(each)}", each.what, what, no
+    return f"    {instant(each.at_ms)}", f"{_who(each.by)}{_version(each)}", each.what, what, no
 
 
-def _decided(each: Decision) -> dict[str, Any]:
+def decided(each: Decision) -> dict[str, Any]:
+    """A decision for a machine."""
     return {
         "at_ms": each.at_ms,
         "by": each.by,
@@ -255,11 +256,13 @@ def _version(each: Decision) -> str:
     return f" (version {each.version.removeprefix('v')})" if each.version else ""
 
 
-def _value(name: str, value: object) -> str:
-    return _instant(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
+def valued(name: str, value: object) -> str:
+    """What a decision went by, for a person."""
+    return instant(value) if name.endswith("_ms") and isinstance(value, int) else str(value)
 
 
-def _instant(at_ms: int) -> str:
+def instant(at_ms: int) -> str:
+    """A time, to the second."""
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 

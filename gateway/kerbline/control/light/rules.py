@@ -188,6 +188,17 @@ class Rules:
             if self._runs[number].is_on or not isinstance(term.condition, Silent):
                 term.hear(reading, now_ms)
 
+    def hears(self, asset: str) -> bool:
+        """Does any rule ask for an asset?"""
+        return asset in self._by_asset
+
+    def passed_over(self, pause_ms: int) -> None:
+        """The clock was set forward: nobody was silent in the time that never was."""
+        for run in self._runs:
+            for term in run.terms:
+                if isinstance(term.condition, Silent) and not term.holds:
+                    term.until_ms += pause_ms
+
     def due(self, now_ms: int) -> list[Act]:
         """What is to be done now, in the order of the rules."""
         if now_ms < self._now_ms:  # the clock went back: all times are others
