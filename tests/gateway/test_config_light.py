@@ -60,10 +60,17 @@ def test_groups_hold_groups_and_the_innermost_says_what_a_lamp_draws(tmp_path: P
 
 
 CLASS = '[[lighting_class]]\ngroup = "street"\nnormal = "M4"\n'
+HOURS = 'hour = [{start = "23:00", floor_pct = 10}]\n'
 CAP = '[[power_cap]]\nname = "feeder"\ngroups = ["street"]\ncap_w = 100\n'
 PERIOD = "[[control_program.active_period]]\n"
 CALENDAR = '[[calendar]]\nname = "c"\ndefault_program = "evening"\n'
 RULE = CALENDAR + '[[calendar.rule]]\nprogram = "evening"\n'
+
+
+def test_floors_by_the_hour_need_no_class(tmp_path: Path) -> None:
+    text = STREET + CLASS.replace('normal = "M4"\n', "") + HOURS
+    (road,) = read(tmp_path, text).lighting_classes
+    assert (road.normal, road.floor_pct, road.hours[0].floor_pct) == (None, None, 10)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,11 @@ RULE = CALENDAR + '[[calendar.rule]]\nprogram = "evening"\n'
         ),
         (STREET + CLASS + 'hour = [{start = "23:00", class = "P4"}]\n', "are not of one kind"),
         (STREET + CLASS + 'hour = [{start = "23:00"}]\n', "an hour has a class or a floor"),
-        (STREET + CLASS + "floor_pct = 20\n", "names a class and a floor"),
+        (STREET + CLASS + "floor_pct = 20\n", "normal says it already; leave one of them out"),
+        (
+            STREET + CLASS.replace('normal = "M4"', "floor_pct = 20") + HOURS,
+            "hour says it already; leave one of them out",
+        ),
         (STREET + CLASS.replace('normal = "M4"\n', ""), "names neither a class nor a floor"),
         (STREET + CLASS + CLASS, '"lamp-1" has a class by lighting_class[1].group'),
         (STREET + CAP, 'nothing says what "lamp-1" draws; write lamp_w'),

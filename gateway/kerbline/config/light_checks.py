@@ -163,13 +163,15 @@ def _classes(reader: Reader, groups: list[LampGroup]) -> None:
                 break
         here = path[:-1]
         normal = reader.accepted.get((*here, "normal"))
-        own = reader.has((*here, "floor_pct"))
-        if (normal is None and not reader.has((*here, "normal"))) == (not own):
-            problem = (
-                "names neither a class nor a floor" if not own else "names a class and a floor"
-            )
+        keys = ("normal", "floor_pct", "hour")
+        has_normal, has_floor, has_hours = (reader.has((*here, key)) for key in keys)
+        if not (has_normal or has_floor or has_hours):
             remedy = 'write normal = "M4", say, or floor_pct = 20'
-            reader.complain(here, problem, remedy)
+            reader.complain(here, "names neither a class nor a floor", remedy)
+        if has_floor and (has_normal or has_hours):
+            other = "normal" if has_normal else "hour"
+            problem = f"{other} says it already"
+            reader.complain((*here, "floor_pct"), problem, "leave one of them out")
         _hours(reader, here, normal)
 
 
