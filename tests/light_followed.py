@@ -59,6 +59,7 @@ class Street:
             sensor_range_m=self.range_m,
             lead_ms=round(late_ms + RISE_MS + 10),
             late_ms=round(late_ms),
+            busy_s=10_000_000,
             sensor_misses=0,
             pace_change=0.0,
             v_min_mps=0.3,

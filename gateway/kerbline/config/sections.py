@@ -184,7 +184,7 @@ class Dimming:
     speed_change_pct: Annotated[float, Between(0, 90)] = 30.0  # from one sensor to the next
     slowest_mps: Annotated[float, Between(0.1, 5)] = 0.7
     fastest_mps: Annotated[float, Between(6, 100)] = 40.0
-    busy_s: Annotated[int, Between(10, 86_400)] = 600  # seeing for longer: not believed
+    busy_s: Annotated[int, Between(10, 86_400)] = 3_600  # seeing for longer: not believed
 
     @property
     def places_m(self) -> tuple[float, ...]:

@@ -34,6 +34,7 @@ from kerbwire import messages as m
 NIGHT_DEG = 0.3  # lit from before the horizon on: further than the sun's errors
 WARM_S = 180  # before what is told, all that is new settles
 HOUR_S = 3600
+BUSY_S = 10_000_000  # its sensors are never stuck, however many people there are
 ASTRIDE_S = 4  # before and after its dusk and dawn a schedule is asked each second
 ONE_IN = 1e-10  # how rarely a message may be later than the follower counts on
 MOST_LOSS = 0.5  # of what it counts on
@@ -71,6 +72,7 @@ class Scene:
             beyond_m=self.length_m - street.last_lamp_m,
             lead_ms=ceil(late_ms + TICK_MS + rise_ms) + 2 * fades.quick_ms,
             late_ms=ceil(late_ms) + 1,
+            busy_s=BUSY_S,
             sensor_misses=0,
             pace_change=0.0,
             v_min_mps=SLOWEST_MPS,

@@ -26,7 +26,7 @@ class Corridor:
     dating_ms: int = 2  # an edge is dated by so much after it at most
     hold_s: int = 30  # how long a lamp stays at full when we are heard of no more
     fall_ms: int = 2_000  # how long a lamp takes to fall: rests that are shorter are no rests
-    busy_s: int = 600  # a sensor that sees somebody for longer is not believed
+    busy_s: int = 3_600  # a sensor that sees somebody for longer is not believed
     sensor_misses: int = 1  # silent sensors in a row that somebody may pass unseen
     pace_change: float = 0.5  # from one sensor to the next; 0: everyone keeps his speed
     v_min_mps: float = 0.7
