@@ -134,7 +134,7 @@ def test_its_sun_is_spas() -> None:
 
 
 def test_a_quarter_of_a_years_vehicles_is_in_the_dark(tmp_path: Path) -> None:
-    events = light_traffic.drawn(light_traffic.vehicles(200), 365, 570, 0, 3)
+    events = light_traffic.drawn(light_traffic.vehicles(100), 365, 570, 0, 3)
     file = light_traffic.written(tmp_path / "events.csv", events)
     street = tmp_path / "street.toml"
     street.write_text(light_traffic.street_toml(days=365))
@@ -142,6 +142,6 @@ def test_a_quarter_of_a_years_vehicles_is_in_the_dark(tmp_path: Path) -> None:
     spans = np.array(light_checker.nights(light_checker.read_street(street)))
     at = np.searchsorted(spans[:, 0], users.t_s) - 1
     dark = (at >= 0) & (users.t_s < spans[np.maximum(at, 0), 1])
-    assert len(users.t_s) == pytest.approx(200 * 365, abs=4 * math.sqrt(200 * 365))
+    assert len(users.t_s) == pytest.approx(100 * 365, abs=4 * math.sqrt(100 * 365))
     assert dark.mean() == pytest.approx(0.25, abs=0.01)
     assert datetime.fromtimestamp(light_checker.read_street(street).start_utc_s, UTC).year == 2025

@@ -177,7 +177,7 @@ def test_the_result_hangs_on_the_seed_and_on_nothing_else(tmp_path: Path) -> Non
 def test_a_coarse_trace_tells_the_same_energy_and_no_less_light(tmp_path: Path) -> None:
     street = tmp_path / "street.toml"
     street.write_text(light_traffic.street_toml(lamps=6, loss=0, **NIGHT))
-    walks = [Walk("vehicle", 1000, 8, 14)]
+    walks = [Walk("vehicle", 400, 8, 14)]
     events = light_traffic.drawn(walks, 0.25, 150, 18, 7)
     text = light_traffic.written(tmp_path / "e.csv", events).read_text()
     found = []

@@ -14,13 +14,13 @@ from tests.budgets import bench_light_energy as bench
 @pytest.mark.parametrize("seed", range(100, 103))
 def test_a_street_drawn_from_a_seed_owes_nobody_light(tmp_path: Path, seed: int) -> None:
     keys, walks = bench.other(Random(seed))
-    run = bench.played(tmp_path, {**keys, "days": 0.1}, walks, seed)
+    run = bench.played(tmp_path, {**keys, "days": 0.05}, walks, seed)
     assert run.verdict.violation_s == 0, run.verdict.first
 
 
 def test_a_night_of_the_targets_street(tmp_path: Path) -> None:
     keys: dict[str, object] = {"days": 1, "start": "2025-03-20T12:00:00Z"}
-    run = bench.played(tmp_path, keys, light_traffic.vehicles(500), 5)
+    run = bench.played(tmp_path, keys, light_traffic.vehicles(300), 5)
     assert run.verdict.violation_s == 0, run.verdict.first
     saved, best = run.verdict.saved()
     assert saved >= 0.65
@@ -38,15 +38,15 @@ def test_who_is_there_already_when_night_falls_is_lit_with_its_first_second(
         "spacing_m": 50,
         "sensor_range_m": 8,
     }
-    walks = [light_traffic.Walk("pedestrian", 2000, 0.5, 1.5)]
+    walks = [light_traffic.Walk("pedestrian", 1000, 0.5, 1.5)]
     run = bench.played(tmp_path, keys, walks, 1)
-    assert run.verdict.dark_users > 50
+    assert run.verdict.dark_users > 25
     assert run.verdict.violation_s == 0, run.verdict.first
 
 
 def test_a_street_that_goes_on_behind_its_last_lamp_is_lit_to_its_end(tmp_path: Path) -> None:
     """Some call the street's length one spacing more: who comes from there is owed light there."""
     keys: dict[str, object] = {"days": 0.1, "start": "2025-03-20T19:00:00Z", "lamps": 8}
-    run = bench.played(tmp_path, keys, light_traffic.vehicles(2000), 1, length_m=240)
-    assert run.verdict.dark_users > 20
+    run = bench.played(tmp_path, keys, light_traffic.vehicles(1000), 1, length_m=240)
+    assert run.verdict.dark_users > 10
     assert run.verdict.violation_s == 0, run.verdict.first
