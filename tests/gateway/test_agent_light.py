@@ -143,6 +143,30 @@ def test_a_program_reaches_its_node_and_the_node_lives_by_it(tmp_path: Path) -> 
             assert schedule.step(now_s - midnight_s, now_s, None) == level, (begin, local)
 
 
+class OldNode(PocketNode):
+    """Firmware that knows no more of a CONFIG than the first two keys."""
+
+    @property
+    def answer(self) -> int:
+        """To what came last."""
+        newest = self.configs[-1][1] if self.configs else {}
+        return m.UNSUPPORTED if newest.keys() - {1, 2} else m.OK
+
+    @answer.setter
+    def answer(self, _: int) -> None:
+        """It has no other."""
+
+
+def test_older_firmware_gets_its_profile_all_the_same(tmp_path: Path) -> None:
+    async def life() -> Configs:
+        begin = at_s("2026-12-18T20:00")
+        return await told(tmp_path, OldNode("sl-1", KEY), f"[[0, {begin * 1000}, 1e-9]]")
+
+    (_, refused), (_, taken) = asyncio.run(life())
+    assert refused.keys() == {2, 3, 4, 5}
+    assert taken == {2: refused[2]}
+
+
 class MemoryNodes(Nodes):
     """Notes what would be sent."""
 
