@@ -91,7 +91,7 @@ def test_a_version_is_of_what_a_rule_says(tmp_path: Path) -> None:
 
 
 FAULTS = [
-    (FOG.replace("above", "aboves"), "rule[1].reading[1].aboves", "did you mean above?"),
+    (FOG.replace("above", "abovx"), "rule[1].reading[1].abovx", "did you mean above?"),
     (FOG.replace("above = 30", ""), "rule[1].reading[1]", "write above = ... or below = ..."),
     (
         FOG.replace("above = 30", "above = 30\nbelow = 20"),
