@@ -79,7 +79,10 @@ def test_floors_by_the_hour_need_no_class(tmp_path: Path) -> None:
         (PROGRAM, "nothing says where the lamps stand; add [light]"),
         (STREET.replace("[52.37, 4.9]", "[4.9]"), "this is no position"),
         (STREET.replace("[52.37, 4.9]", "[120.0, 4.9]"), "this is no position"),
-        (STREET.replace('"lamp-2"', '"lamp-9"'), "is no node's asset; did you mean lamp-"),
+        (
+            STREET.replace('"lamp-2"', '"lamp-9"'),
+            "is no node's asset; write a streetlight: lamp-1, lamp-2, lamp-3",
+        ),
         (
             STREET.replace('program = "e', 'program = "n'),
             '"nvening" is no program\'s name; did you',

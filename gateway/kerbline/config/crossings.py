@@ -20,32 +20,32 @@ def check(reader: Reader) -> None:
     lamps = list(reader.select("dimming", "*", "lamps", "*"))
     meters = list(reader.select("leak", "*", "meter"))
     node_lines = _bus(reader)
-    _once(reader, reader.select("file", "*", "name"))
-    _once(reader, reader.select("ngsi_ld", "*", "name"))
-    _once(reader, reader.select("iota", "*", "name"))
+    once(reader, reader.select("file", "*", "name"))
+    once(reader, reader.select("ngsi_ld", "*", "name"))
+    once(reader, reader.select("iota", "*", "name"))
     _folders(reader)
     own = list(reader.select("gateway", "id"))  # what it says of itself is known by that
-    _once(reader, [*own, *reader.select("node", "*", "id")])
-    _once(reader, [*own, *_assets(reader)])
-    _once(
+    once(reader, [*own, *reader.select("node", "*", "id")])
+    once(reader, [*own, *_assets(reader)])
+    once(
         reader,
         [*node_lines, *reader.select("modbus", "*", "port"), *reader.select("serial", "*", "port")],
     )
-    _once(reader, reader.select("serial", "*", "name"))
-    _once(reader, reader.select("modbus", "*", "name"))
-    _once(reader, reader.select(*devices, "unit"), within=2)
-    _once(reader, lamps)
-    _once(reader, meters)
-    _once(reader, reader.select("district", "*", "zone"))
-    _once(reader, reader.select("district", "*", "inflow", "*"))
-    _once(reader, reader.select("district", "*", "outflow", "*"))
-    _once(reader, reader.select("district", "*", "meters", "*"))
-    _once(reader, reader.select("air", "stations", "*"))
-    _once(reader, reader.select("air", "together", "*"))
-    _once(reader, reader.select("air", "threshold", "*", "name"))
-    _refer(reader, lamps, "streetlight")
+    once(reader, reader.select("serial", "*", "name"))
+    once(reader, reader.select("modbus", "*", "name"))
+    once(reader, reader.select(*devices, "unit"), within=2)
+    once(reader, lamps)
+    once(reader, meters)
+    once(reader, reader.select("district", "*", "zone"))
+    once(reader, reader.select("district", "*", "inflow", "*"))
+    once(reader, reader.select("district", "*", "outflow", "*"))
+    once(reader, reader.select("district", "*", "meters", "*"))
+    once(reader, reader.select("air", "stations", "*"))
+    once(reader, reader.select("air", "together", "*"))
+    once(reader, reader.select("air", "threshold", "*", "name"))
+    refer(reader, lamps, "streetlight")
     _along(reader)
-    _refer(reader, meters, "water_meter")
+    refer(reader, meters, "water_meter")
     _udp(reader)
     _framer(reader)
     _tls(reader)
@@ -129,7 +129,7 @@ def _bus(reader: Reader) -> list[Found]:
     return lines
 
 
-def _once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
+def once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
     """A value may stand once among all whose paths begin with the same `within` parts."""
     first: dict[object, faults.Path] = {}
     for path, value in found:
@@ -140,7 +140,8 @@ def _once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
             reader.complain(path, problem, "write another one")
 
 
-def _refer(reader: Reader, found: Iterable[Found], kind: str) -> None:
+def refer(reader: Reader, found: Iterable[Found], kind: str) -> None:
+    """Each value is the asset of a node of that kind."""
     kinds = dict(reader.select("node", "*", "kind"))
     assets = {
         asset: kinds.get((*path[:-1], "kind"))

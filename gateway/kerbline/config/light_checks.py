@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kerbline.config import faults
+from kerbline.config.crossings import once, refer
 from kerbline.config.faults import shown, spelled
 from kerbline.config.light import ABSOLUTE, KIND, PERIOD_KEYS, LampGroup, members
 from kerbline.config.lighting_classes import level_pct
@@ -32,11 +33,11 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
     _rules(reader)
     for section in SECTIONS:
         if section != "lighting_class":
-            _once(reader, reader.select(section, "*", "name"))
-    _lamps(reader)
+            once(reader, reader.select(section, "*", "name"))
+    refer(reader, reader.select("lamp_group", "*", "lamps", "*"), KIND)
     _apart(reader)
-    if reader.faults:  # groups may hold what is no value
-        return
+    if any(fault.key.startswith("lamp_group") for fault in reader.faults):
+        return  # they may hold what is no value
     usable = list(groups)
     _lamps_once(reader, usable)
     _classes(reader, usable)
@@ -54,37 +55,12 @@ def _named(reader: Reader, section: str, word: str, pattern: tuple[str, ...]) ->
             reader.complain(path, f"{shown(name)} is no {word}'s name", remedy)
 
 
-def _lamps(reader: Reader) -> None:
-    """Each member is a streetlight."""
-    kinds = dict(reader.select("node", "*", "kind"))
-    assets = {
-        asset: kinds.get((*path[:-1], "kind"))
-        for path, asset in reader.select("node", "*", "asset")
-    }
-    lamps = [str(asset) for asset, kind in assets.items() if kind == KIND]
-    for path, lamp in reader.select("lamp_group", "*", "lamps", "*"):
-        if assets.get(lamp) != KIND:
-            what = f"is a {assets[lamp]}" if assets.get(lamp) else "is no node's asset"
-            remedy = hint(str(lamp), lamps) if lamps else f"add a [[node]] of kind {KIND}"
-            reader.complain(path, f"{shown(lamp)} {what}", remedy)
-
-
 def _apart(reader: Reader) -> None:
     """An order names an asset or a group, so no name is both."""
     assets = {asset for path, asset in reader.accepted.items() if path[-1:] == ("asset",)}
     for path, name in reader.select("lamp_group", "*", "name"):
         if name in assets:
             reader.complain(path, f"{shown(name)} is an asset's name", "write another one")
-
-
-def _once(reader: Reader, found: Iterable[tuple[faults.Path, object]], within: int = 0) -> None:
-    first: dict[object, faults.Path] = {}
-    for path, value in found:
-        before = first.setdefault((path[:within], value), path)
-        if before != path:
-            where = f"{spelled(before)}, line {reader.line(before)}"
-            problem = f"{shown(value)} stands at {where} already"
-            reader.complain(path, problem, "write another one")
 
 
 def _periods(reader: Reader) -> None:
@@ -104,7 +80,7 @@ def _periods(reader: Reader) -> None:
                     problem = f"is nothing for type {shown(kind)}"
                     reader.complain((*period, key), problem, f"remove it; {other} has it")
     for at in ("control_program", "*", "fixed_time"), ("lighting_class", "*", "hour"):
-        _once(reader, reader.select(*at, "*", "start"), within=2)
+        once(reader, reader.select(*at, "*", "start"), within=2)
 
 
 def _rules(reader: Reader) -> None:
