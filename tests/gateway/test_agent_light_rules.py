@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kerbline import agent
+from kerbline.agent.light_programs import LightPrograms
 from kerbline.agent.light_rules import finding
 from kerbline.agent.lights import Lights
 from kerbline.agent.loops import Loops
@@ -20,7 +21,7 @@ from kerbline.cli import app
 from kerbline.clock import ManualClock
 from kerbline.control import program
 from kerbline.control.light.decision import BEGINS, GOES_ON, Decision
-from kerbline.control.light.rules import Act, Notify, Rule
+from kerbline.control.light.rules import Act, Notify, Rule, SetLevel
 from kerbline.counters import Counters
 from kerbline.model import Command, Severity, Value
 from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store, decisions
@@ -99,6 +100,28 @@ def test_a_reading_raises_lamps_and_an_alarm_until_it_is_back(tmp_path: Path) ->
     assert lines[1].endswith("ends: 80 % for 600 s, one lamp")
     assert lines[2] == "lamp-1 temperature_c  34"
     assert lines[3].endswith("begins: 80 % for 600 s, one lamp")
+
+
+def test_a_rule_may_only_add_to_the_program_or_take_from_it(tmp_path: Path) -> None:
+    """Until 02:00 it is full light, then 40 %."""
+    programs = LightPrograms(config(tmp_path, HEAD), ManualClock(0))
+    for local, operation, level in (
+        ("2026-12-18T20:00", "set", 80),
+        ("2026-12-18T20:00", "max", 100),
+        ("2026-12-18T20:00", "min", 80),
+        ("2026-12-19T03:00", "set", 80),
+        ("2026-12-19T03:00", "max", 80),
+        ("2026-12-19T03:00", "min", 40),
+        ("2026-12-19T12:00", "max", 80),
+        ("2026-12-19T12:00", "min", 0),
+    ):
+        light = SetLevel(("lamp-1",), 80, 600, 0, operation)
+        assert light.asked(programs.level_pct("lamp-1", at_s(local))) == level
+    assert programs.level_pct("lamp-2", at_s(BEGIN)) is None
+    assert SetLevel(("lamp-2",), 80, 600, 0, "max").asked(None) == 80
+    fog = WARM.format(level=80).replace("hold_s", 'operation = "max"\nhold_s')
+    node = asyncio.run(evening(tmp_path, HEAD + fog, 41))
+    assert [arguments for *_, arguments in node.commands] == [(100, 600, 2000)]
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,11 @@ FAULTS = [
     (FOG.replace("friday", "fryday"), "rule[1].time[1].days[1]", '"friday"'),
     (FOG.replace("critical", "loud"), "rule[1].notify.severity", '"critical"'),
     (FOG.replace("[rule.notify]", "[rule.alarm]"), "rule[1].alarm", "known here: "),
+    (
+        FOG.replace("hold_s", 'operation = "max"\nhold_s'),
+        "rule[1].set_level.operation",
+        'write "set", or add it to a [[lamp_group]] with a program',
+    ),
     (FOG + FOG, "rule[2].name", "write another one"),
     (BESIDE, "rule[1]", "add one of [rule.set_level], [rule.release], [rule.notify]"),
     (

@@ -83,7 +83,7 @@ async def run(config: Config) -> None:
     )
     receiving = _receiving(config, orders, clock, counters)
     lights = Lights(loops, orders, group, clock)
-    rules = _rules(config, clock, store, group, lights)
+    rules = _rules(config, clock, store, group, lights, programs)
     hears = _Hears(orders, loops, lights, rules)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
@@ -351,14 +351,19 @@ def _lit(
 
 
 def _rules(
-    config: Config, clock: Clock, store: Store, group: GroupCommit, lights: Lights
+    config: Config,
+    clock: Clock,
+    store: Store,
+    group: GroupCommit,
+    lights: Lights,
+    programs: LightPrograms | None,
 ) -> LightRules | None:
     """An operator's rules, where a config has any, or had some that left something behind."""
     if not config.rules and not any(store.memories(MEMORY).values()):
         return None
     from kerbline.agent.light_rules import LightRules
 
-    return LightRules(config, clock, store, group, lights)
+    return LightRules(config, clock, store, group, lights, programs)
 
 
 def _air(

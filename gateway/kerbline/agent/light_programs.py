@@ -34,6 +34,7 @@ LATE_S = 60  # an order is tried again for some time, and a lamp fades when it i
 MOST_HOLD_S = 86_400
 MOST_MIN = 720  # that a node shifts its dusk or dawn
 SET_LEVEL = "set_level"
+MAX_STORED = 64  # nights of programs that are remembered
 
 log = logging.getLogger("kerbline.light")
 
@@ -82,6 +83,7 @@ class LightPrograms:
         self._lamps = lamps(config)
         self._bounds: dict[tuple[int, int], tuple[Bound, ...]] = {}  # by midnight and limits
         self._night: Night | None = None  # which the nodes were told
+        self._stored: dict[tuple[int, int, str], Stored] = {}  # by midnight, limits and program
         self._coarse: set[str] = set()  # programs of which that was said
 
     def night(self, street_s: int) -> Night:
@@ -105,6 +107,19 @@ class LightPrograms:
             return None
         name, rule = lamp.calendar.program(night.date)
         return Told(compiled(self._programs[name], lamp.limits, night), f"program {name} by {rule}")
+
+    def level_pct(self, asset: str, street_s: int) -> int | None:
+        """What a lamp's node does by itself at a time; None where no program has it."""
+        lamp = self._lamps.get(asset)
+        if lamp is None or lamp.calendar is None:
+            return None
+        night = self.night(street_s)
+        key = (night.midnight_s, id(lamp.limits), lamp.calendar.program(night.date)[0])
+        if key not in self._stored:
+            if len(self._stored) >= MAX_STORED:
+                self._stored.clear()
+            self._stored[key] = compiled(self._programs[key[2]], lamp.limits, night)
+        return self._stored[key].level_pct(night, street_s)
 
     def compile(self, fleet: Fleet, night: Night) -> None:
         """Have every lamp's node told what it is to keep of a night."""

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from kerbline.agent.lights import Lights
@@ -22,6 +23,9 @@ from kerbline.control.light.rules import Act, Notify, Release, Rule, Rules, SetL
 from kerbline.control.light.wants import RELEASE, SET_LEVEL
 from kerbline.model import Command, Finding, Reading, Severity, Value
 from kerbline.store import GroupCommit, Store
+
+if TYPE_CHECKING:
+    from kerbline.agent.light_programs import LightPrograms
 
 LOOK_S = 5.0  # between two looks at the clock, which may jump
 SET_MS = 60_000  # a clock that is so far ahead at once was set
@@ -51,7 +55,7 @@ def _rule(config: Config, section: sections.Rule, sky: Sky | None) -> Rule:
     if section.set_level is not None:
         to = section.set_level
         lamps = sections.lamps(config.lamp_groups, to)
-        light = SetLevel(lamps, to.level_pct, to.hold_s, to.fade_ms)
+        light = SetLevel(lamps, to.level_pct, to.hold_s, to.fade_ms, to.operation)
     elif section.release is not None:
         light = Release(sections.lamps(config.lamp_groups, section.release))
     notify = None
@@ -122,8 +126,10 @@ class LightRules:
         store: Store,
         group: GroupCommit,
         lights: Lights,
+        programs: LightPrograms | None,
     ) -> None:
         self._rules = rules(config, _sky(config))
+        self._programs = programs
         self._engine = Rules(self._rules)
         self._clock = clock
         self._group = group
@@ -199,29 +205,36 @@ class LightRules:
         self._seen = real_ms, steady_ms
 
     def _command(self, act: Act) -> None:
-        rule, light = act.rule, act.rule.light
-        by = f"{RULE} {rule.name}"
-        commands: list[Command] = []
-        now = self._lights.now()
+        """One decision for all lamps that get the same level."""
+        by_level: dict[int, list[str]] = {}
         for lamp in act.lamps:
-            name = f"{RULE}-{rule.name}-{lamp}-{now.real_ms}"
-            source = f"control/{by} {rule.version}: {_words(act)}"
-            arguments: dict[str, Value] = {}
-            operation = RELEASE
-            if isinstance(light, SetLevel):
-                operation = SET_LEVEL
-                arguments = {
-                    "level_pct": light.level_pct,
-                    "hold_s": light.hold_s,
-                    "fade_ms": light.fade_ms,
-                }
-            expires_at_ms = now.real_ms + EXPIRY_MS
-            commands.append(Command(name, lamp, operation, arguments, expires_at_ms, source))
-        decided = self._lights.issue(
-            commands, by, rule.version, act.what, act.inputs, rule.priority
-        )
-        for lamp in decided:
-            self._engine.refused(act, lamp)
+            by_level.setdefault(self._level_pct(act.rule, lamp), []).append(lamp)
+        by, version = f"{RULE} {act.rule.name}", act.rule.version
+        for level_pct, lamps in sorted(by_level.items()) or [(-1, [])]:
+            commands = [self._to(lamp, act, level_pct) for lamp in lamps]
+            priority = act.rule.priority
+            refused = self._lights.issue(commands, by, version, act.what, act.inputs, priority)
+            for lamp in refused:
+                self._engine.refused(act, lamp)
+
+    def _level_pct(self, rule: Rule, lamp: str) -> int:
+        light = rule.light
+        if not isinstance(light, SetLevel):
+            return -1
+        scheduled: int | None = None
+        if self._programs is not None and light.operation != sections.SET:
+            scheduled = self._programs.level_pct(lamp, self._lights.now().street_ms // 1000)
+        return light.asked(scheduled)
+
+    def _to(self, lamp: str, act: Act, level_pct: int) -> Command:
+        rule, light, real_ms = act.rule, act.rule.light, self._lights.now().real_ms
+        name = f"{RULE}-{rule.name}-{lamp}-{real_ms}"
+        source = f"control/{RULE} {rule.name} {rule.version}: {_words(act)}"
+        expires_at_ms = real_ms + EXPIRY_MS
+        if not isinstance(light, SetLevel):
+            return Command(name, lamp, RELEASE, {}, expires_at_ms, source)
+        arguments = {"level_pct": level_pct, "hold_s": light.hold_s, "fade_ms": light.fade_ms}
+        return Command(name, lamp, SET_LEVEL, arguments, expires_at_ms, source)
 
     def _save(self) -> None:
         standing = self._engine.saved()

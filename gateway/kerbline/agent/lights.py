@@ -40,7 +40,7 @@ class Lights:
         self._group = group
         self._clock = clock
         self._wants = Wants()
-        self._signs: dict[str, _Sign] = {}
+        self._signs: dict[tuple[str, int], _Sign] = {}  # by whose they are, and the level
 
     def now(self) -> Moment:
         """On both clocks."""
@@ -121,19 +121,20 @@ class Lights:
         lamps = tuple(each.asset for each in commands)
         not_these = {lamp: refused[lamp] for lamp in lamps if lamp in refused}
         sign = (what, lamps, tuple(not_these.items()))
-        last = self._signs.get(by)
+        first = commands[0] if commands else None
+        level = first.whole("level_pct") if first and first.operation == SET_LEVEL else -1
+        last = self._signs.get((by, level))
         is_known = what == GOES_ON and last is not None and last.what == sign
         if is_known and last is not None and 0 <= at_ms - last.at_ms < KEPT_EVERY_MS:
             return
-        self._signs[by] = _Sign(sign, at_ms)
-        first = commands[0] if commands else None
+        self._signs[by, level] = _Sign(sign, at_ms)
         decision = Decision(
             at_ms,
             by,
             version,
             what,
             first.operation if first else "",
-            first.whole("level_pct") if first and first.operation == SET_LEVEL else -1,
+            level,
             first.whole("hold_s") if first else 0,
             tuple(lamp for lamp in lamps if lamp not in not_these),
             not_these,

@@ -22,6 +22,7 @@ from kerbline.config.terms import Name, Percent
 SECTION = "rule"
 MAX_RULES = 200
 ALL, ANY = "all", "any"
+SET = "set"
 UP, DOWN = "up", "down"
 CONDITIONS = ("reading", "state", "event", "silence", "time", "sun")
 OF_ASSETS = ("reading", "state", "event", "silence")
@@ -124,6 +125,7 @@ class SetLevel:
 
     level_pct: Percent
     hold_s: Annotated[int, Between(10, DAY_S)]
+    operation: Annotated[str, OneOf(SET, "max", "min")] = SET
     lamps: tuple[Name, ...] = ()
     groups: tuple[Name, ...] = ()
     fade_ms: Annotated[int, Between(0, 60_000)] = 2_000
@@ -349,10 +351,31 @@ def _rule(reader: Reader, here: faults.Path, groups: tuple[LampGroup, ...]) -> N
     for action in ("set_level", "release"):
         if action in done and not _some_lamp(reader, (*here, action), groups):
             reader.complain((*here, action), "no lamp is named", "write lamps = [ ... ]")
+    _programmed(reader, (*here, "set_level"), groups)
     asked = any(each in OF_ASSETS for each in conditions)
     if "notify" in done and not asked and not reader.has((*here, "notify", "asset")):
         remedy = 'write asset = "..."'
         reader.complain((*here, "notify", "asset"), "nothing says of whom", remedy)
+
+
+def _programmed(reader: Reader, here: faults.Path, groups: tuple[LampGroup, ...]) -> None:
+    """What is over or under a program needs one."""
+    at = (*here, "operation")
+    if reader.accepted.get(at, SET) == SET:
+        return
+    has = {
+        lamp
+        for each in groups
+        if each.calendar or each.program
+        for lamp in members(groups, each.name)
+    }
+    within = [str(group) for _, group in reader.select(*here, "groups", "*")]
+    named = [str(lamp) for _, lamp in reader.select(*here, "lamps", "*")]
+    for lamp in (*named, *(lamp for group in within for lamp in members(groups, group))):
+        if lamp not in has:
+            remedy = 'write "set", or add it to a [[lamp_group]] with a program'
+            reader.complain(at, f"{shown(lamp)} has no program", remedy)
+            return
 
 
 def _some_lamp(reader: Reader, here: faults.Path, groups: tuple[LampGroup, ...]) -> bool:

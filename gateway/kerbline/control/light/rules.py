@@ -21,6 +21,7 @@ from kerbline.control.light.conditions import (
     inputs,
 )
 from kerbline.control.light.decision import BEGINS, ENDS, GOES_ON
+from kerbline.control.light.programs import OPERATIONS
 from kerbline.model import Reading, Severity, Value
 
 RENEW_MS = 300_000  # at the latest: somebody else may have had the lamp since
@@ -36,6 +37,13 @@ class SetLevel:
     level_pct: int
     hold_s: int
     fade_ms: int
+    operation: str = "set"  # or "max", "min": over what the lamp's program has
+
+    def asked(self, scheduled_pct: int | None) -> int:
+        """The level, of a lamp that has this one by its program; None: it has none."""
+        if scheduled_pct is None:
+            return self.level_pct
+        return OPERATIONS[self.operation](scheduled_pct, self.level_pct)
 
 
 @dataclass(frozen=True, slots=True)
