@@ -37,6 +37,7 @@ class Follower:
         self._again_ms = NEVER_MS  # when a hold is half over
         self._kept_ms = NEVER_MS  # when a lamp is needed again that is not needed now
         self._next_ms = NEVER_MS
+        self._renew_ms = 500.0 * corridor.hold_s
 
     def begins(self, at_ms: int) -> None:
         """From now on the sensors tell of what they see; anybody may be anywhere until then."""
@@ -60,7 +61,7 @@ class Follower:
         if now_ms < self._next_ms:
             return []
         where, corridor = self._where, self.corridor
-        if where.next_ms() <= now_ms:
+        if where.ask_ms <= now_ms:
             where.ask(now_ms)
         quiet_ms = now_ms - corridor.late_ms - corridor.dating_ms
         needed = 0
@@ -71,11 +72,14 @@ class Follower:
                 over = True
                 continue
             needed |= passage.lights
-            next_ms = min(next_ms, passage.next_ms)
+            if passage.next_ms < next_ms:
+                next_ms = passage.next_ms
         if over:
             where.passages = [passage for passage in where.passages if passage.next_ms < NEVER_MS]
-        changes = self._changes(needed, now_ms)
-        self._next_ms = min(next_ms, where.next_ms(), self._again_ms, self._kept_ms)
+        changes: list[Change] = []
+        if needed != self._full or self._kept_ms <= now_ms or self._again_ms <= now_ms:
+            changes = self._changes(needed, now_ms)
+        self._next_ms = min(next_ms, where.ask_ms, self._again_ms, self._kept_ms)
         return changes
 
     def next_ms(self) -> int | None:
@@ -109,10 +113,6 @@ class Follower:
                     changes.append(Change(lamp, True, "somebody may still be near"))
             self._again_ms = min(self._told_ms.values(), default=NEVER_MS) + self._renew_ms
         return changes
-
-    @property
-    def _renew_ms(self) -> float:
-        return 500 * self.corridor.hold_s
 
 
 def _bits(bits: int) -> list[int]:

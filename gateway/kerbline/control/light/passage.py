@@ -185,7 +185,8 @@ class Passage:
             if self.tail_ms > -NEVER_MS:
                 self.tail += 1
             self.tail_ms = self.latest(lane.lit_to_m[self.tail]) if self.tail < count else NEVER_MS
-        self.front = max(self.front, self.tail)
+        if self.front < self.tail:
+            self.front = self.tail
         if self.front_ms == -NEVER_MS:  # fewer ways than before: perhaps he is not so far yet
             while self.front > self.tail:
                 if self._needed_ms(self.front - 1, quiet_ms, now_ms + lead_ms) <= now_ms + lead_ms:

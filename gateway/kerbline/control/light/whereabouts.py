@@ -58,7 +58,8 @@ class Whereabouts:
         self._edges: list[Edge] = []  # of late
         self._unsure: set[int] = set()  # zones that told nothing since the beginning
         self._began_ms = 0.0
-        self._ask_ms = dict[int, float]()  # zones that are busy, and when to ask
+        self._asks = dict[int, float]()  # zones that are busy, and when to ask who is in them
+        self.ask_ms = NEVER_MS  # when to `ask`
 
     def begin(self, at_ms: float) -> None:
         """Anybody may be anywhere; a zone that does not tell of somebody soon is quiet."""
@@ -67,7 +68,7 @@ class Whereabouts:
         self._unsure = set(range(len(corridor.lamps)))
         self._busy = [-NEVER_MS] * len(corridor.lamps)
         self._edges.clear()
-        self._ask_ms.clear()
+        self._asks.clear()
         self.passages = [
             self._somewhere(lane, zone, lane.far_m[zone - 1] if zone else 0.0, at_ms)
             for lane in self._lanes
@@ -76,6 +77,7 @@ class Whereabouts:
         for lane in self._lanes:
             self.passages += self._entering(lane, 0, at_ms)
         self._stand()
+        self._plan()
 
     def edge(self, lamp: int, at_ms: float, is_there: bool) -> None:  # noqa: FBT001 - often
         """A sensor began or ceased to see somebody; what was concluded from its silence goes."""
@@ -98,6 +100,7 @@ class Whereabouts:
             self._stand()
         if edges[0].at_ms < at_ms - MEMORY_MS:
             self._edges = [each for each in edges if each.at_ms >= at_ms - MEMORY_MS]
+        self._plan()
 
     def ask(self, now_ms: float) -> None:
         """Take silence as quiet, and let nobody stand in a zone unknown."""
@@ -105,14 +108,14 @@ class Whereabouts:
         if self._unsure and quiet_ms >= self._began_ms:
             for lamp in sorted(self._unsure):
                 self.edge(lamp, self._began_ms, False)
-        for lamp in [lamp for lamp, at_ms in self._ask_ms.items() if at_ms <= now_ms]:
+        for lamp in [lamp for lamp, at_ms in self._asks.items() if at_ms <= now_ms]:
             since_ms = self._busy[lamp]
             if since_ms is None:
-                del self._ask_ms[lamp]
+                del self._asks[lamp]
             elif now_ms - since_ms >= 1000 * self._corridor.busy_s:
                 self._disbelieve(lamp)
             else:
-                self._ask_ms[lamp] = now_ms + ASK_MS
+                self._asks[lamp] = now_ms + ASK_MS
                 if not any(
                     passage.wall >= place and passage.latest(lane.far_m[place]) >= quiet_ms
                     for passage, lane, place in self._before(lamp)
@@ -124,6 +127,7 @@ class Whereabouts:
                             self._somewhere(lane, place, lane.near_m[place], quiet_ms),
                         ]
                     self._stand()
+        self._plan()
 
     def needed_ms(self, lamp: int) -> float:
         """When a lamp that nobody needs now may be needed next by who is on his way."""
@@ -142,16 +146,18 @@ class Whereabouts:
         """One of those who need a lamp."""
         return next((passage for passage in self.passages if passage.lights >> lamp & 1), None)
 
-    def next_ms(self) -> float:
-        """When to `ask`."""
-        asked = min(self._ask_ms.values(), default=NEVER_MS)
-        return min(asked, self._began_ms + self._corridor.late_ms) if self._unsure else asked
+    def _plan(self) -> None:
+        """When to ask next."""
+        ask_ms = min(self._asks.values(), default=NEVER_MS)
+        if self._unsure:
+            ask_ms = min(ask_ms, self._began_ms + self._corridor.late_ms)
+        self.ask_ms = ask_ms
 
     def _rise(self, lamp: int, at_ms: float) -> None:
         if self._busy[lamp] is not None:
             return
         self._busy[lamp] = at_ms
-        self._ask_ms[lamp] = at_ms + ASK_MS
+        self._asks[lamp] = at_ms + ASK_MS
         slack = self._corridor.dating_ms
         kept: list[Passage] = []
         explained = False
@@ -182,7 +188,7 @@ class Whereabouts:
     def _fall(self, lamp: int, at_ms: float) -> None:
         since_ms = self._busy[lamp]
         self._busy[lamp] = None
-        self._ask_ms.pop(lamp, None)
+        self._asks.pop(lamp, None)
         slack = self._corridor.dating_ms
         kept: list[Passage] = []
         explained = False
@@ -278,7 +284,7 @@ class Whereabouts:
 
     def _disbelieve(self, lamp: int) -> None:
         """A sensor that never rests tells nothing: everyone passes it, nobody comes in by it."""
-        del self._ask_ms[lamp]
+        del self._asks[lamp]
         self.passages = [
             passage
             for passage in self.passages
