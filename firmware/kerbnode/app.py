@@ -169,6 +169,7 @@ class Node:
                     self.serve(args[0])
             else:
                 code = self.instruments.asset.command(op, args, self.board.uptime_ms())
+                self.board.wake()
         self.commands.finish(command_id, code, 0)
         return code, 0
 

@@ -80,6 +80,7 @@ class Photocell:
     __slots__ = (
         "_bright_s",
         "_dark_s",
+        "_dim_s",
         "_lux",
         "_moved_s",
         "_since_s",
@@ -96,6 +97,7 @@ class Photocell:
         self._dark_s = 0  # when it was dark the last time
         self._since_s: int | None = None  # bright since then or a later time, and counts as dark
         self._bright_s = -SHORT_NIGHT_S  # when it was day the last time
+        self._dim_s = 0  # when it was no more than a lamp gives
 
     def look(
         self,
@@ -113,6 +115,7 @@ class Photocell:
             self.fault = SILENT
             return
         is_sky = lux >= LAMPS_LUX
+        self._dim_s = self._dim_s if is_sky else uptime_s
         if abs(lux - self._lux) > lux >> (9 if is_sky else 5):
             if self._lux >= 0 and (is_sky or uptime_s - self._moved_s < FROZEN_S):
                 self._moved_s = uptime_s
@@ -130,10 +133,9 @@ class Photocell:
         if self.dark is not False:
             if self._since_s is None:
                 self._since_s = uptime_s + LATER_S * (uptime_s - self._bright_s < SHORT_NIGHT_S)
-            if uptime_s - (self._dark_s if is_sky else self._since_s) >= DAY_AFTER_S:
+            if uptime_s - min(self._since_s, self._dim_s) >= DAY_AFTER_S:
                 self.dark = False
-        else:
-            self._bright_s = uptime_s
+        self._bright_s = self._bright_s if self.dark else uptime_s
         self.fault &= BLINDED
         if is_deep or (sun_s is None and uptime_s - self._dark_s > LONG_DAY_S):
             self.fault = BLINDED

@@ -13,7 +13,7 @@ from kerbnode.clock import Clock
 from kerbnode.drivers.motion import Motion
 from kerbnode.instruments.lamp_head import LampHead
 from kerbnode.safe import Steady
-from kerbnode.schedule import DAY_LUX, FROZEN_S, NIGHT_LUX
+from kerbnode.schedule import DAY_LUX, FROZEN_S, LAMPS_LUX, NIGHT_LUX
 from kerbnode.sense import Sense
 from kerbnode.settings import Settings
 from kerbnode.sim import world
@@ -43,12 +43,10 @@ KINDS = (
     "lie", "small_lie", "meter", "nvs", "safe", "raises", "headlights", "noisy", "no_position",
     "astray", "storm", "storm", "config", "config", "branch", "jammed",
 )  # fmt: skip
+CELL_KINDS = ("silent_cell", "covered", "stuck", "noisy", "blinded", "headlights", "raises")
 STORM_MS = 1_200_000
 FADES_MS = (0, 1, 200, 5000)
 NIGHTS = ((-2.5, 0, 0), (-1.0, -20, 30), (0.3, 0, 0), (-2.5, -90, 0))  # none is shorter
-
-
-CELL_KINDS = ("silent_cell", "covered", "stuck", "noisy", "blinded", "headlights", "raises")
 
 
 class Dice:
@@ -212,6 +210,9 @@ class Pole:
         self._asked_ms = 0  # when it asks again
         self.faults = self._plan(span_ms)
         self._changed_ms = 0  # when they were others the last time
+        # After a day that was none in the midst of a night only the sky's own light is day at once.
+        doubted = [kind for kind, _, _ in self.faults if kind in CELL_KINDS]
+        self._day_lux = 3 * LAMPS_LUX // 2 if doubted else 2 * DAY_LUX
         self._marks = sorted(
             [at for _, since, until in self.faults for at in (since, until)]
         )  # when something changes
@@ -586,7 +587,7 @@ class Pole:
         if not self.sky.night(self.now):
             if (
                 not self.longer
-                and self._sky_lux > 2 * DAY_LUX
+                and self._sky_lux > self._day_lux
                 and asset.level
                 and self.now % HOUR_MS > 5 * STEP_MS
             ):

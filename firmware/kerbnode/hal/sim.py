@@ -17,6 +17,7 @@ from kerbnode.sim.i2c import Bus
 from kerbnode.sim.line import MICROPYTHON, PtyLine, UdpLine
 from kerbnode.sim.noise import Noise
 from kerbnode.sim.sleeper import Sleeper, rtc_of
+from kerbnode.wake import Wake
 from kerbwire.limits import BUS, DATAGRAM, STREAM
 
 TYPE_CHECKING = False
@@ -82,6 +83,7 @@ class Board:
         self._level_pct = -1
         self._coil = 0
         self._noise = Noise()
+        self._tick = Wake()
         self.rtc = rtc_of(place)
         self.counts: list[int] = []  # what the meter's counter gave first, and last
 
@@ -154,7 +156,11 @@ class Board:
         )
         if near_ms is not None:
             ms = min(ms, max(1, near_ms - self.street_now()))
-        await asyncio.sleep(ms / 1000)
+        await self._tick.wait(ms)
+
+    def wake(self) -> None:
+        """The next tick comes at once."""
+        self._tick.set()
 
     def feed(self) -> None:
         """No watchdog bites here: whoever started the process sees it hang."""
