@@ -247,6 +247,18 @@ def test_an_order_above_the_cap_is_bounded_and_the_floor_goes_before_it(tmp_path
         assert floored.keep(order) == (order, "")
 
 
+def test_a_cap_below_the_floors_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tight = CAP.replace("45", "30")
+    programs = LightPrograms(config(tmp_path, HEAD + CLASS + tight), ManualClock(0))
+    for local in ("2026-12-17T23:00", "2026-12-18T23:00"):
+        programs.compile(MemoryNodes(), programs.night(at_s(local)))
+    assert [each.getMessage() for each in caplog.records] == [
+        "power cap feeder: leaves no more than its lamps' floors"
+    ]
+
+
 def test_each_noon_brings_the_next_night(tmp_path: Path) -> None:
     clock = ManualClock(0)
     programs = LightPrograms(config(tmp_path, HEAD + CLASS), clock)

@@ -84,6 +84,7 @@ class LightPrograms:
         self._bounds: dict[tuple[int, int], tuple[Bound, ...]] = {}  # by midnight and limits
         self._night: Night | None = None  # which the nodes were told
         self._stored: dict[tuple[int, int, str], Stored] = {}  # by midnight, limits and program
+        self._tight: set[str] = set()  # caps of which that was said
         self._coarse: set[str] = set()  # programs of which that was said
 
     def night(self, street_s: int) -> Night:
@@ -133,6 +134,10 @@ class LightPrograms:
             if told is not None and told.stored.coarse and name not in self._coarse:
                 self._coarse.add(name)
                 log.warning("program %s: more levels than a node keeps: some are brighter", name)
+            for bound in self._line(lamp.limits, night):
+                if bound.cap and not bound.ceiling_pct and bound.cap not in self._tight:
+                    self._tight.add(bound.cap)
+                    log.warning("power cap %s: leaves no more than its lamps' floors", bound.cap)
             fleet.configure(asset, values(told.stored if told else None, lamp.clo))
 
     async def run(self, fleet: Fleet) -> None:

@@ -2,7 +2,7 @@
 
 Each lamp has the same ceiling, and the sum holds even where all of them are at it: nobody needs to
 know how bright the others are, so it holds with no gateway, too. A class's floor goes before: where
-floors alone want more than the cap, they get it, and the plan says so.
+floors alone want more than the cap, they get it, and the gateway's log says so.
 """
 
 from __future__ import annotations
