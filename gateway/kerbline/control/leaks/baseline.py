@@ -46,7 +46,7 @@ USUAL = 0.15  # of a day into what is usual at an hour
 UNCOUNTED_H = 18  # in which use has its ups and downs, a leak has not
 LARGE_SD = 0.5
 DOUBT = 0.3  # of what may stand
-STILL_SIGMA = 2.0  # less than the estimate of what they draw is taken for sure
+SURE_SIGMA = 2.0  # below its estimate a thing is sure
 SAVED = ("scale_l", "x", "p", "error_l2", "rate_l", "next_l", "usual_l", "rests")
 
 
@@ -142,7 +142,7 @@ class Baseline:
 
     def _stopped(self) -> float:
         """What surely is drawn through meters that stand, in units of the use's pattern."""
-        surely = self.x[STILL] - STILL_SIGMA * np.sqrt(self.p[STILL, STILL])
+        surely = self.x[STILL] - SURE_SIGMA * np.sqrt(self.p[STILL, STILL])
         return float(np.clip(surely, 0.0, self.rests))
 
     def _regressors(self, entry: Entry, at_step: int) -> Floats:
@@ -204,6 +204,10 @@ class Baseline:
                 self.x += moved * sizes[kind]
                 self.p += np.outer(moved, moved) / self.onsets.weight[kind, shift.slot]
         self.forget()
+
+    def least_l(self) -> float:
+        """What a leak loses a step for sure."""
+        return float(self.x[LEAK] - SURE_SIGMA * np.sqrt(self.p[LEAK, LEAK]))
 
     def tight(self, within_l: float) -> None:
         """The leak is repaired: what is left of it (`within_l`, sd) is background again."""

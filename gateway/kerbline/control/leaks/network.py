@@ -19,7 +19,7 @@ RAISE_SIGMA = 5.0
 EARLY_SIGMA, EARLY_DAYS = 3.0, 5.0  # more while the baseline is young, and how soon that goes
 GROWN_SIGMA = 3.5  # a leak is larger than it was; a sudden one needs RAISE_SIGMA
 SHRUNK_SIGMA = 4.5
-REPAIRED_SIGMA = 4.0
+REPAIRED_SIGMA = 4.4
 MOSTLY = 0.7  # of a leak; a drop by more, be it of more than the leak, is a repair
 FITS_NATS = 6.0  # worse than a drop of any size, and the repair is not of the whole
 APART_NATS = 3.0  # between two repairs, to tell which it was
@@ -99,7 +99,7 @@ class Network:
         self.per_hour = day_steps / 24
         self.levels = Levels(day_steps)
         self.alarms: list[Alarm] = []
-        self.most_l = 0.0  # of all that runs
+        self.most_l = 0.0  # of all that runs, as far as it is sure
         self.grows = False  # what runs has become more, little by little
         self.growth_l = 0.0  # the last that it became more by, and when
         self.growth_at = 0
@@ -135,9 +135,9 @@ class Network:
             lower = before - baseline.x
             lower_l = lower[BASE] + (lower[USE] + lower[SQUARE]) * baseline.scale_l
             self.levels.since(at - rising.age, at, float(lower_l))
-            self.most_l = float(baseline.x[LEAK])
+            self.most_l = baseline.least_l()
             self.grows, self.growth_l = False, 0.0
-            yield self._raise(rising, self.most_l, at)
+            yield self._raise(rising, float(baseline.x[LEAK]), at)
             return
         if falling.age >= LONG_DAYS * self.day_steps:
             self.mirror = max(self.mirror, falling.sigma)
@@ -189,7 +189,7 @@ class Network:
         if not self.alarms:
             return
         running_l = float(baseline.x[LEAK])
-        self.most_l = max(self.most_l, running_l)
+        self.most_l = max(self.most_l, baseline.least_l())
         self._sizes(baseline, running_l, at + 1)
 
     def _sizes(self, baseline: Baseline, total_l: float, until: int) -> None:
