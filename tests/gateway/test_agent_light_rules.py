@@ -180,7 +180,7 @@ def test_an_alarm_tells_of_its_own_asset_alone() -> None:
     rule = Rule("wet", "v1", (), notify=notify)
     inputs: dict[str, Value] = {"meter-1 flow_lph": 300, "lamp-1 power_w": 2, "lamp-10 power_w": 3}
     found = finding(Act(rule, BEGINS, T0_MS, (), inputs))
-    assert found.evidence == {"version": "v1", "lamp-1 power_w": 2, "text": "look"}
+    assert found.evidence == {"version": "v1", "power_w": 2, "text": "look"}
 
 
 class Line:

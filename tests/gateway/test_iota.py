@@ -13,7 +13,7 @@ import pytest
 from kerbline.assets import Asset, Registry
 from kerbline.assets.metered import kinds
 from kerbline.assets.registry import FIGURES
-from kerbline.config import Config, Leak
+from kerbline.config import Config, Leak, light_rules
 from kerbline.control import kpi
 from kerbline.control.endings import ENDS
 from kerbline.counters import Counters
@@ -53,8 +53,10 @@ LAMP = "urn:ngsi-ld:Streetlight:sjoestad:sl-0001"
 
 
 def config() -> Config:
-    """The day's, with a rule that its alarms come of."""
-    return replace(city_day.config(), leaks=(Leak("wm-0001"),))
+    """The day's, with rules that its alarms come of."""
+    silent = light_rules.OfSilence("sl-0001", 3_600)
+    own = light_rules.Rule("quiet", silences=(silent,), notify=light_rules.Notify())
+    return replace(city_day.config(), leaks=(Leak("wm-0001"),), rules=(own,))
 
 
 def city(assets: tuple[Asset, ...] = ASSETS) -> City:
@@ -354,6 +356,10 @@ def test_figures_that_are_worked_out_are_provisioned() -> None:
     }
     assert len(wanted) == 3
     assert wanted <= names
+
+
+def test_the_alarm_of_a_rule_is_provisioned() -> None:
+    assert "Alert:sl-0001:rule-quiet" in {name for _, name in agent(city()).devices}
 
 
 def test_the_page_shows_what_goes_over_the_wire() -> None:

@@ -185,7 +185,8 @@ class _Hears:
     async def consider(self, reading: Reading, records: Records) -> None:
         """Do what a reading calls for."""
         decided = self.loops.consider(reading)
-        self.lights.follow(decided.commands)
+        if decided.commands:
+            self.lights.follow(decided.commands)
         if self.rules is not None:
             self.rules.consider(reading)
         for finding in decided.findings:

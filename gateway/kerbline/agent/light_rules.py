@@ -44,11 +44,6 @@ def version(section: sections.Rule) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def alarm(rule: str) -> str:
-    """The name of a rule's alarm."""
-    return f"rule-{rule}"
-
-
 def _rule(config: Config, section: sections.Rule, sky: Sky | None) -> Rule:
     found = tuple(_conditions(config, section, sky))
     light: SetLevel | Release | None = None
@@ -61,9 +56,7 @@ def _rule(config: Config, section: sections.Rule, sky: Sky | None) -> Rule:
     notify = None
     if section.notify is not None:
         told = section.notify
-        asked = [getattr(each, "asset", None) for each in found]
-        asset = told.asset or next(each for each in asked if each)
-        notify = Notify(asset, Severity(told.severity), told.text)
+        notify = Notify(sections.told_of(section, told), Severity(told.severity), told.text)
     return Rule(
         section.name,
         version(section),
@@ -257,7 +250,7 @@ class LightRules:
         await records.found(
             Finding(
                 asset,
-                alarm(name),
+                sections.alarm(name),
                 active=False,
                 severity=Severity.WARNING,
                 observed_at_ms=at_ms,
@@ -282,22 +275,21 @@ def finding(act: Act) -> Finding:
     notify = act.rule.notify
     assert notify is not None
     # What is known of other assets may be a household's: it stays here, in the decision.
-    own = {name: value for name, value in act.inputs.items() if _asset(name) == notify.asset}
-    evidence: dict[str, Value] = {"version": act.rule.version, **own}
+    evidence: dict[str, Value] = {"version": act.rule.version}
+    for name, value in act.inputs.items():
+        asset, _, what = name.partition(" ")
+        if asset == notify.asset:
+            evidence[what] = value
     if notify.text:
         evidence["text"] = notify.text
     return Finding(
         notify.asset,
-        alarm(act.rule.name),
+        sections.alarm(act.rule.name),
         active=act.what == BEGINS,
         severity=notify.severity,
         observed_at_ms=act.at_ms,
         evidence=evidence,
     )
-
-
-def _asset(name: str) -> str:
-    return name.partition(" ")[0]
 
 
 def _words(act: Act) -> str:

@@ -168,6 +168,29 @@ class Rule:
     notify: Notify | None = None
 
 
+def alarms(rules: Iterable[Rule]) -> Iterator[tuple[str, str]]:
+    """The alarms that rules raise: the asset and the name of each."""
+    for rule in rules:
+        if rule.notify is not None:
+            yield told_of(rule, rule.notify), alarm(rule.name)
+
+
+def alarm(name: str) -> str:
+    """How the alarm of a rule is called."""
+    return f"rule-{name}"
+
+
+def told_of(rule: Rule, notify: Notify) -> str:
+    """Whose alarm it is: that of the first asset that the rule asks, where none is named."""
+    if notify.asset is not None:
+        return notify.asset
+    asked = [each.asset for each in rule.readings]
+    asked += [each.asset for each in rule.states]
+    asked += [each.asset for each in rule.events]
+    asked += [each.asset for each in rule.silences]
+    return asked[0]
+
+
 def lamps(groups: Iterable[LampGroup], action: SetLevel | Release) -> tuple[str, ...]:
     """The lamps of an action and of its groups, each once, in order."""
     every = tuple(groups)

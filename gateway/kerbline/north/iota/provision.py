@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kerbline.assets import Registry
 from kerbline.assets.asset import MEASUREMENT, STREETLIGHT, WATER
-from kerbline.config import Config
+from kerbline.config import Config, light_rules
 from kerbline.control import leaks, zone_water
 from kerbline.control.air import configured as air
 from kerbline.control.air.report import HOUR_KIND
@@ -255,6 +255,7 @@ def _alarms(config: Config, city: City) -> Iterator[tuple[str, str]]:
     if config.air is not None:
         for rule in air.rules(config.air):
             yield from ((station, rule) for station in air.periods(config))
+    yield from light_rules.alarms(config.rules)
     for bus in config.buses:
         for unit in bus.devices:
             for register in unit.registers:
