@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from kerbline.config import faults
 from kerbline.config.faults import Complaint, shown, spelled
 from kerbline.config.light import KIND, WEEK, Clock, LampGroup, members
-from kerbline.config.modbus import ModbusBus
 from kerbline.config.reader import Key, Reader, hint
-from kerbline.config.registers import value_names
 from kerbline.config.rules import Between, Matching, OneOf
 from kerbline.config.terms import Name, Percent
+
+if TYPE_CHECKING:
+    from kerbline.config.modbus import ModbusBus
 
 SECTION = "rule"
 MAX_RULES = 200
@@ -287,6 +288,8 @@ def check_values(reader: Reader, buses: Iterable[ModbusBus]) -> None:
     """Keep a fault for each value that no register of its Modbus device is; they are known now."""
     if reader.faults or not reader.has((SECTION,)):
         return
+    from kerbline.config.registers import value_names  # only for a config with rules
+
     known = {
         device.asset: sorted(name for each in device.registers for name in value_names(each))
         for bus in buses
