@@ -191,6 +191,25 @@ def test_a_coarse_trace_tells_the_same_energy_and_no_less_light(tmp_path: Path) 
     assert float(energies[0]) == pytest.approx(float(energies[1]), rel=0.002)
 
 
+def test_what_is_printed_is_what_the_checker_finds(street: Path) -> None:
+    walks = [Walk("vehicle", 300, 8, 14), Walk("pedestrian", 100, 0.8, 1.5)]
+    events = light_traffic.drawn(walks, 0.25, 150, 18, 7)
+    text = light_traffic.written(street.with_name("e.csv"), events).read_text()
+    words = " ".join(run(street, text).stdout.split())
+    found = verdict(street)
+
+    def said(name: str) -> float:
+        return float(words.split(name)[1].split()[0])
+
+    off_kwh = found.standby_kwh
+    assert said("beside") == pytest.approx(off_kwh, abs=0.001)
+    assert said("energy by night") == pytest.approx(found.kwh - off_kwh, rel=0.01)
+    assert said("at full") == pytest.approx(found.always_kwh - off_kwh, rel=0.002)
+    assert said("knows all") == pytest.approx(found.clairvoyant_kwh - off_kwh, rel=0.002)
+    mine, best = found.saved(standby_by_day=False)
+    assert said("such a one saves") == pytest.approx(100 * mine / best, abs=0.3)
+
+
 def test_a_stage_without_sun_or_without_night(tmp_path: Path) -> None:
     street = tmp_path / "street.toml"
     place = {"latitude": 78.0, "longitude": 15.0, "lamps": 3, "days": 3}
