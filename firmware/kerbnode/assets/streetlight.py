@@ -112,7 +112,8 @@ class Streetlight:
         events.clear()
         self._inputs = inputs
         self._count(now, inputs)
-        if inputs.scheduled_pct != self._scheduled and self._override_until_ms == 0:
+        until_ms = self._override_until_ms
+        if now >= until_ms if until_ms else inputs.scheduled_pct != self._scheduled:
             self._override = None
         self._scheduled = inputs.scheduled_pct
         if inputs.motion:
@@ -127,9 +128,6 @@ class Streetlight:
             self._told = False
             events.append((m.EV_MOTION_CLEAR, 0))
         self._motion = now < self._motion_until_ms
-        if self._override_until_ms and now >= self._override_until_ms:
-            self._override = None
-            self._override_until_ms = 0
         self._aim(now, inputs)
         self.show(now)
         if inputs.power_dw is not None:
@@ -153,7 +151,6 @@ class Streetlight:
             self._override_until_ms = now + hold_s * 1000 if hold_s else 0
         elif op == m.OP_RELEASE:
             self._override = None
-            self._override_until_ms = 0
             if not self._inputs.motion:
                 self._motion_until_ms = 0
         elif op == m.OP_IDENTIFY:
@@ -167,15 +164,9 @@ class Streetlight:
     def values(self) -> "tuple[int, ...]":
         """A report's values in schema order."""
         inputs = self._inputs
-        status = NIGHT if inputs.night else 0
-        if self._motion:
-            status |= MOTION
-        if self._override is not None:
-            status |= OVERRIDE
-        if not inputs.utc_known:
-            status |= NO_UTC
-        if self._faults:
-            status |= SENSOR_FAULT
+        status = NIGHT * inputs.night + MOTION * self._motion
+        status += OVERRIDE * (self._override is not None) + NO_UTC * (not inputs.utc_known)
+        status += SENSOR_FAULT * (self._faults > 0)
         return (
             (self.level + 5) // 10,
             inputs.power_dw or 0,
@@ -253,7 +244,7 @@ class Streetlight:
         lit = self.level >= FAILURE_LEVEL
         health = self._health
         ends = self._ends
-        failed = bool(health & LAMP_FAILURE)
+        failed = health & LAMP_FAILURE > 0
         if lit:
             health &= ~DAY_BURNER
             if self._drew and not draws:

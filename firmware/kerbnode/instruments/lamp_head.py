@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         def celsius(self) -> "int | None": ...
 
 
-LOOK_MS = 1000  # light, temperature and schedule change no faster
 REST_MS = 20  # all but the light itself can wait so long
 SPREAD_S = 16  # the lamps of a street go on within that time, not in one inrush
 FULL = 1000
@@ -70,7 +69,7 @@ class LampHead:
         try:
             return self._tick(uptime_ms, street_ms)
         except Exception:
-            self._show(FULL, True)  # a bug may cost energy, never the light
+            self.lit()  # a bug may cost energy, never the light
             raise
 
     def _tick(self, uptime_ms: int, street_ms: "int | None") -> "Events":
@@ -86,11 +85,12 @@ class LampHead:
         if self._power is not None:
             sample = self._power.sample()
             inputs.power_dw = None if sample is None else sample[0]
+        uptime_s = uptime_ms // 1000
         utc_known = street_ms is not None
-        if uptime_ms // LOOK_MS != self._looked or utc_known != inputs.utc_known:
-            self._looked = uptime_ms // LOOK_MS
+        if uptime_s != self._looked or utc_known != inputs.utc_known:
+            self._looked = uptime_s
             inputs.utc_known = utc_known
-            self._look(uptime_ms // 1000, None if street_ms is None else street_ms // 1000)
+            self._look(uptime_s, None if street_ms is None else street_ms // 1000)
         events = asset.step(uptime_ms, inputs)
         if self._clo and not asset.fading:  # one step at a time is none that shows
             drive = 10 * level(self._clo, asset.hours())
@@ -99,7 +99,7 @@ class LampHead:
         return events
 
     def _look(self, uptime_s: int, utc_s: "int | None") -> None:
-        """What changes slowly, and which of the sensors are broken."""
+        """Once a second what changes no faster, and which of the sensors are broken."""
         inputs = self._inputs
         lux = None if self._light is None else self._light.lux()
         inputs.scheduled_pct = self._schedule.step(uptime_s, utc_s, lux)
