@@ -37,25 +37,38 @@ class Walk:
 
 @dataclass(frozen=True)
 class Street:
-    """Lamps in a row; `latency_ms` from lamp to lamp, of which half is to the gateway."""
+    """Lamps in a row; `latency_ms` from lamp to lamp, of which half is to the gateway.
+
+    `uneven`: by how much of `spacing_m` two neighbours may stand closer, or further apart.
+    """
 
     lamps: int
     spacing_m: float
     range_m: float
     latency_ms: float = 50.0
     loss: float = 0.1
+    uneven: float = 0.0
+
+    @property
+    def places_m(self) -> list[float]:
+        """Where each lamp stands, the first at 0."""
+        shift_m = self.uneven * self.spacing_m / 2
+        return [
+            lamp * self.spacing_m + (shift_m * math.sin(5 * lamp) if lamp else 0.0)
+            for lamp in range(self.lamps)
+        ]
 
     @property
     def length_m(self) -> float:
         """From the first lamp to the last."""
-        return (self.lamps - 1) * self.spacing_m
+        return self.places_m[-1]
 
     def corridor(self) -> Corridor:
         """As a gateway has it that knows its sensors perfect and everybody steady."""
         late_ms = lead_ms(self.latency_ms / 2, self.loss, COPY_MS) if self.loss else self.latency_ms
         return Corridor(
             lamps=tuple(f"lamp-{lamp}" for lamp in range(self.lamps)),
-            positions_m=tuple(lamp * self.spacing_m for lamp in range(self.lamps)),
+            positions_m=tuple(self.places_m),
             sensor_range_m=self.range_m,
             lead_ms=round(late_ms + RISE_MS + 10),
             late_ms=round(late_ms),
@@ -127,8 +140,12 @@ def stage(street: Street, walks: Sequence[Walk], miss: float, seed: int) -> list
         def when(at_m: float, walk: Walk = walk, gone_ms: float = gone_ms) -> float:
             return min(max(walk.at_ms + at_m / walk.speed, walk.at_ms), gone_ms)
 
-        lamps = [*range(street.lamps)] if walk.up else [*range(street.lamps)][::-1]
-        places = [(lamp, met * street.spacing_m) for met, lamp in enumerate(lamps)]
+        places = [
+            (lamp, place_m if walk.up else street.length_m - place_m)
+            for lamp, place_m in enumerate(street.places_m)
+        ]
+        if not walk.up:
+            places.reverse()
         spans = [
             (lamp, when(place - street.range_m), when(place + street.range_m))
             for lamp, place in places

@@ -24,6 +24,7 @@ def street(chance: Random) -> Street:
         range_m=chance.choice((2, 5, 8, 10, 12.5, 15, 20, 25, 30, 45)),
         latency_ms=chance.choice((2, 10, 50, 100)),
         loss=chance.choice((0.0, 0.05, 0.1, 0.2)),
+        uneven=chance.choice((0.0, 0.0, 0.5, 0.9)),
     )
 
 

@@ -23,6 +23,8 @@ STREETS = (
     Street(14, 35, 20, latency_ms=20, loss=0.0),
     Street(14, 25, 12.5, loss=0.2),
     Street(2, 45, 9),
+    Street(12, 30, 10, uneven=0.8),
+    Street(12, 25, 15, uneven=0.6),
 )
 
 
