@@ -36,7 +36,13 @@ class Played(NamedTuple):
 
 
 def played(
-    folder: Path, keys: dict[str, object], walks: list[Walk], seed: int, length_m: float = 0.0
+    folder: Path,
+    keys: dict[str, object],
+    walks: list[Walk],
+    seed: int,
+    *,
+    length_m: float = 0.0,
+    every_pct: float | None = None,
 ) -> Played:
     """Draws the events of a street, plays and judges it; `length_m`: where it is not the lamps'."""
     street, events = folder / "street.toml", folder / "events.csv"
@@ -48,7 +54,7 @@ def played(
     light_traffic.written(events, people)
     trace = folder / "trace.csv"
     started = time.monotonic()
-    lit_street.simulate(plan, events, trace, seed=seed)
+    lit_street.simulate(plan, events, trace, seed=seed, every_pct=every_pct)
     seconds = time.monotonic() - started
     verdict = light_checker.judged(street, events, trace)
     return Played(verdict, seconds, trace.stat().st_size / 1e6)
@@ -104,7 +110,7 @@ def other(chance: Random) -> tuple[dict[str, object], list[Walk]]:
     """Another street of one night, and who comes there."""
     keys: dict[str, object] = {
         "start": "2025-03-20T18:00:00Z",
-        "days": 0.5,
+        "days": 0.25,
         "latitude": chance.choice((52.0, 40.0, 0.0, -35.0)),
         "lamps": chance.choice((1, 2, 3, 5, 10, 20, 30)),
         "spacing_m": chance.choice((10, 18.5, 25, 30, 35, 40, 50, 70)),
@@ -127,7 +133,7 @@ def others(folder: Path, count: int) -> list[Figure]:
     """Streets drawn from a seed: lamps, spacing, sensors, messages, who comes how fast."""
     violation_s, users, worst = 0.0, 0, 1.0
     for seed in range(count):
-        verdict = played(folder, *other(Random(seed)), seed).verdict
+        verdict = played(folder, *other(Random(seed)), seed, every_pct=20).verdict
         violation_s += verdict.violation_s
         users += verdict.dark_users
         mine, best = verdict.saved(standby_by_day=False)
