@@ -363,6 +363,89 @@ def test_a_clock_that_goes_back_stops_nothing() -> None:
     assert rules.next_ms() == local("2026-12-18T22:00")
 
 
+def test_after_a_clock_went_back_what_comes_counts_again() -> None:
+    """An hour ahead, then mended: neither a bound nor a rate limit waits for that hour."""
+    rules = Rules([rule(HUMID, every_ms=10_000)])
+    rules.begin(T0_MS + HOUR_MS, {})
+    rules.take(air(3_600, 96), T0_MS + HOUR_MS)
+    assert [act.what for act in rules.due(T0_MS + HOUR_MS)] == [BEGINS]
+    assert rules.due(T0_MS) == []
+    rules.take(air(60, 80), T0_MS + 60_000)
+    assert [act.what for act in rules.due(T0_MS + 60_000)] == [ENDS]
+    rules.take(air(90, 96), T0_MS + 90_000)
+    assert [act.what for act in rules.due(T0_MS + 90_000)] == [BEGINS]
+
+
+def any_rule(chance: random.Random, name: str) -> Rule:
+    """Some conditions, limits and holds."""
+    asset = f"a-{chance.randrange(3)}"
+    kinds: list[Condition] = [
+        Threshold(asset, "v", 5.0, chance.choice([5.0, 3.0]), 1, chance.choice([5_000, HOUR_MS])),
+        Equal(asset, "v", chance.randrange(8), 60_000),
+        Told(asset, "motion", chance.choice([1_000, 30_000])),
+        Silent(asset, chance.choice([5_000, 100_000])),
+        Hours(chance.randrange(1_440), chance.randrange(1_440), ZONE),
+    ]
+    return rule(
+        *chance.sample(kinds, chance.randrange(1, 4)),
+        name=name,
+        all_of_them=chance.random() < 0.5,
+        for_ms=chance.choice([0, 3_000]),
+        every_ms=chance.choice([0, 20_000]),
+        light=chance.choice([None, SetLevel(LAMPS, 50, 10, 0), BRIGHT]),
+    )
+
+
+def any_reading(chance: random.Random, number: int, now_ms: int) -> Reading:
+    """Of now, or late."""
+    asset, at_ms = f"a-{chance.randrange(3)}", now_ms - chance.choice([0, 0, 0, 15_000])
+    key = Key(asset, 1, number)
+    if chance.random() < 0.3:
+        return Reading(key, asset, "event", at_ms, 0, {"event": "motion", "value": 1})
+    value: Value = chance.choice([1, 2, 3, 4, 5, 6, 7, "x", True, 6.5])
+    return Reading(key, asset, "air_quality", at_ms, 0, {"v": value})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_comes_a_rule_is_on_while_its_conditions_hold(seed: int) -> None:
+    """Asked for the time alone when it asks to be; the clock is set back now and then."""
+    chance = random.Random(seed)
+    rules = Rules([any_rule(chance, f"rule-{number}") for number in range(6)])
+    now_ms = T0_MS + chance.randrange(10**9)
+    rules.begin(now_ms, {})
+    on: dict[str, bool] = {}
+    began: dict[str, int] = {}
+    for number in range(300):
+        next_ms = rules.next_ms()
+        if chance.random() < 0.5 and next_ms is not None:
+            now_ms = max(now_ms, min(next_ms, now_ms + 60_000))
+        else:
+            now_ms += chance.randrange(3_000)
+        if chance.random() < 0.01:
+            now_ms -= chance.randrange(10**6)
+            began = {name: min(at_ms, now_ms) for name, at_ms in began.items()}
+        if chance.random() < 0.6:
+            rules.take(any_reading(chance, number, now_ms), now_ms)
+        for act in rules.due(now_ms):
+            name = act.rule.name
+            assert on.get(name, False) == (act.what != BEGINS)
+            on[name] = act.what != ENDS
+            if act.what == BEGINS:
+                assert now_ms - began.get(name, 0) >= act.rule.every_ms
+                began[name] = now_ms
+            if act.lamps and chance.random() < 0.2:
+                rules.refused(act, act.lamps[0])
+        next_ms = rules.next_ms()
+        assert next_ms is None or next_ms > now_ms
+        for run in rules._runs:
+            holds = [term.holds for term in run.terms]
+            together = all(holds) if run.rule.all_of_them else any(holds)
+            at_once = not run.rule.for_ms and not run.rule.every_ms
+            assert run.is_on == on.get(run.rule.name, False)
+            assert together or not run.is_on
+            assert run.is_on or not (together and at_once)
+
+
 def test_many_readings_leave_nothing_behind() -> None:
     """The times at which a rule is to be looked at are as many as the rules, not the readings."""
     rules = Rules([rule(HUMID, name=f"fog-{number}") for number in range(10)])

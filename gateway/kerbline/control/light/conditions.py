@@ -197,6 +197,16 @@ class Term:
         self.heard = heard
         return True
 
+    def set_back(self, now_ms: int) -> None:
+        """The clock went back: what was heard by the wrong one is not newer than what comes."""
+        ahead_ms = self.heard[0] - now_ms if self.heard else 0
+        if ahead_ms <= AHEAD_MS:
+            return
+        self.heard = ()
+        self.since_ms = min(self.since_ms, now_ms)
+        if self.until_ms < NEVER_MS:
+            self.until_ms -= ahead_ms
+
     def look(self, now_ms: int) -> None:
         """Time has passed, or gone back."""
         condition = self.condition

@@ -112,6 +112,7 @@ class _Run:
         for term in self.terms:
             term.look(now_ms)
         self._together(now_ms)
+        self.begun_ms = min(self.begun_ms, now_ms)  # or a clock that went back would stop it
         due_ms = max(self.together_ms + rule.for_ms, self.begun_ms + rule.every_ms)
         if self.together_ms == NEVER_MS:
             due_ms = NEVER_MS
@@ -211,6 +212,9 @@ class Rules:
         """What is to be done now, in the order of the rules."""
         if now_ms < self._now_ms:  # the clock went back: all times are others
             self._touched.update(range(len(self._runs)))
+            for run in self._runs:
+                for term in run.terms:
+                    term.set_back(now_ms)
         self._now_ms = now_ms
         while self._times and self._times[0][0] <= now_ms:
             self._touched.add(heapq.heappop(self._times)[1])
@@ -224,6 +228,9 @@ class Rules:
             if run.next_ms != before_ms or before_ms <= now_ms:
                 self._wake(number)
         self._touched.clear()
+        if len(self._times) > SPARE * len(self._runs):
+            times = [(run.next_ms, number) for number, run in enumerate(self._runs)]
+            self._times = sorted(each for each in times if each[0] != NEVER_MS)
         return acts
 
     def is_due(self, now_ms: int) -> bool:
@@ -269,6 +276,3 @@ class Rules:
         if self._runs[number].next_ms == NEVER_MS:
             return
         heapq.heappush(self._times, (self._runs[number].next_ms, number))
-        if len(self._times) > SPARE * len(self._runs):
-            times = [(run.next_ms, which) for which, run in enumerate(self._runs)]
-            self._times = sorted(each for each in times if each[0] != NEVER_MS)
