@@ -402,8 +402,8 @@ def any_reading(chance: random.Random, number: int, now_ms: int) -> Reading:
     key = Key(asset, 1, number)
     if chance.random() < 0.3:
         return Reading(key, asset, "event", at_ms, 0, {"event": "motion", "value": 1})
-    value: Value = chance.choice([1, 2, 3, 4, 5, 6, 7, "x", True, 6.5])
-    return Reading(key, asset, "air_quality", at_ms, 0, {"v": value})
+    values: list[Value] = [1, 2, 3, 4, 5, 6, 7, "x", True, 6.5]
+    return Reading(key, asset, "air_quality", at_ms, 0, {"v": chance.choice(values)})
 
 
 @pytest.mark.parametrize("seed", range(40))
