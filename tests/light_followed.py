@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from bisect import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -33,6 +34,15 @@ class Walk:
     at_ms: float
     speed: float
     up: bool
+    way: tuple[tuple[float, float], ...] = ()  # of one who changes his speed: (metres, when)
+
+    def when(self, at_m: float) -> float:
+        """When he is so far from where he came in."""
+        if not self.way:
+            return self.at_ms + at_m / self.speed
+        after = min(max(bisect(self.way, (at_m, 0.0)), 1), len(self.way) - 1)
+        (from_m, from_ms), (to_m, to_ms) = self.way[after - 1 : after + 1]
+        return from_ms + (to_ms - from_ms) * (at_m - from_m) / (to_m - from_m)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,25 @@ def traffic(chance: random.Random, people: int, each_s: float) -> list[Walk]:
     return walks
 
 
+def hurried(street: Street, chance: random.Random, walk: Walk, change: float) -> Walk:
+    """The same with another speed in each zone and in each gap, each time by up to `change`."""
+
+    def other(speed: float) -> float:
+        return min(max(speed * (1 + change * chance.uniform(-1, 1)), 0.00075), 0.038)
+
+    length_m, speed = street.length_m, walk.speed
+    places = street.places_m if walk.up else [length_m - each for each in street.places_m[::-1]]
+    way = [(0.0, walk.at_ms)]
+    for place in places:
+        zone = (max(place - street.range_m, 0.0), min(place + street.range_m, length_m))
+        through = other(speed) if place else speed
+        for at_m, pace in zip(zone, (other(speed), through), strict=True):
+            if at_m > way[-1][0]:
+                way.append((at_m, way[-1][1] + (at_m - way[-1][0]) / pace))
+        speed = through
+    return replace(walk, way=tuple(way))
+
+
 def judged(
     street: Street,
     walks: Sequence[Walk],
@@ -135,10 +164,10 @@ def stage(street: Street, walks: Sequence[Walk], miss: float, seed: int) -> list
     busy: list[Spans] = [[] for _ in range(street.lamps)]
     owed: list[Spans] = [[] for _ in range(street.lamps)]
     for walk in walks:
-        gone_ms = walk.at_ms + street.length_m / walk.speed
+        gone_ms = walk.when(street.length_m)
 
-        def when(at_m: float, walk: Walk = walk, gone_ms: float = gone_ms) -> float:
-            return min(max(walk.at_ms + at_m / walk.speed, walk.at_ms), gone_ms)
+        def when(at_m: float, walk: Walk = walk, end_m: float = street.length_m) -> float:
+            return walk.when(min(max(at_m, 0.0), end_m))
 
         places = [
             (lamp, place_m if walk.up else street.length_m - place_m)

@@ -12,7 +12,7 @@ from kerbline.control.light.following import Follower
 from kerbline.control.light.on_demand import OnDemand
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Key, Reading
-from tests.light_followed import Street, judged, real, traffic
+from tests.light_followed import Street, hurried, judged, real, traffic
 
 STREETS = (
     Street(20, 30, 10),
@@ -44,6 +44,18 @@ def test_a_missed_sighting_and_a_changed_speed_are_reckoned_with() -> None:
     assert blind.short_ms > 0.01 * blind.owed_ms
     found = judged(street, walks, 5, real(street), miss=0.05)
     assert found.short_ms < 0.001 * found.owed_ms
+
+
+@pytest.mark.parametrize("misses", [0, 1])
+def test_whoever_changes_his_speed_has_light(misses: int) -> None:
+    street = Street(10, 30, 10)
+    corridor = replace(real(street), sensor_misses=misses)
+    for seed in range(3):
+        chance = random.Random(seed)
+        walks = [hurried(street, chance, walk, 0.23) for walk in traffic(chance, 40, 15)]
+        assert judged(street, walks, seed, corridor).short_ms == 0
+        steady = judged(street, walks, seed, replace(corridor, pace_change=0.0, sensor_misses=0))
+        assert steady.short_ms > 0
 
 
 def test_two_of_whom_one_leaves_a_zone_as_the_other_enters_it() -> None:
