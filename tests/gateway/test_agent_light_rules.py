@@ -166,12 +166,24 @@ def test_why_a_lamp_is_as_bright_as_it_is(tmp_path: Path) -> None:
     assert " 0 %, by program late by rule 1" in day.splitlines()[0]
 
 
+def test_why_goes_by_the_program_that_the_lamp_was_given(tmp_path: Path) -> None:
+    """Whatever the config says by now; before anything was kept there is only that."""
+    asyncio.run(evening(tmp_path, HEAD + WARM.format(level=50)))
+    config(tmp_path, HEAD.replace('start = "02:00"', 'start = "17:00"'))
+    told = why(tmp_path, "2026-12-18T19:05:00Z")
+    assert told.splitlines()[0].endswith("100 %, by program late by rule 1 of calendar homes")
+    assert "(version " in told
+    before = why(tmp_path, "2026-12-18T18:30:00Z")
+    assert before.splitlines()[0].endswith(" 40 %, by program late by rule 1 of calendar homes")
+    assert "(as the config is now)" in before
+
+
 def test_decisions_are_in_the_store(tmp_path: Path) -> None:
     asyncio.run(evening(tmp_path, HEAD + WARM.format(level=80), 41))
     sql = sqlite3.connect(tmp_path / "state" / FILE_NAME)
     (entries,) = sql.execute("SELECT sum(entries) FROM decision").fetchone()
     sql.close()
-    assert entries == 2  # the gateway began, the rule began
+    assert entries == 3  # the night's program, the gateway began, the rule began
 
 
 def test_an_alarm_tells_of_its_own_asset_alone() -> None:

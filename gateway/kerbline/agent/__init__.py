@@ -76,7 +76,7 @@ async def run(config: Config) -> None:
     north = sinks.made(config, store, group, clock, counters, registry)
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
-    programs = _programs(config, clock)
+    programs = _programs(config, clock, group)
     actuators = Actuators(nodes, bridged.actuators, clock, programs)
     orders = Orders(
         devices.kinds(config), store, group, actuators, loops, clock, counters, _rights(config)
@@ -332,13 +332,13 @@ def _receiving(config: Config, orders: Orders, clock: Clock, counters: Counters)
     return Groups(named, orders, clock, counters, _rights(config))
 
 
-def _programs(config: Config, clock: Clock) -> LightPrograms | None:
+def _programs(config: Config, clock: Clock, group: GroupCommit) -> LightPrograms | None:
     """Light by the clock, where a config has lamps that are lit by it."""
     if config.light is None:
         return None
     from kerbline.agent.light_programs import LightPrograms
 
-    return LightPrograms(config, clock)
+    return LightPrograms(config, clock, group)
 
 
 def _lit(

@@ -16,10 +16,12 @@ from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from kerbline.agent.light_config import lamps, program
+from kerbline.agent.light_config import Lamp, lamps, program
 from kerbline.clock import Clock
 from kerbline.config import Config
 from kerbline.control.arbitration import Rank, rank
+from kerbline.control.light.decision import Decision
+from kerbline.control.light.nightly import given
 from kerbline.control.light.profile import Bound, Limits, Stored, compiled
 from kerbline.control.light.programs import DUSK, HALF_DAY_S, MINUTE_S, Interval, Night
 from kerbline.model import Command
@@ -70,11 +72,19 @@ class Fleet(Protocol):
         """More of the CONFIG of an asset's node than the file's [[node]] names."""
 
 
+class Keep(Protocol):
+    """Whoever keeps what was decided."""
+
+    def note_decision(self, at_ms: int, body: str) -> None:
+        """A decision at a street time, as text."""
+
+
 class LightPrograms:
     """The lamps of a config, night by night."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(self, config: Config, clock: Clock, keep: Keep | None = None) -> None:
         assert config.light is not None
+        self._keep = keep
         self._clock = clock
         self._zone = ZoneInfo(config.light.time_zone)
         self._night_deg = config.light.night_deg
@@ -115,12 +125,17 @@ class LightPrograms:
         if lamp is None or lamp.calendar is None:
             return None
         night = self.night(street_s)
-        key = (night.midnight_s, id(lamp.limits), lamp.calendar.program(night.date)[0])
+        name = lamp.calendar.program(night.date)[0]
+        return self._kept(lamp, name, night).level_pct(night, street_s)
+
+    def _kept(self, lamp: Lamp, name: str, night: Night) -> Stored:
+        """What the node of a lamp with that program keeps of a night."""
+        key = (night.midnight_s, id(lamp.limits), name)
         if key not in self._stored:
             if len(self._stored) >= MAX_STORED:
                 self._stored.clear()
-            self._stored[key] = compiled(self._programs[key[2]], lamp.limits, night)
-        return self._stored[key].level_pct(night, street_s)
+            self._stored[key] = compiled(self._programs[name], lamp.limits, night)
+        return self._stored[key]
 
     def compile(self, fleet: Fleet, night: Night) -> None:
         """Have every lamp's node told what it is to keep of a night."""
@@ -139,6 +154,27 @@ class LightPrograms:
                     self._tight.add(bound.cap)
                     log.warning("power cap %s: leaves no more than its lamps' floors", bound.cap)
             fleet.configure(asset, values(told.stored if told else None, lamp.clo))
+        self._note(night)
+
+    def _note(self, night: Night) -> None:
+        """Keep what lamps are given for a night, each plan with all that have it."""
+        if self._keep is None:
+            return
+        at_ms = self._street_s() * 1000
+        plans: dict[tuple[int, str], Decision] = {}
+        alike: dict[tuple[int, str], list[str]] = {}
+        for asset, lamp in self._lamps.items():
+            if lamp.calendar is None:
+                continue
+            key = (id(lamp.limits), lamp.calendar.name)
+            alike.setdefault(key, []).append(asset)
+            if key not in plans:
+                name, why = lamp.calendar.program(night.date)
+                kept = self._kept(lamp, name, night)
+                program = self._programs[name]
+                plans[key] = given(at_ms, program, lamp.calendar, lamp.limits, why, kept)
+        for key, plan in plans.items():
+            self._keep.note_decision(at_ms, replace(plan, lamps=tuple(alike[key])).body())
 
     async def run(self, fleet: Fleet) -> None:
         """Look at the clock, for ever."""

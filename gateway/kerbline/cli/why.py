@@ -90,7 +90,7 @@ def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
     path = made.gateway.state_dir / FILE_NAME
     if any(node.asset == alarm and node.kind == LAMP for node in made.nodes):
         _light(made, path, alarm, at_ms, as_json=as_json)
-        if at_ms is not None or not _found(path, alarm)[0]:
+        if at_ms is not None or as_json or not _found(path, alarm)[0]:
             return 0
         click.echo("")
     elif any(rule.name == alarm for rule in made.rules):

@@ -48,6 +48,7 @@ class Found:
     asset: str
     at_ms: int
     schedule: tuple[int | None, str]
+    schedule_version: str
     order: Order | None
     wants: Mapping[str, tuple[Want, Decision]]
     bound: Bound | None
@@ -95,6 +96,7 @@ class Found:
 def look(config: Config, path: Path, asset: str, at_ms: int, clock: Clock) -> Found:
     """What the config and the store say of a lamp at a street time; raises StoreError."""
     from kerbline.control.light.decision import standing
+    from kerbline.control.light.nightly import SCHEDULE
     from kerbline.control.light.wants import Want
     from kerbline.store import decisions as kept
     from kerbline.store.reader import Reader
@@ -115,8 +117,21 @@ def look(config: Config, path: Path, asset: str, at_ms: int, clock: Clock) -> Fo
     }
     mine = [each for each in every if each.concerns(asset)]
     bound = programs.bounds(asset, at_ms // 1000) if programs else None
-    schedule = _schedule(programs, asset, at_ms)
-    return Found(asset, at_ms, schedule, order, wants, bound, mine, lost, report, motion)
+    given = next((each for each in mine if each.operation == SCHEDULE), None)
+    level, why, version = _schedule(programs, asset, at_ms, given)
+    return Found(
+        asset,
+        at_ms,
+        (level, why),
+        version,
+        order,
+        wants,
+        bound,
+        mine,
+        lost,
+        report,
+        motion,
+    )
 
 
 def _decisions(kept: Iterable[Kept], asset: str, at_ms: int) -> Iterator[Decision]:
@@ -200,7 +215,7 @@ def _facts(found: Found) -> Iterator[tuple[str, str]]:
         for name, value in each.inputs.items():
             yield "", f"  {name} {valued(name, value)}"
     level, why = found.schedule
-    yield "schedule", why if level is None else f"{level} % by {why}"
+    yield "schedule", why if level is None else f"{level} % by {why}{found.schedule_version}"
     if bound is not None:
         name = f" by class {bound.floor.class_name}" if bound.floor.class_name else ""
         yield "floor", f"{bound.floor.level_pct} %{name}"
@@ -274,14 +289,27 @@ def _programs(config: Config, clock: Clock) -> LightPrograms | None:
     return LightPrograms(config, clock)
 
 
-def _schedule(programs: LightPrograms | None, asset: str, at_ms: int) -> tuple[int | None, str]:
-    """What its node does by itself, by the program that it was given for that night."""
-    own = None, "its node's own profile"
+def _schedule(
+    programs: LightPrograms | None, asset: str, at_ms: int, given: Decision | None
+) -> tuple[int | None, str, str]:
+    """What its node did by itself, why, and of which version; by the config where it is not kept.
+
+    `given`: what it was given last before that.
+    """
+    own = None, "its node's own profile", ""
     if programs is None:
         return own
+    from kerbline.control.light.nightly import stored
+
     night = programs.night(at_ms // 1000)
+    kept = stored(given) if given is not None else None
+    if given is not None and kept is not None:
+        level = kept.level_pct(night, at_ms // 1000)
+        return level, f"{given.by} by {given.what}", _version(given)
     plan = programs.told(asset, night)
-    return own if plan is None else (plan.stored.level_pct(night, at_ms // 1000), plan.why)
+    if plan is None:
+        return own
+    return plan.stored.level_pct(night, at_ms // 1000), plan.why, " (as the config is now)"
 
 
 def _order(reader: Reader, asset: str, at_ms: int, clock: Clock) -> Order | None:
