@@ -83,6 +83,8 @@ def test_a_version_is_of_what_a_rule_says(tmp_path: Path) -> None:
     assert of("# a comment\n" + FOG.replace("for_s = 120", "for_s = 120 # two minutes")) == first
     assert of(FOG.replace('name = "fog"\nfor_s = 120', 'for_s = 120\nname = "fog"')) == first
     assert of(FOG.replace("[rule.notify]", "[rule.notify] # loud")) == first
+    assert of(FOG.replace("for_s = 120", 'for_s = 120\nmatch = "all"\npriority = 1')) == first
+    assert first == "9f32ec2f"  # in any version of kerbline
     others = [
         of(FOG.replace(*change))
         for change in (("= 30", "= 31"), ("= 120", "= 121"), ("friday", "sunday"), ("80", "81"))

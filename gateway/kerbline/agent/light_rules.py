@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -39,9 +39,20 @@ def rules(config: Config, sky: Sky | None) -> list[Rule]:
 
 
 def version(section: sections.Rule) -> str:
-    """A name of what a rule says: another text of the same content has the same one."""
-    content = json.dumps(asdict(section), sort_keys=True, default=str)
+    """A name of what a rule says: another text of the same content has the same one.
+
+    What is as it is without being said is left out, so that a later kerbline with more keys gives
+    the same.
+    """
+    content = json.dumps(_said(section), sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def _said(value: object) -> object:
+    if is_dataclass(value):
+        every = [(field, getattr(value, field.name)) for field in fields(value)]
+        return {field.name: _said(each) for field, each in every if each != field.default}
+    return [_said(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _rule(config: Config, section: sections.Rule, sky: Sky | None) -> Rule:
