@@ -2,8 +2,14 @@
 
 import sys
 
+from kerbnode.assets.streetlight import RAISE_TICK_MS
 from kerbwire import cobs, seal
 from wire.pair import up_pair
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kerbnode.instruments.lamp_head import LampHead
+    from kerbnode.sense import Sense
 
 _NONCE = bytes(13)
 _AAD = bytes(24)
@@ -58,7 +64,67 @@ def _polls(count: int) -> None:
         pair.gateway.outgoing(pair.now)
 
 
+class _Pole:
+    """A lamp's board and drivers, with somebody before the sensor."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def monotonic_ms(self) -> int:
+        return self.now
+
+    uptime_ms = monotonic_ms
+
+    def take(self) -> bool:
+        return self.now > 10_000
+
+    def sample(self) -> "tuple[int, int, int]":
+        return 300, 2300, 130
+
+    def show(self, level: int) -> None:
+        self.level = level
+
+
+def _rising() -> "tuple[LampHead, Sense]":
+    """A lamp that has begun to rise, and what ticks it."""
+    from kerbnode.clock import Clock
+    from kerbnode.drivers.motion import Motion
+    from kerbnode.instruments.lamp_head import LampHead
+    from kerbnode.sense import Sense
+    from kerbnode.settings import Settings
+    from kerbwire import messages as m
+
+    pole = _Pole()
+    head = LampHead(dimmer=pole, power=pole, motion=Motion(pole, warm_s=0))
+    head.begin(Settings({"node_id": "n"}), None)
+    head.asset.command(m.OP_SET_LEVEL, (20, 3600, 0), 0)
+    sense = Sense(pole, Clock(), head, None, (), 900, None)
+    sense.tick()
+    head.asset._told = True  # the event is another's cost
+    pole.now = 10_007
+    sense.tick()
+    assert head.asset.fading == RAISE_TICK_MS and pole.level < 250
+    return head, sense
+
+
+def _rise(count: int) -> None:
+    """A tick that only fades."""
+    _, sense = _rising()
+    for _ in range(count):
+        sense.tick()
+
+
+def _tick(count: int) -> None:
+    """A tick that reads all but what is looked at once a second, and steps the lamp."""
+    head, sense = _rising()
+    for _ in range(count):
+        head._ticked_ms = -1000
+        sense.tick()
+
+
 LOOPS = {
+    "rise": _rise,
+    "tick": _tick,
     "seal": _seal,
     "open": _open,
     "cobs": _cobs,
