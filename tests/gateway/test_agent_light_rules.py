@@ -13,22 +13,24 @@ from click.testing import CliRunner
 
 from kerbline import agent
 from kerbline.agent.light_programs import LightPrograms
-from kerbline.agent.light_rules import finding
+from kerbline.agent.light_rules import LightRules, finding
 from kerbline.agent.lights import Lights
 from kerbline.agent.loops import Loops
 from kerbline.agent.orders import Orders
+from kerbline.agent.records import Records
 from kerbline.cli import app
 from kerbline.clock import ManualClock
 from kerbline.control import program
 from kerbline.control.light.decision import BEGINS, GOES_ON, Decision
 from kerbline.control.light.rules import Act, Notify, Rule, SetLevel
 from kerbline.counters import Counters
-from kerbline.model import Command, Severity, Value
+from kerbline.model import Command, Key, Reading, Severity, Value
+from kerbline.south.arrivals import Answered
 from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store, decisions
 from kerbline.store.reader import Reader
 from kerbwire import messages as m
 from tests.gateway.pocket_node import PocketNode, serve_tcp
-from tests.gateway.test_agent_light import CLASS, HEAD, KEY, at_s, config
+from tests.gateway.test_agent_light import CLASS, HEAD, KEY, MemoryNodes, at_s, config
 from tests.gateway.test_orders import MemoryStreet
 
 WARM = """\
@@ -290,6 +292,45 @@ def test_a_rule_and_people_on_the_street_share_a_lamp(tmp_path: Path) -> None:
     asyncio.run(scene())
     whose = [each.by.partition(" ")[0] for each in kept(tmp_path)]
     assert whose == ["rule", "dimming", "rule", "dimming", "dimming"]
+
+
+def test_what_an_operator_gives_back_is_the_rules_again_at_once(tmp_path: Path) -> None:
+    dark = WARM.format(level=80).replace('[rule.notify]\nseverity = "critical"', "")
+    made = config(tmp_path, HEAD + dark.replace('text = "the lamp\'s head is warm"\n', ""))
+
+    async def scene() -> None:
+        line = Line(tmp_path)
+        line.clock.advance(at_s(BEGIN) * 1000 - T0_MS)
+        rules = LightRules(made, line.clock, line.store, line.group, line.lights, None)
+        records = Records("gw-1", 1, line.group, [], MemoryNodes(), line.clock)
+        hears = agent.Hears(line.orders, line.loops, line.lights, rules)
+        running = asyncio.create_task(rules.run(records))
+        await asyncio.sleep(0)
+        warm: dict[str, Value] = {"temperature_c": 41}
+        now_ms = line.clock.utc_ms()
+        key = Key("sl-1", 1, 1)
+        await hears.consider(Reading(key, "lamp-1", "streetlight", now_ms, 0, warm), records)
+        await until(lambda: line.sent)
+        first = line.street.done[0]
+        await hears.answered(Answered(first.id, "lamp-1", ""))
+        arguments = {"level_pct": 20, "hold_s": 0, "fade_ms": 0}
+        for name, operation in (("o", "set_level"), ("p", "release")):
+            given = arguments if operation == "set_level" else {}
+            order = Command(name, "lamp-1", operation, given, 2**60, "operator/anna")
+            line.loops.operate(order)
+            await hears.answered(Answered(name, "lamp-1", ""))
+            await asyncio.sleep(0.05)
+        assert line.sent == [("lamp-1", "set_level", 80, 600, 2_000)] * 2
+        running.cancel()
+        await asyncio.wait([running])
+        await line.end()
+
+    asyncio.run(scene())
+    assert [list(each.refused.values()) for each in kept(tmp_path) if each.by != "gateway"] == [
+        [],
+        ["held by operator/anna"],
+        [],
+    ]
 
 
 def test_what_only_goes_on_is_kept_now_and_then(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ async def run(config: Config) -> None:
     receiving = _receiving(config, orders, clock, counters)
     lights = Lights(loops, orders, group, clock)
     rules = _rules(config, clock, store, group, lights, programs)
-    hears = _Hears(orders, loops, lights, rules)
+    hears = Hears(orders, loops, lights, rules)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
     standing = Standing(store, group)
     for bus in bridged.buses.values():
@@ -174,7 +174,7 @@ async def run(config: Config) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hears:
+class Hears:
     """Whoever decides something on a reading."""
 
     orders: Orders
@@ -191,6 +191,13 @@ class _Hears:
             self.rules.consider(reading)
         for finding in decided.findings:
             await records.found(finding)
+
+    async def answered(self, answer: Answered) -> None:
+        """A node has answered; an order from outside may have given a lamp back."""
+        is_own = self.orders.is_own(answer.command_id)
+        await self.orders.answered(answer)
+        if self.rules is not None and not is_own:
+            self.rules.joined(answer.asset)
 
     async def joined(self, asset: str) -> None:
         """A node is there again: send what waits for it, and what it may have forgotten."""
@@ -219,7 +226,7 @@ async def _stop(
 async def _take_arrivals(
     nodes: Nodes,
     records: Records,
-    hears: _Hears,
+    hears: Hears,
     group: GroupCommit,
     alerts: Alerts | None,
     actuators: Actuators,
@@ -243,13 +250,13 @@ async def _take_arrivals(
             case Noted(rule, name, body):
                 group.save_memory(rule, name, body)
             case Answered() as answer:
-                await hears.orders.answered(actuators.noted(answer))
+                await hears.answered(actuators.noted(answer))
             case Joined(_, asset):
                 await hears.joined(asset)
 
 
 async def _take_polls(
-    source: Bus | Device, records: Records, hears: _Hears, standing: Standing
+    source: Bus | Device, records: Records, hears: Hears, standing: Standing
 ) -> None:
     """What a bus or a serial device gave, the same way, a tick at a time."""
     while True:

@@ -183,6 +183,10 @@ class Orders:
             del self._own[next(iter(self._own))]
         return ""
 
+    def is_own(self, command_id: str) -> bool:
+        """Is it a loop's, and under way?"""
+        return command_id in self._own
+
     async def answered(self, answer: Answered) -> None:
         """A node has answered, or its time was over."""
         state = _STATE_OF_REASON.get(answer.reason, CommandState.ERROR)
