@@ -75,7 +75,6 @@ class Lamp:
     """A node and its light; every call tells what of it goes to the gateway: is somebody there?"""
 
     __slots__ = (
-        "_act_ms",
         "_clear_ms",
         "_command_ms",
         "_every",
@@ -97,7 +96,6 @@ class Lamp:
         "_schedule",
         "_since_ms",
         "_step_ms",
-        "_stepped_ms",
         "_told",
         "due_ms",
         "level",
@@ -127,9 +125,7 @@ class Lamp:
         self._since_ms = 0
         self.level = 0  # 1/1000 of full light, since then
         self._fade_ms = self._own_ms = self._command_ms = self._clear_ms = NEVER_MS
-        self._act_ms = NEVER_MS  # when a command shows
-        self._step_ms = NEVER_MS  # the first of all these but of the fade
-        self._stepped_ms = 0  # its ticks count from there
+        self._step_ms = NEVER_MS  # the first of them but of the fade
         self._look_ms = next(looks, NEVER_MS)
         self.due_ms = self._look_ms  # when the lamp is to be woken
         self.pct_ms = 0.0  # of level x time, in percent and ms
@@ -169,22 +165,16 @@ class Lamp:
         after = self._step(now)
         return told if after is None else after
 
-    def command(self, now: int, number: int, op: int, args: tuple[int, ...]) -> None:
-        """A command of the gateway; refused where a later one was here before it.
-
-        It shows with the node's next tick.
-        """
+    def command(self, now: int, number: int, op: int, args: tuple[int, ...]) -> bool | None:
+        """A command of the gateway, which wakes the node; refused if a later one was before it."""
         if number <= self._last_id:
-            return
+            return None
         self._last_id = number
         self._node.command(op, args, now)
         self._command_ms = now + 1000 * args[1] if op == m.OP_SET_LEVEL else NEVER_MS
         if op == m.OP_RELEASE and not self._inputs.motion:
             self._own_ms = NEVER_MS  # it ends the node's own hold, too
-        tick_ms = self._node.fading or TICK_MS
-        self._act_ms = now + (self._stepped_ms - now) % tick_ms
-        self._step_ms = min(self._step_ms, self._act_ms)
-        self.due_ms = min(self.due_ms, self._act_ms)
+        return self._step(now)
 
     def wake(self, now: int) -> bool | None:
         """At `due_ms`."""
@@ -221,8 +211,6 @@ class Lamp:
         # A sensor that chatters is told of more slowly: asked again at the node's next tick.
         late = self._said and not self._inputs.motion
         self._clear_ms = now + TICK_MS if late else NEVER_MS
-        self._act_ms = NEVER_MS
-        self._stepped_ms = now
         self._step_ms = min(self._look_ms, self._own_ms, self._command_ms, self._clear_ms)
         self._shown(now)
         return told

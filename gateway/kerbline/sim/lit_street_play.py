@@ -20,7 +20,6 @@ from kerbline.sim.lit_street_lamp import (
     NEVER_MS,
     QUICK_MS,
     SPREAD,
-    TICK_MS,
     Kind,
     Lamp,
     Pace,
@@ -70,7 +69,7 @@ class Scene:
             sensor_range_m=street.sensor_range_m,
             full_pct=street.full,
             beyond_m=self.length_m - street.last_lamp_m,
-            lead_ms=ceil(late_ms + TICK_MS + rise_ms) + 2 * fades.quick_ms,
+            lead_ms=ceil(late_ms + rise_ms) + 2 * fades.quick_ms,
             late_ms=ceil(late_ms) + 1,
             busy_s=BUSY_S,
             sensor_misses=0,
@@ -177,8 +176,7 @@ class Stage:
                     self._wait_for(number)
             elif what == COMMAND:
                 op, args = (m.OP_SET_LEVEL, self._raise) if flag else (m.OP_RELEASE, ())
-                lamps[number].command(now, value, op, args)
-                self._wait_for(number)
+                self._report(now, number, lamps[number].command(now, value, op, args))
             elif what == AT_GATEWAY:
                 self._busy[number] = flag
                 self._follower.saw(number, value, flag)
