@@ -245,10 +245,10 @@ class Streetlight:
         health = self._health
         ends = self._ends
         failed = health & LAMP_FAILURE > 0
-        if lit:
+        if lit or not draws:
             health &= ~DAY_BURNER
-            if self._drew and not draws:
-                ends.append(now)
+        if lit and self._drew and not draws:
+            ends.append(now)
         self._drew = lit and draws
         if ends and now - ends[0] > CYCLES_MS:
             ends.pop(0)
@@ -262,8 +262,6 @@ class Streetlight:
         odd = draws == failed if lit else draws and not self.level and not health & DAY_BURNER
         if not odd or self._odd_ms is None:
             self._odd_ms = now if odd else None
-            if not lit and not draws:
-                health &= ~DAY_BURNER
         elif now - self._odd_ms >= (FAILURE_MS if lit else BURNER_MS):
             self._odd_ms = None
             code = m.EV_DAY_BURNER

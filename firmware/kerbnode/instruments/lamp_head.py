@@ -102,10 +102,11 @@ class LampHead:
         """Once a second what changes no faster, and which of the sensors are broken."""
         inputs = self._inputs
         lux = None if self._light is None else self._light.lux()
-        inputs.scheduled_pct = self._schedule.step(uptime_s, utc_s, lux)
-        inputs.night = self._schedule.night
-        faults = self._schedule.cell_fault & ASTRAY
-        if self._light is not None and self._schedule.cell_fault != faults:
+        schedule = self._schedule
+        inputs.scheduled_pct = schedule.step(uptime_s, utc_s, lux)
+        inputs.night = schedule.night
+        faults = schedule.cell_fault & ASTRAY
+        if self._light is not None and schedule.cell_fault != faults:
             faults |= streetlight.LIGHT_FAULT
         if self._power is not None and inputs.power_dw is None:
             faults |= streetlight.POWER_FAULT
