@@ -333,6 +333,39 @@ def test_what_an_operator_gives_back_is_the_rules_again_at_once(tmp_path: Path) 
     ]
 
 
+def test_a_clock_that_was_never_set_makes_no_rule_act(tmp_path: Path) -> None:
+    made = config(
+        tmp_path,
+        HEAD
+        + WARM.format(level=80)
+        .replace("[rule.notify]", "# [rule.notify]")
+        .replace("severity", "# severity")
+        .replace("text", "# text"),
+    )
+
+    async def scene() -> None:
+        line = Line(tmp_path)
+        line.clock.advance(90_000_000 - T0_MS)  # the second night of 1970
+        rules = LightRules(made, line.clock, line.store, line.group, line.lights, None)
+        records = Records("gw-1", 1, line.group, [], MemoryNodes(), line.clock)
+        running = asyncio.create_task(rules.run(records))
+        await asyncio.sleep(0)
+        warm: dict[str, Value] = {"temperature_c": 41}
+        now_ms = line.clock.utc_ms()
+        rules.consider(Reading(Key("sl-1", 1, 1), "lamp-1", "streetlight", now_ms, 0, warm))
+        await asyncio.sleep(0.05)
+        assert line.sent == []
+        line.clock.set_utc(at_s(BEGIN) * 1000)
+        now_ms = line.clock.utc_ms()
+        rules.consider(Reading(Key("sl-1", 1, 2), "lamp-1", "streetlight", now_ms, 0, warm))
+        await until(lambda: line.sent)
+        running.cancel()
+        await asyncio.wait([running])
+        await line.end()
+
+    asyncio.run(scene())
+
+
 def test_what_only_goes_on_is_kept_now_and_then(tmp_path: Path) -> None:
     async def scene() -> None:
         line = Line(tmp_path)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kerbline.agent.light_programs import LightPrograms
 
 LOOK_S = 5.0  # between two looks at the clock, which may jump
+EARLIEST_MS = 1_735_689_600_000  # 2025: a clock that says less was never set
 SET_MS = 60_000  # a clock that is so far ahead at once was set
 EXPIRY_MS = 10_000
 MAX_TEXT = 200
@@ -189,6 +190,8 @@ class LightRules:
 
     async def _look(self, records: Records) -> None:
         self._mind_the_clock()
+        if not self._clock_is_set():
+            return
         acts = self._engine.due(self._lights.now().street_ms)
         for act in acts:
             self._command(act)
@@ -198,6 +201,10 @@ class LightRules:
         if any(act.what in (BEGINS, ENDS) for act in acts):
             self._save()
         self._lights.look()
+
+    def _clock_is_set(self) -> bool:
+        """Or nobody knows what time and sun say, and how old a reading is."""
+        return self._lights.now().street_ms >= EARLIEST_MS
 
     def _mind_the_clock(self) -> None:
         """It may be set, from 1970 at the latest: no time passed."""
@@ -274,7 +281,7 @@ class LightRules:
         times = [
             each for each in (self._engine.next_ms(), self._lights.next_ms()) if each is not None
         ]
-        if not times:
+        if not times or not self._clock_is_set():
             return LOOK_S
         now_ms = self._clock.utc_ms()
         wait_s = (self._clock.street.real_ms(min(times)) - now_ms) / 1000
