@@ -115,8 +115,8 @@ def other(chance: Random) -> tuple[dict[str, object], list[Walk]]:
         "lamps": chance.choice((1, 2, 3, 5, 10, 20, 30)),
         "spacing_m": chance.choice((10, 18.5, 25, 30, 35, 40, 50, 70)),
         "sensor_range_m": chance.choice((3, 5, 8, 10, 12, 15, 20, 25, 30, 45)),
-        "latency_ms": chance.choice((0, 10, 50, 100)),
-        "loss": chance.choice((0, 0.1, 0.2)),
+        "latency_ms": chance.choice((0, 20, 50)),
+        "loss": chance.choice((0, 0.05, 0.1)),
         "floor_pct": chance.choice((5, 10, 20, 35, 50)),
         "full_pct": chance.choice((60, 80, 100)),
     }
