@@ -231,7 +231,7 @@ def exchange(address: int | None) -> list[dict[str, str]]:
     info = [g["boot_id"], g["epoch"], g["first_rseq"], g["next_rseq"], g["uptime_s"]]
     info += [g["period_s"], g["firmware"], g["command_id"], g["config_version"]]
     up: list[tuple[str, int, wire.Items]] = [
-        ("INFO", 1, [3, 1, digest, *info]),
+        ("INFO", 1, [3, 2, digest, *info]),
         ("REPORT keyframe", 0, [4, 0, 3, 0, 900, *g["keyframe"][3]]),
         ("REPORT delta", 0, [4, 1, 3, 0b1010111, 70, 556, 18, -1, 3]),
         ("REPORT backfill", 0, [4, 0, 1, 8, 70000, *g["backfill"][3]]),

@@ -14,7 +14,7 @@ def bus(session: wire.Session, given: dict[str, Any]) -> list[dict[str, str]]:
     named = wire.plain(
         wire.DOWN, ADDRESS, [1, session.generation, session.gateway_nonce, ADDRESS, session.node_id]
     )
-    info = [3, 1, digest, given["boot_id"], given["epoch"], given["first_rseq"], given["next_rseq"]]
+    info = [3, 2, digest, given["boot_id"], given["epoch"], given["first_rseq"], given["next_rseq"]]
     info += [given["uptime_s"], given["period_s"], given["firmware"], given["command_id"]]
     info += [given["config_version"]]
     polls: list[tuple[str, wire.Items]] = [
@@ -38,6 +38,12 @@ def bus(session: wire.Session, given: dict[str, Any]) -> list[dict[str, str]]:
     frames.append(("HELLO? by name, and later items", asked))
     searched = wire.plain(wire.DOWN, ALL, [18, 0, 64, 32, 6, *more])
     frames.append(("DISCOVER, and later items", searched))
+    frames.append(("CALL of all", wire.plain(wire.DOWN, ALL, [22, 1, 247])))
+    frames.append(
+        ("CALL, and later items", wire.plain(wire.DOWN, ALL, [22, ADDRESS, ADDRESS, *more]))
+    )
+    event = session.seal(wire.UP, 0, 2, wire.body([5, 1, 0, 1805, 2, 1]))
+    frames.append(("EVENT for a CALL", event))
     return [
         {"name": name, "frame": frame.hex(), "stream": wire.cobs(frame).hex()}
         for name, frame in frames

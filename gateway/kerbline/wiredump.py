@@ -65,6 +65,7 @@ MESSAGES: Mapping[int, Message] = {
         ("rseq", "boot", "uptime-s", "uptime-ms", "utc-s", "utc-ms", "uncertainty-ms"),
     ),
     m.DISCOVER: Message("DISCOVER", ("permit", "window", "slots", "slot-ms")),
+    m.CALL: Message("CALL", ("first", "last")),
 }
 KEYFRAME = Message("REPORT", ("n", "rseq", "boot", "uptime-s"), "value")
 DELTA = Message("REPORT", ("n", "base", "mask"), "difference")

@@ -17,12 +17,14 @@ local TYPES = {
   [1] = "WELCOME",
   [2] = "HELLO?",
   [18] = "DISCOVER",
+  [22] = "CALL",
 }
 local ITEMS = {
   [0] = { "node-id", "generation", "nonce" },
   [1] = { "generation", "nonce", "address", "node-id" },
   [2] = { "permit", "node-id" },
   [18] = { "permit", "window", "slots", "slot-ms" },
+  [22] = { "first", "last" },
 }
 local WITH_MAC = {
   [0] = true,

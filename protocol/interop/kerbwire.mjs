@@ -324,6 +324,7 @@ const PLAIN = new Map([
   [1, ["WELCOME", DOWN, true, [4, 5], [anyItem, uint32, bstr(8, 8), int(0, 254), bstr(1, 16)]]],
   [2, ["HELLO?", DOWN, false, [1, Infinity], [anyItem, int(0, 1), bstr(1, 16)]]],
   [18, ["DISCOVER", DOWN, false, [5, Infinity], [anyItem, int(0, 1), int(1, 4096), int(1, 32), int(1, 1000)]]],
+  [22, ["CALL", DOWN, false, [3, Infinity], [anyItem, int(1, 255), int(1, 255)]]],
 ]);
 
 // ---------------------------------------------------------------- section 5: POLL

@@ -127,7 +127,7 @@ for (const kind of ["stream", "datagram"]) {
     assert.equal(got.WELCOME.address, datagram ? 7 : 0);
     assert.equal(got.INFO.address, datagram ? 7 : null);
     const { boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, config_version } = given;
-    const info = [1, SCHEMAS[0].hash, boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, given.command_id, config_version];
+    const info = [2, SCHEMAS[0].hash, boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, given.command_id, config_version];
     assert.deepEqual(got.INFO.items, info);
     for (const name of ["keyframe", "delta", "backfill"]) {
       assert.deepEqual(got[`REPORT ${name}`].records, [record(given[name])], name);
@@ -156,6 +156,9 @@ test("bus", () => {
   assert.equal(got.IDLE.name, "IDLE");
   assert.deepEqual(got["HELLO? by name, and later items"].items.slice(0, 2), [0, hex(given.node_id)]);
   assert.deepEqual(got["DISCOVER, and later items"].items.slice(0, 4), [0, 64, 32, 6]);
+  assert.deepEqual(got["CALL of all"].items, [1, 247]);
+  assert.deepEqual(got["CALL, and later items"].items.slice(0, 2), [7, 7]);
+  assert.equal(got["EVENT for a CALL"].name, "EVENT");
 });
 
 test("spans: the example of section 5", () => {

@@ -12,8 +12,11 @@ from kerbwire.ranges import RangeSet
 from kerbwire.report import integers
 
 
-def _chosen(numbers: RangeSet, recent: "list[int]") -> "list[tuple[int, int]]":
-    """The spans to tell: those that hold a recent number, then the newest; lowest first."""
+def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
+    """Count and pairs; a span with one of the `recent` numbers, at most four, is never left out.
+
+    Those that hold a recent number are told, then the newest.
+    """
     above = numbers.above()
     spans = [s for s in above if any([s[0] <= number <= s[1] for number in recent])]
     for span in reversed(above):
@@ -21,12 +24,7 @@ def _chosen(numbers: RangeSet, recent: "list[int]") -> "list[tuple[int, int]]":
             break
         if span not in spans:
             spans.append(span)
-    return sorted(spans[:SPANS_IN_POLL])
-
-
-def encode_spans(numbers: RangeSet, recent: "list[int]") -> "list[int | bytes]":
-    """Count and pairs; a span with one of the `recent` numbers, at most four, is never left out."""
-    spans = _chosen(numbers, recent)
+    spans = sorted(spans[:SPANS_IN_POLL])
     items: list[int | bytes] = [len(spans)]
     below = None
     for first, last in reversed(spans):

@@ -4,13 +4,17 @@ Sans-I/O, in microseconds: `outgoing` gives the bytes of the next turn when the 
 `receive` takes all that is heard. The sessions of the nodes are PolledGateway's.
 """
 
-from kerbwire import cobs, frame, handshake
+from kerbwire import cbor, cobs, frame, handshake
 from kerbwire import messages as m
+from kerbwire.calls import Calls
 from kerbwire.errors import RemoteError
 from kerbwire.limits import (
     ANSWER_MS,
     BABBLE_BYTES,
     BABBLE_MS,
+    BUS_ALL,
+    CALL_MS,
+    CALL_PAUSE_MS,
     DISCOVER_PAUSE_MS,
     FRAME_BYTES,
     KEYING_MS,
@@ -52,8 +56,18 @@ class Bus:
     ours, ("BABBLE", node id or b"", bytes so far), ("FAULT", code).
     """
 
-    def __init__(self, places: "list[Place]", byte_us: int, answer_ms: int = ANSWER_MS):
-        """`byte_us`: the time of one byte on the line."""
+    def __init__(
+        self,
+        places: "list[Place]",
+        byte_us: int,
+        answer_ms: int = ANSWER_MS,
+        *,
+        calls: bool = False,
+    ):
+        """`byte_us`: the time of one byte on the line.
+
+        `calls`: somebody waits for events of these nodes, so they are asked of all between turns.
+        """
         self.stray: dict[int, int] = {}  # bytes outside any window by address, or UNNAMED
         self.polls = 0
         self.repolls = 0
@@ -70,6 +84,9 @@ class Bus:
         self._free_us = 0  # nothing goes out before
         self._keying: list[Place] = []  # greeted, and not confirmed yet
         self._told_us: dict[int, int] = {}
+        self._calls = Calls(calls=calls, places=self._row.places)
+        self._rushed = False  # was that what was said last?
+        self._again: tuple[Place, int] | None = None  # who is asked once more, after so many tries
 
     def enrol(self, now: int, ms: int) -> None:
         """Look for nodes, with the permit bit, for at most ENROL_MS."""
@@ -84,14 +101,20 @@ class Bus:
         self._deframer.reset()
         self._partial = 0
         self._window = None
+        self._again = None
         self._search.failed()
+        self._calls.failed()
         self._free_us = 0
 
     def deadline(self, now: int) -> int:
         """When `outgoing` may have something."""
-        if self._window or self._search.open or now < self._free_us:
+        busy = self._window or self._again or self._search.open or self._calls.open
+        if busy or now < self._free_us:
             return self._free_us
         times = self._row.ready_us()
+        times += [place.session.urgent_ms() * _MS for place in self._row.places]
+        if self._calls.calling:
+            times.append(self._calls.next_us)
         if self._searching(now):
             times.append(self._search.next_us)
         return max(now, min(times)) if times else now + DISCOVER_PAUSE_MS * _MS
@@ -119,6 +142,10 @@ class Bus:
         if self._window:
             self._free_us = min(now + self._answer_us, self._window.limit_us)
             self._finish(now)
+        elif self._calls.open:
+            self._free_us = min(now + CALL_MS * _MS, self._calls.limit_us)
+            if self._calls.answered:
+                self._free_us = now + RELEASE_MS * _MS
 
     def _forget(self, now: int) -> None:
         """The bytes since the last frame are none."""
@@ -129,6 +156,8 @@ class Bus:
         """Bytes that answer nothing: two in a slot, a spoilt answer, or a babbling node."""
         if self._search.open:
             self._search.spoilt(count)
+        elif self._calls.open:
+            self._calls.spoilt()
         elif not (self._window and address == UNNAMED):
             self._babbled(count, address, now)
 
@@ -182,6 +211,8 @@ class Bus:
             if what == LAST:
                 window.expected = window.got
                 place.credit = 1
+        elif self._calls.open:
+            self._calls.came(place)
         elif not self._search.open:
             self._babbled(len(data) + 2, place.session.address, now)
         if place.heard(now):
@@ -203,15 +234,21 @@ class Bus:
         if now < self._free_us:
             return b""
         if self._window:
-            again = self._missed(self._window, now)
-            if again:
-                return again
+            self._missed(self._window, now)
         if self._search.open:
             if self._partial:
                 self._forget(now)
             self._search.close(now)
+        if self._calls.open:
+            if self._partial:
+                self._forget(now)
+            self._calls.close(now)
         return (
             self._keys(now)
+            or self._rush(now)
+            or self._turn(self._calls.told(), now)
+            or self._call(now)
+            or self._ask_again(now)
             or self._turn(self._row.pressing(now), now)
             or self._look(now)
             or self._turn(self._row.next(now), now)
@@ -248,24 +285,29 @@ class Bus:
         self.repolls += tries > 0
         return out
 
-    def _missed(self, window: _Window, now: int) -> bytes:
+    def _ask_again(self, now: int) -> bytes:
+        """Whose answer is missing has a turn at once."""
+        again, self._again = self._again, None
+        return b"" if again is None else self._open(again[0], now, again[1])
+
+    def _missed(self, window: _Window, now: int) -> None:
         """The window's time is over: once more at once, or the node's turn is lost."""
         self._window = None
         place = window.place
         place.credit = 1
         if window.got:
-            return b""
+            return
         place.session.unanswered(now // _MS)
         if not place.resting and place.session.up and window.tries < REPOLLS:
-            return self._open(place, now, window.tries + 1)
+            self._again = place, window.tries + 1
+            return
         place.missed += 1
         if place in self._keying and not place.session.up and place.missed < MISSED_TURNS:
-            return b""
+            return
         if place.missed >= MISSED_TURNS or not place.session.up:
             self._keying = [other for other in self._keying if other is not place]
             if place.rest(now):
                 self._events.append(("SILENT", place.session.node_id))
-        return b""
 
     def _keys(self, now: int) -> bytes:
         """What moves greetings on: WELCOMEs, windows for INFO, and the POLL that confirms."""
@@ -283,6 +325,31 @@ class Bus:
             if session.welcomed and place.ready_us <= now and not place.resting:
                 return self._open(place, now)
         return b""
+
+    def _rush(self, now: int) -> bytes:
+        """Urgent commands to all whom they are for, back to back; no window opens."""
+        self._rushed = not self._rushed
+        if not self._rushed:
+            return b""
+        frames: list[bytes] = []
+        for place in self._row.places:
+            if not place.resting:
+                frames += place.session.rush(now // _MS)
+        self._rushed = len(frames) > 0
+        return self._send(frames, now) if frames else b""
+
+    def _call(self, now: int) -> bytes:
+        """CALL: a window for one who has an event to tell."""
+        if now < self._calls.next_us or not self._calls.calling:
+            return b""
+        first, last = self._calls.begin()
+        head = frame.plain_header(frame.DOWN, BUS_ALL)
+        out = self._send([head + cbor.encode([m.CALL, first, last])], now)
+        longest_us = (FRAME_BYTES + 2) * self._byte_us
+        self._free_us += CALL_MS * _MS
+        self._calls.limit_us = self._free_us + longest_us
+        self._calls.next_us = self._free_us + CALL_PAUSE_MS * _MS
+        return out
 
     def _searching(self, now: int) -> bool:
         return self._search.enrolling(now) or not self._row.complete

@@ -85,11 +85,6 @@ class Engine:
         """The next event, or None."""
         return self._events.pop(0) if self._events else None
 
-    @property
-    def waiting(self) -> int:
-        """Events that the host has not taken yet: it should not feed what it can't digest."""
-        return len(self._events)
-
     def outgoing(self, now: int) -> bytes:
         """What to write now: all bytes of a stream, or one datagram; b"" when there is nothing."""
         self._watch(now)
@@ -117,11 +112,6 @@ class Engine:
 
             self._objects = Objects(self._random)
         return self._objects
-
-    @property
-    def heard_newest(self) -> bool:
-        """Was the last authentic frame the newest so far? (A peer's address follows only that.)"""
-        return self.channel is not None and self.channel.heard_newest
 
     def _frame(self, data: "bytes | bytearray | memoryview", length: int, now: int) -> bool:
         header = self._header

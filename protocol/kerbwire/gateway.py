@@ -8,6 +8,8 @@ from kerbwire.errors import RemoteError
 from kerbwire.handshake import CONFIRMING, GREETED, HEARD, KEEPING, REST, STORED
 from kerbwire.intake import Intake
 from kerbwire.limits import (
+    COPIES,
+    DATAGRAM,
     FAILED_TAGS,
     HELLO_REQUEST_GAP_MS,
     MAC_BYTES,
@@ -199,6 +201,8 @@ class GatewaySession(Engine):
         Engine.__init__(self, framing, random)
         self._handshake = GatewayHandshake(node_id, keys, random, address)
         self._intake = Intake(epoch, kept, random, schemas)
+        if framing == DATAGRAM:
+            self._intake.orders.copies = COPIES
         self._asked_ms = -HELLO_REQUEST_GAP_MS
         self._ask_at_ms: int | None = None
 
@@ -215,6 +219,16 @@ class GatewaySession(Engine):
     def up(self) -> bool:
         """Is a session confirmed?"""
         return self.channel is not None
+
+    @property
+    def heard_newest(self) -> bool:
+        """Was the last authentic frame the newest so far? (A peer's address follows only that.)"""
+        return self.channel is not None and self.channel.heard_newest
+
+    @property
+    def waiting(self) -> int:
+        """Events that the host has not taken yet: it should not feed what it can't digest."""
+        return len(self._events)
 
     @property
     def kept(self) -> RangeSet:
@@ -248,10 +262,19 @@ class GatewaySession(Engine):
         self._intake.ask_again()
 
     def send_command(
-        self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]"
+        self,
+        command_id: int,
+        expires_utc_s: int,
+        op: int,
+        args: "tuple[int, ...]",
+        *,
+        urgent: bool = False,
     ) -> None:
-        """Hand over a command; LocalError("window") when too many are under way."""
-        self._intake.orders.send_command(command_id, expires_utc_s, op, args)
+        """Hand over a command; LocalError("window") when too many are under way.
+
+        An `urgent` one goes again before anybody can know that it was lost.
+        """
+        self._intake.orders.send_command(command_id, expires_utc_s, op, args, urgent=urgent)
 
     def send_config(self, version: int, values: "dict[int, int | bytes]") -> None:
         """Send a CONFIG until the node has answered; it takes the place of an earlier one."""
@@ -292,11 +315,16 @@ class GatewaySession(Engine):
             head = frame.plain_header(frame.DOWN, self._handshake.address)
             return head + cbor.encode([m.HELLO_REQUEST])
         if self.channel:
+            copy = self._intake.copy(now)
+            if copy is not None:
+                return copy
             item = self._intake.pull(self.channel, now, self._block_on_line())
             if item is None:
                 item = self._object(now, blocks=self._intake.orders.room > 1)
             if item:
-                return self.channel.seal(item[0], item[1], now)
+                data = self.channel.seal(item[0], item[1], now)
+                self._intake.orders.sealed(data, now)
+                return data
         return None
 
     def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:

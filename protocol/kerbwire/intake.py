@@ -144,6 +144,8 @@ class Intake:
         if type_ == m.GAP:
             return self._gap(report.integers(items[:4], 4), now)
         if type_ == m.RESULT:
+            if items[2:3] == [m.NO_TIME]:  # the offer was lost
+                self._offer_ms = self._poll_ms = now
             return self.orders.result(items, now)
         if type_ == m.DIAG:
             return [("DIAG", config.pairs(items, 1))]
@@ -241,6 +243,10 @@ class Intake:
         if now >= self._poll_ms:
             return self._polled(channel, now)
         return None
+
+    def copy(self, now: int) -> "bytes | None":
+        """A frame that goes once more as it is."""
+        return self.orders.copy(now)
 
     def expiry(self) -> "int | None":
         """When the next command expires."""

@@ -55,6 +55,8 @@ BATCH_RECORDS = 48  # of one BATCH
 BATCH_BASES = 16  # last records of batches that a gateway keeps to decode batches against
 HELD_SPANS = 1024  # and a gateway for each node
 DEFERRED_COMMANDS = 8  # commands under way to one node
+COPY_MS = 15  # what is urgent goes again after that time, as a datagram ...
+COPIES = 16  # ... so often, until it is answered
 
 # Objects.
 OBJECTS = 2  # under way at a time, each way
@@ -78,6 +80,9 @@ MISSED_TURNS = 2  # then a node is dead ...
 PROBE_MIN_MS = 1000  # ... and asked after that time, doubling ...
 PROBE_MAX_MS = 30_000  # ... up to that
 TURN_MS = 100  # between two turns of a node that has nothing more to say
+CALL_MS = 10  # after a CALL: who has an event to tell has begun by then
+CALL_PAUSE_MS = 5  # between two of them at least: a turn
+RUSHES = 3  # frames of an urgent command that go at once
 KEYING_MS = 50  # from WELCOME until INFO is asked for
 BABBLE_BYTES = 256  # outside any window: then a node babbles
 BABBLE_MS = 60_000  # and is told of once in that time

@@ -36,6 +36,7 @@ WANT = 16
 BLOCK = 17
 DISCOVER = 18
 ANCHOR = 21  # a record of its own kind: which uptime was which UTC
+CALL = 22  # "who has an event to tell?", on a bus
 # CLAIM 19, SLOT 20
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
@@ -186,8 +187,8 @@ GAP_NAMES = {
 }
 
 # The message set. A newer one only adds types and trailing items, and a gateway speaks so many
-# older ones: a type that a node can't know is never sent to it.
-MESSAGES_VERSION = 1
+# older ones: a type that a node can't know is never sent to it. Since 2: CALL.
+MESSAGES_VERSION = 2
 OLDER_VERSIONS = 3
 
 

@@ -16,6 +16,8 @@ from kerbwire.handshake import (
     WELCOMED,
 )
 from kerbwire.limits import (
+    COPIES,
+    DATAGRAM,
     HELLO_REQUEST_MS,
     HELLOS_ON_REQUEST,
     NONCE_BYTES,
@@ -194,6 +196,7 @@ class NodeSession(Engine):
         Engine.__init__(self, framing, random)
         self.info = info  # the host keeps its uptime and numbers current
         self._uplink = Uplink(info, random)
+        self._uplink.copies = COPIES * (framing == DATAGRAM)
         self._handshake = NodeHandshake(
             node_id, generation, key, info, random, addressed=framing != STREAM
         )

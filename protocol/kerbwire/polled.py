@@ -5,10 +5,10 @@ from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.errors import RemoteError
 from kerbwire.handshake import CONFIRMING, GREETING, KEEPING, items_of
-from kerbwire.limits import BUS, POLL_CREDIT, SLOT_LATE_MS, UNHEARD_MS, WINDOW_MS
+from kerbwire.limits import BUS, CALL_MS, POLL_CREDIT, SLOT_LATE_MS, UNHEARD_MS, WINDOW_MS
 from kerbwire.node import NodeSession
 from kerbwire.retry import sooner
-from kerbwire.uplink import DUE_MS, TRIES_LEFT, Uplink
+from kerbwire.uplink import BODY, DUE_MS, TRIES_LEFT, Uplink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,6 +149,12 @@ class PolledNode(NodeSession):
                 self._called(now)
         elif type_ == m.DISCOVER:
             self._looked_for(items, now)
+        elif type_ == m.CALL:
+            numbers = report.integers(items, 3)
+            for slot in self._polled._slots:  # none without a channel
+                if slot[BODY][0] == m.EVENT and numbers[1] <= self.channel.address <= numbers[2]:
+                    slot[DUE_MS] = now  # a POLL would have told that it is seen
+                    self._opened(1, now - (WINDOW_MS - CALL_MS))
         else:
             raise RemoteError("type")
         return False

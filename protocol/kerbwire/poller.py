@@ -6,7 +6,7 @@ from kerbwire.channel import Channel
 from kerbwire.gateway import GatewaySession
 from kerbwire.handshake import CONFIRMING, KEEPING, REST
 from kerbwire.intake import Intake
-from kerbwire.limits import DATAGRAM, UNACKED_FRAMES
+from kerbwire.limits import DATAGRAM, RUSHES, UNACKED_FRAMES
 from kerbwire.ranges import RangeSet
 
 TYPE_CHECKING = False
@@ -54,6 +54,19 @@ class PolledIntake(Intake):
         self._poll_ms = min(self._poll_ms, held)
         return item
 
+    def copy(self, now: int) -> "bytes | None":
+        """None in a turn: copies have turns of their own."""
+
+    def rush(self, channel: Channel, now: int) -> "bytes | None":
+        """A frame with an urgent command that has not gone yet, or once more as it is."""
+        orders = self.orders
+        body = orders.pull(now, 0, urgent=True)
+        if body is None:
+            return orders.copy(now)
+        data = channel.seal(m.CLASS_CONTROL, body, now)
+        orders.sealed(data, now)
+        return data
+
     def poll(self, channel: Channel, credit: int, now: int) -> "tuple[int, bytes]":
         """The POLL that opens a window: short where it has nothing new to say."""
         self._offered = self._offers(now)
@@ -91,6 +104,7 @@ class PolledGateway(GatewaySession):
         )
         self._handshake.named = True
         self._polled = PolledIntake(epoch, kept, random, schemas)
+        self._polled.orders.copies = RUSHES - 1
         self._intake = self._polled
         self._welcomes = False  # was the last turn one of WELCOME?
         self._doubtful = False  # has it missed its turns?
@@ -128,6 +142,26 @@ class PolledGateway(GatewaySession):
     def pressing(self, now: int) -> bool:
         """Is there a command that should not wait for the node's turn?"""
         return self.channel is not None and self._polled.orders.pressing(now)
+
+    @property
+    def knows_call(self) -> bool:
+        """Does its node answer a CALL, or take it for nothing?"""
+        info = self.info
+        return self.channel is None or (info is not None and info.messages_version >= 2)
+
+    def urgent_ms(self) -> int:
+        """When `rush` has something."""
+        return _NEVER if self.channel is None else self._polled.orders.urgent_ms()
+
+    def rush(self, now: int) -> "list[bytes]":
+        """Its urgent commands, which go ahead of its turn, each so often."""
+        out: list[bytes] = []
+        while self.channel is not None:
+            frame = self._polled.rush(self.channel, now)
+            if frame is None:
+                break
+            out.append(frame)
+        return out
 
     def take(self, data: bytes, now: int) -> int:
         """A frame of the node: NOTHING, FRAME or LAST."""

@@ -11,6 +11,7 @@ from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     ACK_SPANS,
     COMMAND_ARGS,
+    COPY_MS,
     DEFERRED_COMMANDS,
     IDLE_MS,
     LOST_IN_ROW,
@@ -64,6 +65,7 @@ class Uplink:
         "_results",
         "_schema",
         "_slots",
+        "copies",
         "kept",
         "round_trip",
         "seen",
@@ -82,6 +84,7 @@ class Uplink:
         self._lost_in_row = 0
         self._next_ms = 0  # while backing off: no record before this time
         self._idle_ms = 0
+        self.copies = 0  # of a fresh event, sent before its time-out
         self.round_trip = RoundTrip()
         self.seen = RangeSet(limit=ACK_SPANS)
         self.kept = RangeSet(limit=ACK_SPANS)
@@ -170,7 +173,9 @@ class Uplink:
         rseq, boot_id, uptime_s, values = record
         boot = 0 if boot_id == self._info.boot_id else boot_id
         body = cbor.written([type_, rseq, boot, uptime_s] + list(values))
-        self._take(rseq, m.CLASS_REPORT, body, TRIES, now)
+        slot = self._take(rseq, m.CLASS_REPORT, body, TRIES, now)
+        if rseq + UNACKED_FRAMES > self._info.next_rseq:  # just made
+            slot[TRIES_LEFT] += self.copies
 
     def send_gap(self, first: int, last: int, reason: int, now: int) -> None:
         """Numbers that will never come."""
@@ -223,7 +228,8 @@ class Uplink:
             if now >= slot[DUE_MS]:  # Karn: no round trip from a repeat
                 slot[SENT_MS] = now if slot[DUE_MS] == _QUEUED else _QUEUED
                 slot[TRIES_LEFT] -= 1
-                slot[DUE_MS] = now + self.round_trip.timeout_ms
+                wait_ms = self.round_trip.timeout_ms if slot[TRIES_LEFT] < TRIES else COPY_MS
+                slot[DUE_MS] = now + wait_ms
                 return self._sent(slot[CLASS], slot[BODY], now)
         if now >= self._idle_ms:
             return self._sent(m.CLASS_CONTROL, cbor.encode([m.IDLE]), now)

@@ -13,6 +13,8 @@ from kerbwire.limits import (
     BUS,
     BUS_ALL,
     BUS_NODES,
+    CALL_MS,
+    CALL_PAUSE_MS,
     DATAGRAM,
     DISCOVER_PAUSE_MS,
     DISCOVER_SLOTS,
@@ -25,6 +27,7 @@ from kerbwire.limits import (
     PROBE_MIN_MS,
     RELEASE_MS,
     REPOLLS,
+    RUSHES,
     SLOT_GUARD_MS,
     SLOT_LATE_MS,
     SLOT_LEAD_MS,
@@ -221,6 +224,73 @@ def test_commands_jump_the_queue() -> None:
     assert line.run(40, lambda: ("RESULT", 7, m.OK, 0) in line.answers)
 
 
+def _motion(line: BusLine, index: int) -> None:
+    node = line.nodes[index]
+    rseq = node.next_rseq
+    node.next_rseq += 1
+    node.session.info.next_rseq = node.next_rseq
+    node.session.send_event((rseq, node.boot_id, rseq, (m.EV_MOTION, 1)), line.now // 1000)
+
+
+def _called(count: int, **options: object) -> BusLine:
+    line = _up(count, **options)
+    line.bus._calls._calls = True
+    line.run(200)
+    line.said = []
+    return line
+
+
+def _calls(line: BusLine) -> int:
+    return len([1 for _, data in line.said if m.CALL == data[-4] and data[-5] == BUS_ALL])
+
+
+def test_who_has_an_event_is_heard_between_two_turns() -> None:
+    line = _called(16)
+    for at in (3, 15, 0):
+        _motion(line, at)
+        assert line.run(45, lambda: bool(line.held[at]))
+        line.run(100)
+        assert list(line.held[at].values()) == [1]
+    spent = len(line.said)
+    line.run(1000)
+    assert not [code for node in line.nodes for code in node.faults]
+    assert 1000 // (CALL_MS + CALL_PAUSE_MS + 12) < len(line.said) - spent
+    assert not line.bus.stray
+
+
+def test_those_who_answer_a_call_at_once_are_told_apart() -> None:
+    line = _called(16)
+    for at in (2, 3, 11):
+        _motion(line, at)
+    assert line.run(250, lambda: all([line.held[at] for at in (2, 3, 11)]))
+    line.run(1000)
+    assert [list(held.values()) for held in line.held if held] == [[1]] * 3
+
+
+def test_nodes_that_do_not_know_a_call_are_not_called() -> None:
+    line = _called(3)
+    line.sessions[1].info.messages_version = 1
+    line.run(50)
+    line.said.clear()
+    line.run(2000)
+    assert not [1 for _, data in line.said if data[1] == BUS_ALL or data[2] == BUS_ALL]
+    _motion(line, 1)
+    assert line.run(400, lambda: bool(line.held[1]))
+
+
+def test_urgent_commands_go_at_once_and_again_before_they_are_answered() -> None:
+    line = _up(16)
+    line.said = []
+    for at in range(8):
+        args = (100, 30, 1)
+        line.sessions[at].send_command(7, 1_790_000_000 + 3600, m.OP_SET_LEVEL, args, urgent=True)
+    assert line.run(70, lambda: all([node.commands == [7] for node in line.nodes[:8]]))
+    assert line.run(3000, lambda: len(line.answers) == 8)
+    assert all([node.commands == [7] for node in line.nodes[:8]])
+    bursts = [data for sender, data in line.said if sender < 0 and _frames(data) >= 8]
+    assert len(bursts) <= RUSHES
+
+
 def test_objects_go_both_ways_in_turns() -> None:
     line = _up(4, loss=10)
     above, below = Host(), Host()
@@ -403,9 +473,17 @@ def test_a_node_takes_and_says_what_the_vectors_have() -> None:
     assert node.up and node.outgoing(100) == b""
     node.receive(want["POLL short"], 200)
     assert node.outgoing(204) == want["IDLE"]
-    info.next_rseq = 4  # it has made one meanwhile
+    node.send_event((1, info.boot_id, 1805, (2, 1)), 210)
+    for _ in range(2):  # twice: the gateway did not hear it
+        node.receive(want["CALL of all"], 250)
+        assert node.outgoing(250 + CALL_MS + 1) == b""  # too late
+    node.receive(want["CALL, and later items"], 260)
+    assert node.outgoing(261) == want["EVENT for a CALL"]
+    node.receive(cobs.encode(bytes((0x73, 255, 22, 1, 6))), 270)  # others
+    assert node.outgoing(271) == b""
+    info.next_rseq = 4  # it has made more meanwhile
     node.receive(want["POLL for four"], 300)
-    assert 3 in node._uplink.seen and _frames(node.outgoing(304)) == 1
+    assert 3 in node._uplink.seen and _frames(node.outgoing(304)) == 2  # the event, and IDLE
     assert [event[0] for event in drained(node) if event[0] == "FAULT"] == []
 
 

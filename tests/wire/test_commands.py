@@ -6,9 +6,13 @@ from kerbwire.errors import LocalError
 from kerbwire.limits import (
     BACKOFF_MIN_MS,
     COMMAND_ARGS,
+    COPIES,
+    COPY_MS,
+    DATAGRAM,
     DEFERRED_COMMANDS,
     OFFER_MS,
     RTO_START_MS,
+    STREAM,
     TRIES,
     UNACKED_FRAMES,
 )
@@ -39,6 +43,53 @@ def test_a_command_and_its_result() -> None:
     assert _results(pair) == [("RESULT", 5, m.OK, 80)]
     pair.run(5000)
     assert len(_commands(pair)) == 1  # answered: not sent again
+
+
+def test_an_urgent_command_goes_again_as_it_is_until_it_is_answered() -> None:
+    pair = up_pair(framing=DATAGRAM)
+    pair.up_line.loss = 100  # no answer comes
+    pair.run(10)
+    pair.down_line.written.clear()
+    pair.gateway.send_command(5, _LATER_S, m.OP_SET_LEVEL, (100, 30, 1), urgent=True)
+    pair.run(COPY_MS * COPIES + 10)
+    assert len(pair.down_line.written) == 1 + COPIES
+    assert len(set(pair.down_line.written)) == 1
+    assert len(_commands(pair)) == 1  # what it had it dropped
+    pair.up_line.loss = 0
+    pair.run(3 * RTO_START_MS)  # then as others: it is asked again, and answers
+    pair.node.send_result(5, m.OK, 0)
+    pair.run(20)
+    assert _results(pair) == [("RESULT", 5, m.OK, 0)]
+    pair.down_line.written.clear()
+    pair.gateway.send_command(6, _LATER_S, m.OP_SET_LEVEL, (100, 30, 1), urgent=True)
+    pair.run(10)
+    pair.node.send_result(6, m.OK, 0)
+    pair.run(COPY_MS * COPIES)
+    assert pair.down_line.written.count(pair.down_line.written[0]) == 1
+
+
+def test_an_urgent_command_that_met_no_time_goes_again_behind_an_offer() -> None:
+    pair = up_pair(framing=DATAGRAM)
+    pair.node_events.clear()
+    pair.gateway.send_command(5, _LATER_S, m.OP_SET_LEVEL, (100, 30, 1), urgent=True)
+    pair.run(10)
+    pair.node.send_result(5, m.NO_TIME, 0)
+    pair.run(2 * COPY_MS)
+    assert [event[0] for event in pair.node_events] == ["COMMAND", "TIME", "COMMAND"]
+    assert _results(pair) == []
+
+
+def test_an_event_goes_again_until_it_is_seen() -> None:
+    for framing, loss, want in ((DATAGRAM, 100, 1 + COPIES), (DATAGRAM, 0, 1), (STREAM, 100, 1)):
+        pair = up_pair(framing=framing)
+        pair.run(100)
+        pair.down_line.loss = loss
+        pair.up_line.written.clear()
+        pair.make(m.EVENT, (m.EV_MOTION, 1))
+        pair.run(COPY_MS * COPIES + 10)
+        assert want <= len(pair.up_line.written) <= want + 1, framing  # the last by the time-out
+        events = [event for event in pair.gateway_events if event[0] == "RECORD"]
+        assert len(events) == 1
 
 
 def test_a_command_that_waits_for_the_session_comes_after_the_time() -> None:

@@ -45,6 +45,7 @@ MISFITS = {
 # So where nothing was carried out since, two that begin must not do so with the same number.
 NUMBERS_APART = 1_000
 APART_BYTES = 2  # of chance above that
+AT_ONCE_MS = 1  # a fade as quick as no step shows, or none
 LAST_CONFIG = (1 << 32) - 1  # a node that states this version takes no newer one
 _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
@@ -159,7 +160,10 @@ class NodeLink:
         arguments = tuple(command.whole(name) for name in names or ())
         try:
             expires_s = command.expires_at_ms // 1000
-            self.session.send_command(number, expires_s, _NUMBERS[command.operation], arguments)
+            operation = _NUMBERS[command.operation]
+            self.session.send_command(
+                number, expires_s, operation, arguments, urgent=_is_urgent(command)
+            )
         except LocalError:
             return False
         self._last_number = number
@@ -326,3 +330,8 @@ class NodeLink:
         """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
+
+
+def _is_urgent(command: Command) -> bool:
+    """Is it light that somebody needs at once? Its fade says so."""
+    return command.operation == "set_level" and command.whole("fade_ms") <= AT_ONCE_MS

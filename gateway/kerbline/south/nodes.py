@@ -81,8 +81,10 @@ class Nodes:
                         shared.setdefault(link.node.port, []).append(link)
                     elif link.node.port != UDP:
                         tasks.create_task(serial_line.serve(link))
+                followed = {lamp for each in self._config.corridors for lamp in each.lamps}
                 for links in shared.values():
-                    line = SharedLine(links, self._clock, self._counters)
+                    calls = any(link.node.asset in followed for link in links)
+                    line = SharedLine(links, self._clock, self._counters, calls=calls)
                     tasks.create_task(line.serve())
                 if self._config.udp is not None:
                     links = [link for link in self._links.values() if link.node.port == UDP]

@@ -24,7 +24,15 @@ BITS_PER_BYTE = 10  # with start and stop
 class SharedLine:
     """The nodes of one port, in the order of their addresses, which begin at 1."""
 
-    def __init__(self, links: Sequence[NodeLink], clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self,
+        links: Sequence[NodeLink],
+        clock: Clock,
+        counters: Counters,
+        *,
+        calls: bool = False,
+    ) -> None:
+        """`calls`: their events are waited for, as those of lamps are that follow people."""
         from kerbwire.bus import Bus, Place
         from kerbwire.poller import PolledGateway
 
@@ -37,7 +45,8 @@ class SharedLine:
         sessions = [link.session for link in links]
         # The config names each node's bus: HELLO? by name finds all that a search in slots would.
         places = [Place(s, placed=True) for s in sessions if isinstance(s, PolledGateway)]
-        self._bus: Bus = Bus(places, -(-BITS_PER_BYTE * 1_000_000 // self._baud))
+        byte_us = -(-BITS_PER_BYTE * 1_000_000 // self._baud)
+        self._bus: Bus = Bus(places, byte_us, calls=calls)
         for link in links:
             link.changed = self._changed
 
