@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     Series = npt.NDArray[np.float64]
 
 MINUTES_A_DAY = 1440
+MOST_M3_H = 1e9
+MOST_L = 1e15
 _ARRAY = b"\x93NUMPY"  # how a file of one array begins
-_BROKEN = (zipfile.BadZipFile, zlib.error)
+_BROKEN = (zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError)
 
 
 class LeakFileError(KerblineError):
@@ -45,6 +48,7 @@ def read_inflow(path: Path, step_min: int) -> Series:
     inflow: Series = np.asarray(found, dtype=np.float64)
     if np.isinf(inflow).any():
         raise LeakFileError(f"{path}: inflow holds infinite values: give NaN where one is missing")
+    _check_most(path, "inflow", inflow, MOST_M3_H)
     return inflow
 
 
@@ -84,6 +88,9 @@ def read_inflow_total(path: Path, steps: int) -> Series:
             f"give {steps} numbers, one for each step of reads"
         )
     total_l: Series = np.asarray(found, dtype=np.float64)
+    if np.isinf(total_l).any():
+        raise LeakFileError(f"{path}: inflow_total_l holds infinite values: give NaN where missing")
+    _check_most(path, "inflow_total_l", total_l, MOST_L)
     return total_l
 
 
@@ -101,6 +108,12 @@ def _check_step(step_min: int) -> None:
 def _check_shape(path: Path, name: str, found: npt.NDArray[Any], axes: str) -> None:
     if found.ndim != 2 or 0 in found.shape:
         raise LeakFileError(f"{path}: {name} has shape {found.shape}: give {axes}")
+
+
+def _check_most(path: Path, name: str, found: Series, most: float) -> None:
+    """Beyond it nothing flows, and squares of it overflow."""
+    if (abs(found) > most).any():
+        raise LeakFileError(f"{path}: {name} holds more than {most:g}: is that its unit?")
 
 
 def _array(path: Path, name: str, *, needed: bool = True) -> Any:  # noqa: ANN401 - any dtype yet
