@@ -156,3 +156,49 @@ def test_a_zone_that_the_list_of_assets_does_not_know_is_doubted(tmp_path: Path)
     assert any(line.startswith(problem) for line in crossings.doubts(config, [listed]))
     listed = Asset("meter-1", "WaterConsumptionObserved", zone="dma-4")
     assert not any("dma-4 of a" in line for line in crossings.doubts(config, [listed]))
+
+
+VALVE = """\
+[[modbus]]
+name = "plant"
+port = "socket://127.0.0.1:2"
+framer = "tcp"
+[[modbus.device]]
+unit = 1
+asset = "valve-1"
+[[modbus.device.register]]
+name = "open_pct"
+address = 0
+writable = {min = 0, max = 100}
+[[modbus.device.register]]
+name = "closed"
+address = 1
+table = "coil"
+type = "bool"
+writable = {}
+[[modbus.device.register]]
+name = "seen_pct"
+address = 2
+"""
+
+
+def test_what_closes_a_valve_can_be_written_to_it(tmp_path: Path) -> None:
+    close = (
+        DISTRICT + '[district.valve]\nasset = "valve-1"\nclose = {open_pct = 0, closed = true}\n'
+    )
+    read(tmp_path, VALVE + close)
+
+    def told(what: str) -> str:
+        text = VALVE + close.replace("open_pct = 0, closed = true", what)
+        (fault,) = faults(tmp_path, text)
+        return fault.partition("valve.close.")[2]
+
+    assert told("open_pc = 0") == (
+        "open_pc: is no writable register of valve-1; write one of open_pct, closed"
+    )
+    assert told("seen_pct = 0").startswith("seen_pct: is no writable register of valve-1")
+    assert told("open_pct = 101") == "open_pct: 101 is not what it takes; write 0 to 100"
+    assert told("open_pct = nan").endswith("write 0 to 100")
+    assert told("open_pct = 2026-11-22").endswith("write a number")
+    assert told("open_pct = true").endswith("write a number")
+    assert told("closed = 1").endswith("write true or false")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from kerbline.config import crossings, document, light_checks, light_rules, ngsi_ld
+from kerbline.config import crossings, district, document, light_checks, light_rules, ngsi_ld
 from kerbline.config.air import Air
 from kerbline.config.city_orders import Commands
 from kerbline.config.district import District, Pipes, Planned, Valve
@@ -76,6 +76,7 @@ def load(path: Path) -> Config:
     light_rules.check(reader, config.lamp_groups)
     config = _with_registers(reader, config, path.absolute().parent)
     light_rules.check_values(reader, config.buses)
+    district.check_valves(reader, config.buses)
     config = _with_profiles(reader, config, path.absolute().parent)
     if reader.faults:
         raise ConfigFault(reader.faults)

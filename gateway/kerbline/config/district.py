@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -9,6 +10,7 @@ from typing import Annotated
 
 from kerbline.config import faults
 from kerbline.config.faults import Complaint, shown, spelled
+from kerbline.config.modbus import ModbusBus, Register
 from kerbline.config.reader import Key, OrOne, Reader
 from kerbline.config.rules import Between, Filled, Matching, OneOf
 from kerbline.config.terms import Name
@@ -175,6 +177,43 @@ def check(reader: Reader) -> None:
         end = ends.get((*path[:-1], "to"))
         if isinstance(begin, datetime) and isinstance(end, datetime) and begin >= end:
             reader.complain((*path[:-1], "to"), "is not after from", "write a later time")
+
+
+def check_valves(reader: Reader, buses: Iterable[ModbusBus]) -> None:
+    """Keep a fault for what a valve would refuse to have written; its registers are known now."""
+    if reader.faults:
+        return
+    devices = {device.asset: device for bus in buses for device in bus.devices}
+    for path, close in reader.select("district", "*", "valve", "close"):
+        asset = str(reader.accepted[*path[:-1], "asset"])
+        writable = {each.name: each for each in devices[asset].registers if each.writable}
+        assert isinstance(close, dict)
+        for name, value in close.items():
+            if name not in writable:
+                offer = f"write one of {', '.join(writable)}" if writable else "make one writable"
+                reader.complain((*path, name), f"is no writable register of {asset}", offer)
+            elif why := _refused(writable[name], value):
+                reader.complain((*path, name), f"{shown(value)} is not what it takes", why)
+
+
+def _refused(register: Register, value: object) -> str:
+    """What to write in place of a value that the register can't be given; empty if it can."""
+    kind, may = register.type, register.writable
+    assert may is not None
+    if kind == "bool":
+        return "" if isinstance(value, bool) else "write true or false"
+    if kind == "string":
+        return "" if isinstance(value, str) else 'write "text" in quotes'
+    numbers = value if isinstance(value, list) else [value]
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return "write a number"
+        if may.values and number not in may.values:
+            return f"write one of {', '.join(f'{each:g}' for each in may.values)}"
+        low, high = (may.min, may.max) if may.min is not None else (-math.inf, math.inf)
+        if not low <= number <= (math.inf if high is None else high):
+            return f"write {low:g} to {high:g}"
+    return ""
 
 
 def _named(reader: Reader, *keys: str) -> Iterator[tuple[faults.Path, object]]:
