@@ -18,6 +18,7 @@ from kerbline.cli import (
     assets,
     boards,
     city,
+    control,
     districts,
     leaks,
     light,
@@ -122,6 +123,7 @@ app.add_command(air.group)
 app.add_command(assets.group)
 app.add_command(boards.group)
 app.add_command(city.group)
+app.add_command(control.group)
 app.add_command(leaks.group)
 app.add_command(light.group)
 app.add_command(modbus.group)

@@ -114,6 +114,22 @@ def newest_first(reader: Reader, before_ms: int) -> Iterator[Kept]:
         below = rows[-1][0]
 
 
+def oldest_first(reader: Reader, from_ms: int, to_ms: int) -> Iterator[Kept]:
+    """What was decided between two street times, as far as it is kept and can be read."""
+    if not _there(reader):
+        return
+    query = (
+        "SELECT last, entries, from_ms, to_ms, body, crc FROM decision"
+        " WHERE to_ms >= ? AND from_ms < ? AND last > ? ORDER BY last LIMIT 16"
+    )
+    above = -1
+    while rows := reader.rows(query, from_ms, to_ms, above):
+        for *row, crc in rows:
+            if checksum(*row) == crc:
+                yield from [each for each in _unpacked(row) if from_ms <= each.at_ms < to_ms]
+        above = rows[-1][0]
+
+
 def lost(reader: Reader) -> tuple[int, int]:
     """How many decisions there are no more, and the street time of the oldest that is kept, ms."""
     if not _there(reader):

@@ -59,9 +59,8 @@ class Reader:
                 text = f"{self.path} is damaged ({error}): restart to set it aside"
                 raise StoreCorrupt(text) from error
 
-    def batches(self) -> Iterator[Row]:
-        """The log, oldest first; a few at a time are in memory."""
-        after = 0
+    def batches(self, after: int = 0) -> Iterator[Row]:
+        """The log behind a sequence, oldest first; a few at a time are in memory."""
         query = (
             "SELECT seq, at_ms, entries, body, crc FROM batch WHERE seq > ? ORDER BY seq LIMIT ?"
         )
