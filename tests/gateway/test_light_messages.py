@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from kerbline.sim.lit_street_messages import AGAIN_MS, COPIES, COPY_MS, Line
+from kerbline.sim.lit_street_messages import AGAIN_MS, Line
+from kerbwire.limits import COPIES, COPY_MS
 
 
 def test_without_loss_each_takes_half_the_latency() -> None:
@@ -32,6 +33,6 @@ def test_after_the_copies_it_is_sent_again_more_slowly() -> None:
     line = Line(0, 0.95, Random(3))
     late = {line.arrival_ms(0) for _ in range(2000)}
     assert None not in late
-    slow = sorted(at for at in late if at is not None and at > (COPIES - 1) * COPY_MS)
-    assert slow[0] == (COPIES - 1) * COPY_MS + AGAIN_MS
+    slow = sorted(at for at in late if at is not None and at > COPIES * COPY_MS)
+    assert slow[0] == COPIES * COPY_MS + AGAIN_MS
     assert {(at - slow[0]) % AGAIN_MS for at in slow} == {0}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import ceil, log
 from random import Random
 
-COPY_MS = 15  # between the copies of an urgent frame
-COPIES = 16
-AGAIN_MS = 1000  # between those that follow
+from kerbwire.limits import COPIES, COPY_MS
+
+AGAIN_MS = 1000  # between those that follow the copies
 
 
 class Line:
@@ -30,5 +30,5 @@ class Line:
             return None
         if self._loss > 0:
             copy = int(log(1.0 - self._chance.random()) / self._log)  # geometric
-            late_ms += COPY_MS * min(copy, COPIES - 1) + AGAIN_MS * max(0, copy - COPIES + 1)
+            late_ms += COPY_MS * min(copy, COPIES) + AGAIN_MS * max(0, copy - COPIES)
         return sent_ms + ceil(late_ms)

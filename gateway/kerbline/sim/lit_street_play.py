@@ -25,10 +25,11 @@ from kerbline.sim.lit_street_lamp import (
     Pace,
     pace,
 )
-from kerbline.sim.lit_street_messages import COPY_MS, Line
+from kerbline.sim.lit_street_messages import Line
 from kerbline.sim.lit_street_nights import Night, turns
 from kerbline.sim.lit_street_people import clairvoyant_s, edges
 from kerbwire import messages as m
+from kerbwire.limits import COPY_MS
 
 NIGHT_DEG = 0.3  # lit from before the horizon on: further than the sun's errors
 WARM_S = 180  # before what is told, all that is new settles
