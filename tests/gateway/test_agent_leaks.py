@@ -168,6 +168,30 @@ def test_a_leak_is_told_with_its_size_its_loss_and_how_sure(whole: Path) -> None
     assert first.key.source == "gw-1"
 
 
+def test_the_status_tells_what_was_lost_up_to_now() -> None:
+    """Not up to when it was told last, which may be a day ago."""
+    zone = Zone(MAIN, None, {}, 9)
+    zone.serve()
+    numbers = dict(zone.routes())
+    lost_l = []
+    for number, each in enumerate(stream(), 10):
+        taken = zone.take(numbers[each.asset], each, each.received_at_ms, number)
+        for _ in (*taken, *zone.judge()):
+            pass
+        for finding in list(zone.findings()):
+            zone.issued(finding)
+        if number % 100 == 0:  # eight hours
+            status = zone.told()
+            for one in status["alarms"]:
+                if one["asset"] == "dma-4":
+                    hours = (status["judged_ms"] - one["since_ms"]) / HOUR_MS
+                    lost_l.append((one["lost_l"], 250 * hours))
+    assert len(lost_l) > 5
+    for lost, expected in lost_l:
+        assert lost == pytest.approx(expected, rel=0.2)
+    assert len({lost for lost, _ in lost_l}) == len(lost_l)
+
+
 def test_each_day_has_one_water_balance(whole: Path) -> None:
     found = [
         each for each in kept(whole) if isinstance(each, Reading) and each.kind == WATER_BALANCE
@@ -288,6 +312,7 @@ def test_a_main_that_tells_another_value_is_named(caplog: pytest.LogCaptureFixtu
         reading = Reading(Key("n", 1, 1), "main", "modbus", 9 * HOUR_MS, 0, values)
         return zone._litres(INFLOW, reading)
 
+    assert litres() is None  # it did not answer
     assert litres(flow_m3_h=3.0) is litres(flow_m3_h=4.0) is None
     (record,) = caplog.records
     assert record.getMessage() == (

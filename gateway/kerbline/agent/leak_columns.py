@@ -42,10 +42,11 @@ class Columns:
 
     def _wonder(self, reading: Reading, names: Sequence[str]) -> None:
         """Said once, while it never told it."""
-        if reading.asset not in self._mute or reading.kind == "event":
+        silent = not reading.values  # the device did not answer
+        if reading.asset not in self._mute or reading.kind == "event" or silent:
             return
         self._mute.discard(reading.asset)
-        wanted, has = " or ".join(names), ", ".join(sorted(reading.values)) or "nothing"
+        wanted, has = " or ".join(names), ", ".join(sorted(reading.values))
         remedy = "name another asset" if DEGREES in names else "write one of these as inflow_value"
         log.warning(
             "district %s: %s tells no %s but %s; %s", self._zone, reading.asset, wanted, has, remedy

@@ -20,7 +20,7 @@ from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
 from kerbline.control.leaks.around import Neighbour
 from kerbline.control.leaks.balances import Balances
 from kerbline.control.leaks.district import INFLOW, District, Members
-from kerbline.control.leaks.watch import ZONE, Setting
+from kerbline.control.leaks.watch import ZONE, Setting, Standing
 from kerbline.model import Alarm, Finding, Reading, Severity, Value
 
 FORMAT = 1
@@ -139,8 +139,8 @@ class Zone:
         if one is None or one.judged < 0:
             return
         standing = [
-            (self.config.zone if each.subject == ZONE else self._members.names[each.subject], each)
-            for each in one.standing()
+            (asset, each)
+            for asset, each in self._standing()
             if each.subject != ZONE or not self._usual.is_asked(each.rule)
         ]
         yield from alarm.due(self._told, standing, one.judged * self._step_ms, self._terms)
@@ -198,6 +198,10 @@ class Zone:
         one = self._district
         flow = float("nan") if one is None else one.inflow_lph()
         mains, silent = self.config.mains, () if one is None else one.silent()
+        now = {
+            (asset, each.rule): alarm.evidence(each, self._terms)
+            for asset, each in self._standing()
+        }
         return {
             "zone": self.config.zone,
             "judged_ms": -1 if one is None or one.judged < 0 else one.judged * self._step_ms,
@@ -208,8 +212,9 @@ class Zone:
             "read_meters": 0 if one is None else one.read_meters(),
             "too_late": 0 if one is None else one.too_late,
             "alarms": [
-                {"asset": asset, "rule": rule, "severity": each.severity, **each.evidence}
-                for (asset, rule), each in sorted(self._told.items())
+                {"asset": name[0], "rule": name[1], "severity": each.severity}
+                | dict(now.get(name, each.evidence))  # it was told up to a day ago
+                for name, each in sorted(self._told.items())
             ],
             "balance": self._balances.told(),
         }
@@ -228,6 +233,14 @@ class Zone:
             "balances": self._balances.saved(),
             "usual": self._usual.saved(-1 if one is None else one.first),
         }
+
+    def _standing(self) -> list[tuple[str, Standing]]:
+        """What is up by the detectors, by assets."""
+        names, one = self._members.names, self._district
+        return [
+            (self.config.zone if each.subject == ZONE else names[each.subject], each)
+            for each in (() if one is None else one.standing())
+        ]
 
     def _tell(self, name: Name, told: Alarm | Finding) -> None:
         if told.active:
