@@ -1,7 +1,8 @@
 """From motion to full light, on the pole that sees it and on its neighbours, in virtual time.
 
-Whole nodes and the gateway's own loops (light_line.py), a tenth of all frames lost each way: 16 poles
-30 m apart by UDP, 25 ms each way, and on one RS-485 bus at 115,200 baud whose nodes need 4 ms.
+Whole nodes and the gateway's own loops (light_line.py), a tenth of all frames lost each way: 16
+poles 30 m apart by UDP, 25 ms each way, and on one RS-485 bus at 115,200 baud whose nodes need
+4 ms for an answer. From a floor of 20 %, from the instant that somebody is in the sensor's range.
 """
 
 from __future__ import annotations

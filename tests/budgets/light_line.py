@@ -54,7 +54,7 @@ TURNAROUND_MS = 4.0  # from a frame's last byte until a node has taken it
 GATEWAY_MS = 2.0  # the same of the gateway's loops
 DISK_MS = 10.0  # until a record is durable at the gateway
 BYTE_S = 10 / 115_200
-LOOK_MS = 20.0  # between two looks of a chip that waits, at whether its motion sensor moved
+LOOK_MS = 6.0  # between two looks of a chip that waits, at whether its motion sensor moved
 
 
 class Pole:
@@ -171,10 +171,9 @@ class Pole:
 
     def wake(self) -> None:
         """An interrupt, or another task: the chip's next look ends its wait."""
-        if self._waiting is not None:
-            waited_ms = (self.street.loop.time() - self._began) * 1000
-            look = self._began + (waited_ms // LOOK_MS + 1) * LOOK_MS / 1000
-            self.street.loop.call_at(min(look, self._ends), self._tick)
+        waited_ms = (self.street.loop.time() - self._began) * 1000
+        look = self._began + (waited_ms // LOOK_MS + 1) * LOOK_MS / 1000
+        self.street.loop.call_at(min(look, self._ends), self._tick)
 
 
 class _Nvs:
@@ -483,3 +482,18 @@ async def measured(
             with suppress(asyncio.CancelledError):
                 await street.close()
     return own, others
+
+
+async def once(
+    line: type[Air | Bus], count: int, index: int, *, loss_then: float
+) -> dict[int, float]:
+    """ms to full light by pole, of one who appears where from now on so many frames are lost."""
+    with tempfile.TemporaryDirectory() as folder:
+        street = Street(count, line, Path(folder), 1, 0.0)
+        try:
+            assert await street.ready()
+            street.loss = loss_then
+            return await street.appear(index, 1.0)
+        finally:
+            with suppress(asyncio.CancelledError):
+                await street.close()

@@ -8,7 +8,7 @@ from kerbnode.settings import Settings
 from kerbwire import messages as m
 from node.street_night import NoRecords, Pause
 
-EDGE_LOOK_MS = 20  # how late a board may be to see an edge
+EDGE_LOOK_MS = 6  # how late a board may be to see an edge
 LIMIT_MS = 50
 
 

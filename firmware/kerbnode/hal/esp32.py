@@ -35,7 +35,7 @@ READ_BYTES = 64  # taken at once, again and again into one place
 FOLDER = "/journal"
 NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
 NVS_BLOB_BYTES = (128, 256, 512, 1024)  # most are small, and a worn heap has no long piece to spare
-EDGE_LOOK_MS = 20
+EDGE_LOOK_MS = 6  # with the rise of 142 ms below 150
 # Who waits looks again at an interrupt, and that comes with FreeRTOS's tick (100 a second in the
 # image): for less than one a timer of the chip's gives it, and has nothing else to do.
 OS_TICK_MS = 10
@@ -239,12 +239,13 @@ class Tick(Awaited):
 
     def __init__(self) -> None:
         Awaited.__init__(self)
-        self.edge = False
+        self.edge = self._short = False
         self._until = time.ticks_ms()
 
     def begin(self, ms: int) -> None:
         """So long from now on."""
         self._until = time.ticks_add(time.ticks_ms(), ms)
+        self._short = ms < OS_TICK_MS
 
     def sleeps(self) -> bool:
         """Until it is time to look for an edge again."""
@@ -253,7 +254,7 @@ class Tick(Awaited):
             self.edge = False
             return False
         asyncio.sleep_ms(min(left_ms, EDGE_LOOK_MS)).__next__()  # type: ignore[attr-defined]
-        if left_ms < OS_TICK_MS:
+        if self._short:
             machine.Timer(0, mode=ONE_SHOT, period=left_ms, callback=id)  # type: ignore[arg-type]
         return True
 
