@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from binascii import crc32
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -24,9 +24,20 @@ from kerbline.clock import Clock
 from kerbline.config import Config, load
 from kerbline.control import program
 from kerbline.counters import Counters
-from kerbline.model import Command, CommandResult, CommandState, Finding, Key, Reading
+from kerbline.model import (
+    Command,
+    CommandResult,
+    CommandState,
+    Entry,
+    Finding,
+    Gap,
+    Key,
+    Reading,
+    Value,
+)
 from kerbline.sim import node_code, virtual_time
-from kerbline.store import FILE_NAME, GroupCommit, GroupPolicy, Store
+from kerbline.store import FILE_NAME, Batch, GroupCommit, GroupPolicy, Store
+from kerbline.store.reader import Reader
 from kerbwire import messages as m
 
 TICK_S = 0.1
@@ -52,6 +63,7 @@ level_pct = {level}
 name = "street"
 lamps = [{names}]
 program = "evening"
+{watts}
 [[lighting_class]]
 group = "street"
 floor_pct = {floor}
@@ -102,7 +114,15 @@ class Car:
 
 def config(folder: Path, name: str = "gateway.toml", **given: object) -> Config:
     """A config in `folder`; `given` over the one that is recorded."""
-    values = {"level": 25, "floor": 20, "hold_s": 30, "misses": 0, "above": 40, **given}
+    values = {
+        "level": 25,
+        "floor": 20,
+        "hold_s": 30,
+        "misses": 0,
+        "above": 40,
+        "watts": "",
+        **given,
+    }
     key = folder / "node.key"
     if not key.exists():
         key.write_text(bytes(range(16)).hex())
@@ -336,3 +356,43 @@ def record(folder: Path, from_ms: int, to_ms: int, seed: int = 1) -> Path:
     state.mkdir(exist_ok=True)
     virtual_time.run(_recorded(made, state / FILE_NAME, from_ms, to_ms, seed))
     return state / FILE_NAME
+
+
+def copied(path: Path, to: Path, keeps: Callable[[Entry], bool]) -> Path:
+    """A store with some of the entries of another; what is left out of nodes' records is a gap."""
+    reader, store = Reader.open(path), Store.open(to)
+    try:
+        for row in reader.batches():
+            batch = Batch.read(*row)
+            kept: list[Entry] = []
+            for entry in batch.entries:
+                if keeps(entry):
+                    kept.append(entry)
+                elif isinstance(entry, Reading):
+                    key = entry.key
+                    kept.append(Gap(key.source, key.epoch, key.number, key.number, "power"))
+            store.append(kept, batch.at_ms)
+    finally:
+        store.close()
+        reader.close()
+    return to
+
+
+def without_meter(path: Path, to: Path) -> Path:
+    """A store whose lamps never told power nor energy."""
+    reader, store = Reader.open(path), Store.open(to)
+    unknown: dict[str, Value] = {"power_w": 0.0, "energy_wh": 0}
+    try:
+        for row in reader.batches():
+            batch = Batch.read(*row)
+            entries = [
+                replace(each, values={**each.values, **unknown})
+                if isinstance(each, Reading) and each.kind == "streetlight"
+                else each
+                for each in batch.entries
+            ]
+            store.append(entries, batch.at_ms)
+    finally:
+        store.close()
+        reader.close()
+    return to

@@ -27,6 +27,7 @@ class Switchings:
     def take(self, decision: Decision) -> None:
         """The next decision."""
         if decision.by == GATEWAY:
+            self._held.clear()  # it began anew, and whatever it does it decides again
             return
         counts = self.from_ms <= decision.at_ms < self.to_ms
         self.decisions += counts
@@ -45,12 +46,14 @@ class Switchings:
 class Replayed:
     """A span of street time (ms since 1970) twice: as it would have been, and as it was.
 
-    `decided_from_ms`: since when decisions are kept, where that is later than the span begins.
-    `alarms` by rule are those that were raised.
+    `log_from_ms` and `log_to_ms`: of what the log holds. `decided_from_ms`: since when decisions
+    are kept, where that is later than the span begins. Alarms by rule are those that were raised.
     """
 
     from_ms: int
     to_ms: int
+    log_from_ms: int
+    log_to_ms: int
     lamps: Mapping[str, Figures]
     watts: Mapping[str, float]
     would_switch: Switchings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -69,18 +69,20 @@ def replay(config: Config, path: Path, span: Span) -> Replayed:
         street = StreetTable.parse(config.simulation.clock_table.read_bytes())
     reader = Reader.open(path)
     try:
-        _judge(config, reader, street, span)
-        return virtual_time.run(_replayed(config, reader, street, span))
+        held = _judge(config, reader, street, span)
+        return virtual_time.run(_replayed(config, reader, street, span, held))
     finally:
         reader.close()
 
 
-async def _replayed(config: Config, reader: Reader, street: StreetTable, span: Span) -> Replayed:
-    return await _Night(config, reader, street, span).run()
+async def _replayed(
+    config: Config, reader: Reader, street: StreetTable, span: Span, held: Span
+) -> Replayed:
+    return await _Night(config, reader, street, span, held).run()
 
 
-def _judge(config: Config, reader: Reader, street: StreetTable, span: Span) -> None:
-    """Say what is in the way before anything runs."""
+def _judge(config: Config, reader: Reader, street: StreetTable, span: Span) -> Span:
+    """Say what is in the way before anything runs; when what the log holds was stored."""
     if span.to_ms <= span.from_ms:
         raise NothingToReplay("--to is not after --from: nothing lies between")
     if config.light is None:
@@ -94,12 +96,16 @@ def _judge(config: Config, reader: Reader, street: StreetTable, span: Span) -> N
     first, last = reader.rows(f"SELECT min(at_ms), max(at_ms) FROM batch {is_whole}")[0]
     if first is None:
         raise NothingToReplay(f"{reader.path}: the log is empty")
-    if street.real_ms(span.to_ms) <= first - LAG_MS or street.real_ms(span.from_ms) > last:
+    held = Span(street.street_ms(first), street.street_ms(last))
+    there = f"{reader.path}: the log has what was stored from {_told(held.from_ms)}"
+    if span.from_ms > held.to_ms:
+        raise NothingToReplay(f"{there} to {_told(held.to_ms)}, nothing of that span yet")
+    if street.real_ms(span.to_ms) <= first - LAG_MS:
         raise NothingToReplay(
-            f"{reader.path}: the log holds what was stored from {_told(street.street_ms(first))}"
-            f" to {_told(street.street_ms(last))}, nothing of that span: older records went with"
-            " [store] keep_days or max_bytes"
+            f"{there} on, nothing of that span any more: [store] keep_days and max_bytes say how"
+            " much is kept"
         )
+    return held
 
 
 class _LoopClock(Clock):
@@ -189,7 +195,10 @@ class _Notes:
 class _Night:
     """One replay."""
 
-    def __init__(self, config: Config, reader: Reader, street: StreetTable, span: Span) -> None:
+    def __init__(
+        self, config: Config, reader: Reader, street: StreetTable, span: Span, held: Span
+    ) -> None:
+        self._held = held
         self._config, self._reader, self._street, self._span = config, reader, street, span
         begin_ms = span.from_ms - WARM_MS
         self._begin_ms = street.real_ms(begin_ms)
@@ -210,9 +219,10 @@ class _Night:
         }
         self._sources = {node.id: self._courses[node.asset] for node in nodes.values()}
         self._lamps = _Lamps(self._courses, nodes, self._clock, self._programs)
-        self._notes = _Notes(Switchings(span.from_ms, span.to_ms), takes=self._takes)
+        last_ms = min(span.to_ms, held.to_ms)  # what the log can tell
+        self._notes = _Notes(Switchings(span.from_ms, last_ms), takes=self._takes)
         notes = cast(GroupCommit, self._notes)
-        self._loops = Loops(plan(config), self._clock, program.State(), notes)
+        self._loops = Loops(replace(plan(config), leaks={}), self._clock, program.State(), notes)
         self._lights = Lights(self._loops, cast(Orders, self._lamps), notes, self._clock)
         self._rules: LightRules | None = None
         if config.rules:
@@ -220,7 +230,7 @@ class _Night:
             self._rules = LightRules(
                 config, self._clock, store, notes, self._lights, self._programs
             )
-        self._did = Switchings(span.from_ms, span.to_ms)
+        self._did = Switchings(span.from_ms, last_ms)
         self._alarms: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._ran_ms = 0
@@ -260,7 +270,7 @@ class _Night:
                 await self._until(orders[0][0])
                 self._operate(orders.pop(0)[1])
             await self._until(at_ms)
-            await self._consider(reading)
+            self._consider(reading)
         for at_ms, command in orders:
             await self._until(at_ms)
             self._operate(command)
@@ -288,15 +298,13 @@ class _Night:
                     if self._begin_ms <= at_ms < self._end_ms and entry.kind != ANCHOR_KIND:
                         yield at_ms, entry
 
-    async def _consider(self, reading: Reading) -> None:
+    def _consider(self, reading: Reading) -> None:
         """As the agent does with whatever arrives."""
         decided = self._loops.consider(reading)
         if decided.commands:
             self._lights.follow(decided.commands)
         if self._rules is not None:
             self._rules.consider(reading)
-        for finding in decided.findings:
-            await self._notes.found(finding)
 
     def _operate(self, command: Command) -> None:
         if not self._loops.operate(command):
@@ -305,20 +313,16 @@ class _Night:
     def _recall(self, at_ms: int, command: Command) -> None:
         """An order from before: what is left of it."""
         self._loops.recall([(command, at_ms)], command.asset)
-        hold_s = command.whole("hold_s")
+        hold_s, asset = command.whole("hold_s"), command.asset
         left_s = hold_s - (self._begin_ms - at_ms) // 1000
         if command.operation != "set_level" or (hold_s and left_s <= 0):
             return
+        if not hold_s:  # until its schedule changes
+            then, now = (self._street.street_ms(each) // 1000 for each in (at_ms, self._begin_ms))
+            if self._programs.level_pct(asset, then) != self._programs.level_pct(asset, now):
+                return
         arguments = {**command.arguments, "hold_s": left_s if hold_s else 0}
-        again = Command(
-            command.id,
-            command.asset,
-            command.operation,
-            arguments,
-            command.expires_at_ms,
-            command.source,
-        )
-        self._lamps.issue(again)
+        self._lamps.issue(replace(command, arguments=arguments))
 
     async def _until(self, real_ms: int) -> None:
         wait_ms = real_ms - self._clock.utc_ms()
@@ -346,6 +350,8 @@ class _Night:
         return Replayed(
             self._span.from_ms,
             self._span.to_ms,
+            self._held.from_ms,
+            self._held.to_ms,
             {asset: course.figures for asset, course in self._courses.items()},
             watts(self._config.lamp_groups),
             self._notes.switchings,

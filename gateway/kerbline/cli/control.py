@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from kerbline.agent.replayed_figures import Replayed
 
 _FILE = click.Path(path_type=Path)
-NOT_OURS = "-"  # an alarm that control does not raise
+OURS = "rule-"  # what alarms are called that are replayed: those of [[rule]]
+NOT_OURS = "-"
 
 
 @click.group("control")
@@ -57,6 +58,8 @@ def to_json(found: Replayed) -> dict[str, Any]:
         "from": _instant(found.from_ms),
         "to": _instant(found.to_ms),
         "lamps": len(found.lamps),
+        "log_from": _instant(found.log_from_ms),
+        "log_to": _instant(found.log_to_ms),
         "lamp_hours": round(found.lamp_hours, 3),
         "known_share": round(found.known_hours / found.lamp_hours, 4),
         "gaps": dict(found.gaps),
@@ -87,8 +90,14 @@ def told(found: Replayed) -> Iterator[str]:
     known = 100 * found.known_hours / found.lamp_hours
     yield f"known: {found.known_hours:.1f} of {found.lamp_hours:.1f} lamp hours ({known:.1f} %)"
     if known < 100:
+        yield "energy and floors count over that time alone"
         gaps = ", ".join(f"{reason} {count}" for reason, count in sorted(found.gaps.items()))
-        yield f"of the rest nothing is known, and nothing counts; gaps in the log: {gaps or 'none'}"
+        if gaps:
+            yield f"gaps that the log declares: {gaps}"
+        if found.from_ms < found.log_from_ms:
+            yield f"the log begins at {_instant(found.log_from_ms)}"
+        if found.to_ms > found.log_to_ms:
+            yield f"the log ends at {_instant(found.log_to_ms)}"
     if found.without_watts:
         names = ", ".join(found.without_watts[:5])
         yield f"energy without {len(found.without_watts)} lamps that told no power: {names}:"
@@ -103,7 +112,7 @@ def told(found: Replayed) -> Iterator[str]:
         ("lamps let go", f"{would.left}", f"{did.left}"),
     ]
     for rule in sorted({*found.would_alarm, *found.did_alarm}):
-        is_ours = rule.startswith("rule-") or rule == "continuous_flow"
+        is_ours = rule.startswith(OURS)
         one = str(found.would_alarm.get(rule, 0)) if is_ours else NOT_OURS
         rows.append((f"alarms {rule}", one, str(found.did_alarm.get(rule, 0))))
     yield from aligned(rows)

@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from kerbline.model import Reading
+from kerbline.model import Key, Reading
 from kerbline.sim.replayed_lamp import ReplayedLamp
 
 EDGES = {"motion": True, "motion_clear": False}
 REPORT = "streetlight"
 LATE_MS = 5_000  # what comes that much after its time has missed it
-MOST_PENDING = 20_000
+MOST_PENDING = 4_000  # of a lamp: some hours of a busy street
 ALIKE_PCT = 5  # levels that are no further apart agree
 ROUNDED_PCT = 0.5
 J_PER_KWH = 3.6e6
 WH_PER_KWH = 1000
+_CONFIG, _ORDER = Key("", -2, 0), Key("", -1, 0)  # before what a node tells at that time
 
 
 @dataclass(slots=True)
@@ -88,14 +89,16 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    reading: Reading
-    arrived_ms: int
+class _Edge:
+    seen_ms: int
+    is_there: bool
 
-    def seen_at_ms(self) -> int:
-        """The likeliest instant of a motion: its arrival, as near as its own interval allows."""
-        observed_ms, half_ms = self.reading.observed_at_ms, self.reading.uncertainty_ms
-        return min(max(self.arrived_ms, observed_ms - half_ms), observed_ms + half_ms)
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    pct: float
+    energy_wh: float
+    power_w: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +106,7 @@ class _Report:
     at_ms: int
     epoch: int
     number: int
-    level_pct: float
-    energy_wh: float
+    told: _Level
     floor_pct: int
 
 
@@ -130,46 +132,40 @@ class LampCourse:
         if reading.observed_at_ms < self._now - LATE_MS:
             self.figures.late += 1
             return
-        key = reading.key
-        self._put(reading.observed_at_ms, key.epoch, key.number, _Told(reading, arrived_ms))
+        self._put(reading.observed_at_ms, reading.key, _kept(reading, arrived_ms))
 
     def order(self, at_ms: int, op: int, args: tuple[int, ...]) -> None:
         """Something that its node is told to do."""
-        self._put(at_ms, -1, 0, (op, args))
+        self._put(at_ms, _ORDER, (op, args))
 
     def configure(self, at_ms: int, values: Mapping[int, int | bytes]) -> None:
         """What its node is told to keep."""
-        self._put(at_ms, -2, 0, values)
+        self._put(at_ms, _CONFIG, values)
 
     def run(self, until_ms: int) -> None:
         """All that happened before a time."""
         pending = self._pending
         while pending and (pending[0][0] <= until_ms or len(pending) > MOST_PENDING):
-            at_ms, *_, what = heappop(pending)
-            self._do(max(at_ms, self._now), what)
+            at_ms, epoch, number, _, what = heappop(pending)
+            at_ms = max(at_ms, self._now)
+            self._reach(max(at_ms, what.seen_ms) if isinstance(what, _Edge) else at_ms)
+            if isinstance(what, tuple):
+                self._lamp.command(self._now, *what)
+                continue
+            if isinstance(what, Mapping):
+                self._lamp.configure(self._now, what)
+                continue
+            self._seen += 1
+            if isinstance(what, _Edge):
+                self._lamp.sense(self._now, is_there=what.is_there)
+            elif isinstance(what, _Level):
+                floor_pct = self._lamp.floor_pct(self._now)
+                self._report(_Report(self._now, epoch, number, what, floor_pct))
         self._reach(max(until_ms, self._now))
 
-    def _put(self, at_ms: int, epoch: int, number: int, what: object) -> None:
+    def _put(self, at_ms: int, key: Key, what: object) -> None:
         self._given += 1
-        heappush(self._pending, (at_ms, epoch, number, self._given, what))
-
-    def _do(self, at_ms: int, what: object) -> None:
-        if isinstance(what, _Told):
-            self._seen += 1
-            told = what.reading
-            edge = EDGES.get(str(told.values.get("event"))) if told.kind == "event" else None
-            if edge is not None:
-                self._reach(max(at_ms, what.seen_at_ms()))
-                self._lamp.sense(self._now, is_there=edge)
-            elif told.kind == REPORT:
-                self._reach(at_ms)
-                self._report(told)
-            return
-        self._reach(at_ms)
-        if isinstance(what, tuple):
-            self._lamp.command(self._now, *what)
-        elif isinstance(what, Mapping):
-            self._lamp.configure(self._now, what)
+        heappush(self._pending, (at_ms, key.epoch, key.number, self._given, what))
 
     def _reach(self, at_ms: int) -> None:
         """Let the lamp run until then; what counts begins and ends with the span."""
@@ -191,26 +187,15 @@ class LampCourse:
         lamp = self._lamp
         return Sums(lamp.pct_ms, lamp.lit_ms, lamp.low_ms)
 
-    def _report(self, reading: Reading) -> None:
-        level, energy, power = (
-            _number(reading, name) for name in ("level_pct", "energy_wh", "power_w")
-        )
-        figures, before = self.figures, self._last
-        if power > 0:
+    def _report(self, now: _Report) -> None:
+        figures, told, before = self.figures, now.told, self._last
+        if told.power_w > 0:
             figures.is_metered = True
-            if level > 0:
-                figures.power.add(level, power)
-        now = _Report(
-            self._now,
-            reading.key.epoch,
-            reading.key.number,
-            level,
-            energy,
-            self._lamp.floor_pct(self._now),
-        )
-        if self._from_ms <= self._now < self._to_ms:
+            if told.pct > 0:
+                figures.power.add(told.pct, told.power_w)
+        if self._from_ms <= now.at_ms < self._to_ms:
             figures.reports += 1
-            figures.alike += abs(self._lamp.level / 10 - level) <= ALIKE_PCT + ROUNDED_PCT
+            figures.alike += abs(self._lamp.level / 10 - told.pct) <= ALIKE_PCT + ROUNDED_PCT
         mark, self._mark = self._mark, self._sums()
         if before is not None and self._is_whole(before, now):
             self._count(before, now, mark)
@@ -221,7 +206,7 @@ class LampCourse:
             now.epoch == before.epoch
             and self._seen >= now.number - before.number > 0
             and now.at_ms - before.at_ms <= self._most_silent_ms
-            and now.energy_wh >= before.energy_wh
+            and now.told.energy_wh >= before.told.energy_wh
         )
 
     def _count(self, before: _Report, now: _Report, mark: Sums) -> None:
@@ -231,15 +216,29 @@ class LampCourse:
             return
         figures, would, did = self.figures, self.figures.would, self.figures.did
         figures.known_ms += known_ms
-        wh = now.energy_wh - before.energy_wh
+        wh = now.told.energy_wh - before.told.energy_wh
         figures.counted_wh += wh * known_ms / (now.at_ms - before.at_ms)
         figures.is_metered = figures.is_metered or wh > 0
         would.pct_ms += self._mark.pct_ms - mark.pct_ms
         would.lit_ms += self._mark.lit_ms - mark.lit_ms
         would.low_ms += self._mark.low_ms - mark.low_ms
-        did.pct_ms += before.level_pct * known_ms
-        if before.level_pct + ROUNDED_PCT < before.floor_pct:
+        did.pct_ms += before.told.pct * known_ms
+        if before.told.pct + ROUNDED_PCT < before.floor_pct:
             did.low_ms += known_ms
+
+
+def _kept(reading: Reading, arrived_ms: int) -> _Edge | _Level | None:
+    """What of a record is needed. A motion's likeliest instant is its arrival, within its interval.
+
+    None: nothing but that it was there.
+    """
+    if reading.kind == REPORT:
+        return _Level(*(_number(reading, name) for name in ("level_pct", "energy_wh", "power_w")))
+    edge = EDGES.get(str(reading.values.get("event"))) if reading.kind == "event" else None
+    if edge is None:
+        return None
+    observed_ms, half_ms = reading.observed_at_ms, reading.uncertainty_ms
+    return _Edge(min(max(arrived_ms, observed_ms - half_ms), observed_ms + half_ms), edge)
 
 
 def _number(reading: Reading, name: str) -> float:
