@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from kerbline.cli import air
+from kerbline.cli.csv_files import BadFile
 from kerbline.control.air import aqi_eu, aqi_us
 
 # By hand from ETC HE Report 2024/17: where good, fair, moderate, poor and very poor end.
@@ -116,7 +117,7 @@ def _told(tmp_path: Path, text: str, *arguments: str) -> tuple[int, str]:
     file = tmp_path / "in"
     file.write_text(text, newline="")
     done = CliRunner().invoke(air.group, [arguments[0], str(file), *arguments[1:]])
-    if isinstance(done.exception, air.BadFile):
+    if isinstance(done.exception, BadFile):
         return done.exception.exit_status, str(done.exception)
     return done.exit_code, done.stdout
 
