@@ -20,6 +20,7 @@ from kerbline.control.leaks.alarm import Limits, Name, Terms, Told
 from kerbline.control.leaks.around import Neighbour
 from kerbline.control.leaks.balances import Balances
 from kerbline.control.leaks.district import INFLOW, District, Members
+from kerbline.control.leaks.leap import Leap
 from kerbline.control.leaks.watch import ZONE, Setting, Standing
 from kerbline.model import Alarm, Finding, Reading, Severity, Value
 
@@ -56,6 +57,7 @@ class Zone:
         self._balances = Balances(self._step_ms, pipes, self._noted.get("balances", {}))
         self._members = Members((), (), self._columns.names)
         self._district: District | None = None
+        self._leap = Leap(self._step_ms)
         if self._noted:
             self.taken = min(self._noted["district"]["after"], head)
             self._told = {
@@ -70,7 +72,8 @@ class Zone:
     @property
     def first_ms(self) -> int:
         """What is older is in the detectors for good."""
-        return max(0, 0 if self._district is None else self._district.first) * self._step_ms
+        one = self._leap.aside or self._district
+        return max(0, 0 if one is None else one.first) * self._step_ms
 
     def serve(self) -> None:
         """Take up the zone's meters as the list of assets has them now."""
@@ -78,6 +81,7 @@ class Zone:
         if self._district is not None and members == self._members:
             return
         saved = self._noted.get("district")
+        self._district, self._leap.aside = self._leap.aside or self._district, None
         if self._district is not None:
             saved = self._district.saved(self.taken)
             self.taken = saved["after"]
@@ -91,6 +95,7 @@ class Zone:
             config.temperature is not None,
         )
         wait_steps = math.ceil(config.wait_min / config.step_min)
+        self._fresh = lambda: District(setting, members, wait_steps)
         self._district = District(setting, members, wait_steps, saved)
         self._noted = {}
         before = () if saved is None else saved.get("meters", ())
@@ -120,11 +125,14 @@ class Zone:
             return
         if at_ms < 0 or at_ms > came_ms + AHEAD_MS:
             return
+        one = self._leap.of(self._district, at_ms, came_ms, self._fresh)
+        if one is not self._district:
+            self._leapt(one)
         yield from self._district.take(meter, at_ms, litres, seq)
         if meter > INFLOW:
             for end_ms, then_l in zone_water.hour_ends(reading, round(litres)):
                 yield from self._district.take(meter, end_ms - 1, then_l, seq, at_most=True)
-        if self._district.days:
+        if self._district.days and self._leap.aside is None:
             self._balances.add(self._district.days, self._district.newest * self._step_ms)
             self._district.days = []
 
@@ -136,7 +144,7 @@ class Zone:
     def findings(self) -> Iterator[Finding]:
         """What is to be told of leaks."""
         one = self._district
-        if one is None or one.judged < 0:
+        if one is None or one.judged < 0 or self._leap.aside is not None:
             return
         standing = [
             (asset, each)
@@ -173,7 +181,8 @@ class Zone:
     def may_accept(self) -> list[str]:
         """Rules of alarms that are up and may be no leaks."""
         one = self._district
-        rules = (leaks.BALANCE, leaks.INFLOW) if one is not None and one.over >= 0 else ()
+        is_known = one is not None and one.over >= 0 and self._leap.aside is None
+        rules = (leaks.BALANCE, leaks.INFLOW) if is_known else ()
         return [rule for rule in rules if (self.config.zone, rule) in self._told]
 
     def accept(self, rule: str) -> Finding:
@@ -190,7 +199,7 @@ class Zone:
 
     def balances(self) -> Iterator[tuple[int, Mapping[str, Value]]]:
         """Days' figures that are due, by their ends, each once."""
-        if self._district is not None:
+        if self._district is not None and self._leap.aside is None:
             yield from self._balances.due(self._district.newest * self._step_ms)
 
     def told(self) -> Mapping[str, Any]:
@@ -222,7 +231,7 @@ class Zone:
     def saved(self) -> Mapping[str, Any]:
         """All of it as JSON carries it over a restart."""
         empty = {"after": self.taken, "format": district.FORMAT, "step_min": self.config.step_min}
-        one = self._district
+        one = self._leap.aside or self._district
         return {
             "format": FORMAT,
             "district": empty if one is None else one.saved(self.taken),
@@ -233,6 +242,13 @@ class Zone:
             "balances": self._balances.saved(),
             "usual": self._usual.saved(-1 if one is None else one.first),
         }
+
+    def _leapt(self, one: District) -> None:
+        what = "the clock is back: it goes on from before"
+        if one.first < 0:
+            what = "reads a month off those before: it is as new, until the clock is back"
+        log.warning("district %s: %s", self.config.zone, what)
+        self._district = one
 
     def _standing(self) -> list[tuple[str, Standing]]:
         """What is up by the detectors, by assets."""

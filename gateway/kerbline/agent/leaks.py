@@ -142,7 +142,7 @@ class Leaks:
                 await self._reading(seq, entry)
         for zone in self.zones:
             zone.taken = max(zone.taken, seq)
-            if zone.first_ms - self._noted.get(zone.config.zone, 0) >= NOTE_MS:
+            if abs(zone.first_ms - self._noted.get(zone.config.zone, 0)) >= NOTE_MS:
                 self._note(zone)
 
     def _own_alarm(self, seq: int, alarm: Alarm) -> None:

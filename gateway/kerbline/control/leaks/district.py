@@ -94,6 +94,11 @@ class District:
         return self._live is None or self._live.learning
 
     @property
+    def lasted(self) -> int:
+        """How many steps lie between its first read and its newest."""
+        return 0 if self._base is None else max(self.first, self.newest) - self._base.begin
+
+    @property
     def first(self) -> int:
         """The first step of the window."""
         return -1 if self._grid is None else self._grid.first
