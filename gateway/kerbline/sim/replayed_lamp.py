@@ -17,7 +17,7 @@ SPREAD_S = 16  # seconds within which a street's lamps go on
 BOOT_MS = 120_000  # it is that old when it is first asked
 FADE_MS = 100  # between two looks at a level that fades
 MINUTE_S = 60
-DAY_S = 86_400
+HALF_DAY_S = 43_200
 ASTRIDE_S = 3  # before and after a turn of its night it is looked at each second
 FAINT = 10  # 1 %: below it a fade is a switch
 ROUNDED = 5  # a level in percent tells no more
@@ -143,10 +143,10 @@ class ReplayedLamp:
 
     def _next_look_s(self, at_s: int) -> int:
         """Each minute, since a profile's steps are; each second where the night turns."""
-        midnight_s = self._sun.midnight(at_s, self._position[1])
-        if midnight_s != self._midnight_s:
-            self._midnight_s = midnight_s
-            self._turns = tuple(self._found_turns(midnight_s))
+        if abs(at_s - self._midnight_s) > HALF_DAY_S:
+            self._midnight_s = self._sun.midnight(at_s, self._position[1])
+            self._turns = tuple(self._found_turns(self._midnight_s))
+        midnight_s = self._midnight_s
         minute_s = at_s - (at_s - midnight_s) % MINUTE_S + MINUTE_S
         for turn_s in self._turns:
             if turn_s - ASTRIDE_S <= at_s < turn_s + ASTRIDE_S:
