@@ -356,6 +356,7 @@ class Street:
             f"lamp-{index}": self._link(index, *section)
             for index, section in enumerate(self.line.sections(count))
         }
+        self._wiring = wiring.streetlight
         wiring.streetlight = _wired  # type: ignore[assignment]
         self._tasks = [
             self.loop.create_task(each)
@@ -405,6 +406,7 @@ class Street:
 
     async def close(self) -> None:
         """End all tasks."""
+        wiring.streetlight = self._wiring
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
