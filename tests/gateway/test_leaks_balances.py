@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from kerbline.control.leaks.balances import HOUR_MS, Balances
-from kerbline.control.leaks.tally import Day, Pipes
+from kerbline.control.leaks.grid import Row
+from kerbline.control.leaks.mains import Flow
+from kerbline.control.leaks.tally import Day, Pipes, Tally
 from kerbline.model import Key, Reading, Value
 
 STEP_MS = 900_000
@@ -83,3 +87,38 @@ def test_a_kill_tells_nothing_twice_that_the_log_has() -> None:
     balances.add([DAY], END_MS)
     assert due(balances) == []
     assert balances.told() == {"end_ms": END_MS, "input_l": 9_600}
+
+
+def test_a_day_without_its_sums_is_told_before_the_next_one() -> None:
+    """Sums come in order, so it has none any more."""
+    balances = made()
+    before = Day(DAY.end - DAY_STEPS, 9_000.0, 400.0, 2, 50.0)
+    balances.add([before, DAY], END_MS)
+    for number in range(24):
+        balances.figure(hour(number))
+    (first_ms, first), (second_ms, second) = due(balances)
+    assert (first_ms, second_ms) == (END_MS - 24 * HOUR_MS, END_MS)
+    assert first["input_l"] == 9_000
+    assert "consumed_l" not in first
+    assert "losses_l" in second
+
+
+def test_the_day_in_which_a_main_is_back_has_not_what_flowed_before() -> None:
+    """Nor has one that ends without it nothing: neither is known."""
+    tally = Tally(DAY_STEPS, 0, ())
+    row = Row(np.zeros(0, np.uint32), np.zeros(0, np.bool_), np.zeros(1), np.zeros(1, np.int32))
+    silent = {*range(3 * DAY_STEPS - 20, 5 * DAY_STEPS + 20), 7 * DAY_STEPS - 1}
+    days = []
+    for step in range(8 * DAY_STEPS):
+        total_l = np.nan if step in silent else 10.0 * step
+        if step == 6 * DAY_STEPS + 3:
+            tally = restored(tally)
+        day = tally.step(row, Flow(total_l, step == 0, 10.0))
+        days += [] if day is None else [day.input_l]
+    assert days == [None, 960.0, None, None, None, None, 950.0, 970.0]
+
+
+def restored(tally: Tally) -> Tally:
+    other = Tally(DAY_STEPS, 0, ())
+    other.restore(tally.saved())
+    return other

@@ -88,19 +88,24 @@ class Balances:
         }
 
     def _settle(self, newest_ms: int) -> None:
-        left = []
+        left: list[Day] = []
         for day in self._pending:
             end_ms = (day.end + 1) * self._step_ms
             hours = range(end_ms // HOUR_MS - 24, end_ms // HOUR_MS)
             needs_sum = self._own < self._meters and self._has_sum
             is_whole = not needs_sum or all(hour in self._hours for hour in hours)
+            left.append(day)
             if is_whole or newest_ms - end_ms > GIVEN_UP_MS:
-                self._ready.append((end_ms, self._balance(day, hours)))
-            else:
-                left.append(day)
+                self._ready += map(
+                    self._balance, left
+                )  # sums come in order: no more of a day before
+                left = []
         self._pending = left
 
-    def _balance(self, day: Day, hours: range) -> Mapping[str, Value]:
+    def _balance(self, day: Day) -> tuple[int, Mapping[str, Value]]:
+        """By the day's end."""
+        end_ms = (day.end + 1) * self._step_ms
+        hours = range(end_ms // HOUR_MS - 24, end_ms // HOUR_MS)
         consumed_l: float | None = day.consumed_l
         pct = 100 * day.read / self._own if self._own else 0.0
         if self._own < self._meters:
@@ -110,4 +115,4 @@ class Balances:
             pct = (pct * self._own + share * (self._meters - self._own)) / self._meters
             homes_l = sum(litres * 100 / told_pct for litres, told_pct in known)
             consumed_l = day.consumed_l + homes_l if share > 0 else None
-        return values(day, consumed_l if self._meters else None, pct, self._pipes)
+        return end_ms, values(day, consumed_l if self._meters else None, pct, self._pipes)

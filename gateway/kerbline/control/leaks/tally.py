@@ -18,7 +18,17 @@ from kerbline.control.leaks.totaliser import Totalisers
 from kerbline.model import Value
 
 ENOUGH_PCT = 90  # of the meters, or losses are not told
-SAVED = ("next", "input_l", "known", "consumed_l", "hour_l", "least_lph", "before_l", "seen")
+SAVED = (
+    "next",
+    "input_l",
+    "known",
+    "consumed_l",
+    "hour_l",
+    "least_lph",
+    "before_l",
+    "seen",
+    "silent",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,8 @@ class Tally:
         self._tallied = np.array(tallied, np.bool_)
         self.totalisers = Totalisers(len(tallied))
         self.next = begin
-        self.before_l = float("nan")  # the total of the mains
+        self.before_l = float("nan")  # the total of the mains,
+        self.silent = 0  # and steps since then
         self.least_lph = self.hour_l = float("nan")
         self._begin_day()
         self.known = False  # the first day has no read before it
@@ -71,11 +82,14 @@ class Tally:
         volumes = self.totalisers.step(row.reads, row.present)
         self.consumed_l += float(volumes.counts[self._tallied].sum())
         self.seen |= row.present
+        self.silent += 1
         if flow is None or np.isnan(flow.total_l):
             self.hour_l = float("nan")
         elif flow.broken:
             self.known, self.hour_l, self.before_l = False, float("nan"), flow.total_l
+            self.silent = 0
         else:
+            self.silent = 0
             self.input_l += flow.total_l - self.before_l
             self.hour_l += flow.total_l - self.before_l
             self.before_l = flow.total_l
@@ -84,12 +98,14 @@ class Tally:
         return self._end_day() if self.next % self._day_steps == 0 else None
 
     def _end_day(self) -> Day:
-        known = self.known and not np.isnan(self.before_l)
+        is_silent = self.silent > self._hour_steps  # what flowed stands in the next day's, too
+        known = self.known and not is_silent and not np.isnan(self.before_l)
         read = int(self.seen[self._tallied].sum())
         least_lph = None if np.isnan(self.least_lph) else self.least_lph
         input_l = self.input_l if known else None
         day = Day(self.next - 1, input_l, self.consumed_l, read, least_lph)
         self._begin_day()
+        self.known = not is_silent
         return day
 
     def _begin_day(self) -> None:
@@ -104,7 +120,7 @@ class Tally:
 
     def restore(self, state: State) -> None:
         """Goes on from what `saved` gave; ValueError where it is another district's."""
-        restore(self, SAVED, state)
+        restore(self, SAVED, {"silent": np.zeros(1, np.int64), **state})  # an older one had none
         self.totalisers.restore(part_of("totalisers", state))
 
 
