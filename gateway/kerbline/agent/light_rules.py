@@ -10,8 +10,8 @@ from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from kerbline.agent.around_control import Finder, Memory, Notebook
 from kerbline.agent.lights import Lights
-from kerbline.agent.records import Records
 from kerbline.clock import Clock
 from kerbline.config import Config
 from kerbline.config import light_rules as sections
@@ -22,7 +22,6 @@ from kerbline.control.light.programs import Sky
 from kerbline.control.light.rules import Act, Notify, Release, Rule, Rules, SetLevel
 from kerbline.control.light.wants import RELEASE, SET_LEVEL
 from kerbline.model import Command, Finding, Reading, Severity, Value
-from kerbline.store import GroupCommit, Store
 
 if TYPE_CHECKING:
     from kerbline.agent.light_programs import LightPrograms
@@ -128,8 +127,8 @@ class LightRules:
         self,
         config: Config,
         clock: Clock,
-        store: Store,
-        group: GroupCommit,
+        store: Memory,
+        group: Notebook,
         lights: Lights,
         programs: LightPrograms | None,
     ) -> None:
@@ -160,7 +159,7 @@ class LightRules:
         self._engine.joined(asset, self._lights.now().street_ms)
         self._changed.set()
 
-    async def run(self, records: Records) -> None:
+    async def run(self, records: Finder) -> None:
         """Do what the rules ask for, when they do; for ever."""
         await self._begin(records)
         while True:
@@ -172,7 +171,7 @@ class LightRules:
             except TimeoutError:
                 continue
 
-    async def _begin(self, records: Records) -> None:
+    async def _begin(self, records: Finder) -> None:
         self._lights.began()
         now_ms = self._lights.now().street_ms
         known = {
@@ -188,7 +187,7 @@ class LightRules:
             if each["on"] and each.get("asset") and versions.get(name) != each["version"]:
                 await self._tell_over(name, each, records)
 
-    async def _look(self, records: Records) -> None:
+    async def _look(self, records: Finder) -> None:
         self._mind_the_clock()
         if not self._clock_is_set():
             return
@@ -260,7 +259,7 @@ class LightRules:
                 self._saved[rule.name] = body
                 self._group.save_memory(MEMORY, rule.name, json.dumps(body))
 
-    async def _tell_over(self, name: str, saved: Mapping[str, object], records: Records) -> None:
+    async def _tell_over(self, name: str, saved: Mapping[str, object], records: Finder) -> None:
         """The alarm of a rule that nobody has any more."""
         at_ms = self._lights.now().street_ms
         evidence: dict[str, Value] = {"version": str(saved["version"]), "why": "the rule changed"}

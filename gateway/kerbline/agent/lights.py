@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kerbline.agent.around_control import Issuer, Notebook
 from kerbline.agent.loops import Loops
-from kerbline.agent.orders import Orders
 from kerbline.clock import Clock
 from kerbline.control.light.decision import (
     BEGINS,
@@ -18,7 +18,6 @@ from kerbline.control.light.decision import (
 from kerbline.control.light.wants import FOLLOWS, SET_LEVEL, Wants
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Value
-from kerbline.store import GroupCommit
 
 ANY = "any"  # an operation that claims nothing
 
@@ -34,7 +33,7 @@ class _Sign:
 class Lights:
     """Commands of control to lamps."""
 
-    def __init__(self, loops: Loops, orders: Orders, group: GroupCommit, clock: Clock) -> None:
+    def __init__(self, loops: Loops, orders: Issuer, group: Notebook, clock: Clock) -> None:
         self._loops = loops
         self._orders = orders
         self._group = group

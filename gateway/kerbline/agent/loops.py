@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from kerbline.agent.around_control import Notebook
 from kerbline.clock import Clock
 from kerbline.config import Config, Dimming
 from kerbline.control import arbitration, leak, program
 from kerbline.control.light.corridor import Corridor
 from kerbline.control.moment import Moment
 from kerbline.model import Command, Reading
-from kerbline.store import GroupCommit, Store
+from kerbline.store import Store
 
 LEAK = "leak"  # the rule under which the store remembers meters
 # Of a live link: it repeats what is urgent each 15 to 20 ms, and 300 ms are allowed from a motion
@@ -65,7 +66,7 @@ class Loops:
     plan: program.Plan
     clock: Clock
     state: program.State
-    group: GroupCommit
+    group: Notebook
     _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def consider(self, reading: Reading) -> program.Decided:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 from kerbline.agent.light_programs import LightPrograms
 from kerbline.agent.light_rules import LightRules
 from kerbline.agent.lights import Lights
 from kerbline.agent.loops import Loops, plan
-from kerbline.agent.orders import UNREACHABLE, Orders
-from kerbline.agent.records import Records
+from kerbline.agent.orders import UNREACHABLE
 from kerbline.agent.replayed_figures import Replayed, Switchings
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config, Node
@@ -32,7 +31,7 @@ from kerbline.sim import virtual_time
 from kerbline.sim.replayed_course import LampCourse
 from kerbline.sim.replayed_lamp import ReplayedLamp
 from kerbline.south.node_config import wanted
-from kerbline.store import Batch, GroupCommit, Store, carried_out, decisions
+from kerbline.store import Batch, carried_out, decisions
 from kerbline.store.reader import Reader
 from kerbwire import messages as m
 
@@ -171,14 +170,14 @@ class _Notes:
     alarms: Counter[str] = field(default_factory=Counter)
     takes: Callable[[int], bool] = lambda _: True
 
-    def note_decision(self, _at_ms: int, body: str) -> None:
-        """A decision counts."""
+    def note_decision(self, at_ms: int, body: str) -> None:
+        """A decision counts; it has its own time."""
         self.switchings.take(Decision.parsed(body))
 
     def save_memory(self, rule: str, asset: str, body: str) -> None:
         """Nothing outlives a replay."""
 
-    def memories(self, _rule: str) -> dict[str, str]:
+    def memories(self, rule: str) -> dict[str, str]:
         """Nothing is known from before."""
         return {}
 
@@ -221,14 +220,13 @@ class _Night:
         self._lamps = _Lamps(self._courses, nodes, self._clock, self._programs)
         last_ms = min(span.to_ms, held.to_ms)  # what the log can tell
         self._notes = _Notes(Switchings(span.from_ms, last_ms), takes=self._takes)
-        notes = cast(GroupCommit, self._notes)
+        notes = self._notes
         self._loops = Loops(replace(plan(config), leaks={}), self._clock, program.State(), notes)
-        self._lights = Lights(self._loops, cast(Orders, self._lamps), notes, self._clock)
+        self._lights = Lights(self._loops, self._lamps, notes, self._clock)
         self._rules: LightRules | None = None
         if config.rules:
-            store = cast(Store, self._notes)
             self._rules = LightRules(
-                config, self._clock, store, notes, self._lights, self._programs
+                config, self._clock, notes, notes, self._lights, self._programs
             )
         self._did = Switchings(span.from_ms, last_ms)
         self._alarms: Counter[str] = Counter()
@@ -237,26 +235,35 @@ class _Night:
 
     async def run(self) -> Replayed:
         """Let it run from before the span to its end."""
-        records = cast(Records, self._notes)
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(self._loops.run(self._lights.follow)),
-                tasks.create_task(self._programs.run(self._lamps)),
-            ]
-            await asyncio.sleep(0)  # the lamps have their programs
-            if self._rules is not None:
-                running.append(tasks.create_task(self._rules.run(records)))
-            await self._feed()
-            await self._until(self._end_ms)
-            for each in running:
-                each.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._control(tasks)
+        except ExceptionGroup as failed:  # of a store that can't be read, or a bug
+            raise failed.exceptions[0] from None
         for course in self._courses.values():
             course.run(self._span.to_ms + LAG_MS)
         for kept in decisions.oldest_first(
             self._reader, self._span.from_ms - WARM_MS, self._span.to_ms
         ):
-            self._did.take(Decision.parsed(kept.body))
+            with suppress(ValueError):  # of another kerbline
+                self._did.take(Decision.parsed(kept.body))
         return self._found()
+
+    async def _control(self, tasks: asyncio.TaskGroup) -> None:
+        """Run what an agent runs, for as long as there is something to feed it with."""
+        for asset in self._courses:
+            self._lamps.configure(asset, {})  # as a node is without a program
+        running = [
+            tasks.create_task(self._loops.run(self._lights.follow)),
+            tasks.create_task(self._programs.run(self._lamps)),
+        ]
+        await asyncio.sleep(0)  # the lamps have their programs
+        if self._rules is not None:
+            running.append(tasks.create_task(self._rules.run(self._notes)))
+        await self._feed()
+        await self._until(self._end_ms)
+        for each in running:
+            each.cancel()
 
     async def _feed(self) -> None:
         """Everything that came, when it came, as far as it came in the span."""
