@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from kerbline.cli import app
 from kerbline.errors import KerblineError
 from kerbline.model import Entry, Reading
-from kerbline.store import FILE_NAME
+from kerbline.store import FILE_NAME, StoreError
 from tests import light_recorded
 
 RECORDED = ("2026-12-18T14:00", "2026-12-18T17:10")
@@ -120,6 +120,24 @@ def test_lamps_without_a_meter_go_by_their_watts(folder: Path, tmp_path: Path) -
     assert found["would_have_been"]["energy_kwh"] == pytest.approx(
         (own - gear_kwh) * full, rel=0.01
     )
+
+
+def test_a_log_that_breaks_off_is_said(folder: Path, tmp_path: Path) -> None:
+    """A page of the table's tree is overwritten: the log can be read up to there."""
+    raw = bytearray((folder / "state" / FILE_NAME).read_bytes())
+    page = 4096
+    damaged = 0
+    for at in range(3 * page, len(raw), 7 * page):
+        raw[at : at + page] = bytes(page)
+        damaged += 1
+    assert damaged > 2
+    (tmp_path / "bad.db").write_bytes(raw)
+    light_recorded.config(folder, "other.toml")
+    words = ["--config", str(folder / "other.toml"), "--from", SPAN[0], "--to", SPAN[1]]
+    words += ["--store", str(tmp_path / "bad.db")]
+    told = CliRunner().invoke(app, ["control", "replay", *words])
+    assert isinstance(told.exception, StoreError)
+    assert "bad.db is damaged" in str(told.exception)
 
 
 def test_a_replay_writes_nothing(folder: Path) -> None:

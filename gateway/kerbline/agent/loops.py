@@ -91,7 +91,9 @@ class Loops:
             wait_ms = min(self.clock.street.real_ms(next_ms) - self.clock.utc_ms(), LOOK_MS)
             if wait_ms > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._moved.wait(), wait_ms / 1000)
+                    # Not wait_for: of Python 3.11 it may swallow that we are to end.
+                    async with asyncio.timeout(wait_ms / 1000):
+                        await self._moved.wait()
                     continue
             self.state, decided = program.step(self.plan, self.state, (), self._now())
             follow(decided.commands)
