@@ -89,3 +89,30 @@ def test_a_lamp_is_let_go_with_nothing_heard_of_it(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert sorted(released) == ["lamp-1", "lamp-2"]
+
+
+def test_a_loop_ends_when_it_is_told_so_with_a_motion(tmp_path: Path) -> None:
+    """Both at the same instant, while it waits for a time."""
+    clock = ManualClock(START_MS)
+    corridor = Corridor(("lamp-1", "lamp-2"), (0.0, 30.0), 10.0)
+
+    def told(number: int, event: str) -> Reading:
+        values: dict[str, Value] = {"event": event, "value": 0}
+        return Reading(Key("sl-1", 1, number), "lamp-1", "event", clock.utc_ms(), 100, values)
+
+    async def scenario() -> bool:
+        store = Store.open(tmp_path / "store.db")
+        group = GroupCommit(store, GroupPolicy(), clock.utc_ms)
+        loops = Loops(program.Plan((corridor,)), clock, program.State(), group)
+        loops.consider(told(1, "motion"))
+        running = asyncio.create_task(loops.run(lambda _: None))
+        await asyncio.sleep(0.02)  # it waits by now
+        loops.consider(told(2, "motion_clear"))
+        await asyncio.sleep(0)  # what it waits for has come, and it has not looked yet
+        running.cancel()
+        done, _ = await asyncio.wait([running], timeout=2)
+        running.cancel()
+        await group.close()
+        return bool(done)
+
+    assert asyncio.run(scenario())
