@@ -52,7 +52,7 @@ def read(folder: Path, text: str) -> Config:
 
 
 def test_groups_hold_groups_and_the_innermost_says_what_a_lamp_draws(tmp_path: Path) -> None:
-    outer = '[[lamp_group]]\nname = "all"\nlamps = ["lamp-3"]\ngroups = ["street", "all"]\n'
+    outer = '[[lamp_group]]\nname = "all"\nlamps = ["lamp-3"]\ngroups = ["street"]\n'
     config = read(tmp_path, STREET + "lamp_w = 60\n" + outer + "lamp_w = 100\n")
     groups = config.lamp_groups
     assert members(groups, "all") == ("lamp-3", "lamp-1", "lamp-2")
@@ -93,6 +93,11 @@ def test_floors_by_the_hour_need_no_class(tmp_path: Path) -> None:
         (STREET + GROUP, '"street" stands at lamp_group[1].name'),
         (STREET.replace('"street"', '"lamp-3"'), '"lamp-3" is an asset\'s name'),
         (STREET + '[[lamp_group]]\nname = "none"\n', "a group of nothing"),
+        (STREET + 'groups = ["street"]\n', 'lamp_group[1].groups: "street" is a part of itself'),
+        (
+            STREET + 'groups = ["a"]\n[[lamp_group]]\nname = "a"\ngroups = ["street"]\n',
+            'lamp_group[1].groups: "street" is a part of itself; take one of them out',
+        ),
         (STREET + "clo = [[0, 20]]\n", "[0, 20] is out of range or order"),
         (STREET + RULE + 'dates = ["--02-30"]\n', '"--02-30" is no day of a year or a month'),
         (STREET + RULE + 'dates = ["---01/--01-05"]\n', "is no day of a year or a month"),

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from typing import Annotated
 
 from kerbline.config.district import TimeZone
@@ -246,15 +247,19 @@ def year_day(text: str) -> tuple[int, int] | None:
 
 def members(groups: Iterable[LampGroup], name: str) -> tuple[str, ...]:
     """The lamps of a group and of the groups in it, each once, in order."""
+    found = (group.lamps for group in held(groups, name).values())
+    return tuple(dict.fromkeys(chain.from_iterable(found)))
+
+
+def held(groups: Iterable[LampGroup], name: str) -> dict[str, LampGroup]:
+    """A group and the groups in it by their names, each once, in order."""
     by_name = {group.name: group for group in groups}
-    found: dict[str, None] = {}
-    seen: set[str] = set()
+    found: dict[str, LampGroup] = {}
     open_: list[str] = [name]
     while open_:
         group = by_name.get(open_.pop(0))
-        if group is None or group.name in seen:
+        if group is None or group.name in found:
             continue
-        seen.add(group.name)
-        found |= dict.fromkeys(group.lamps)
+        found[group.name] = group
         open_ += group.groups
-    return tuple(found)
+    return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from kerbline.config import faults
 from kerbline.config.crossings import once, refer
 from kerbline.config.faults import shown, spelled
-from kerbline.config.light import ABSOLUTE, KIND, PERIOD_KEYS, LampGroup, members
+from kerbline.config.light import ABSOLUTE, KIND, PERIOD_KEYS, LampGroup, held, members
 from kerbline.config.lighting_classes import level_pct
 from kerbline.config.reader import Reader, hint
 
@@ -39,6 +39,7 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
     if any(fault.key.startswith("lamp_group") for fault in reader.faults):
         return  # they may hold what is no value
     usable = list(groups)
+    _rings(reader, usable)
     _lamps_once(reader, usable)
     _classes(reader, usable)
     _caps(reader, usable)
@@ -94,6 +95,15 @@ def _rules(reader: Reader) -> None:
             continue
         if str(end) < str(start):  # dates of TOML sort as their texts do
             reader.complain((*path[:-1], "end_date"), "is before start_date", "write a later date")
+
+
+def _rings(reader: Reader, groups: list[LampGroup]) -> None:
+    """No group is in itself, by way of others either; one fault for a ring of them."""
+    for number, group in enumerate(groups):
+        if any(group.name in held(groups, part) for part in group.groups):
+            problem = f"{shown(group.name)} is a part of itself"
+            reader.complain(("lamp_group", number, "groups"), problem, "take one of them out")
+            return
 
 
 def _lamps_once(reader: Reader, groups: list[LampGroup]) -> None:
