@@ -99,6 +99,7 @@ def test_a_cap_is_named_where_it_bounds(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--on", "tomorrow"], "no date; write it as 2026-12-24"),
+        (["--on", "9999-12-31"], "no year of the node's sun; write one of 2025 to 2049"),
         (["--lamp", "lamp-9"], "has the lamp 'lamp-9'"),
     ],
 )

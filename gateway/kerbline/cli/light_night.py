@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerbline.control.light.programs import Night
 
 _FILE = click.Path(path_type=Path)
+YEARS = range(2025, 2050)  # for which the node's sun was fitted
 
 
 @click.command()
@@ -125,6 +126,10 @@ def _local(utc_s: int, of: Night) -> str:
 
 def _date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise KerblineError(f"--on {text}: no date; write it as 2026-12-24") from None
+    if found.year not in YEARS:
+        of = f"write one of {YEARS[0]} to {YEARS[-1]}"
+        raise KerblineError(f"--on {text}: no year of the node's sun; {of}")
+    return found

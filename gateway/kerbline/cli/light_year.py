@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kerbline.cli.light_night import lit
+from kerbline.cli.light_night import YEARS, lit
 from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
     from kerbline.agent.light_programs import LightPrograms
 
 _FILE = click.Path(path_type=Path)
-YEARS = range(2025, 2050)  # for which the node's sun was fitted
 WIDTH, LEFT, RIGHT, HEAD, FOOT = 1000, 56, 16, 34, 30
 TALL = 360  # from noon to noon
 PLOT = WIDTH - LEFT - RIGHT
