@@ -144,6 +144,29 @@ def test_a_pipe_or_a_folder_is_no_file_of_events(street: Path) -> None:
     assert "this is not a file; write the path of a CSV file" in str(result.exception)
 
 
+def test_what_is_read_is_not_written_over(street: Path) -> None:
+    given = ["light", "simulate", str(street), "--events", str(street.with_name("events.csv"))]
+    street.with_name("events.csv").write_text(HEADER)
+    for name in ("events.csv", "street.toml"):
+        before = street.with_name(name).read_text()
+        words = [*given, "--out", str(street.with_name(name))]
+        result = CliRunner().invoke(app, words, standalone_mode=False)
+        assert f"{name} is read, too; write another name" in str(result.exception)
+        assert street.with_name(name).read_text() == before
+
+
+def test_a_full_disk_is_told_with_the_file(street: Path) -> None:
+    street.with_name("events.csv").write_text(HEADER)
+    given = ["light", "simulate", str(street), "--events", str(street.with_name("events.csv"))]
+    result = CliRunner().invoke(app, [*given, "--out", "/dev/full"], standalone_mode=False)
+    assert isinstance(result.exception, OSError)
+    assert result.exception.filename == "/dev/full"
+
+
+def test_rows_of_a_fade_are_a_number(street: Path) -> None:
+    assert "is not a number" in said(run(street, HEADER, "--every", "nan"), street)
+
+
 def test_a_file_that_is_not_there_is_named(street: Path) -> None:
     given = ["light", "simulate", str(street), "--events", "none.csv", "--out", "x.csv"]
     result = CliRunner().invoke(app, given, standalone_mode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
     from kerbline.sim.lit_street import Outcome
 
 _FILE = click.Path(path_type=Path)
+
+
+class _Number(click.FloatRange):
+    """One in a range, which NaN is not."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return found
 
 
 @click.group("light")
@@ -36,7 +49,7 @@ group.add_command(year)
     "--every",
     "every_pct",
     metavar="PCT",
-    type=click.FloatRange(0, 50),
+    type=_Number(0, 50),
     help="Rows of a fade; 0: each change. Without it a long run has a row each 20 %.",
 )
 def simulate(
@@ -51,6 +64,9 @@ def simulate(
     from kerbline.sim import lit_street
     from kerbline.sim.lit_street_files import read_street
 
+    for read in (street, events):
+        if out.is_file() and read.exists() and out.samefile(read):
+            raise click.UsageError(f"--out: {out.name} is read, too; write another name")
     plan, passed_over = read_street(street)
     for line in passed_over:
         click.echo(f"warning: {line}", err=True)
@@ -76,8 +92,8 @@ def simulate(
 @click.argument("street", metavar="STREET.toml", type=_FILE)
 @click.argument("trace", metavar="TRACE.csv", type=_FILE)
 @click.option("--events", type=_FILE, help="Draw who was where, too.")
-@click.option("--from", "from_s", type=click.FloatRange(0), help="Seconds from the start.")
-@click.option("--to", "to_s", type=click.FloatRange(0), help="Seconds from the start.")
+@click.option("--from", "from_s", type=_Number(0), help="Seconds from the start.")
+@click.option("--to", "to_s", type=_Number(0), help="Seconds from the start.")
 @click.option("--out", type=_FILE, required=True, help="The drawing, an SVG.")
 def plot(
     street: Path,

@@ -111,7 +111,8 @@ def simulate(
         folder = Path(name)
         spans = [(night.lit_from_s, night.lit_to_s) for night in all_nights]
         kept = Nights(folder, spans)
-        read = read_events(events, street, kept)
+        with _named(folder):
+            read = read_events(events, street, kept)
         if every_pct is None:
             rows = read.in_the_dark * street.lamps * ROWS_A_PASSAGE
             every_pct = 0.0 if rows <= FINE_ROWS else COARSE_PCT
@@ -135,7 +136,8 @@ def simulate(
 
 def play_night(scene: Scene, night: Night, number: int, folder: Path) -> Tally:
     """One night, its rows in a file of its own."""
-    with (folder / f"{number}.rows").open("w", encoding="ascii") as out:
+    rows = folder / f"{number}.rows"
+    with _named(rows), rows.open("w", encoding="ascii") as out:
         stage = Stage(scene, night, number, people(folder, number), out)
         return stage.play(tell_all=night.lit_from_s <= 0)
 
@@ -165,15 +167,26 @@ def _played(
 
 
 @contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of a file that names none, a full disk say, is of this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def _written(out: Path) -> Iterator[BinaryIO]:
     """A file that is there as a whole or not at all; a pipe is written at once."""
     if out.exists() and not out.is_file():
-        with out.open("wb") as stream:
+        with _named(out), out.open("wb") as stream:
             yield stream
         return
     part = out.with_name(f"{out.name}.part")
     try:
-        with part.open("wb") as stream:
+        with _named(part), part.open("wb") as stream:
             yield stream
         part.replace(out)
     finally:
