@@ -274,3 +274,10 @@ def test_the_simulated_district_adds_up() -> None:
     leak = recorded(replace(tight, leaks=(Leak(0, 6 * DAY, 500.0),)), 8)
     more_l = used(leak.inflow_total_l) - used(found.inflow_total_l)
     assert more_l == pytest.approx(500 * 24 * 6, rel=0.01)
+
+
+def test_where_nobody_draws_ever_nothing_is_found_and_nothing_divided() -> None:
+    reads = np.full((HOMES, 12 * DAY), 1_000, np.uint32)
+    with np.errstate(all="raise"):
+        found = score(reads, None, np.full(12 * DAY, 5_000.0), 15)
+    assert found == {"network": [], "customer": []}

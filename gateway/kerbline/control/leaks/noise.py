@@ -134,5 +134,6 @@ class Noise:
         bent = share_apart * timing_each - timing_apart * share_each
         timing = (each * share_apart - apart * share_each) / bent if bent > 0 else self.timing
         self.timing = float(np.clip(timing, 0.0, MOST_TIMING**2))
-        share = (apart - self.timing * timing_apart) / share_apart
-        self.share = float(np.clip(share, LEAST**2, MOST**2))
+        if share_apart > 0:  # nothing is apart where nobody ever draws
+            share = (apart - self.timing * timing_apart) / share_apart
+            self.share = float(np.clip(share, LEAST**2, MOST**2))
