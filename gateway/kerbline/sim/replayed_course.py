@@ -73,7 +73,6 @@ class Figures:
     is_metered: bool = False
     reports: int = 0
     alike: int = 0
-    late: int = 0
     power: Line = field(default_factory=Line)
 
     def kwh(self, lamp_w: float | None) -> tuple[float, float] | None:
@@ -129,10 +128,8 @@ class LampCourse:
 
     def record(self, reading: Reading, arrived_ms: int) -> None:
         """Anything that its node told, and when that came."""
-        if reading.observed_at_ms < self._now - LATE_MS:
-            self.figures.late += 1
-            return
-        self._put(reading.observed_at_ms, reading.key, _kept(reading, arrived_ms))
+        if reading.observed_at_ms >= self._now - LATE_MS:
+            self._put(reading.observed_at_ms, reading.key, _kept(reading, arrived_ms))
 
     def order(self, at_ms: int, op: int, args: tuple[int, ...]) -> None:
         """Something that its node is told to do."""
