@@ -45,7 +45,7 @@ def test_the_cddl_has_every_message_and_no_other() -> None:
     numbers = {int(number) for number in re.findall(r"= \[(\d+)\b", CDDL)}
     sessions = {m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.INFO, m.DISCOVER}
     records = {m.ANCHOR, m.REPORT, m.BATCH, m.EVENT, m.GAP}
-    exchange = {m.POLL, m.COMMAND, m.CONFIG, m.DIAG, m.RESULT, m.IDLE, m.NEED_KEYFRAME}
+    exchange = {m.POLL, m.COMMAND, m.CONFIG, m.DIAG, m.RESULT, m.IDLE, m.NEED_KEYFRAME, m.CALL}
     objects = {m.OFFER, m.WANT, m.BLOCK}
     assert numbers == sessions | records | exchange | objects
     names = set(re.findall(r"^([a-z0-9-]+) += ", CDDL, re.M))

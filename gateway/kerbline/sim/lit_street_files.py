@@ -146,7 +146,7 @@ class Person(NamedTuple):
 class Events:
     """What was read of EVENTS.csv."""
 
-    length_m: float  # of the street: to its last lamp, or to where somebody enters beyond it
+    length_m: float  # of the street: to where somebody enters it, or as far as it may be
     count: int
     in_the_dark: int
 
@@ -202,7 +202,7 @@ def read_events(path: Path, street: Street, nights: Nights) -> Events:
         raise ConfigFault([fault])
     faults: list[Fault] = []
     count = 0
-    farthest_m = street.last_lamp_m
+    ends_m: set[float] = set()  # told by those who come from there
     with path.open("rb") as stream:
         lines = _lines(path, stream)
         order = _header(path, next(lines, ""))
@@ -212,7 +212,8 @@ def read_events(path: Path, street: Street, nights: Nights) -> Events:
             person = _event(text.split(","), order, street)
             if isinstance(person, Person):
                 count += 1
-                farthest_m = max(farthest_m, person.enter_m)
+                if person.direction < 0:
+                    ends_m.add(person.enter_m)
                 # Whoever ends a street of unknown length is there for as long as it may be.
                 most_m = street.lamps * street.spacing_m
                 nights.add(person, person.t_s + person.way_m(most_m) / person.speed_mps)
@@ -223,7 +224,8 @@ def read_events(path: Path, street: Street, nights: Nights) -> Events:
     if faults:
         raise ConfigFault(faults)
     nights.flush()
-    return Events(farthest_m, count, nights.kept)
+    longest_m = street.last_lamp_m + street.spacing_m
+    return Events(max(ends_m, default=longest_m), count, nights.kept)
 
 
 def _lines(path: Path, stream: BinaryIO) -> Iterator[str]:
