@@ -151,7 +151,7 @@ class PolledNode(NodeSession):
             self._looked_for(items, now)
         elif type_ == m.CALL:
             numbers = report.integers(items, 3)
-            at: int = self.channel and self.channel.address or 0
+            at: int = (self.channel and self.channel.address) or 0
             for slot in self._polled._slots:  # none without a channel
                 if slot[BODY][0] == m.EVENT and numbers[1] <= at <= numbers[2]:
                     slot[DUE_MS] = now  # a POLL would have told that it is seen
