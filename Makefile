@@ -106,7 +106,7 @@ bench-leaks: .venv/.all ## each target of the leak detectors and of the air's va
 
 LIGHT_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/bench_light*.py))
 bench-light: .venv/.all ## each target of the light where people are beside its figure; a quarter of an hour
-	@$(PY) -m tools.bench_wire $(or $(ARGS),$(LIGHT_BENCHES))
+	@PYTHONPATH=firmware $(PY) -m tools.bench_wire $(or $(ARGS),$(LIGHT_BENCHES))
 
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
 	@$(PY) -m tools.bench_fuzz $(ARGS)
