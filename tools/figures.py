@@ -29,7 +29,7 @@ def shown(figure: Figure) -> str:
     """The figure as one line."""
     if isinstance(figure.value, str):
         return f"  --   {figure.name:52} not measured: {figure.value}"
-    exact = figure.value == int(figure.value) or abs(figure.value) >= 1000
+    exact = figure.value % 1 == 0 or abs(figure.value) >= 1000  # infinity is neither
     value = f"{figure.value:,.0f}" if exact else f"{figure.value:,.2f}"
     verdict = {True: "ok", False: "MISS", None: ""}[figure.met]
     line = f"  {verdict:4} {figure.name:52} {value:>12} {figure.unit:14} {figure.target}"
