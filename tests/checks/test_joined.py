@@ -1,11 +1,11 @@
-"""Bundled modules do what they did apart, and share nothing by accident."""
+"""Joined modules do what they did apart, and share nothing by accident."""
 
 import sys
 import types
 
 import pytest
 
-from kerbline.firmware.bundle import NotBundled, bundled
+from kerbline.firmware.joined import NotJoined, joined
 
 SOURCES = {
     "wire.codes": "ONE = [1]\ndef encode(x):\n    return ('codes', x)\n",
@@ -22,7 +22,7 @@ SOURCES = {
 
 
 def run(texts: dict[str, str]) -> types.ModuleType:
-    """Loads the bundle and what stayed outside it."""
+    """Loads the joined module and what stayed outside it."""
     package = types.ModuleType("wire")
     package.__path__ = []
     made = {"wire": package}
@@ -39,7 +39,7 @@ def run(texts: dict[str, str]) -> types.ModuleType:
 
 
 def test_references_lead_where_they_led() -> None:
-    texts = bundled(SOURCES, ["wire.end"])
+    texts = joined(SOURCES, ["wire.end"])
     assert sorted(texts) == ["wire.end", "wire.far"]
     stack = run(texts)
     end = stack.End()
@@ -52,5 +52,14 @@ def test_references_lead_where_they_led() -> None:
 
 def test_a_module_as_a_value_is_refused() -> None:
     odd = SOURCES | {"wire.end": "from wire import codes\ndef f():\n    return codes\n"}
-    with pytest.raises(NotBundled, match="codes"):
-        bundled(odd, ["wire.end"])
+    with pytest.raises(NotJoined, match="codes"):
+        joined(odd, ["wire.end"])
+
+
+def test_a_name_from_outside_that_hides_what_another_member_makes_is_refused() -> None:
+    odd = {
+        "wire.end": "from wire.codes import short\ndef sha256(x):\n    return short(x)\n",
+        "wire.codes": "from hashlib import sha256\ndef short(x):\n    return sha256(x)\n",
+    }
+    with pytest.raises(NotJoined, match="sha256"):
+        joined(odd, ["wire.end"])
