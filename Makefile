@@ -108,6 +108,10 @@ LIGHT_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/
 bench-light: .venv/.all ## each target of the light where people are beside its figure; a quarter of an hour
 	@PYTHONPATH=firmware $(PY) -m tools.bench_wire $(or $(ARGS),$(LIGHT_BENCHES))
 
+FIELD_BENCHES := $(patsubst tests/budgets/bench_%.py,%,$(wildcard tests/budgets/bench_field*.py))
+bench-field: .venv/.all ## each target of flashing, commissioning and updating beside its figure
+	@PYTHONPATH=firmware $(PY) -m tools.bench_wire $(or $(ARGS),$(FIELD_BENCHES))
+
 bench-fuzz: .venv/.all ## 10^8 mutated frames, resumed where stopped; ARGS="--blocks 0:100 --jobs 2"
 	@$(PY) -m tools.bench_fuzz $(ARGS)
 

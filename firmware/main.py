@@ -49,19 +49,15 @@ def start() -> None:
     if sys.platform == "esp32":
         if not locked():
             micropython.kbd_intr(3)
-        from kerbnode import board as wiring
+        import choice
 
-        if hasattr(wiring, "SLEEP"):
-            from kerbnode.hal.esp32_sleep import Chip
-            from kerbnode.sleep import awake
+        choice.main()
+        del choice  # its memory is the node's
+    from kerbnode.start import main
 
-            try:
-                awake(Chip())  # a pulse is counted here, and the chip sleeps on
-            except Exception as fault:  # noqa: BLE001 - the node starts without
-                sys.print_exception(fault)
-    from kerbnode import app
-
-    app.main()
+    run = main()
+    del main  # and with it the memory of what came before
+    run()
 
 
 def restart(error: BaseException) -> None:
@@ -73,6 +69,12 @@ def restart(error: BaseException) -> None:
 
         import machine
 
+        try:
+            import choice
+
+            choice.doubt()
+        except Exception as fault:  # noqa: BLE001 - the next start may go better all the same
+            sys.print_exception(fault)
         time.sleep(WAIT_S)
         machine.reset()
 

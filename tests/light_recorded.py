@@ -14,10 +14,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from kerbline.agent.light_programs import LightPrograms
-from kerbline.agent.light_rules import LightRules
-from kerbline.agent.lights import Lights
-from kerbline.agent.loops import Loops, plan
+from kerbline.agent.light.lamps import Lights
+from kerbline.agent.light.loops import Loops, plan
+from kerbline.agent.light.programs import LightPrograms
+from kerbline.agent.light.rules import LightRules
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.clock import Clock

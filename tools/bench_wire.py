@@ -14,7 +14,7 @@ import time
 from tools.figures import Figure, shown
 from tools.trees import ROOT
 
-APART = ("light", "modbus", "north", "store", "whole")  # beginnings of names
+APART = ("field", "light", "modbus", "north", "store", "whole")  # beginnings of names
 
 
 def names() -> list[str]:

@@ -12,7 +12,7 @@ from kerbwire.limits import MAC_BYTES, TAG_BYTES
 from tools.trees import ROOT
 
 TARGET = ROOT / "protocol" / "interop" / "kerbwire.lua"
-PLAIN = (m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.DISCOVER, m.CALL)  # all others are sealed
+PLAIN = (m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.DISCOVER, m.CALL, m.CLAIM)  # all others are sealed
 WITH_MAC = (m.HELLO, m.WELCOME)
 
 _HEAD = """\

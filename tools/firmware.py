@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerbline.firmware import collect, cross, kept
-from kerbline.firmware.bundle import bundled
+from kerbline.firmware.joined import joined
+from kerbline.firmware.names import shortened
 from kerbline.firmware.shrink import shrunk
 
 ARCH = "xtensawin"
@@ -28,13 +29,12 @@ class Compiled:
 
 
 def small_sources() -> dict[Path, str]:
-    """Every device module, by path on the device: shrunk, the wire's bundled."""
+    """Every device module, by path on the device: shrunk, the wire's joined."""
     modules = collect.tree()
-    used = collect.needed(modules, collect.HOST).keys() | collect.needed(modules, "any").keys()
-    wanted = {n: m for n, m in modules.items() if n in used or not n.startswith("kerbwire")}
-    texts = {name: module.text for name, module in wanted.items()}
-    keep = kept.folder()
-    small = kept.together(texts, keep, _small) if keep else _small(texts)
+    used = collect.needed(modules, collect.HOST) | collect.needed(modules, "any")
+    texts = {n: module.text for n, module in modules.items() if not n.startswith("kerbwire")}
+    texts |= {name: text for name, text in used.items() if name.startswith("kerbwire")}
+    small = kept.together(texts, kept.folder(), _small)
     return {
         Path(modules[name].path).with_suffix(".py"): text
         for name, text in small.items()
@@ -45,15 +45,15 @@ def small_sources() -> dict[Path, str]:
 def _small(texts: Mapping[str, str]) -> dict[str, str]:
     small = shrunk(texts)
     done: list[str] = []
-    for roots in collect.WIRE_BUNDLES:
-        small = bundled(small, roots, apart=done)
+    for roots in collect.WIRE_JOINED:
+        small = joined(small, roots, apart=done)
         done.append(roots[0])
-    return shrunk(small)
+    return shortened(shrunk(small), all_names=False)[0]
 
 
 def compile_one(text: str, on_device: Path, out: Path) -> Compiled:
     """Compiles without asserts and line numbers."""
-    made = cross.compile_text(text, on_device.name, ARCH)
+    made = cross.compile_text(text, on_device.stem, ARCH)
     if not made.complaint:
         target = out / on_device.with_suffix(".mpy")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def main() -> int:
 def _compiled(text: str, on_device: Path, keep: Path | None) -> Compiled:
     if keep:
         return compile_one(text, on_device, keep)
-    made = cross.compile_text(text, on_device.name, ARCH)
+    made = cross.compile_text(text, on_device.stem, ARCH)
     return Compiled(str(on_device), len(made.content), made.complaint)
 
 

@@ -14,14 +14,16 @@ WIRE_ALLOWED = frozenset({"struct", "binascii", "hashlib", "kerbwire"})
 WIRE_EXTRA = {
     "kerbwire.seal": frozenset({"cryptolib", "cryptography"}),
     "kerbwire.fast_viper": frozenset({"micropython"}),
+    "kerbwire.parts": frozenset({"sys", "deflate", "zlib"}),  # one stream, by two libraries
 }
 CHIP = frozenset({"machine", "esp32", "network"})
+KNOW_THE_CHIP = frozenset({"kerbnode.hal", "main", "choice"})
 DATE_QUESTIONS = frozenset({"now", "utcnow", "today"})
 PURE = ("kerbline.control", "kerbnode.assets")
 
 
 def wire_faults(source: Source) -> Iterator[Fault]:
-    """kerbwire imports struct, binascii, hashlib and itself; two modules have an extra."""
+    """kerbwire imports struct, binascii, hashlib and itself; three modules have extras."""
     allowed = WIRE_ALLOWED | WIRE_EXTRA.get(source.module, frozenset())
     for name, line in imports(source.tree):
         if name.split(".")[0] not in allowed and not _for_types_only(source.tree, line):
@@ -30,8 +32,8 @@ def wire_faults(source: Source) -> Iterator[Fault]:
 
 
 def chip_faults(source: Source) -> Iterator[Fault]:
-    """Only kerbnode.hal imports machine, esp32 and network, and main.py, which needs no package."""
-    if source.module in ("kerbnode.hal", "main") or source.module.startswith("kerbnode.hal."):
+    """Only kerbnode.hal imports machine, esp32 and network, and what a cable lays beside it."""
+    if source.module in KNOW_THE_CHIP or source.module.startswith("kerbnode.hal."):
         return
     for name, line in imports(source.tree):
         if name in CHIP:

@@ -19,9 +19,9 @@ from pathlib import Path
 from tools.reach import Reach, flags_of
 from tools.trees import ROOT, Fault, Source, device_sources, imports
 
-OURS = frozenset({"kerbwire", "kerbnode"})
+OURS = frozenset({"kerbwire", "kerbnode", "choice", "slots"})
 CHIP = frozenset({"machine", "esp32", "network", "esp", "neopixel", "onewire", "dht", "bluetooth"})
-UNIX = frozenset({"termios"})  # the Unix port alone: the simulated hal
+UNIX = frozenset({"_thread", "termios"})  # the Unix port alone: the simulated hal
 HOST_TYPES = (str, bytes, bytearray, memoryview, int, float, list, tuple, dict, set, frozenset)
 NEVER_CALLED = frozenset({"__init_subclass__", "__format__", "__index__", "__class_getitem__"})
 REFUSED_KEYWORDS = {

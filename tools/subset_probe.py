@@ -7,8 +7,8 @@ import builtins
 import json
 
 MODULES = (
-    "array asyncio binascii collections cryptolib deflate errno gc hashlib heapq io json math "
-    "micropython os platform random re select socket ssl struct sys termios time uctypes vfs"
+    "_thread array asyncio binascii collections cryptolib deflate errno gc hashlib heapq io json "
+    "math micropython os platform random re select socket ssl struct sys termios time uctypes vfs"
 )
 TYPES = (str, bytes, bytearray, memoryview, int, float, list, tuple, dict, set, frozenset, object)
 

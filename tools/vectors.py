@@ -17,8 +17,10 @@ from tools import second_wire as wire
 from tools.trees import ROOT
 from tools.vectors_batch import batches, named
 from tools.vectors_bus import bus
+from tools.vectors_claim import claim
 from tools.vectors_malformed import malformed
 from tools.vectors_received import received
+from tools.vectors_updates import updates
 
 FOLDER = ROOT / "protocol" / "vectors"
 NODE_ID = b"sl-0001"
@@ -210,6 +212,7 @@ GIVEN: dict[str, Any] = {
     "period_s": 900,
     "command_id": 4,
     "config_version": 0,
+    "build": "b0b1b2b3b4b5b6b7",
     "utc_ms": 1790000000000,
     "uncertainty_ms": 20,
     "keyframe": [3, 9, 900, [30, 245, 1000, 10, 12, 0]],
@@ -230,8 +233,9 @@ def exchange(address: int | None) -> list[dict[str, str]]:
     digest = made.schema_hash
     info = [g["boot_id"], g["epoch"], g["first_rseq"], g["next_rseq"], g["uptime_s"]]
     info += [g["period_s"], g["firmware"], g["command_id"], g["config_version"]]
+    info.append(bytes.fromhex(g["build"]))
     up: list[tuple[str, int, wire.Items]] = [
-        ("INFO", 1, [3, 2, digest, *info]),
+        ("INFO", 1, [3, 3, digest, *info]),
         ("REPORT keyframe", 0, [4, 0, 3, 0, 900, *g["keyframe"][3]]),
         ("REPORT delta", 0, [4, 1, 3, 0b1010111, 70, 556, 18, -1, 3]),
         ("REPORT backfill", 0, [4, 0, 1, 8, 70000, *g["backfill"][3]]),
@@ -321,6 +325,8 @@ def contents() -> dict[str, str]:
         "bus": {"given": GIVEN, "frames": bus(session(7), GIVEN)},
         "received": {"given": GIVEN, "ends": heard()},
         "malformed": {"given": GIVEN, "frames": malformed(session(None))},
+        "updates": updates(),
+        "claim": claim(),
     }
     return {name: json.dumps(data, indent=1) + "\n" for name, data in made.items()}
 

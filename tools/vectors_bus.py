@@ -14,9 +14,9 @@ def bus(session: wire.Session, given: dict[str, Any]) -> list[dict[str, str]]:
     named = wire.plain(
         wire.DOWN, ADDRESS, [1, session.generation, session.gateway_nonce, ADDRESS, session.node_id]
     )
-    info = [3, 2, digest, given["boot_id"], given["epoch"], given["first_rseq"], given["next_rseq"]]
+    info = [3, 3, digest, given["boot_id"], given["epoch"], given["first_rseq"], given["next_rseq"]]
     info += [given["uptime_s"], given["period_s"], given["firmware"], given["command_id"]]
-    info += [given["config_version"]]
+    info += [given["config_version"], bytes.fromhex(given["build"])]
     polls: list[tuple[str, wire.Items]] = [
         ("POLL for none", [7, 0, 0, 0, 0, 0]),
         ("POLL short", [7, 1]),

@@ -196,6 +196,8 @@ def _infos(session: wire.Session) -> Iterator[Case]:
         ("INFO of an epoch of 2^32", [*good[:4], 1 << 32, *good[5:]], "value"),
         ("INFO with a negative uptime", [*good[:7], -1, *good[8:]], "value"),
         ("INFO with a byte string", [*good[:11], b""], "value"),
+        ("INFO of set 3 with a build of 7", [3, 3, *good[2:], bytes(7)], "value"),
+        ("INFO of set 3 with a number for a build", [3, 3, *good[2:], 8], "value"),
     ]
     for name, items, error in cases:
         frame = session.seal(UP, CONTROL, 0, wire.body(items))

@@ -14,20 +14,22 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal.board import Board, Line
+    from kerbnode.hal.board import Board
     from kerbnode.instruments import Instruments
     from kerbnode.records import Records
     from kerbnode.rest import Rest
     from kerbnode.sense import Sense
     from kerbnode.store import Store
     from kerbnode.supervisor import Supervisor
+    from kerbnode.update import Update
+    from kerbnode.working import Work
     from kerbwire.node import NodeSession
 
-BOOT_MODULES = ("assembly", "boots", "identity", "uptake")
+BOOT_MODULES = ("assembly", "boots", "identity", "standing", "uptake")
 SAFE_AFTER = 3  # boots that failed in a row
 GOOD_MS = 120_000  # a boot that all concerns live through so long is a good one
 STRAP_S = 900  # service that the strap pin opens
-PROMPT_S = 120  # a debug build at the prompt, until the watchdog starts the node again
+OWN_OPS = (m.OP_REBOOT, m.OP_SERVICE, m.OP_ACTIVATE, m.OP_ROLLBACK)  # the node's, not its asset's
 
 
 class Node:
@@ -38,6 +40,7 @@ class Node:
         session: NodeSession
         records: Records
         rest: Rest | None  # of a meter that sleeps
+        update: Update | Work | None
         sense: Sense
         store: Store
 
@@ -48,12 +51,13 @@ class Node:
         self.commands = Commands()
         self.journal = Journal(Flash(board.flash_path), board.random)
         self.link_wake = Wake()
+        self.update = None  # what is under way of one
         self.leaving = False  # an order to restart was answered
         self.failed = 0  # boots in a row, before this one
         self._began_ms = board.monotonic_ms()
         self._on_trial = True
         self.tied = False  # the service pin was, at the start
-        self._service_ms: int | None = None  # when the console closes
+        self.service_ms: int | None = None  # when the console closes
         self.store_wake = Wake()
         self._key = key
 
@@ -65,42 +69,29 @@ class Node:
         loaded.forget("kerbnode", BOOT_MODULES)
         return supervisor
 
-    async def open_line(self) -> "Line":
-        """The way to the gateway that the settings name, on the board's pins or their own."""
-        wanted = self.settings
-        given = (wanted.uart, wanted.tx, wanted.rx, wanted.de)
-        pins = tuple(wiring.LINKS.get(wanted.link, ())) + (None,) * 4
-        pins = tuple([pins[at] if own is None else own for at, own in enumerate(given)])
-        return await self.board.open_line(wanted.gateway, wanted.baud, pins)
-
     def look(self) -> None:
         """Now and then while all concerns live: is the boot a good one, is service over?"""
         now = self.board.monotonic_ms()
         if self._on_trial and now - self._began_ms >= GOOD_MS:
             self._began_ms = now  # what fails now is tried again after as long
             self._went_well(keep=self.failed < SAFE_AFTER)
-        if self._service_ms is not None and now >= self._service_ms:
+        if self.service_ms is not None and now >= self.service_ms:
             self.serve(0)
         if self.tied and not strapped(self.board):  # let go: no wet or broken pin does that
             self.tied = False
             self.serve(STRAP_S)
 
+    def serve(self, seconds: int) -> None:
+        """Open the console for so long, or close it; told either way."""
+        from kerbnode import orders
+
+        orders.serve(self, seconds)
+        loaded.forget("kerbnode", ("orders",))
+
     @property
     def serving(self) -> bool:
         """Is the console open?"""
-        return self._service_ms is not None
-
-    def serve(self, seconds: int) -> None:
-        """Open the console for so long, or close it; told either way."""
-        self._service_ms = self.board.monotonic_ms() + 1000 * seconds if seconds else None
-        self.board.console(is_open=seconds > 0 or self.settings.build == "debug")
-        self.tell(m.EV_SERVICE, seconds)
-
-    def prompt_s(self) -> int:
-        """How long who interrupted the node may have its console."""
-        if self._service_ms is None:
-            return PROMPT_S
-        return max(1, (self._service_ms - self.board.monotonic_ms()) // 1000)
+        return self.service_ms is not None
 
     def _went_well(self, *, keep: bool) -> None:
         from kerbnode import boots
@@ -134,20 +125,6 @@ class Node:
         if anchor is not None:
             self.sense.record(uptime_ms, m.ANCHOR, anchor)
 
-    def configure(self, version: int, values: "dict[int, int | bytes]", now: int) -> int:
-        """Take a CONFIG; its result's code. Another period needs a session that knows of it."""
-        wanted = self.settings
-        code = settings.configure(self.board.nvs, wanted, version, values)
-        info = self.session.info
-        if code == m.OK and info.config_version != wanted.config_version:
-            info.config_version = wanted.config_version
-            self.instruments.configure(wanted)
-            self.sense.report_each(wanted.report_s)
-            if info.period_s != wanted.report_s:
-                info.period_s = wanted.report_s
-                self.session.start(now)
-        return code
-
     def obey(
         self, command_id: int, expires_utc_s: int, op: int, args: "tuple[int, ...]", now: int
     ) -> "tuple[int, int]":
@@ -160,30 +137,22 @@ class Node:
         if code == m.OK:
             code = self.commands.begin(command_id, op)
         if code == m.OK:
-            if op == m.OP_REBOOT:
-                self.leaving = True
-            elif op == m.OP_SERVICE:
-                code = m.OUT_OF_RANGE
-                if len(args) == 1 and 0 <= args[0] <= 3600:
-                    code = m.OK
-                    self.serve(args[0])
+            if op in OWN_OPS:
+                from kerbnode import orders
+
+                code = orders.obey(self, op, args)
+                loaded.forget("kerbnode", ("orders",))
             else:
                 code = self.instruments.asset.command(op, args, self.board.uptime_ms())
                 self.board.wake()
         self.commands.finish(command_id, code, 0)
         return code, 0
 
-    async def leave(self) -> None:
-        """Restart in good order; the result is out by now."""
-        await asyncio.sleep(1)
-        self.stop()
-        if self.rest is not None:
-            self.rest.last()
-        self.board.reset()
-
     def stop(self) -> None:
         """Bring everything to flash; after this no record may be made."""
         self._went_well(keep=False)  # who asks for it is no failure
+        if self.update is not None:
+            self.update.close()
         self.store.save()
         self.journal.close()
 

@@ -3,7 +3,6 @@
 Loaded at a boot alone, and gone again once all is made.
 """
 
-import gc
 import sys
 
 from kerbnode import VERSION, loaded, settings, store
@@ -28,17 +27,19 @@ BROWN_OUT = 6  # ours: the chip tells it, machine.reset_cause() does not
 LINK_SILENCE_S = 20  # without a sign of life from a concern before the watchdog goes hungry
 SENSE_SILENCE_S = 10
 STORE_SILENCE_S = 30
-COLLECT_BYTES = 8192  # made since the last collection: what stays lies together, and low
 # What a session loads when it needs it, by package.
 ON_DEMAND = (
     ("kerbwire", ("batch", "config") + GREETING_MODULES),
-    ("kerbnode", ("checking", "diagnosis")),
+    (
+        "kerbnode",
+        ("backlog", "checking", "diagnosis", "opening", "orders", "segments"),
+    ),
 )
 
 
 def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     """Read what is durable, then give the node its session and its concerns."""
-    from kerbnode import boots, identity
+    from kerbnode import boots, identity, standing, uptake
 
     meet_names()
     board = node.board
@@ -52,8 +53,8 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
     try:
         known = identity.known(board.nvs, wanted)
         if known:
-            node.commands.load(board.nvs)
-            totals = store.load_totals(board.nvs)
+            uptake.load_commands(node.commands, board.nvs)
+            totals = uptake.load_totals(board.nvs)
     except OSError:  # nothing is begun anew because it can't be read
         if node.failed < SAFE_AFTER:
             raise  # main.py starts again in 10 s, and the lamp is lit until then
@@ -63,7 +64,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
             raise OSError
         if not known:
             identity.settle(board.nvs, wanted, board.flash_path)
-            node.commands.load(board.nvs)
+            uptake.load_commands(node.commands, board.nvs)
         node.journal.open()
     except OSError:
         node.journal.faults += 1  # another node's log that can't go is not this one's
@@ -103,6 +104,7 @@ def assemble(node: "Node", link_key: "tuple[int, bytes]") -> Supervisor:
         node.tell(m.EV_SETTINGS, 2 if wanted.restored == "config" else 1)
     if node.failed >= SAFE_AFTER:
         node.tell(m.EV_SAFE_MODE, node.failed)
+    standing.begin(node)
     node.tied = strapped(board)
     supervisor = Supervisor(board, node.look)
     supervisor.add(Link(node), LINK_SILENCE_S)
@@ -130,8 +132,6 @@ def meet_names() -> None:
                 pass  # this board has none
             loaded.forget(package, (name,))
         loaded.forget(package, fresh)
-    if hasattr(gc, "threshold"):
-        gc.threshold(COLLECT_BYTES)
 
 
 def wired(node: "Node", *, readable: bool, counted: bool) -> "Instruments":

@@ -3,4 +3,4 @@
 VERSION = (0, 1, 0)
 COMMIT = b"\x00\x00\x00\x00"  # the commit's first four bytes; zeros where it is not known
 BOARD = "sim"
-WIRE = 2  # kerbwire.messages.MESSAGES_VERSION
+WIRE = 3  # kerbwire.messages.MESSAGES_VERSION

@@ -20,16 +20,6 @@ class Commands:
         self._results: list[tuple[int, int, int]] = []  # (id, code, value), oldest first
         self.highest = 0  # highest executed id
 
-    def load(self, nvs: "Nvs") -> None:
-        """Take up the highest id of the commands that must never run twice; OSError if unread.
-
-        Before that none is written: it might be lower.
-        """
-        blob = nvs.get("command")
-        if blob is not None and len(blob) in (4, ID_BYTES):  # older firmware wrote four
-            self.highest = int.from_bytes(blob, "big")
-        self._nvs = nvs
-
     def known(self, command_id: int) -> "tuple[int, int] | None":
         """The first result (code, value) of a repeated command, REPLAYED for a lower unknown id."""
         for known_id, code, value in self._results:

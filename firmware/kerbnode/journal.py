@@ -6,6 +6,7 @@ says up to which number more may have been given since: after a power cut those 
 numbering goes on above them.
 """
 
+from kerbnode import loaded
 from kerbnode.blocks import BLOCK_BYTES, ENTRIES_AT, Reader, Segment, encode, entry_bytes
 from kerbwire import messages as m
 
@@ -58,24 +59,9 @@ class Journal:
         With flash that answers nothing at all there is no log: its epoch is 0, which names none,
         and every record is refused. A later boot may find the old log again.
         """
-        from kerbnode.uptake import take_up  # here: a boot needs it once
+        from kerbnode.uptake import open_log  # here: a boot needs it once
 
-        try:
-            most = self._max_segments * 3 // 4
-            found = take_up(self._flash, self._reader, self._segment_bytes, most, GAPS - 1)
-        except OSError:
-            self.faults += 1  # half of what was read must give no number again
-            return
-        if found is None:
-            self.epoch = int.from_bytes(self._random(4), "big") or 1
-        else:
-            self.epoch, self._reserved_to, self.next, self.gaps, self._segments = found
-        if self._reserved_to >= self.next:
-            self._declare(self.next, self._reserved_to, m.GAP_POWER)
-            self.next = self._reserved_to + 1
-        self._reserved_to = self.next - 1
-        self._is_open = True
-        self.flush()
+        open_log(self)
 
     def first(self) -> int:
         """The oldest number that the log may hold."""
@@ -102,7 +88,7 @@ class Journal:
         for room in (0, 1):  # segments to drop first
             try:
                 if room:
-                    self._drop_oldest()
+                    self.rarely("drop_oldest")
                 self._write_all()
                 return True
             except OSError as error:
@@ -114,11 +100,7 @@ class Journal:
 
     def close(self) -> None:
         """An orderly stop: no number is reserved any more, the next boot has no gap."""
-        try:
-            if self.flush():
-                self._append([], self.next, self.next - 1)
-        except OSError:
-            self.faults += 1  # then the next boot declares the reserve, as after a power cut
+        self.rarely("close")
 
     def read(self, number: int) -> "Record | None":
         """The record of that number, or None when the log has it no more."""
@@ -131,11 +113,6 @@ class Journal:
                 break
             segment = candidate
         return None if segment is None else self._reader.read(segment, number)
-
-    def lost(self, number: int) -> None:
-        """Declare a number that `read` has not found and that the gateway lacks."""
-        oldest = self._segments[0].first if self._segments else self.next
-        self._declare(number, number, m.GAP_FULL if number < oldest else m.GAP_FLASH_FAULT)
 
     def covering(self, number: int) -> "Gap | None":
         """The declared gap that holds `number`."""
@@ -162,22 +139,17 @@ class Journal:
                 return False
         return True
 
-    def _declare(self, first: int, last: int, reason: int) -> None:
-        """Note a gap; it swallows what it overlaps and grows together with its like beside it."""
-        others = []
-        for gap in self.gaps:
-            touches = gap[2] == reason and gap[1] + 1 >= first and gap[0] <= last + 1
-            if touches or (gap[1] >= first and gap[0] <= last):
-                first = min(first, gap[0])
-                last = max(last, gap[1])
-            else:
-                others.append(gap)
-        self.gaps = sorted(others + [(first, last, reason)])
-        self.dirty = True
+    def rarely(self, what: str, *given: int) -> None:
+        """One of `segments`, which goes again, but where many numbers may be lost."""
+        from kerbnode import segments
+
+        getattr(segments, what)(self, *given)
+        if what != "lost":
+            loaded.forget("kerbnode", ("segments",))
 
     def _write_all(self) -> None:
         if self.dirty:
-            self._begin_segment()
+            self.rarely("begin_segment")
         while self.pending:
             count = 0
             size = ENTRIES_AT
@@ -187,39 +159,15 @@ class Journal:
                 size += entry_bytes(record)
                 count += 1
             if self._segments[-1].size + size > self._segment_bytes:
-                self._begin_segment()
+                self.rarely("begin_segment")
             last = self.pending[count - 1][0]
             self._append(self.pending[:count], last + 1, max(self._reserved_to, last + RESERVE))
             self.pending = self.pending[count:]
         if self._refused:
-            self._declare(self.next, self.next + self._refused - 1, m.GAP_FLASH_FAULT)
+            self.rarely("declare", self.next, self.next + self._refused - 1, m.GAP_FLASH_FAULT)
             self.next += self._refused
             self._refused = 0
-            self._begin_segment()
-
-    def _begin_segment(self) -> None:
-        """A new file with all open gaps; it has its name only when it is whole.
-
-        What has no room beside it is declared in it, and removed only then.
-        """
-        surplus = len(self._segments) - self._max_segments + 1
-        if len(self.gaps) > GAPS:
-            surplus = max(surplus, 1)
-        oldest = self._segments[: max(0, min(surplus, len(self._segments) - 1))]
-        if oldest:
-            self._declare_full(self._segments[len(oldest)].first - 1)
-        sequence = int(self._segments[-1].name[1:], 16) + 1 if self._segments else 0
-        name = "s{:08x}".format(sequence)
-        base = self.pending[0][0] if self.pending else self.next
-        reserved_to = max(self._reserved_to, base - 1 + RESERVE)
-        block = encode(self.epoch, reserved_to, base, base, self.gaps, [])
-        self.writes += 1
-        self._flash.create(name, block)
-        self._segments.append(Segment(name, len(block), base))
-        self._reserved_to = reserved_to
-        self.dirty = False
-        for segment in oldest:
-            self._remove(segment)
+            self.rarely("begin_segment")
 
     def _append(self, records: "list[Record]", end: int, reserved_to: int) -> None:
         """Flush a block; only then are the numbers up to `reserved_to` there to be given."""
@@ -230,17 +178,6 @@ class Journal:
         self._flash.append(segment.name, block)
         segment.size += len(block)
         self._reserved_to = reserved_to
-
-    def _drop_oldest(self) -> None:
-        """Make room at once, for flash is full: its loss is declared as soon as there is some."""
-        self._declare_full(self._segments[1].first - 1)
-        self._remove(self._segments[0])
-
-    def _declare_full(self, last: int) -> None:
-        """What was not kept of the oldest numbers up to `last` becomes a gap."""
-        first = max(self._segments[0].first, self._kept_to + 1)
-        if first <= last:
-            self._declare(first, last, m.GAP_FULL)
 
     def _remove(self, segment: Segment) -> None:
         self._reader.forget()

@@ -3,7 +3,9 @@
 import asyncio
 import sys
 
+import slots
 from kerbnode import loaded, settings
+from kerbwire import messages as m
 from kerbwire.node import GREETING_MODULES
 from kerbwire.retry import sooner
 
@@ -38,7 +40,11 @@ class Link:
             self.beats += 1
             line = None
             try:
-                line = await self._node.open_line()
+                from kerbnode import opening
+
+                line = await opening.line(self._node)
+                del opening
+                loaded.forget("kerbnode", ("opening",))
                 await self._pump(line)
             except OSError:
                 pass  # the far side is gone: the session's state survives it
@@ -70,7 +76,9 @@ class Link:
                     if sending is not None:
                         await sending
                 if node.leaving:
-                    await node.leave()
+                    from kerbnode import orders
+
+                    await orders.leave(node, line)
                 await node.link_wake.wait(self._wait_ms())
         finally:
             reader.cancel()
@@ -98,7 +106,19 @@ class Link:
             from kerbnode.diagnosis import diagnosis
 
             node.session.send_diag(diagnosis(node, self._faults, self._silences))
-            loaded.forget("kerbnode", ("diagnosis",))
+            loaded.forget("kerbnode", ("build", "diagnosis"))
+
+    def _kept(self) -> None:
+        """An ack: what is durable there goes here, and a build on trial has shown its worth."""
+        node = self._node
+        if slots.trial and node.sense.beats:  # INFO named it, and the lamp was looked at
+            from kerbnode import trial
+
+            asyncio.create_task(trial.confirmed(node))  # noqa: RUF006 - the scheduler holds it
+        node.journal.release(node.session.kept)
+        packed = "kerbwire.batch" in sys.modules
+        if packed and node.session.kept.cumulative + 1 >= node.journal.next:
+            _forget_packing()  # no backlog to pack
 
     def _keep_key(self, now: int) -> None:
         """Store a new key; should NVS refuse it, this is tried again with the next line."""
@@ -131,19 +151,37 @@ class Link:
                 self._faults += 1
             elif kind == "DOWN":
                 self._silences += 1
-            elif kind == "KEPT":
-                node.journal.release(node.session.kept)
-                packed = "kerbwire.batch" in sys.modules
-                if packed and node.session.kept.cumulative + 1 >= node.journal.next:
-                    loaded.forget("kerbwire", ("batch",))  # no backlog to pack
+            elif kind == "PERMIT":
+                from kerbnode import claim
+
+                claim.tell(node.session, node.board.nvs)
+                loaded.forget("kerbnode", ("claim",))
+            elif kind in "KEPT SEEN":  # a text takes less than a tuple
+                self._kept()
             elif kind == "TIME":
                 node.take_time(event[1], event[2], now)
             elif kind == "COMMAND":
                 code, value = node.obey(event[1], event[2], event[3], event[4], now)
                 node.session.send_result(event[1], code, value)
-            elif kind == "OFFER":
-                node.session.objects.refuse(event[1])  # this firmware has a use for none yet
+            elif kind in "OFFER BLOCK OBJECT":
+                _forget_packing()  # a chip's heap has no room for both
+                try:
+                    from kerbnode import update
+
+                    update.take(node, event)
+                except MemoryError:  # the link goes on
+                    loaded.forget("kerbnode", ("update",))
+                    node.tell(m.EV_UPDATE, m.UPDATE_MEMORY)
             elif kind == "CONFIG":
-                code = node.configure(event[1], event[2], now)
+                from kerbnode import orders
+
+                code = orders.configure(node, event[1], event[2], now)
                 node.session.send_configured(event[1], code)
                 loaded.forget("kerbwire", ("config",))
+                loaded.forget("kerbnode", ("orders",))
+
+
+def _forget_packing() -> None:
+    """The code that packs a batch, and what gathers one."""
+    loaded.forget("kerbwire", ("batch",))
+    loaded.forget("kerbnode", ("backlog",))

@@ -4,6 +4,8 @@ Owns the order live, gaps, backfill. What is on flash is the journal's business,
 heard of is the session's.
 """
 
+import sys
+
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 LIVE = 16  # records that wait for their first sending; older ones become backfill
 SEARCH_AGAIN_MS = 2000  # until the backlog is searched again for frames that got lost
 SEARCH = 256  # numbers looked at in one go
-BATCH_VALUES = 360  # handed over at once: 8 KiB of heap, and more than a frame holds
+BATCH_VALUES = 120  # handed over at once, to begin with: what 96 KiB of heap hold beside the code
 
 _NAMES = {m.EVENT: "event", m.ANCHOR: "anchor"}  # all others have the asset's
 
@@ -31,6 +33,7 @@ class Records:
         self._kind = kind
         self._live: list[Record] = []
         self._cursor = 1
+        self._most_values = BATCH_VALUES
         self._told: list[tuple[int, int]] = []  # parts of gaps that went out in this search
         self._search_ms: int | None = None  # when to go on searching the backlog ...
         self._search_on = False  # ... from the cursor, not from its oldest number
@@ -61,7 +64,7 @@ class Records:
             if self._live:
                 record = self._live.pop(0)
                 if not _sent_alone(session, record, now):
-                    session.send_report(_plain(record), now)
+                    session.send_report(plain(record), now)
             elif not self._offer_gap(session, now) and not self._offer_old(session, now):
                 return
 
@@ -102,7 +105,7 @@ class Records:
             if record is not None:
                 self._send_old(session, record, now)
                 return True
-            self._journal.lost(number)
+            self._journal.rarely("lost", number)
         self._search_on = self._cursor < end
         if self._search_on:
             self._search_ms = now  # go on at once, but let the other tasks run first
@@ -114,32 +117,30 @@ class Records:
         """A record of the backlog, and with a report those of its like right behind it."""
         if _sent_alone(session, record, now):
             return
-        reports = [_plain(record)]
-        end = min(self._journal.next, record[0] + max(1, BATCH_VALUES // len(record[4])))
-        while self._cursor < end and session.wants(self._cursor):
-            if self._journal.covering(self._cursor):
-                break
-            following = self._journal.read(self._cursor)
-            if following is None or following[1:3] != record[1:3]:
-                break
-            if len(following[4]) != len(record[4]):
-                break
-            reports.append(_plain(following))
-            self._cursor += 1
-        self._cursor = record[0] + session.send_batch(reports, now)
+        if "kerbnode.update" in sys.modules or not self._most_values:  # there is no room for both
+            session.send_backfill(plain(record), now)
+            return
+        try:
+            from kerbnode import backlog
+
+            reports = backlog.gathered(self._journal, session, record, self._most_values)
+            self._cursor = record[0] + session.send_batch(reports, now)
+        except MemoryError:
+            self._cursor = record[0]
+            self._most_values //= 2  # it holds fewer, in the end one at a time
 
 
 def _sent_alone(session: "NodeSession", record: "Record", now: int) -> bool:
     """Hand over a record that is no report; False when it is one."""
     if record[1] == m.EVENT:
-        session.send_event(_plain(record), now)
+        session.send_event(plain(record), now)
     elif record[1] == m.ANCHOR:
-        session.send_anchor(_plain(record), now)
+        session.send_anchor(plain(record), now)
     else:
         return False
     return True
 
 
-def _plain(record: "Record") -> "tuple[int, int, int, tuple[int, ...]]":
+def plain(record: "Record") -> "tuple[int, int, int, tuple[int, ...]]":
     """The record as the session has it, without its kind."""
     return record[0], record[2], record[3], record[4]

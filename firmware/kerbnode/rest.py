@@ -34,6 +34,8 @@ class Rest:
         self._chip = chip
         self._due_s = 0
         self._woken = False
+        self._told_ms = 0
+        self.lingers_ms = 0  # longer awake: part of an update came in an earlier wake
         self._counted: tuple[int, ...] = ()
 
     def totals(
@@ -83,7 +85,12 @@ class Rest:
         waiting = node.journal.next - 1 - node.session.kept.cumulative
         awake_ms = AWAKE_MS if self._woken else FIRST_MS
         told = waiting <= 0 and self._woken and node.clock.trusted
-        if node.serving or (not told and uptime_ms < awake_ms):
+        if not told:
+            self._told_ms = uptime_ms
+        waits = uptime_ms - self._told_ms < self.lingers_ms
+        if node.serving:
+            return
+        if uptime_ms < awake_ms and (waits or not told or node.update is not None):
             return
         node.stop()
         kept = self.last()

@@ -86,7 +86,9 @@ def leave(node: "Node") -> None:
     if lit is not None:
         lit()
     node.stop()
-    node.board.leave(node.prompt_s())
+    from kerbnode import orders
+
+    node.board.leave(orders.prompt_s(node))
 
 
 def stay_lit(board: "Board", code: str, strapped: "Callable[[Board], bool]") -> None:

@@ -7,7 +7,7 @@ from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbnode.hal.board import Board, Nvs
+    from kerbnode.hal.board import Board
     from kerbnode.instruments import Instruments
     from kerbnode.journal import Journal
     from kerbnode.wake import Wake
@@ -80,12 +80,3 @@ class Store:
             if record[1] == m.EVENT and record[4][0] not in (m.EV_MOTION, m.EV_MOTION_CLEAR):
                 return True
         return self._oldest_ms is not None and now - self._oldest_ms >= WAIT_MS
-
-
-def load_totals(store: "Nvs") -> "tuple[int, ...] | None":
-    """The totals of the last save, or None."""
-    body = nvs.get_checked(store, "totals")
-    try:
-        return None if body is None else tuple(json.loads(body))
-    except (TypeError, ValueError):
-        return None  # sound, and no list: another build's, or four bytes of 0

@@ -1,14 +1,42 @@
 """What a boot finds in the log's folder; loaded for that, and gone again."""
 
+import json
+
+from kerbnode import nvs
 from kerbnode.blocks import Segment
+from kerbnode.commands import ID_BYTES
+from kerbnode.journal import GAPS
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from kerbnode.blocks import Gap, Reader
+    from kerbnode.commands import Commands
     from kerbnode.flash import Flash
+    from kerbnode.hal.board import Nvs
+    from kerbnode.journal import Journal
 
     Found = tuple[int, int, int, list[Gap], list[Segment]]
+
+
+def open_log(journal: "Journal") -> None:
+    """Take up the log after a boot, or begin a new epoch where there is none to read."""
+    try:
+        most = journal._max_segments * 3 // 4
+        found = take_up(journal._flash, journal._reader, journal._segment_bytes, most, GAPS - 1)
+    except OSError:
+        journal.faults += 1  # half of what was read must give no number again
+        return
+    if found is None:
+        journal.epoch = int.from_bytes(journal._random(4), "big") or 1
+    else:
+        journal.epoch, journal._reserved_to, journal.next, journal.gaps, journal._segments = found
+    if journal._reserved_to >= journal.next:
+        journal.rarely("declare", journal.next, journal._reserved_to, m.GAP_POWER)
+        journal.next = journal._reserved_to + 1
+    journal._reserved_to = journal.next - 1
+    journal._is_open = True
+    journal.flush()
 
 
 def take_up(
@@ -76,3 +104,23 @@ def _joined(flash: "Flash", reader: "Reader", segments: "list[Segment]", most_by
     flash.remove(gone.name)
     into.size = flash.size(into.name)
     return True
+
+
+def load_totals(store: "Nvs") -> "tuple[int, ...] | None":
+    """The totals of the last save, or None."""
+    body = nvs.get_checked(store, "totals")
+    try:
+        return None if body is None else tuple(json.loads(body))
+    except (TypeError, ValueError):
+        return None  # sound, and no list: another build's, or four bytes of 0
+
+
+def load_commands(commands: "Commands", store: "Nvs") -> None:
+    """Take up the highest id of the commands that must never run twice; OSError if unread.
+
+    Before that none is written: it might be lower.
+    """
+    blob = store.get("command")
+    if blob is not None and len(blob) in (4, ID_BYTES):  # older firmware wrote four
+        commands.highest = int.from_bytes(blob, "big")
+    commands._nvs = store

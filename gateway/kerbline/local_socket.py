@@ -9,6 +9,8 @@ import asyncio
 import json
 import logging
 import socket
+import struct
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +19,10 @@ from typing import Any
 from kerbline.errors import KerblineError
 
 SOCKET_FILE = "status.sock"  # in the gateway's state folder
-MAX_LINE_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 20  # of a question
+MAX_ANSWER_BYTES = 1 << 24  # thousands of nodes and revoked keys
 MAX_CLIENTS = 8
+_PEER = struct.Struct("3i")  # pid, uid, gid
 QUESTION_S = 5.0  # for a client to ask, and to take its answer
 
 Question = Mapping[str, Any]
@@ -37,7 +41,9 @@ class Declined(KerblineError):
 
 
 async def serve(path: Path, answers: Mapping[str, Answering]) -> None:
-    """Answer until cancelled; a question names its answer in "ask". Where no socket can be, say so.
+    """Answer until cancelled; a question names its answer in "ask", and we who asks in "uid".
+
+    Where no socket can be, say so.
 
     An answer raises Declined for what its asker has to mend.
     """
@@ -47,7 +53,7 @@ async def serve(path: Path, answers: Mapping[str, Answering]) -> None:
         try:
             async with clients, asyncio.timeout(QUESTION_S):
                 line = await reader.readline()
-            answer = await _answer(line, answers)
+            answer = await _answer(line, answers, _uid(writer))
             writer.write(json.dumps(answer).encode() + b"\n")
             async with asyncio.timeout(QUESTION_S):
                 await writer.drain()
@@ -70,16 +76,24 @@ async def serve(path: Path, answers: Mapping[str, Answering]) -> None:
 
 def ask(path: Path, question: Question, within_s: float = 10.0) -> Answer:
     """Ask the gateway that serves `path`; raises NotServing, or Declined with its reason."""
+    end = time.monotonic() + within_s
+    line = bytearray()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(within_s)
             sock.connect(str(path))
             sock.sendall(json.dumps(question).encode() + b"\n")
-            with sock.makefile("rb") as stream:
-                line = stream.readline(MAX_LINE_BYTES)
+            while not line.endswith(b"\n") and len(line) < MAX_ANSWER_BYTES:
+                sock.settimeout(max(0.001, end - time.monotonic()))
+                data = sock.recv(1 << 16)
+                if not data:
+                    break
+                line += data
         if not line:
             raise NotServing(f"the gateway of {path} ended before it answered; `kerbline run`")
         answer = json.loads(line)
+        if not isinstance(answer, dict):
+            raise ValueError("no JSON object")
     except FileNotFoundError:
         raise NotServing(f"no gateway runs here: {path} is not there; `kerbline run`") from None
     except ConnectionRefusedError:
@@ -88,10 +102,10 @@ def ask(path: Path, question: Question, within_s: float = 10.0) -> Answer:
         raise NotServing(f"no answer from the gateway at {path}: {error}") from None
     if "declined" in answer:
         raise Declined(str(answer["declined"]))
-    return dict(answer)
+    return answer
 
 
-async def _answer(line: bytes, answers: Mapping[str, Answering]) -> Answer:
+async def _answer(line: bytes, answers: Mapping[str, Answering], uid: int) -> Answer:
     try:
         question = json.loads(line)
     except ValueError:
@@ -99,9 +113,19 @@ async def _answer(line: bytes, answers: Mapping[str, Answering]) -> Answer:
     if not isinstance(question, dict) or question.get("ask") not in answers:
         return {"declined": f'"ask" is one of {", ".join(answers)}'}
     try:
-        return await answers[question["ask"]](question)
+        return await answers[question["ask"]]({**question, "uid": uid})
     except Declined as error:
         return {"declined": str(error)}
+
+
+def _uid(writer: asyncio.StreamWriter) -> int:
+    """Of the process at the other end, by the kernel's word (unix(7)); -1 where it has none."""
+    credentials = getattr(socket, "SO_PEERCRED", None)
+    if credentials is None:
+        return -1
+    line = writer.get_extra_info("socket")
+    told = line.getsockopt(socket.SOL_SOCKET, credentials, _PEER.size)
+    return int(_PEER.unpack(told)[1])
 
 
 def _listening(path: Path) -> socket.socket:

@@ -43,7 +43,7 @@ MESSAGES: Mapping[int, Message] = {
         "INFO",
         (
             *("messages-version", "schema-hash", "boot-id", "epoch", "first-rseq", "next-rseq"),
-            *("uptime-s", "period-s", "firmware", "command-id", "config-version"),
+            *("uptime-s", "period-s", "firmware", "command-id", "config-version", "build"),
         ),
     ),
     m.REPORT: Message("REPORT", ("n",), "item"),
@@ -66,6 +66,7 @@ MESSAGES: Mapping[int, Message] = {
     ),
     m.DISCOVER: Message("DISCOVER", ("permit", "window", "slots", "slot-ms")),
     m.CALL: Message("CALL", ("first", "last")),
+    m.CLAIM: Message("CLAIM", ("node-id", "sealed")),
 }
 KEYFRAME = Message("REPORT", ("n", "rseq", "boot", "uptime-s"), "value")
 DELTA = Message("REPORT", ("n", "base", "mask"), "difference")

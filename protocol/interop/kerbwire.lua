@@ -18,6 +18,7 @@ local TYPES = {
   [2] = "HELLO?",
   [18] = "DISCOVER",
   [22] = "CALL",
+  [19] = "CLAIM",
 }
 local ITEMS = {
   [0] = { "node-id", "generation", "nonce" },
@@ -25,6 +26,7 @@ local ITEMS = {
   [2] = { "permit", "node-id" },
   [18] = { "permit", "window", "slots", "slot-ms" },
   [22] = { "first", "last" },
+  [19] = { "node-id", "sealed" },
 }
 local WITH_MAC = {
   [0] = true,

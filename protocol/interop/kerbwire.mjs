@@ -294,13 +294,22 @@ const gapRow = (items) => {
   check(first <= last, "value");
   return [first, last, reason];
 };
+/** From message set 3 on the build may follow: 8 bytes, or none. */
+const infoItems = row([cumulative, bstr(8, 8), int(1, UINT32), uint32, cumulative, cumulative, uint32, uint32, uint32, cumulative, cumulative]);
+const infoRow = (items) => {
+  const checked = infoItems(items);
+  if (checked[0] < 3 || items.length === checked.length) return checked;
+  const build = bstr(0, 8)(items[checked.length]);
+  check(build.length % 8 === 0, "value");
+  return [...checked, build];
+};
 const handle = int(0, 255);
 const wantRow = (items) =>
   items[0] instanceof Uint8Array ? row([bstr(8, 32)])(items) : row([handle, int(0, 2 ** 24), uint])(items);
 
 // type: name, ways, class, items behind the type. REPORT, BATCH and POLL have decoders of their own.
 const MESSAGES = new Map([
-  [3, ["INFO", [UP], 1, row([cumulative, bstr(8, 8), int(1, UINT32), uint32, cumulative, cumulative, uint32, uint32, uint32, cumulative, cumulative])]],
+  [3, ["INFO", [UP], 1, infoRow]],
   [4, ["REPORT", [UP], 0, null]],
   [5, ["EVENT", [UP], 0, row([rseq, uint32, uint32, value, value])]],
   [6, ["GAP", [UP], 1, gapRow]],

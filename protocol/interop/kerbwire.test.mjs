@@ -127,7 +127,7 @@ for (const kind of ["stream", "datagram"]) {
     assert.equal(got.WELCOME.address, datagram ? 7 : 0);
     assert.equal(got.INFO.address, datagram ? 7 : null);
     const { boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, config_version } = given;
-    const info = [2, SCHEMAS[0].hash, boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, given.command_id, config_version];
+    const info = [3, SCHEMAS[0].hash, boot_id, epoch, first_rseq, next_rseq, uptime_s, period_s, firmware, given.command_id, config_version, hex(given.build)];
     assert.deepEqual(got.INFO.items, info);
     for (const name of ["keyframe", "delta", "backfill"]) {
       assert.deepEqual(got[`REPORT ${name}`].records, [record(given[name])], name);

@@ -4,7 +4,7 @@ Sans-I/O, in microseconds: `outgoing` gives the bytes of the next turn when the 
 `receive` takes all that is heard. The sessions of the nodes are PolledGateway's.
 """
 
-from kerbwire import cbor, cobs, frame, handshake
+from kerbwire import cbor, claiming, cobs, frame, handshake
 from kerbwire import messages as m
 from kerbwire.calls import Calls
 from kerbwire.errors import RemoteError
@@ -25,6 +25,7 @@ from kerbwire.limits import (
 )
 from kerbwire.poller import LAST, NOTHING
 from kerbwire.search import Search
+from kerbwire.strangers import Strangers
 from kerbwire.turns import Place as Place
 from kerbwire.turns import Row
 
@@ -53,7 +54,8 @@ class Bus:
     """Gives the turns of up to BUS_NODES nodes.
 
     Events: ("SILENT", node id), ("BACK", node id), ("UNKNOWN", node id) of a node that is not
-    ours, ("BABBLE", node id or b"", bytes so far), ("FAULT", code).
+    ours, ("CLAIM", node id, sealed) of one who would be, ("BABBLE", node id or b"", bytes so far),
+    ("FAULT", code).
     """
 
     def __init__(
@@ -81,16 +83,41 @@ class Bus:
         self._events: list[Event] = []
         self._window: _Window | None = None
         self._search = Search(byte_us)
+        self._strangers = Strangers()
         self._free_us = 0  # nothing goes out before
         self._keying: list[Place] = []  # greeted, and not confirmed yet
         self._told_us: dict[int, int] = {}
         self._calls = Calls(calls=calls, places=self._row.places)
         self._rushed = False  # was that what was said last?
+        self._invited = False  # or that?
         self._again: tuple[Place, int] | None = None  # who is asked once more, after so many tries
 
     def enrol(self, now: int, ms: int) -> None:
-        """Look for nodes, with the permit bit, for at most ENROL_MS."""
+        """Look for nodes, with the permit bit, for at most ENROL_MS; 0 ends it."""
         self._search.enrol(now, ms)
+        self._strangers.begin()
+
+    def judged(self, node_id: bytes) -> None:
+        """The claim of that node was looked at: it need not come again."""
+        self._strangers.judged(node_id)
+
+    def add(self, place: Place) -> None:
+        """One more node, at an address that no other one has."""
+        self._row.places.append(place)
+        self._by_address[place.session.address] = place
+        self._by_id[place.session.node_id] = place
+
+    def remove(self, node_id: bytes) -> None:
+        """That node is none of ours any more."""
+        place = self._by_id.pop(node_id)
+        del self._by_address[place.session.address]
+        self._keying = [other for other in self._keying if other is not place]
+        self._row.remove(place)
+        self._calls.failed()
+        if self._window and self._window.place is place:
+            self._window = None
+        if self._again and self._again[0] is place:
+            self._again = None
 
     def next_event(self) -> "Event | None":
         """The next event, or None."""
@@ -103,12 +130,14 @@ class Bus:
         self._window = None
         self._again = None
         self._search.failed()
+        self._strangers.failed()
         self._calls.failed()
         self._free_us = 0
 
     def deadline(self, now: int) -> int:
         """When `outgoing` may have something."""
         busy = self._window or self._again or self._search.open or self._calls.open
+        busy = busy or self._strangers.open
         if busy or now < self._free_us:
             return self._free_us
         times = self._row.ready_us()
@@ -117,6 +146,8 @@ class Bus:
             times.append(self._calls.next_us)
         if self._searching(now):
             times.append(self._search.next_us)
+        if self._strangers.waiting and self._search.enrolling(now):
+            times.append(now)
         return max(now, min(times)) if times else now + DISCOVER_PAUSE_MS * _MS
 
     # ------------------------------------------------------------------ what is heard
@@ -146,6 +177,8 @@ class Bus:
             self._free_us = min(now + CALL_MS * _MS, self._calls.limit_us)
             if self._calls.answered:
                 self._free_us = now + RELEASE_MS * _MS
+        elif self._strangers.open:
+            self._free_us = min(now + self._answer_us, self._strangers.limit_us)
 
     def _forget(self, now: int) -> None:
         """The bytes since the last frame are none."""
@@ -158,6 +191,8 @@ class Bus:
             self._search.spoilt(count)
         elif self._calls.open:
             self._calls.spoilt()
+        elif self._strangers.open:
+            pass  # it greets again
         elif not (self._window and address == UNNAMED):
             self._babbled(count, address, now)
 
@@ -176,6 +211,9 @@ class Bus:
             if header.direction == frame.DOWN:
                 return  # our own echo
             plain = header.class_ == m.CLASS_PLAIN
+            if plain and claiming.is_claim(data, header):
+                self._claimed(data, header)
+                return
             if plain:
                 place = self._by_id.get(handshake.node_id_of(data, header))
             else:
@@ -192,7 +230,16 @@ class Bus:
 
     def _unknown(self, node_id: bytes) -> None:
         self._events.append(("UNKNOWN", node_id))
+        if self._search.open:
+            self._strangers.greeted(node_id)
         self._search.answered()
+
+    def _claimed(self, data: bytes, header: frame.Header) -> None:
+        """A CLAIM counts in the window that was opened for it alone."""
+        node_id, sealed = claiming.claim_of(data, header)
+        if not self._strangers.answers(node_id):
+            raise RemoteError("claim")
+        self._events.append(("CLAIM", node_id, sealed))
 
     def _taken(self, place: Place, data: bytes, now: int) -> None:
         """A frame from the node of that place, or in its name."""
@@ -243,6 +290,12 @@ class Bus:
             if self._partial:
                 self._forget(now)
             self._calls.close(now)
+        if self._strangers.open:
+            if self._partial:
+                self._forget(now)
+            self._strangers.close()
+            # The nodes of the bus have their turns between two strangers.
+            self._search.next_us = max(self._search.next_us, now + 2 * self._answer_us)
         return (
             self._keys(now)
             or self._rush(now)
@@ -250,6 +303,7 @@ class Bus:
             or self._call(now)
             or self._ask_again(now)
             or self._turn(self._row.pressing(now), now)
+            or self._invite(now)
             or self._look(now)
             or self._turn(self._row.next(now), now)
         )
@@ -353,6 +407,19 @@ class Bus:
 
     def _searching(self, now: int) -> bool:
         return self._search.enrolling(now) or not self._row.complete
+
+    def _invite(self, now: int) -> bytes:
+        """HELLO? with the permit bit opens a window for the claim of a stranger."""
+        self._invited = not self._invited
+        node_id = self._strangers.next() if self._invited and self._search.enrolling(now) else b""
+        if not node_id:
+            self._invited = False
+            return b""
+        out = self._send([claiming.ask(BUS_ALL, node_id)], now)
+        longest_us = (FRAME_BYTES + 2) * self._byte_us
+        self._strangers.limit_us = self._free_us + 2 * self._answer_us + longest_us
+        self._free_us += self._answer_us
+        return out
 
     def _look(self, now: int) -> bytes:
         """DISCOVER, where nodes are missing that may be anywhere, or strangers may enrol."""

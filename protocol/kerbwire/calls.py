@@ -40,7 +40,9 @@ class Calls:
     @property
     def calling(self) -> bool:
         """Are nodes called? Not while one is there that does not know what that is."""
-        return self._calls and all([place.session.knows_call for place in self._places])
+        if not self._calls or not self._places:
+            return False
+        return all([place.session.knows_call for place in self._places])
 
     @property
     def open(self) -> bool:

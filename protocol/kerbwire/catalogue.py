@@ -20,7 +20,7 @@ from kerbwire.report import integers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from kerbwire.objects import Objects
+    from kerbwire.asking import Asking
 
     Event = tuple[object, ...]
     Schemas = dict[bytes, s.Schema]
@@ -143,7 +143,7 @@ class Catalogue:
         """The hash to ask the node for now; b"" for none, or after too many bad answers."""
         return self.lacking if self._failed < TRIES else b""
 
-    def take(self, event: "Event", objects: "Objects", now: int) -> "Event | None":
+    def take(self, event: "Event", objects: "Asking", now: int) -> "Event | None":
         """An event of `objects`: None where it was about the schema lacking, unless that is there.
 
         RemoteError("schema") where it is no schema.
@@ -180,7 +180,7 @@ class Catalogue:
             return None
         return event
 
-    def _ask_again(self, objects: "Objects", now: int) -> None:
+    def _ask_again(self, objects: "Asking", now: int) -> None:
         """What came is not what is lacking: once more, later and later, a few times a session."""
         self._failed += 1
         objects.want(self.wanted, now + (BACKOFF_MIN_MS << self._failed))

@@ -2,6 +2,7 @@
 
 from kerbwire import cbor, frame, handshake, keyschedule, seal
 from kerbwire import messages as m
+from kerbwire.asking import Asking
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
 from kerbwire.errors import RemoteError
@@ -181,7 +182,7 @@ class GatewaySession(Engine):
     `objects`.
     """
 
-    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_intake")
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_greeted_ms", "_handshake", "_intake")
 
     def __init__(
         self,
@@ -204,6 +205,7 @@ class GatewaySession(Engine):
         if framing == DATAGRAM:
             self._intake.orders.copies = COPIES
         self._asked_ms = -HELLO_REQUEST_GAP_MS
+        self._greeted_ms = 0
         self._ask_at_ms: int | None = None
 
     def start(self, now: int) -> None:
@@ -219,6 +221,11 @@ class GatewaySession(Engine):
     def up(self) -> bool:
         """Is a session confirmed?"""
         return self.channel is not None
+
+    @property
+    def heard_ms(self) -> int:
+        """When the node was last heard, be it that it greeted and has no session; 0: never."""
+        return max(self._heard_ms, self._greeted_ms)
 
     @property
     def heard_newest(self) -> bool:
@@ -332,6 +339,7 @@ class GatewaySession(Engine):
             raise RemoteError("direction")
         greets, keys = self._handshake.hello(data, header, now)
         if greets:
+            self._greeted_ms = now
             self._ask_at_ms = None  # no need to ask
         if keys:
             self._events.append(("KEYS",) + keys)
@@ -375,6 +383,14 @@ class GatewaySession(Engine):
                 self._intake.look_up()
                 if self._intake.catalogue.lacking:
                     self._ask_schema()
+
+    @property
+    def objects(self) -> "Asking":
+        """The transfers of objects, and what is asked for."""
+        if self._objects is None:
+            self._objects = Asking(self._random)
+        assert isinstance(self._objects, Asking)
+        return self._objects
 
     def _ask_schema(self) -> None:
         """Ask the node for the schema that is lacking."""

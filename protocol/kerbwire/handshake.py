@@ -8,7 +8,13 @@ it is stored.
 from kerbwire import cbor, frame, keyschedule, seal
 from kerbwire import messages as m
 from kerbwire.errors import RemoteError
-from kerbwire.limits import MAC_BYTES, NODE_ID_BYTES, NONCE_BYTES, SCHEMA_HASH_BYTES
+from kerbwire.limits import (
+    BUILD_BYTES,
+    MAC_BYTES,
+    NODE_ID_BYTES,
+    NONCE_BYTES,
+    SCHEMA_HASH_BYTES,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,6 +145,7 @@ def encode_info(info: m.Info) -> bytes:
             info.firmware,
             info.command_id,
             info.config_version,
+            info.build,
         ]
     )
 
@@ -168,4 +175,9 @@ def decode_info(items: "list[int | bytes]") -> m.Info:
     info.period_s = numbers[6]
     info.command_id = numbers[8]
     info.config_version = numbers[9]
+    if numbers[0] >= 3 and len(items) > 12:
+        build = items[12]
+        if not isinstance(build, bytes) or len(build) not in (0, BUILD_BYTES):
+            raise RemoteError("value")
+        info.build = build
     return info

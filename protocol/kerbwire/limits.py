@@ -68,6 +68,12 @@ SCHEMAS = 4  # that a gateway learns from one node
 SCHEMA_BYTES = 2048  # of one schema's encoding
 SCHEMA_NAME_BYTES = 32  # of a field's name
 
+# Updates.
+BUILD_BYTES = 8  # of a manifest's SHA-256: names the build
+MANIFEST_BYTES = 8192
+MANIFEST_NAME_BYTES = 48  # of a file's name
+ROOT_BYTES = 52  # an HSS public key of one level
+
 # A polled bus.
 BUS_NODES = 247
 BUS_ALL = 255  # the address of plain frames for all
@@ -96,3 +102,7 @@ SLOT_LEAD_MS = 20  # from DISCOVER to the first slot: HELLO needs its MAC
 SLOT_GUARD_MS = 2  # in a slot beside the longest HELLO
 SLOT_LATE_MS = 1  # by which a node may begin late
 ENROL_MS = 900_000  # the longest enrolment window
+
+# Enrolment.
+CLAIM_BYTES = 200  # the sealed claim that a node carries
+STRANGERS = 32  # on a bus, whom a gateway asks for their claims at a time

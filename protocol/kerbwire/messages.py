@@ -35,9 +35,10 @@ OFFER = 15
 WANT = 16
 BLOCK = 17
 DISCOVER = 18
+CLAIM = 19  # the sealed claim of a field tool, in answer to a HELLO? that permits it
 ANCHOR = 21  # a record of its own kind: which uptime was which UTC
 CALL = 22  # "who has an event to tell?", on a bus
-# CLAIM 19, SLOT 20
+# 20 is none
 
 BACKFILL = 32  # no type on the wire: a REPORT sent later, whole, never a base for deltas
 
@@ -53,15 +54,19 @@ CLASS_OF = {  # all others that are sealed: control
 
 # Kinds of objects.
 OBJECT_SCHEMA = 1
-OBJECT_UPDATE = 2
+OBJECT_UPDATE = 2  # a signed manifest
 OBJECT_LOG = 3
+OBJECT_PARTS = 4  # what a node lacks of a manifest's objects
+OBJECT_IMAGE = 5  # a whole MicroPython image
 
-# Operations of a CMD.
+# Operations of a CMD. What is not idempotent runs once, however often it comes.
 OP_SET_LEVEL = 1  # level_pct 0..100, hold_s (0: until the next scheduled change), fade_ms
 OP_RELEASE = 2  # back to the schedule
 OP_IDENTIFY = 3  # seconds
-OP_REBOOT = 4  # not idempotent
-OP_SERVICE = 5  # seconds that the console is open, 0 closes it; not idempotent
+OP_REBOOT = 4
+OP_SERVICE = 5  # seconds that the console is open, 0 closes it
+OP_ACTIVATE = 6  # boot what is staged
+OP_ROLLBACK = 7  # back to the other slot
 
 OP_NAMES = {
     OP_SET_LEVEL: "set_level",
@@ -69,6 +74,8 @@ OP_NAMES = {
     OP_IDENTIFY: "identify",
     OP_REBOOT: "reboot",
     OP_SERVICE: "service",
+    OP_ACTIVATE: "activate",
+    OP_ROLLBACK: "rollback",
 }
 IDEMPOTENT_OPS = (OP_SET_LEVEL, OP_RELEASE, OP_IDENTIFY)
 
@@ -149,6 +156,7 @@ EV_SENSOR_STUCK = 31  # value: bits as in `status`, 0: it moves again
 EV_SERVICE = 40  # value: seconds that the console is open, 0: closed
 EV_SETTINGS = 41  # a last good copy is in use; value: 1 the node's own settings, 2 CONFIG
 EV_BROWN_OUT = 42  # the supply sagged: why the node started
+EV_UPDATE = 43  # value: what became of an update, as below
 
 EVENT_NAMES = {
     EV_BOOT: "boot",
@@ -171,6 +179,52 @@ EVENT_NAMES = {
     EV_SERVICE: "service_access",
     EV_SETTINGS: "settings_restored",
     EV_BROWN_OUT: "brown_out",
+    EV_UPDATE: "update",
+}
+
+# What became of an update: below 10 a step of it, from there why the node refuses it.
+UPDATE_CONFIRMED = 0
+UPDATE_STAGED = 1  # all of it is there: it may be activated
+UPDATE_TAKEN = 2  # the manifest is; parts are wanted
+UPDATE_BOOTS_FAILED = 3  # the node is back at what it ran before, as in the next two
+UPDATE_NO_ACK = 4  # within 120 s awake
+UPDATE_ORDERED_BACK = 5
+UPDATE_IMAGE = 6  # all else is there: the MicroPython image is wanted
+UPDATE_SIGNATURE = 10
+UPDATE_BOARD = 11  # of another class
+UPDATE_SEQUENCE = 12  # not above what runs
+UPDATE_EXPIRED = 13
+UPDATE_MALFORMED = 14
+UPDATE_PARTS = 15  # made against objects that are not here: send them whole
+UPDATE_NO_ROOM = 16
+UPDATE_NO_ROOT = 17  # the node has no release key
+UPDATE_FLASH = 18
+UPDATE_DAMAGED = 19  # an object is not what its name says
+UPDATE_NO_OTA = 20  # it needs another image, and the board has no second place for one
+UPDATE_MEMORY = 21  # the heap has no room for it
+UPDATE_CUT = 22  # the node restarted while it judged or applied it
+
+UPDATE_NAMES = {
+    UPDATE_CONFIRMED: "confirmed",
+    UPDATE_STAGED: "staged",
+    UPDATE_TAKEN: "taken",
+    UPDATE_BOOTS_FAILED: "boots_failed",
+    UPDATE_NO_ACK: "no_ack",
+    UPDATE_ORDERED_BACK: "ordered_back",
+    UPDATE_IMAGE: "image",
+    UPDATE_SIGNATURE: "signature",
+    UPDATE_BOARD: "board",
+    UPDATE_SEQUENCE: "sequence",
+    UPDATE_EXPIRED: "expired",
+    UPDATE_MALFORMED: "malformed",
+    UPDATE_PARTS: "parts",
+    UPDATE_NO_ROOM: "no_room",
+    UPDATE_NO_ROOT: "no_root",
+    UPDATE_FLASH: "flash",
+    UPDATE_DAMAGED: "damaged",
+    UPDATE_NO_OTA: "no_ota",
+    UPDATE_MEMORY: "memory",
+    UPDATE_CUT: "cut",
 }
 
 # Reasons of a GAP.
@@ -188,7 +242,8 @@ GAP_NAMES = {
 
 # The message set. A newer one only adds types and trailing items, and a gateway speaks so many
 # older ones: a type that a node can't know is never sent to it. Since 2: CALL.
-MESSAGES_VERSION = 2
+# Since 3: the build in INFO, updates, CLAIM.
+MESSAGES_VERSION = 3
 OLDER_VERSIONS = 3
 
 
@@ -203,11 +258,12 @@ class Info:
     `first_rseq` is the oldest record held, `next_rseq` the number that the next one gets;
     `command_id` the highest executed command; `uptime_s` the age of this boot at sending;
     `period_s` the usual distance of two reports, which deltas leave out: it stays what it is
-    for as long as the session's engine lives.
+    for as long as the session's engine lives; `build` names the manifest that runs, b"" for none.
     """
 
     __slots__ = (
         "boot_id",
+        "build",
         "command_id",
         "config_version",
         "epoch",
@@ -226,6 +282,7 @@ class Info:
         self.schema: Schema | None = None  # where it is the node's own, of no version
         self.boot_id = boot_id
         self.epoch = epoch
+        self.build = b""
         self.firmware = firmware  # major << 16 | minor << 8 | patch
         self.first_rseq = 1
         self.next_rseq = 1

@@ -1,6 +1,6 @@
 """The node's end of a session: greets, keeps the next key, confirms, then runs its uplink."""
 
-from kerbwire import cbor, frame
+from kerbwire import frame
 from kerbwire import messages as m
 from kerbwire.channel import Channel
 from kerbwire.engine import Engine
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from kerbwire.seal import Buffer
 
     Random = Callable[[int], bytes]
-
-_HELLO_REQUEST = cbor.encode([m.HELLO_REQUEST])
-_WELCOME = cbor.encode([m.WELCOME])
 
 
 # What only greeting needs: a node may forget these modules after ("UP",), they load again.
@@ -177,12 +174,13 @@ class NodeSession(Engine):
     """The engine of a node. `send_*` of a record or gap raises LocalError("window") without one.
 
     Events: ("KEY", generation, key), ("UP",), ("DOWN",), ("SEEN",), ("KEPT",),
+    ("PERMIT",): strangers may join, the host says by `claim` who we are,
     ("TIME", utc_ms, uncertainty_ms), ("COMMAND", id, expires_utc_s, op, args),
     ("CONFIG", version, values by key), ("FAULT", code);
     and those of `objects`.
     """
 
-    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "handout", "info")
+    __slots__ = ("_ask_at_ms", "_asked_ms", "_handshake", "_uplink", "claim", "handout", "info")
 
     def __init__(
         self,
@@ -202,6 +200,7 @@ class NodeSession(Engine):
         )
         self._asked_ms: list[int] = []  # when HELLO? was answered
         self._ask_at_ms: int | None = None  # when a HELLO? too many will be
+        self.claim = b""  # a frame that goes before all others
         self.handout = b""  # the schema that the gateway has asked for
 
     def start(self, now: int) -> None:
@@ -300,7 +299,8 @@ class NodeSession(Engine):
             self._ask_at_ms = self._asked_ms[0] + HELLO_REQUEST_MS
 
     def _next_frame(self, now: int) -> "bytes | None":
-        data = self._handshake.outgoing(now)
+        data = self.claim or self._handshake.outgoing(now)
+        self.claim = b""
         if data is None and self.channel and self.up:
             item = self._uplink.pull(now) or self._object(now, blocks=True)
             if item:
@@ -310,11 +310,13 @@ class NodeSession(Engine):
     def _plain(self, data: bytes, header: frame.Header, now: int) -> bool:
         if header.direction != frame.DOWN:
             raise RemoteError("direction")
-        type_ = data[header.size : header.size + 1]
-        if type_ == _HELLO_REQUEST:
+        type_ = data[header.size] if len(data) > header.size else -1
+        if type_ == m.HELLO_REQUEST:
             self._asked(now)
+            if data[-1] == 1 and self._ask_at_ms is None:
+                self._events.append(("PERMIT",))
             return False
-        if type_ != _WELCOME:
+        if type_ != m.WELCOME:
             raise RemoteError("type")
         if self._handshake.state != GREETING:  # a repeat of the answer that we took
             return False
@@ -340,10 +342,10 @@ class NodeSession(Engine):
         if self._alive(now):
             self._events.append(("UP",))
         if m.CLASS_OF.get(type_) == m.CLASS_OBJECT:
-            from kerbwire import handout
-
+            if type_ == m.WANT:  # all others are the host's, and need no schema
+                from kerbwire import handout
             for event in self.objects.receive(type_, items, now):
-                if not handout.hand_out(self, event):
+                if type_ != m.WANT or not handout.hand_out(self, event):
                     self._events.append(event)
         else:
             self._events += self._uplink.receive(type_, items, channel, now)

@@ -40,7 +40,7 @@ WINDOW = 8  # blocks that we ask for at a time: a bitmap of one byte
 _HASH_MAX = 32
 
 
-class _Retried:
+class Retried:
     """A message that is sent until its answer comes; `body` None while the host has to give it."""
 
     __slots__ = ("_backoff", "body", "due_ms", "sent_ms", "tries")
@@ -78,7 +78,7 @@ class _Outgoing:
         self.blocks = blocks
         self.offer = offer
         self.index = -1  # of the block under way; -1: the offer is
-        self.message = _Retried(offer, random)
+        self.message = Retried(offer, random)
 
 
 class _Incoming:
@@ -107,14 +107,12 @@ class Objects:
     ("WANT", hash), ("WANTED", handle, index), ("SENT", handle, ok) for those that go.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_random", "_request", "_requested", "round_trip")
+    __slots__ = ("_incoming", "_outgoing", "_random", "round_trip")
 
     def __init__(self, random: "Callable[[int], bytes]"):
         self._random = random
         self._outgoing: list[_Outgoing] = []
         self._incoming: list[_Incoming] = []
-        self._request: _Retried | None = None
-        self._requested = b""
         self.round_trip = RoundTrip()
 
     def begin(self) -> None:
@@ -124,8 +122,6 @@ class Objects:
             sending.message.put(sending.offer)
         for coming in self._incoming:
             coming.answer = False
-        if self._request:
-            self._request.put(self._request.body)
 
     def release(self) -> None:
         """The line broke: what was under way goes again at once."""
@@ -149,14 +145,6 @@ class Objects:
         for sending in self._outgoing:
             if sending.handle == handle and sending.index == index:
                 sending.message.put(cbor.encode([m.BLOCK, handle, index, data]))
-
-    def want(self, digest: bytes, due_ms: int = 0) -> None:
-        """Ask for the object whose SHA-256 begins so, until it is offered; b"" for none more."""
-        self._requested = digest
-        self._request = None
-        if digest:
-            self._request = _Retried(cbor.encode([m.WANT, digest]), self._random)
-            self._request.due_ms = due_ms
 
     # What comes in.
 
@@ -189,14 +177,11 @@ class Objects:
         return self._wanted(items, now)
 
     def pull(self, now: int, *, blocks: bool = True) -> "bytes | None":
-        """The next body to seal, or None; `blocks` False: none but answers and requests."""
+        """The next body to seal, or None; `blocks` False: none but answers."""
         for coming in self._incoming:
             if coming.answer:
                 coming.answer = False
                 return self._answer(coming)
-        if self._request and self._request.due(now):
-            self._request.sent(now, self.round_trip.timeout_ms)
-            return self._request.body
         if not blocks:
             return None
         for sending in self._outgoing:
@@ -220,8 +205,6 @@ class Objects:
         if any([coming.answer for coming in self._incoming]):
             return 0
         retried = [sending.message for sending in self._outgoing] if blocks else []
-        if self._request:
-            retried.append(self._request)
         times = [message.due_ms for message in retried if message.body is not None]
         return min(times) if times else None
 
@@ -231,8 +214,6 @@ class Objects:
         if not isinstance(digest, bytes) or not _sound(handle, kind, digest, size, block):
             raise RemoteError("value")
         offer = (handle, kind, digest, size, block)
-        if self._request and digest.startswith(self._requested):
-            self._request = None
         others = []
         dropped: list[Event] = []
         for coming in self._incoming:

@@ -147,6 +147,8 @@ class PolledNode(NodeSession):
         if type_ == m.HELLO_REQUEST:
             if items[2:3] == [self._handshake.node_id]:
                 self._called(now)
+                if items[1] == 1:
+                    self._events.append(("PERMIT",))
         elif type_ == m.DISCOVER:
             self._looked_for(items, now)
         elif type_ == m.CALL:

@@ -57,6 +57,15 @@ class Row:
         self._jumped = False  # was the last turn out of the row?
         self._probed = False  # was a dead node asked in this cycle?
 
+    def remove(self, place: Place) -> None:
+        """That one is none of them any more."""
+        at = self.places.index(place)
+        del self.places[at]
+        if at < self._at:
+            self._at -= 1
+        elif self._at == len(self.places):
+            self._at = 0
+
     @property
     def complete(self) -> bool:
         """Are all of them known to be here?"""

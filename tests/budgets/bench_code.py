@@ -20,5 +20,11 @@ def figures() -> list[Figure]:
         Figure(
             "all that a node may load, on a line of its own", size.own_line(sizes), "bytes", total
         ),
-        Figure("all that a node may load, on a bus", sum(sizes.values()), "bytes", total),
+        Figure("all that a node may load, on a bus", size.stack(sizes), "bytes", total),
+        Figure(
+            "what only an update loads",
+            sum(sizes[name] for name in size.UPDATE),
+            "bytes",
+            f"<= {size.UPDATE_BYTES}",
+        ),
     ]

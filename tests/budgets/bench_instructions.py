@@ -10,6 +10,7 @@ from tools.figures import Figure
 from tools.trees import ROOT
 
 FEW, MANY = 20, 120
+FEW_LONG = 2, 12  # of what takes millions
 # An ESP32 runs some 100,000 of these in 1 ms (240 MHz, code from flash): half of a rise's time.
 RISE_THOUSANDS = 100
 MICROPYTHON = Path(sys.executable).parent / "micropython"
@@ -30,9 +31,9 @@ def _counted(name: str, count: int) -> int:
     return int(found.group(1))
 
 
-def each(name: str) -> float:
+def each(name: str, few: int = FEW, many: int = MANY) -> float:
     """Thousands of instructions of one go."""
-    return (_counted(name, MANY) - _counted(name, FEW)) / (MANY - FEW) / 1000
+    return (_counted(name, many) - _counted(name, few)) / (many - few) / 1000
 
 
 def figures() -> list[Figure]:
@@ -45,6 +46,7 @@ def figures() -> list[Figure]:
         Figure("COBS of 64 bytes, portable", each("cobs"), "thousands"),
         Figure("a report, from record to bytes", each("report"), "thousands"),
         Figure("a POLL, from bytes to what it says", received, "thousands"),
+        Figure("a release's signature, verified", each("lms", *FEW_LONG), "thousands"),
         Figure("a lamp's tick", each("tick"), "thousands"),
         Figure("a tick of a rise, each 2 ms", each("rise"), "thousands", f"<= {RISE_THOUSANDS}"),
     ]

@@ -143,6 +143,12 @@ def compiled(into: Path) -> dict[str, int]:
     return sizes
 
 
+def compiled_one(source: Path, into: Path) -> None:
+    """A module of the wire by itself, before any node loads it."""
+    made = firmware.compile_one(source.read_text(), Path("kerbwire") / source.name, into)
+    assert not made.complaint, made.complaint
+
+
 def played(
     runtime: Path, code: Path, recording: Path, *more: str, kib: int = HEAP_KIB
 ) -> dict[str, str]:

@@ -15,8 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-from kerbline.agent import loops
-from kerbline.agent.loops import Loops
+from kerbline.agent.light import loops
+from kerbline.agent.light.loops import Loops
 from kerbline.clock import Clock
 from kerbline.config import Dimming
 from kerbline.config import Node as Section

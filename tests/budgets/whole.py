@@ -15,7 +15,7 @@ import tomllib
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from kerbline import boards
 from kerbline.firmware import build as building
@@ -36,7 +36,7 @@ UTC_MS = 1_790_000_000_000
 ANSWER_MS = 10
 HEAD = struct.Struct("<BHIB")
 REPLY = struct.Struct("<BHiB")
-GO, END, LOOK, METER, REFUSED = range(5)
+GO, END, LOOK, METER, REFUSED, WATCH = range(6)
 TICK, ANSWER, REPORT = range(3)  # what an instant of the node was for
 CONFIG_EACH = 50  # frames between two updates of settings
 FAKES_KIB = 18  # of the heap for whole_probe.py and what it keeps; held by a test
@@ -48,15 +48,6 @@ def built(board: str) -> building.Firmware:
     return building.build(building.of_board(boards.load(file), file.name), keep=kept.folder())
 
 
-def installed(firmware: building.Firmware, folder: Path) -> Path:
-    """Its files in a folder, as a place on a node has them."""
-    for path, content in (firmware.files | firmware.starts).items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    return folder
-
-
 @dataclass
 class Told:
     """What a run said of the heap."""
@@ -64,6 +55,7 @@ class Told:
     retained: int = 0
     free: int = 0
     fakes: int = 0
+    tightest: int = 0  # the least free at any write to flash, from WATCH on
     frames: int = 0
     modules: tuple[str, ...] = ()
     # Bytes and count of the instants without a frame, in which one came, and in which one left.
@@ -79,11 +71,16 @@ class Told:
         return made / max(1, count)
 
 
+def checked(body: bytes) -> bytes:
+    """As the node's NVS keeps it."""
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
 class World:
     """All that is beyond the pins: the gateway, NVS, chips."""
 
-    def __init__(self, board: str, report_s: int):
-        wiring = tomllib.loads(boards.find(board).read_text())
+    def __init__(self, firmware: building.Firmware, report_s: int):
+        wiring = tomllib.loads(boards.find(firmware.target.name).read_text())
         asset = wiring["board"]["assets"][0]
         settings = {"node_id": "sl-0001", "asset": asset, "link": "uart", "report_s": report_s}
         settings["position"] = [52.37, 4.9]
@@ -91,15 +88,15 @@ class World:
             settings["build"] = "debug"  # a release sleeps between reports; measured is the wake
         body = json.dumps(settings).encode()
         self.nvs = {
-            "settings": body + struct.pack("<I", zlib.crc32(body)),
+            "settings": checked(body),
             "key": bytes(4) + KEY,
         }
         schema = by_name(asset)
         assert schema is not None
-        self._gateway = GatewaySession(
-            b"sl-0001", (0, KEY, None), None, RangeSet(), os.urandom, STREAM, None
-        )
-        self._gateway.set_utc(UTC_MS, 20)
+        self.keys: tuple[int, bytes, bytes | None] = (0, KEY, None)
+        self.epoch: int | None = None
+        self.kept = RangeSet()
+        self._gateway = self._begun()
         self._due: list[tuple[int, bytes]] = []
         self._came = b""  # has arrived and was not read yet
         self._report_s = report_s
@@ -107,8 +104,7 @@ class World:
         self._plan: list[tuple[int, int]] = []  # (from that report on, flag)
         self._version = 0
         self._now = 0
-        self._address = 0
-        self._blocks = bytearray(b"\xff" * (2 << 20))
+        self.flash = firmware.image() or b""
         self.until_ms = 0  # no plan takes longer
         self._bus = Bus(
             {
@@ -126,6 +122,13 @@ class World:
             for part in wiring["instruments"].values()
             if "uart" in part
         }
+
+    def _begun(self) -> GatewaySession:
+        found = GatewaySession(
+            b"sl-0001", self.keys, self.epoch, self.kept, os.urandom, STREAM, None
+        )
+        found.set_utc(UTC_MS, 20)
+        return found
 
     def plan(self, *steps: tuple[int, int]) -> None:
         """Flags for the node, each once that many reports have come."""
@@ -150,8 +153,6 @@ class World:
             return (GO, self.nvs[name]) if (name := data.decode()) in self.nvs else (REFUSED, b"")
         elif op == "s":
             self.nvs[data[:a].decode()] = data[a:]
-        elif op in "RWAE":
-            return GO, self._flash(op, data)
         elif op in "ij":
             try:
                 if op == "i":
@@ -163,17 +164,6 @@ class World:
             except OSError:
                 return REFUSED, b""
         return GO, b""
-
-    def _flash(self, op: str, data: bytes) -> bytes:
-        """The file system's partition: read, write at an address that was told, erase."""
-        if op == "W":
-            self._blocks[self._address : self._address + len(data)] = data
-            return b""
-        at, length = struct.unpack("<II", data)
-        self._address = at
-        if op == "E":
-            self._blocks[at : at + length] = b"\xff" * length
-        return bytes(self._blocks[at : at + length]) if op == "R" else b""
 
     @property
     def due_ms(self) -> int:
@@ -194,6 +184,9 @@ class World:
             self._came = self._due.pop(0)[1] if is_due else self._gateway.outgoing(now)
         taken, self._came = self._came[:most], self._came[most:]
         return taken
+
+    def met(self, event: tuple[Any, ...], now: int) -> None:
+        """An event of the gateway's session, for who plans more than reports."""
 
     def _flag(self) -> int:
         if self._plan and self.told.reports >= self._plan[0][0]:
@@ -216,6 +209,7 @@ class World:
                 told.configured += 1
             elif event[0] == "FAULT":
                 told.said.append(str(event))
+            self.met(event, now)
         if gateway.up and told.frames % CONFIG_EACH == 0:
             self._version += 1
             profile = b"".join(
@@ -241,25 +235,33 @@ def _serve(world: World, asked: BinaryIO, answers: BinaryIO) -> None:
 
 def run(
     command: list[str],
-    code: Path,
     world: World,
     heap_kib: int = 256,
     ballast_kib: int = 0,
     log: Path | None = None,
+    more: tuple[str, ...] = (),
 ) -> Told:
-    """Runs the node until the world's plan ends it; `log` has what it says as it says it."""
+    """Runs the node until the world's plan ends it; `log` has what it says as it says it.
+
+    `more` is for the probe.
+    """
     to_node, from_us = os.pipe()
     to_us, from_node = os.pipe()
     command = [*command, "-X", f"heapsize={heap_kib}K", str(PROBE), str(ballast_kib)]
     command += [f"/dev/fd/{to_node}", f"/dev/fd/{from_node}"]
-    with log.open("w+b") if log else tempfile.TemporaryFile() as said:
+    with (
+        log.open("w+b") if log else tempfile.TemporaryFile() as said,
+        tempfile.NamedTemporaryFile() as flash,
+    ):
+        flash.write(world.flash)
+        flash.flush()
         process = subprocess.Popen(
-            command,
+            [*command, flash.name, *more],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
             pass_fds=(to_node, from_node),
-            env={"MICROPYPATH": f".frozen:{code}"},
+            env={"MICROPYPATH": ".frozen"},
         )
         os.close(to_node)
         os.close(from_node)
@@ -270,6 +272,8 @@ def run(
         ):
             _serve(world, asked, answers)
         process.wait()
+        flash.seek(0)
+        world.flash = flash.read()
         said.seek(0)
         return _told(world.told, said.read().decode(errors="replace"))
 
@@ -277,7 +281,7 @@ def run(
 def _told(told: Told, text: str) -> Told:
     for line in text.splitlines():
         name, _, rest = line.partition(" ")
-        if name in ("retained", "free", "fakes"):
+        if name in ("retained", "free", "fakes", "tightest"):
             setattr(told, name, int(rest))
             if name == "retained":
                 told.checkpoints.append(int(rest))

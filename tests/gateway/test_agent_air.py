@@ -8,11 +8,12 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kerbline.agent import sinks
 from kerbline.agent.air import AirFigures
+from kerbline.agent.city import sinks
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry
 from kerbline.assets.asset import Location
@@ -152,3 +153,24 @@ def test_seasons_turn_over_where_the_list_says_so(tmp_path: Path) -> None:
     registry = Registry("sydney", [Asset("air-1", "AirQualityObserved", location=place)])
     assert settings(config(tmp_path), registry) == {"air-1": Setting(10, southern=True)}
     assert settings(config(tmp_path), None) == {"air-1": Setting(10)}
+
+
+async def station_joins(folder: Path) -> None:
+    loaded = config(folder)
+    store = Store.open(folder / "s.db")
+    group = GroupCommit(store, GroupPolicy(100, 10.0), lambda: 0, "gw-1")
+    air = AirFigures(loaded, None, store, group)
+    other = replace(loaded.nodes[0], id="n-air-2", asset="air-2", report_s=None)
+    reading = clean("air-2", 1)[0]
+    air._mind()
+    air._take(reading, reading.observed_at_ms)
+    assert "air-2" not in air.told()
+    air.join((*loaded.nodes, other))
+    air._mind()
+    air._take(reading, reading.observed_at_ms)
+    assert "air-2" in air.told()
+    store.close()
+
+
+def test_a_station_that_joins_is_followed_at_once(tmp_path: Path) -> None:
+    asyncio.run(station_joins(tmp_path))

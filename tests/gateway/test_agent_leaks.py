@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from kerbline.agent.leak_zone import Zone
-from kerbline.agent.leaks import Leaks
+from kerbline.agent.leaks.districts import Leaks
+from kerbline.agent.leaks.zone import Zone
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry
 from kerbline.clock import ManualClock

@@ -13,7 +13,7 @@ import pytest
 
 from kerbline import agent
 from kerbline.agent.actuators import Actuators
-from kerbline.agent.light_programs import LightPrograms
+from kerbline.agent.light.programs import LightPrograms
 from kerbline.clock import ManualClock
 from kerbline.config import Config, load
 from kerbline.model import Command

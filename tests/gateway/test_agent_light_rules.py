@@ -12,10 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from kerbline import agent
-from kerbline.agent.light_programs import LightPrograms
-from kerbline.agent.light_rules import LightRules, finding
-from kerbline.agent.lights import Lights
-from kerbline.agent.loops import Loops
+from kerbline.agent.intake import Hears
+from kerbline.agent.light.lamps import Lights
+from kerbline.agent.light.loops import Loops
+from kerbline.agent.light.programs import LightPrograms
+from kerbline.agent.light.rules import LightRules, finding
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
 from kerbline.cli import app
@@ -303,7 +304,7 @@ def test_what_an_operator_gives_back_is_the_rules_again_at_once(tmp_path: Path) 
         line.clock.advance(at_s(BEGIN) * 1000 - T0_MS)
         rules = LightRules(made, line.clock, line.store, line.group, line.lights, None)
         records = Records("gw-1", 1, line.group, [], MemoryNodes(), line.clock)
-        hears = agent.Hears(line.orders, line.loops, line.lights, rules)
+        hears = Hears(line.orders, line.loops, line.lights, rules)
         running = asyncio.create_task(rules.run(records))
         await asyncio.sleep(0)
         warm: dict[str, Value] = {"temperature_c": 41}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerbline.agent.loops import Loops, remembered
+from kerbline.agent.light.loops import Loops, remembered
 from kerbline.clock import ManualClock
 from kerbline.control import leak, program
 from kerbline.control.light.corridor import Corridor

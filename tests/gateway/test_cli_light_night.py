@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from kerbline.agent.light_programs import Sky
+from kerbline.agent.light.programs import Sky
 from kerbline.cli import app
 from tests.gateway.test_agent_light import CAP, CLASS, HEAD, at_s, config
 from tools.trees import ROOT

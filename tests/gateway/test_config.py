@@ -291,6 +291,8 @@ def test_the_reference_page_shows_a_good_config_with_every_key(folder: Path) -> 
         (folder / name).write_text(KEY)
         (folder / name).chmod(0o600)
     Office(folder, "ca").issue("gateway")
+    for name in ("release.pub", "next.pub"):
+        (folder / name).write_text("kerbline release root\n")
     read(folder, text)
     assert set(keys_of(Config, "")) - ELSEWHERE <= set(keys_in(tomllib.loads(text), ""))
 

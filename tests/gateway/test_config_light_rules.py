@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.agent.light_rules import rules, version
+from kerbline.agent.light.rules import rules, version
 from kerbline.config import Config, ConfigFault, load
 from kerbline.config.light_rules import MAX_RULES
 from kerbline.control.light.conditions import Equal, Hours, Silent, Threshold, Told

@@ -51,12 +51,17 @@ class Time:
 class App:
     @staticmethod
     def main():
+        return App.run
+    @staticmethod
+    def run():
         raise ValueError("broken")
 class Kerbnode:
-    app = App
-    board = App
+    start = App
+class Choice:
+    main = staticmethod(lambda: None)
 for name, fake in (("micropython", Micropython), ("esp32", Esp32), ("machine", Machine),
-                   ("time", Time), ("kerbnode", Kerbnode), ("kerbnode.app", App)):
+                   ("time", Time), ("choice", Choice), ("kerbnode", Kerbnode),
+                   ("kerbnode.start", App)):
     sys.modules[name] = fake
 BLOBS = {"key": b"k" * 20, "settings": b'{"build": "release"}'}
 """
@@ -159,7 +164,7 @@ def starts() -> dict[str, str]:
     firmware = build.build(build.of_board(boards.load(file), str(file)), keep=kept.folder())
     return {
         "boot.py": firmware.starts["boot.py"].decode(),
-        "main.py": firmware.main_at(build.PLACES[0]).decode(),
+        "main.py": firmware.starts["main.py"].decode(),
     }
 
 

@@ -13,11 +13,12 @@ import pytest
 from kerbline import boards
 from kerbline.firmware import build, collect, every, identity, image, kept
 from kerbline.firmware.shrink import shrunk
+from kerbwire import manifest
 from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
 
-MOST_FILES = 21
+MOST_FILES = 41
 MOUNT = """
 import hashlib, os, sys, vfs
 class Ram:
@@ -49,10 +50,21 @@ def show(folder):
             with open(path, "rb") as file:
                 print(path, hashlib.sha256(file.read()).digest().hex())
 show("")
-sys.path[:] = ["/a", ".frozen"]
-sys.modules["machine"] = sys.modules["esp32"] = sys.modules["network"] = sys
+class Nvs:
+    def __init__(self, name):
+        pass
+    def get_blob(self, name, room):
+        raise OSError(-0x1102)
+class Machine:
+    NVS = Nvs
+    reset_cause = staticmethod(lambda: 1)
+sys.path[:] = ["", ".frozen"]
+os.chdir("/")
+sys.modules["machine"] = sys.modules["esp32"] = sys.modules["network"] = Machine
+import choice, slots
+choice.main()
 import kerbwire.node, kerbnode.app
-print("imported", kerbnode.app.main.__name__, len(os.listdir("/a")))
+print("imported", kerbnode.app.main.__name__, slots.slot, kerbnode.app.__file__)
 with open("/more", "w") as file:
     file.write("a node keeps a journal here")
 print(os.stat("/more")[6])
@@ -66,29 +78,28 @@ def target(name: str) -> build.Target:
 
 @pytest.fixture(scope="module")
 def meter() -> build.Firmware:
-    return build.build(target("water-meter-esp32"))
+    return build.build(target("water-meter-esp32"), keep=kept.folder())
 
 
 def test_only_what_the_board_reaches_is_there(meter: build.Firmware) -> None:
-    code = b"".join(part.content for part in meter.parts)
-    assert b"WaterRegister" in code
-    for foreign in (b"LampHead", b"AirStation", b"Scd41", b"Streetlight", b"world.json"):
-        assert foreign not in code, foreign
+    assert " WaterRegister" in meter.names
+    for foreign in ("LampHead", "AirStation", "Scd41", "Streetlight"):
+        assert foreign not in meter.names, foreign
+    assert b"world.json" not in b"".join(part.content for part in meter.parts)
 
 
 def test_files_are_few_and_main_is_source(meter: build.Firmware) -> None:
     """The image runs main.py and boot.py by name, and only as source; each file costs writes."""
     assert len(meter.files) + len(meter.starts) <= MOST_FILES
-    assert set(meter.starts) <= {"main.py", "boot.py"}
-    compiled = {path for path in meter.files if path != build.IDENTITY_FILE}
-    assert all(path.endswith(".mpy") for path in compiled)
-    assert all(data[:2] == b"M\x06" for path, data in meter.files.items() if path in compiled)
+    assert set(meter.starts) == build.STARTS
+    assert all(path.endswith(".mpy") for path in meter.files)
+    assert all(data[:2] == b"M\x06" for data in meter.files.values())
 
 
 def test_two_builds_are_equal(meter: build.Firmware, tmp_path: Path) -> None:
-    """Made anew twice, and a third time from the sources that the second kept."""
+    """As it was kept, by who knows which process; made anew; from what that one kept."""
     again, third = (build.build(target("water-meter-esp32"), keep=tmp_path / "keep") for _ in "ab")
-    assert len(list((tmp_path / "keep").iterdir())) == 1
+    assert len(list((tmp_path / "keep").iterdir())) == 2
     trees = []
     for name, firmware in (("one", meter), ("two", again), ("three", third)):
         build.write(firmware, tmp_path / name)
@@ -163,11 +174,9 @@ def test_a_stock_image_mounts_the_file_system(
     assert done.returncode == 0, done.stderr + done.stdout
     *lines, imported, size = done.stdout.splitlines()
     there = dict(line.split() for line in lines)
-    wanted = {f"/a/{path}": data for path, data in meter.files.items()}
-    wanted |= {f"/{path}": data for path, data in meter.starts.items()}
-    wanted["/main.py"] = meter.main_at("a")
+    wanted = {f"/{path}": data for path, data in meter.layout().items()}
     assert there == {path: sha256(data).hexdigest() for path, data in wanted.items()}
-    assert imported.startswith("imported main")
+    assert imported == "imported main 0 /app/kerbnode/app.mpy"
     assert size == "27"
 
 
@@ -181,6 +190,15 @@ def kerbline(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
     return done
+
+
+def test_a_board_of_each_kind_keeps_its_budget(meter: build.Firmware) -> None:
+    """No release can be made of one that does not."""
+    others = [
+        build.build(target(name), keep=kept.folder())
+        for name in ("air-quality-esp32", "streetlight-esp32")
+    ]
+    assert [fault for each in (meter, *others) for fault in build.exceeded(each)] == []
 
 
 def test_an_exceeded_budget_fails_the_build(board_file: Path) -> None:
@@ -224,10 +242,18 @@ def roomy(text: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_every_place_for_code_is_told_by_mains_first_line(meter: build.Firmware) -> None:
-    for place in build.PLACES:
-        files = {f"/{place}/x": b"x", "/main.py": meter.main_at(place)}
-        assert at_hand.running(files) == {"x": b"x", "main.py": meter.starts["main.py"]}
+def test_a_slot_names_all_of_a_build(meter: build.Firmware) -> None:
+    for slot in build.SLOTS:
+        there = {f"/{path}": data for path, data in meter.layout(slot).items()}
+        assert at_hand.running(there, slot) == meter.files | meter.starts
+    made = manifest.decode(meter.manifest)
+    assert (made.sequence, made.board) == (0, "water-meter-esp32")
+
+
+def test_what_only_a_cable_lays_is_the_same_in_every_build(meter: build.Firmware) -> None:
+    """It runs whatever slot there is, so nothing of a build may be in it."""
+    other = build.build(target("streetlight-esp32"), keep=kept.folder())
+    assert other.starts == meter.starts
 
 
 def test_native_code_is_for_the_boards_chip() -> None:
@@ -241,7 +267,7 @@ def test_native_code_is_for_the_boards_chip() -> None:
 def _compiled(text: str, native: str) -> bytes:
     from kerbline.firmware import cross
 
-    made = cross.compile_text(text, "f.py", native)
+    made = cross.compile_text(text, "f", native)
     assert not made.complaint
     return made.content
 

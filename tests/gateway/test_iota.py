@@ -328,6 +328,15 @@ def test_units_and_what_stands_are_in_the_provisioning() -> None:
     assert words == ["set_level", "release", "identify", "reboot", "service"]
 
 
+def test_who_joined_takes_commands_and_who_went_does_not() -> None:
+    of = city()
+    nodes = [(node.id, node.asset, node.kind) for node in config().nodes]
+    gone, *rest = [each for each in nodes if each[2] == "streetlight"]
+    of.registry.serve([*rest, ("sl-9", "lamp-9", "streetlight")])
+    found = dict(commanded(config(), of, everything=True).values())
+    assert "set_level" in found["lamp-9"] and gone[1] not in found
+
+
 def test_who_gets_zones_alone_is_not_told_of_a_households_device() -> None:
     names = {name for _, name in agent(city(), everything=False).devices}
     assert not [name for name in names if "wm-000" in name]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.agent import sinks
+from kerbline.agent.city import sinks
 from kerbline.assets import registry
 from kerbline.clock import Clock
 from kerbline.config import Config, ConfigFault, load
@@ -107,10 +107,10 @@ def test_an_agent_needs_mqtt_and_no_http(tmp_path: Path) -> None:
     before, _, rest = BRIDGE.partition("[mqtt]")
     text = before + CITY + IOTA.replace('"iota.key"', f'"{key}"') + rest[rest.index("[[modbus]]") :]
     loaded = loaded_by(tmp_path, text)
-    assert {"aiomqtt", "kerbline.agent.iota", "kerbline.north.iota.dialect"} <= loaded
+    assert {"aiomqtt", "kerbline.agent.city.iota", "kerbline.north.iota.dialect"} <= loaded
     foreign = ("cryptography", "httpx", "kerbline.north.ngsi_ld.client", "serial")
     assert loaded.isdisjoint(foreign)
-    assert "kerbline.agent.iota" not in loaded_by(tmp_path, BRIDGE)
+    assert "kerbline.agent.city.iota" not in loaded_by(tmp_path, BRIDGE)
 
 
 def test_provisioning_says_what_is_missing(folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kerbline.agent.leak_zone import Zone
+from kerbline.agent.leaks.zone import Zone
 from kerbline.model import Finding, Reading
 from tests.gateway.test_agent_leaks import HOMES, MAIN, stream
 from tests.gateway.test_leaks_district import DAY, HOUR_MS

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from kerbline.agent.light_programs import Sky, values
+from kerbline.agent.light.programs import Sky, values
 from kerbline.control.light.classes import Floor, Segment
 from kerbline.control.light.limits import Cap
 from kerbline.control.light.profile import Limits, compiled

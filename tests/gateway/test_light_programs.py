@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kerbline.agent.light_programs import Sky
+from kerbline.agent.light.programs import Sky
 from kerbline.control.light.classes import Floor, Segment
 from kerbline.control.light.limits import Cap, ceiling_pct
 from kerbline.control.light.profile import STEPS, Limits, Stored, compiled

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerbline.agent.light_programs import Sky
+from kerbline.agent.light.programs import Sky
 from kerbline.control.light.conditions import (
     Condition,
     Equal,

@@ -301,7 +301,7 @@ def test_what_the_broker_held_of_a_lamp_before_makes_room_for_the_registration(
 
 
 def test_a_way_that_the_config_names_no_more_is_taken_away(tmp_path: Path) -> None:
-    from kerbline.agent.city_ways import place, take_away
+    from kerbline.agent.city.ways import place, take_away
 
     async def story(scene: Scene) -> None:
         life = await scene.start()

@@ -14,8 +14,8 @@ from urllib.request import urlopen
 
 import pytest
 
-from kerbline.agent import sinks
-from kerbline.agent.dead_letters import Letters
+from kerbline.agent.city import sinks
+from kerbline.agent.city.dead_letters import Letters
 from kerbline.assets import Registry
 from kerbline.clock import Clock
 from kerbline.config import ConfigFault, doubts, load

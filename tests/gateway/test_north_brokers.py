@@ -17,7 +17,7 @@ import aiomqtt
 import orjson
 import pytest
 
-from kerbline.agent.loops import Loops
+from kerbline.agent.light.loops import Loops
 from kerbline.agent.orders import Orders
 from kerbline.clock import ManualClock
 from kerbline.control.program import Plan, State

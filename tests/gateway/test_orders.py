@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerbline.agent.loops import Loops
+from kerbline.agent.light.loops import Loops
 from kerbline.agent.orders import Orders
 from kerbline.clock import ManualClock
 from kerbline.control import program
@@ -180,6 +181,21 @@ def test_orders_that_waited_go_in_the_order_in_which_they_came(tmp_path: Path) -
         assert [command.id for command in life.street.done] == [*names, "last"]
 
     lives(tmp_path / "s.db", before, after, later_ms=1_000)
+
+
+def test_who_asks_for_a_console_stands_in_the_log_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = order("s1", operation="service", arguments={"seconds": 60}, source="x")
+
+    async def story(life: Life) -> None:
+        life.street.there = False
+        for _ in range(2):  # a broker may bring it twice
+            await life.order(asked)
+
+    lives(tmp_path / "store.db", story)
+    said = [each for each in caplog.messages if "console" in each]
+    assert said == ["command s1: the console of lamp-1 is asked for, for 60 s, by operator/x"]
 
 
 def test_after_an_outage_nothing_stale_is_written(tmp_path: Path) -> None:

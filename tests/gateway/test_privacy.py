@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbline.agent import sinks
+from kerbline.agent.city import sinks
 from kerbline.agent.figures import Figures
 from kerbline.agent.records import Records
 from kerbline.assets import Asset, Registry, registry

@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from kerbline.agent import sinks
+from kerbline.agent.city import sinks
 from kerbline.clock import Clock
 from kerbline.config import load
 from kerbline.counters import Counters

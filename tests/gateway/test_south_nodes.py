@@ -526,7 +526,7 @@ def test_a_disk_that_takes_no_key_costs_sessions_only(tmp_path: Path) -> None:
     for text, node_id in zip(told, ("sl-1", "sl-2"), strict=True):
         path = tmp_path / "ring" / f"{node_id}.json"
         refused = "no session until its key can be kept"
-        assert text == f"node {node_id}: {refused}: {path}: can't be written: File exists"
+        assert text == f"node {node_id}: {refused}: {path}: can't be written: Not a directory"
 
 
 async def anchored(folder: Path) -> None:

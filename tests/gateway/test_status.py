@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -121,7 +122,7 @@ def test_without_a_gateway(tmp_path: Path) -> None:
 async def _echo(question: Question) -> Answer:
     if question.get("fail"):
         raise Declined("not today")
-    return {"heard": question["word"]}
+    return {"heard": question["word"], "by": question["uid"]}
 
 
 async def _raw(path: Path, data: bytes) -> bytes:
@@ -140,6 +141,7 @@ async def _raw(path: Path, data: bytes) -> bytes:
         (b'{"ask": "keys"}\n', '\\"ask\\" is one of echo'),
         (b'{"ask": "echo", "fail": 1}\n', "not today"),
         (b'{"ask": "echo", "word": 3}\n', '"heard": 3'),
+        (b'{"ask": "echo", "word": 3, "uid": 1234}\n', f'"by": {os.getuid()}'),
         (b"", ""),
     ],
 )

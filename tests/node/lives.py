@@ -6,7 +6,7 @@ The life keeps book of what it was told is done; `check` holds a restarted node 
 
 import json
 
-from kerbnode import boots, checking, identity, settings, store
+from kerbnode import boots, checking, identity, loaded, settings, store, uptake
 from kerbnode.commands import Commands
 from kerbnode.journal import RESERVE, Journal
 from kerbnode.nvs import set_checked
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 GOOD = {"node_id": "wm-0001", "asset": "water_meter", "link": "uart"}
 COMMAND_OP = m.OP_REBOOT  # one that must never run twice
 SEGMENT_BYTES = 600
+loaded.forget = lambda *_: None  # in a sweep each would be compiled again and again
 SEGMENTS = 3
 
 
@@ -122,10 +123,10 @@ def live(flash: "Flash", nvs: "Nvs", book: Book, rounds: int) -> None:
     journal = journal_on(flash)
     journal.open()
     meter = Meter(book.done["totals"])
-    keeper = store.Store(Silent(nvs), journal, meter, None, store.load_totals(nvs))
+    keeper = store.Store(Silent(nvs), journal, meter, None, uptake.load_totals(nvs))
     sense = Sense(Silent(nvs), None, meter, Sent(book), (), 900, keeper)
     commands = Commands()
-    commands.load(nvs)
+    uptake.load_commands(commands, nvs)
     for round_ in range(rounds):
         for _ in range(5):
             append(journal, book)
@@ -212,7 +213,7 @@ def check_blobs(nvs: "Nvs", book: "dict[str, int]", doing: "tuple[str, int] | No
     version = wanted.config_version
     _old_or_new("config", version, book, doing)
     assert wanted.report_s == (60 + version if version else 900), "a mix"
-    totals = store.load_totals(nvs) or (0, 0)
+    totals = uptake.load_totals(nvs) or (0, 0)
     _old_or_new("totals", totals[0], book, doing)
     assert totals[1] == 3 * totals[0], "a mix"
     assert totals[0] >= book["reported"], "less than what was reported"
@@ -220,7 +221,7 @@ def check_blobs(nvs: "Nvs", book: "dict[str, int]", doing: "tuple[str, int] | No
     _old_or_new("key", generation, book, doing)
     assert key == bytes([generation & 255]) * 16, "a mix"
     commands = Commands()
-    commands.load(nvs)
+    uptake.load_commands(commands, nvs)
     _old_or_new("command", commands.highest, book, doing)
 
 

@@ -36,7 +36,7 @@ class RamFlash:
 
     def ioctl(self, op: int, argument: int) -> "int | None":
         if op == _BLOCK_COUNT:
-            return BLOCKS
+            return len(self.image) // BLOCK_BYTES
         if op == _BLOCK_SIZE:
             return BLOCK_BYTES
         if op == _BLOCK_ERASE:

@@ -1,5 +1,8 @@
 """The composed node: what it does with commands and with time, on its simulated board."""
 
+import asyncio
+
+from kerbnode import orders
 from kerbnode.app import Node
 from kerbnode.assets.streetlight import Inputs
 from kerbnode.diagnosis import diagnosis
@@ -66,6 +69,45 @@ def test_what_came_too_late_or_makes_no_sense_is_refused() -> None:
     scratch.remove(running.place)
 
 
+class Turns:
+    """A session, and its line, on which the node may speak when it is asked to."""
+
+    def __init__(self) -> None:
+        self.waiting = b"result"
+        self.asked = False
+        self.heard = b""
+
+    def outgoing(self, now: int) -> bytes:
+        data, self.waiting = (self.waiting, b"") if self.asked else (b"", self.waiting)
+        return data
+
+    def write(self, data: bytes) -> None:
+        self.heard += data
+
+
+def test_who_restarts_by_order_says_so_when_its_turn_comes() -> None:
+    running = Running()
+    node = running.node
+    line = node.session = Turns()
+    node.board.reset = lambda: None
+    before, orders.LEAVE_S = orders.LEAVE_S, 0.03
+
+    async def turn() -> None:
+        leaving = asyncio.create_task(orders.leave(node, line))
+        await asyncio.sleep(0.01)
+        assert line.heard == b""
+        line.asked = True
+        node.link_wake.set()
+        await leaving
+
+    try:
+        asyncio.run(turn())
+    finally:
+        orders.LEAVE_S = before
+    assert line.heard == b"result"
+    scratch.remove(running.place)
+
+
 def test_a_restart_is_obeyed_once_in_a_lifetime() -> None:
     running = Running()
     node = running.node
@@ -107,15 +149,16 @@ def test_a_config_works_at_once_and_after_a_restart() -> None:
     running = Running()
     node = running.node
     profile = bytes((0, 0, 55))
-    assert node.configure(3, {m.CONFIG_PROFILE: profile}, 0) == m.OK
+    assert orders.configure(node, 3, {m.CONFIG_PROFILE: profile}, 0) == m.OK
     info = node.session.info
     assert (info.config_version, info.period_s) == (3, 900)
     assert node.session.outgoing(0) == b""  # no new session for that
-    assert node.configure(4, {m.CONFIG_PROFILE: profile, m.CONFIG_REPORT_S: 60}, 0) == m.OK
+    assert orders.configure(node, 4, {m.CONFIG_PROFILE: profile, m.CONFIG_REPORT_S: 60}, 0) == m.OK
     assert (info.config_version, info.period_s) == (4, 60)
     assert node.session.outgoing(0) != b""  # HELLO: both ends count with the new period
-    assert node.configure(4, {}, 0) == m.OK and node.configure(3, {}, 0) == m.REPLAYED
-    assert node.configure(5, {9: 9}, 0) == m.UNSUPPORTED and info.config_version == 4
+    assert orders.configure(node, 4, {}, 0) == m.OK
+    assert orders.configure(node, 3, {}, 0) == m.REPLAYED
+    assert orders.configure(node, 5, {9: 9}, 0) == m.UNSUPPORTED and info.config_version == 4
     node.take_time(NOON_MS + 12 * 3_600_000, 20, 0)
     node.sense.tick()
     assert node.sense._period_ms == 60_000

@@ -1,5 +1,6 @@
 """Commands run once, in time, and never again."""
 
+from kerbnode import uptake
 from kerbnode.commands import REMEMBERED, Commands
 from kerbwire import messages as m
 from node.test_settings import Blobs, Full
@@ -10,7 +11,7 @@ EXPIRES_S = UTC_MS // 1000 + 10
 
 def loaded(store: Blobs) -> Commands:
     commands = Commands()
-    commands.load(store)
+    uptake.load_commands(commands, store)
     return commands
 
 

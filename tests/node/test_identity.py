@@ -2,7 +2,7 @@
 
 import json
 
-from kerbnode import app, boots, nvs, settings, store
+from kerbnode import app, boots, nvs, settings, uptake
 from kerbnode.flash import Flash
 from kerbnode.hal.sim import Board
 from kerbwire import messages as m
@@ -46,7 +46,7 @@ def is_fresh(node: app.Node, before: app.Node) -> None:
     assert node.settings.config_version == 0 and node.settings.report_s == 900
     assert node.settings.restored == "", "what is gone on purpose was taken for damage"
     assert node.commands.highest == 0 and node.clock._rate_ppb == 0
-    assert store.load_totals(node.board.nvs) is None
+    assert uptake.load_totals(node.board.nvs) is None
 
 
 def test_another_asset_takes_nothing_along() -> None:

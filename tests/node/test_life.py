@@ -2,7 +2,7 @@
 
 import asyncio
 
-from kerbnode import app, assembly, nvs, safe, settings
+from kerbnode import app, assembly, nvs, opening, orders, safe, settings
 from kerbnode import board as wiring
 from kerbnode.diagnosis import diagnosis
 from kerbnode.hal import sim
@@ -188,9 +188,9 @@ def test_service_opens_the_console_for_its_time() -> None:
     for number, args in ((1, ()), (2, (-1,)), (3, (3601,)), (4, (60, 1))):
         assert boot.node.obey(number, LATER_S, m.OP_SERVICE, args, 0) == (m.OUT_OF_RANGE, 0)
     assert boot.node.obey(5, LATER_S, m.OP_SERVICE, (60,), 0) == (m.OK, 0)
-    assert boot.node.prompt_s() == 60
+    assert orders.prompt_s(boot.node) == 60
     boot.lasts(58)
-    assert boot.consoles == [True] and boot.node.prompt_s() == 2
+    assert boot.consoles == [True] and orders.prompt_s(boot.node) == 2
     boot.lasts(4)
     assert boot.consoles == [True, False]
     assert boot.node.obey(5, LATER_S, m.OP_SERVICE, (60,), 0) == (m.OK, 0)  # a repeat of it
@@ -223,7 +223,7 @@ def test_the_strap_let_go_opens_it_and_a_debug_build_never_closes_it() -> None:
     debug = Boot(board, strap=0, given=GOOD.replace(b"{", b'{"build": "debug", '))
     debug.strap.level = 1
     debug.lasts(904)
-    assert debug.consoles == [True, True] and debug.node.prompt_s() == app.PROMPT_S
+    assert debug.consoles == [True, True] and orders.prompt_s(debug.node) == orders.PROMPT_S
     scratch.remove(place)
 
 
@@ -244,7 +244,7 @@ def test_the_board_and_the_settings_name_the_pins() -> None:
         (b'"link": "udp", "gateway": "gw:1", ', (None, None, None, None)),
     ):
         boot = Boot(board, given=GOOD.replace(b"{", b"{" + given))
-        asyncio.run(boot.node.open_line())
+        asyncio.run(opening.line(boot.node))
         assert opened.pop()[2] == pins
     wiring.LINKS = held
     scratch.remove(place)
@@ -284,7 +284,7 @@ def test_a_second_ctrl_c_does_not_cut_the_leaving_short() -> None:
         app.main()
     finally:
         sim.Board, asyncio.run = made, run
-    assert did == ["pressed", False, app.PROMPT_S]
+    assert did == ["pressed", False, orders.PROMPT_S]
     scratch.remove(place)
 
 
@@ -294,7 +294,7 @@ def test_a_meter_at_the_prompt_has_no_lamp() -> None:
     did: list[object] = []
     board.leave = lambda prompt_s: did.append(prompt_s)
     safe.leave(boot.node)
-    assert did == [app.PROMPT_S]
+    assert did == [orders.PROMPT_S]
     scratch.remove(place)
 
 

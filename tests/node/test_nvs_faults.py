@@ -2,7 +2,7 @@
 
 import os
 
-from kerbnode import app, boots, nvs, safe, settings, store
+from kerbnode import app, boots, nvs, safe, settings, uptake
 from kerbnode.clock import Clock
 from kerbnode.diagnosis import diagnosis
 from kerbnode.hal.sim import Board, Restart
@@ -107,7 +107,7 @@ def test_one_mark_of_two_is_enough_and_mends_the_other() -> None:
         board.nvs.bad = (bad,)  # what is there is another node's, for sure
         node = booted(board, METER)
         assert node.journal.epoch not in (0, before.journal.epoch)
-        assert node.commands.highest == 0 and store.load_totals(board.nvs) is None
+        assert node.commands.highest == 0 and uptake.load_totals(board.nvs) is None
         scratch.remove(place)
 
 

@@ -127,3 +127,12 @@ def test_the_sensor_takes_no_bad_command() -> None:
     assert not chip.active
     assert chip.understand(b"\x42\x4d\xe1\x00\x01\x01\x70") == (1, b"")
     assert not chip.active
+
+
+def test_a_sensor_sends_nothing_of_the_time_before_it_was_there() -> None:
+    clock = Clock()
+    clock.ms = 3 * 86_400_000  # of a host that was not restarted for days
+    chip = pms5003.Pms5003(feel, clock.now)
+    assert not chip.read()
+    clock.ms += 1_100
+    assert len(chip.read() or b"") <= 32

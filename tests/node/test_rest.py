@@ -22,6 +22,7 @@ class Awake:
     """A whole node around a `Rest`: the parts of kerbnode.app.Node that it uses."""
 
     serving = False
+    update = None
 
     def __init__(self, chip: "Board", report_s: int, *, answered: bool):
         self.board = self.settings = self.clock = self.journal = self.session = self

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from kerbnode import app, nvs, settings
+from kerbnode import app, nvs, orders, settings
 from kerbnode.hal import Restart
 from kerbnode.hal.sim import DEEP_SLEEP, Board
 from kerbnode.rest import AWAKE_MS, FIRST_MS
@@ -30,6 +30,13 @@ class Night(Board):
 
     def restart(self) -> None:
         raise Restart
+
+
+class Silence:
+    """A line."""
+
+    def write(self, data: bytes) -> None:
+        """Nobody hears it."""
 
 
 class Dozing(Sleeper):
@@ -116,7 +123,7 @@ def test_an_ordered_restart_counts_what_comes_while_flash_is_written() -> None:
 
         node.journal.close = slowly
         try:
-            asyncio.run(node.leave())
+            asyncio.run(orders.leave(node, Silence()))
             raise AssertionError("no restart")
         except Restart:
             pass

@@ -2,7 +2,7 @@
 
 import json
 
-from kerbnode import nvs, store
+from kerbnode import nvs, store, uptake
 from kerbnode.assets import flow as rules
 from kerbnode.assets import water_meter
 from kerbnode.drivers.battery import Battery
@@ -333,7 +333,7 @@ def test_no_cut_of_nvs_counts_a_pulse_twice_or_loses_one_that_was_saved() -> Non
         for how in TEARS:
             left.image[:] = before
             tear(left.image, entry, how)
-            totals = store.load_totals(Nvs(left))
+            totals = uptake.load_totals(Nvs(left))
             after = Meter(totals)
             after.forward.pulses += 3
             after.run(60_000)
@@ -350,10 +350,10 @@ def test_a_blob_that_is_damaged_is_no_total() -> None:
     blobs = Nvs(RamFlash())
     nvs.set_checked(blobs, "totals", json.dumps((5, 6)).encode())
     blob = bytearray(blobs.get("totals"))
-    assert store.load_totals(blobs) == (5, 6)
+    assert uptake.load_totals(blobs) == (5, 6)
     blob[1] ^= 4
     blobs.set("totals", bytes(blob))
-    assert store.load_totals(blobs) is None
+    assert uptake.load_totals(blobs) is None
     for sound in (b"", b"7", b"{", b"null"):
         nvs.set_checked(blobs, "totals", sound)
-        assert store.load_totals(blobs) is None, sound
+        assert uptake.load_totals(blobs) is None, sound

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from random import Random
@@ -142,6 +144,14 @@ def test_every_line_is_found(random: Random) -> None:
     writer.document()
     assert set(paths(tomllib.loads(writer.text))) == set(writer.lines), writer.text
     assert locate(writer.text) == writer.lines, writer.text
+
+
+def test_lines_are_found_without_assertions_too() -> None:
+    """PYTHONOPTIMIZE leaves them out, and with them what they do."""
+    found = locate(text := 'a.b = [1, {c = "d"}]\n[[e]]\nf = 2\n')
+    code = f"from kerbline.config.locate import locate; print(dict(locate({text!r})))"
+    done = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True)
+    assert done.stdout == f"{dict(found)}\n", done.stderr
 
 
 @given(st.randoms(use_true_random=False))

@@ -43,7 +43,7 @@ def test_the_table_of_faults_is_what_the_code_tells() -> None:
 
 def test_the_cddl_has_every_message_and_no_other() -> None:
     numbers = {int(number) for number in re.findall(r"= \[(\d+)\b", CDDL)}
-    sessions = {m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.INFO, m.DISCOVER}
+    sessions = {m.HELLO, m.WELCOME, m.HELLO_REQUEST, m.INFO, m.DISCOVER, m.CLAIM}
     records = {m.ANCHOR, m.REPORT, m.BATCH, m.EVENT, m.GAP}
     exchange = {m.POLL, m.COMMAND, m.CONFIG, m.DIAG, m.RESULT, m.IDLE, m.NEED_KEYFRAME, m.CALL}
     objects = {m.OFFER, m.WANT, m.BLOCK}

@@ -329,6 +329,7 @@ class Scene:
         troubles: Sequence[str] = TROUBLES,
         ack: str = "",
         stalled_s: float = STALLED_S,
+        places: Sequence[str] = ("", "", *PLACES),
     ) -> None:
         self.folder = folder
         self.broker = Broker(kind, folder / "broker", free_port())
@@ -339,6 +340,7 @@ class Scene:
         self._sin = sin
         self._troubles = troubles
         self._stalled_s = stalled_s
+        self._places = places  # where lives end, one as often as another
         self._ack = ack or ("application" if seed % 2 else "broker")
         self.nodes = [LedgerNode(f"sl-{n}", bytes([n + 1] * 16)) for n in range(NODES)]
         self.spoken = Spoken()
@@ -419,7 +421,7 @@ class Scene:
 
     async def _live_and_die(self) -> None:
         chance = self._chance
-        place = chance.choice(["", "", *PLACES])
+        place = chance.choice(self._places)
         nth = 1 if place in ("open", "key") else chance.choice([1, 2, 3, 5, 9, 14])
         after_us = 0 if chance.random() < 0.3 else int(10 ** chance.uniform(1, 4.3))
         self.spoken.life += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.sim.broker import BrokerKind, program
+from tests.scenarios.nursery import PLACES
 from tests.scenarios.outages import Scene, Spoken, Verdict, lanes
 from tests.scenarios.tap import Tap
 from tools.progress import Progress
@@ -68,17 +69,19 @@ def test_a_thousand_kills_lose_nothing_and_double_nothing(kind: BrokerKind, tmp_
         ("kept_before_the_commit", "held", 10, "acknowledged and lost"),
         ("cursor_before_the_ack", "slow", 8, "acknowledged and lost"),
         ("newest_first", "held", 3, "out of order"),
-        ("not_written_down", "slow", 10, "not in the book"),
+        ("not_written_down", "held", 10, "not in the book"),
     ],
 )
 def test_a_gateway_that_sins_is_caught(
     sin: str, trouble: str, kills: int, fault: str, tmp_path: Path
 ) -> None:
     verdicts = []
+    # An order has left before the ledger hears of it: few kills at random come in between.
+    places = ("order",) if sin == "not_written_down" else ("", "", *PLACES)
     for seed in range(5, 25):  # the sin shows where a kill comes in its moment
         place = tmp_path / str(seed)
         place.mkdir()
-        scene = Scene(place, BrokerKind.NATS, seed, sin, (trouble,), "broker", stalled_s=5)
+        scene = Scene(place, BrokerKind.NATS, seed, sin, (trouble,), "broker", 5, places)
         verdicts.append(asyncio.run(scene.play(kills)))
         if any(fault in said for said in verdicts[-1].faults):
             return

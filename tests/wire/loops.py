@@ -1,6 +1,7 @@
 """One operation so many times, to be counted from outside: `micropython loops.py NAME COUNT`."""
 
 import sys
+from binascii import unhexlify
 
 from kerbnode.assets.streetlight import RAISE_TICK_MS
 from kerbwire import cobs, seal
@@ -122,7 +123,20 @@ def _tick(count: int) -> None:
         sense.tick()
 
 
+def _lms(count: int) -> None:
+    """A signature over a manifest of 2 KiB, as a node's is."""
+    from kerbwire import lms, release
+    from wire.vectors import load
+
+    case = load("updates")["releases"]
+    signature = release.split(unhexlify(case["good"][0]["signed"]))[1]
+    ident = unhexlify(case["root"])[12:28]
+    for _ in range(count):
+        lms.root(ident, (bytes(2048),), signature, 24, 4, 10)
+
+
 LOOPS = {
+    "lms": _lms,
     "rise": _rise,
     "tick": _tick,
     "seal": _seal,

@@ -4,13 +4,13 @@ from hashlib import sha256
 
 from kerbwire import catalogue, cbor
 from kerbwire import messages as m
+from kerbwire.asking import Asking
 from kerbwire.catalogue import Catalogue, built_in, decode
 from kerbwire.errors import RemoteError
 from kerbwire.fields import LAST, REFERRING, SLOPE
 from kerbwire.gateway import GatewaySession
 from kerbwire.handout import SCHEMA_HANDLE
 from kerbwire.limits import SCHEMA_BYTES, SCHEMA_NAME_BYTES, SCHEMAS, STREAM, TRIES, VALUES
-from kerbwire.objects import Objects
 from kerbwire.schema import OLDER, STREETLIGHT
 from kerbwire.schema import SCHEMAS as NEWEST
 from wire.pair import Pair, Random
@@ -175,10 +175,10 @@ def test_what_foretells_itself_or_from_what_is_foretold_later_is_refused() -> No
         assert decode(schema.encode()).hash == schema.hash  # two of them refer to later fields
 
 
-def _offered(schemas: "Schemas", encoding: bytes, size: int) -> "tuple[Catalogue, Objects]":
+def _offered(schemas: "Schemas", encoding: bytes, size: int) -> "tuple[Catalogue, Asking]":
     """A catalogue that lacks a schema, and the transfer of one under its name."""
     digest = sha256(encoding).digest()[:16]
-    mine, objects = Catalogue(schemas), Objects(Random(1).bytes)
+    mine, objects = Catalogue(schemas), Asking(Random(1).bytes)
     assert mine.find(digest[:8]) is None and mine.lacking == digest[:8]
     items: list[int | bytes] = [m.OFFER, SCHEMA_HANDLE, digest, size, 100, m.OBJECT_SCHEMA]
     for event in objects.receive(m.OFFER, items, 0):
@@ -195,7 +195,7 @@ def _teach(mine: Catalogue, encoding: bytes) -> "Event | None":
     """Have it want that schema and hand it over."""
     digest = sha256(encoding).digest()[:16]
     assert mine.find(digest[:8]) is None
-    objects = Objects(Random(1).bytes)
+    objects = Asking(Random(1).bytes)
     offer: list[int | bytes] = [m.OFFER, 1, digest, len(encoding), 200, m.OBJECT_SCHEMA]
     block: list[int | bytes] = [m.BLOCK, 1, 0, encoding]
     for event in objects.receive(m.OFFER, offer, 0):
@@ -274,7 +274,7 @@ def test_a_schema_that_came_wrong_is_asked_for_again_later_and_not_for_ever() ->
 
 
 def test_other_objects_are_the_host_s() -> None:
-    mine, objects = Catalogue({}), Objects(Random(1).bytes)
+    mine, objects = Catalogue({}), Asking(Random(1).bytes)
     mine.find(bytes(8))
     for kind, digest in ((m.OBJECT_LOG, bytes(16)), (m.OBJECT_SCHEMA, b"1" * 16)):
         event = ("OFFER", 1, kind, digest, 10, 10)

@@ -4,6 +4,7 @@ from hashlib import sha256
 
 from kerbwire import cbor
 from kerbwire import messages as m
+from kerbwire.asking import Asking
 from kerbwire.errors import LocalError, RemoteError
 from kerbwire.limits import (
     BLOCK_BYTES,
@@ -53,7 +54,10 @@ class Host:
             assert isinstance(handle, int) and isinstance(digest, bytes)
             self.coming[handle] = digest
             held = self.blocks.setdefault(digest, [])
-            self.ended += session.objects.accept(handle, len(held), sha256(b"".join(held)))
+            hashed = sha256()
+            for block in held:
+                hashed.update(block)
+            self.ended += session.objects.accept(handle, len(held), hashed)
         elif event[0] == "BLOCK":
             _, handle, index, data = event
             assert isinstance(handle, int) and isinstance(data, bytes)
@@ -71,7 +75,12 @@ class Host:
 
     def has(self, data: bytes) -> bool:
         """Did all of it come?"""
-        return b"".join(self.blocks.get(sha256(data).digest()[:16], [])) == data
+        at = 0
+        for block in self.blocks.get(sha256(data).digest()[:16], []):
+            if data[at : at + len(block)] != block:
+                return False
+            at += len(block)
+        return at == len(data)
 
 
 class ObjectPair(Pair):
@@ -163,6 +172,69 @@ def test_after_a_lost_link_or_gateway_at_most_one_block_comes_again() -> None:
             assert pair.above.written <= 12 + 1, (how, stop)
 
 
+_LONG = 100_000  # an update of every file of a node
+_LONG_BLOCKS = -(-_LONG // BLOCK_BYTES)
+
+
+def _blocks(pair: ObjectPair) -> int:
+    """Blocks that went down: frames of class 2 that are no short OFFER."""
+    count = 0
+    for data in pair.down_line.written:
+        count += len([f for f in frames([data]) if f[0] & 3 == 2 and len(f) > 60])
+    return count
+
+
+def test_a_link_cut_at_any_frame_costs_one_block() -> None:
+    """100 kB over a line that ends at each k-th frame, whichever way; the session lives."""
+    data = _data(_LONG)
+    for every in (3, 40):
+        pair = _pair(every)
+        pair.above.offer(pair.gateway, 1, data, BLOCK_BYTES)
+        cuts = 0
+        while not pair.above.ended:
+            start = len(pair.up_line.written) + len(pair.down_line.written)
+
+            def gone() -> bool:
+                sent = len(pair.up_line.written) + len(pair.down_line.written)
+                return sent >= start + every or bool(pair.above.ended)
+
+            assert pair.run(3_600_000, gone)
+            pair.up_line._flying.clear()  # what is on the line is lost with it
+            pair.down_line._flying.clear()
+            pair.gateway.failed(pair.now)
+            pair.node.failed(pair.now)
+            cuts += 1
+        assert pair.below.has(data) and cuts > _LONG_BLOCKS // every
+        assert pair.above.written == _LONG_BLOCKS, every  # the host is asked for none twice
+        assert _LONG_BLOCKS <= _blocks(pair) <= _LONG_BLOCKS + cuts, (every, cuts)
+
+
+def test_an_end_that_begins_anew_at_any_frame_costs_one_block() -> None:
+    """100 kB, and either end loses all but its objects and blocks, again and again."""
+    data = _data(_LONG)
+    for who in ("gateway", "node", "both"):
+        pair = _pair(9)
+        pair.above.offer(pair.gateway, 1, data, BLOCK_BYTES)
+        cuts = 0
+        while not pair.below.ended:
+            start = len(pair.up_line.written) + len(pair.down_line.written)
+
+            def gone() -> bool:
+                sent = len(pair.up_line.written) + len(pair.down_line.written)
+                return sent >= start + 40 or bool(pair.below.ended)
+
+            assert pair.run(3_600_000, gone)
+            if who != "gateway":
+                pair.restart_node()
+            if who != "node":
+                pair.start_gateway()
+                pair.settled()
+                pair.above.offer(pair.gateway, 1, data, BLOCK_BYTES)
+            cuts += 1
+        assert pair.below.has(data) and cuts > _LONG_BLOCKS // 40
+        assert pair.above.written <= _LONG_BLOCKS + cuts, (who, cuts)
+
+
 def test_all_held_already_is_looked_at_once() -> None:
     pair = _pair()
     data = _data(300)
@@ -214,7 +286,7 @@ def _passed(sender: Objects, receiver: Objects, now: int = 0) -> "list[Event]":
 
 
 def test_an_object_may_be_asked_for_by_its_hash() -> None:
-    above, below = Objects(Random(1).bytes), Objects(Random(2).bytes)
+    above, below = Asking(Random(1).bytes), Objects(Random(2).bytes)
     data = _data(50)
     digest = sha256(data).digest()
     above.want(digest[:8])
@@ -248,6 +320,31 @@ def test_a_hash_that_is_asked_for_fits_in_all_its_bytes() -> None:
             pair.run(100)
             assert not [event for event in pair.gateway_events if event[0] == "OFFER"]
             assert ("WANT", other) in pair.node_events  # the host may have it
+
+
+def test_what_is_withdrawn_is_let_go_of_and_makes_room() -> None:
+    above, below = Asking(Random(1).bytes), Objects(Random(2).bytes)
+    data = _data(500)
+    digest = sha256(data).digest()[:16]
+    above.offer(7, m.OBJECT_UPDATE, digest, 500, 100)
+    assert _passed(above, below)[0][0] == "OFFER"
+    below.accept(7)
+    assert _passed(below, above) == [("WANTED", 7, 0)]
+    above.withdraw(8)  # nothing is offered under that
+    above.withdraw(7)
+    told = _passed(above, below, 10_000)
+    assert [event[:3] for event in told] == [("OBJECT", 7, False), ("OFFER", 7, 0)]
+    below.refuse(7)
+    assert _passed(below, above, 10_000) == [("SENT", 7, False)]
+    assert above.deadline() is None and below.deadline() is None
+    for handle in range(8, 12):  # of a peer that does not answer, one after the other
+        above.offer(handle, m.OBJECT_UPDATE, digest, 500, 100)
+        above.withdraw(handle)
+    above.offer(20, m.OBJECT_UPDATE, digest, 500, 100)
+    above.begin()
+    bodies = [cbor.decode(above.pull(0) or b"") for _ in range(2)]
+    assert [(body[1], body[5]) for body in bodies] == [(11, 0), (20, m.OBJECT_UPDATE)]
+    assert above.pull(0) is None
 
 
 def test_another_object_under_a_handle_in_use_ends_the_one_before() -> None:

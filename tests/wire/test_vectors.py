@@ -46,6 +46,7 @@ class Exchange:
 
     def __init__(self, given: "dict[str, Any]", framing: int):
         info = m.Info(SCHEMAS[0].hash, given["boot_id"], given["epoch"], given["firmware"])
+        info.build = bytes.fromhex(given["build"])
         for name in ("first_rseq", "next_rseq", "uptime_s", "period_s", "command_id"):
             setattr(info, name, given[name])
         node_id, key = bytes.fromhex(given["node_id"]), bytes.fromhex(given["key"])

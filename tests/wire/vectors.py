@@ -1,6 +1,7 @@
 """Reads the golden vectors of protocol/vectors on both interpreters."""
 
 import json
+from binascii import unhexlify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,3 +14,8 @@ def load(name: str) -> "Any":
     """The contents of one file of vectors."""
     with open(_FOLDER + "/protocol/vectors/" + name + ".json") as file:
         return json.load(file)
+
+
+def unhexed(text: str) -> bytes:
+    """Bytes of a vector, which are in hexadecimal."""
+    return unhexlify(text)

@@ -1,12 +1,14 @@
 """Runs a built node where the image's modules are: a chip whose time is what the node has waited.
 
-micropython whole_probe.py BALLAST_KIB IN OUT   (MICROPYPATH: .frozen and the board's build)
+micropython whole_probe.py BALLAST_KIB IN OUT FLASH [apps]   (MICROPYPATH: .frozen)
 
 `machine`, `esp32`, `time` and `select` are of this file; what is beyond the pins is asked of
-tests/budgets/whole.py over two pipes. What this file allocates is told apart.
+tests/budgets/whole.py over two pipes. What this file allocates is told apart. With `apps` there
+are two app partitions.
 """
 
 import gc
+import os
 import select as _select  # noqa: F401 - loaded before anything is counted
 import sys
 from struct import pack_into, unpack_from
@@ -23,7 +25,6 @@ AHEAD_MS = 600_000  # of the machine's own clock, which the scheduler in C asks 
 ROOM = 1200
 BLOCK = 4096
 BLOCKS = 512
-PIECE = 1024
 LOOK_MS = 500  # behind a report: it is kept by now, and what it needed is gone again
 COLLECT_EACH = 16  # frames between two looks at what is free
 POLLIN = 1
@@ -40,6 +41,8 @@ class Chip:
         self.own = 0  # bytes that this file has taken from the heap
         self.due_ms = -1  # when the line has bytes, in `waited_ms`
         self.metering = False
+        self.watching = False
+        self.tightest = 1 << 30
         self.bare = 0
         self.free = 1 << 30
         self.frames = 0
@@ -80,6 +83,8 @@ class Chip:
             self.meter()
         if flag == 4:
             raise OSError(19)
+        if flag == 5:
+            self.watching = True
         return found
 
     def begin(self) -> int:
@@ -300,7 +305,7 @@ class Uart:
 
 
 class Watchdog:
-    def __init__(self, timeout: int):
+    def __init__(self, *given: int, **more: object):
         self.fed = 0
 
     def feed(self) -> None:
@@ -325,6 +330,7 @@ class Rtc:
 
 class Machine:
     ADC, I2C, PWM, UART, WDT = Adc, I2c, Pwm, Uart, Watchdog
+    Timer = Watchdog  # its time does not come
     DEEPSLEEP_RESET = 4
     RTC = Rtc
     mem32 = Memory()
@@ -373,38 +379,26 @@ class Esp32:
 
 
 class Flash:
-    """The file system's partition, in the world."""
+    """The file system's partition, a file; as on a chip, reading leaves nothing in the heap."""
 
-    def __init__(self) -> None:
-        self._head = bytearray(8)
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "r+b", 0)
 
     def readblocks(self, block: int, room: bytearray, at: int = 0) -> None:
-        before = chip.begin()
-        view = memoryview(room)
-        for done in range(0, len(room), PIECE):
-            part = view[done : done + PIECE]
-            pack_into("<II", self._head, 0, block * BLOCK + at + done, len(part))
-            part[:] = chip.ask(ord("R"), 0, self._head)
-        chip.end(before)
+        self._file.seek(block * BLOCK + at)
+        self._file.readinto(room)
 
     def writeblocks(self, block: int, data: bytearray, at: int = 0) -> None:
-        before = chip.begin()
-        view = memoryview(data)
-        for done in range(0, len(data), PIECE):
-            pack_into("<II", self._head, 0, block * BLOCK + at + done, 0)
-            chip.ask(ord("A"), 0, self._head)
-            chip.ask(ord("W"), 0, view[done : done + PIECE])
-        chip.end(before)
+        if chip.watching:  # all else that is taken while an update comes is taken beside this
+            gc.collect()
+            chip.tightest = min(chip.tightest, gc.mem_free())
+        self._file.seek(block * BLOCK + at)
+        self._file.write(data)
 
     def ioctl(self, op: int, block: int) -> int:
         if op == 4:
             return BLOCKS
-        if op == 5:
-            return BLOCK
-        if op == 6:
-            pack_into("<II", self._head, 0, block * BLOCK, BLOCK)
-            chip.ask(ord("E"), 0, self._head)
-        return 0
+        return BLOCK if op == 5 else 0
 
 
 MINE = ("time", "select", "machine", "esp32")
@@ -415,9 +409,15 @@ def main() -> None:
     """Starts the board's main.py; ends when the world says so."""
     for name, module in zip(MINE, (Time, Select, Machine, Esp32)):
         sys.modules[name] = module
-    flash = Flash()
-    vfs.VfsLfs2.mkfs(flash)
-    vfs.mount(vfs.VfsLfs2(flash), "/journal")
+    if len(sys.argv) > 5:
+        import apps_probe
+
+        Esp32.Partition = apps_probe.partition(chip)
+    flash = Flash(sys.argv[4])
+    vfs.umount("/")
+    vfs.mount(vfs.VfsLfs2(flash), "/")
+    os.chdir("/")
+    sys.path.insert(0, "")  # as the image has it
     ballast = [bytearray(1008) for _ in range(int(sys.argv[1]))]
     chip.ask(ord("m"))
     gc.collect()
@@ -435,3 +435,4 @@ if __name__ == "__main__":
         if reason.args:
             tell("ended", *reason.args)
     tell("free", chip.free)
+    tell("tightest", chip.tightest)

@@ -14,6 +14,7 @@ import machine
 import micropython
 
 from kerbnode import board as wiring
+from kerbnode import loaded
 from kerbnode.awaited import Awaited
 from kerbnode.hal import Restart
 from kerbwire.limits import BUS, DATAGRAM, STREAM
@@ -41,18 +42,6 @@ EDGE_LOOK_MS = 6  # with the rise of 142 ms below 150
 OS_TICK_MS = 10
 ONE_SHOT = 0  # machine.Timer's
 SPIN_MS = 10  # the end of a transmission on RS-485 is waited for without giving way
-
-POWER_ON = 1  # machine.reset_cause()
-BROWN_OUT = 6  # which that calls a power-on
-# Where the chip tells its own reset cause, bits 0 to 5 (each chip's Technical Reference Manual).
-RESET_STATE = {
-    "esp32": 0x3FF4_8034,
-    "esp32s3": 0x6000_8038,
-    "esp32c3": 0x6000_8038,
-    "esp32c6": 0x600B_0410,
-}
-# The brown-out detector, or its interrupt's reset by software; a true power-on is 1.
-SAGGED = (15, 3, 12)
 
 __all__ = ("Board", "Restart")
 
@@ -127,10 +116,10 @@ class Board:
 
     def reset_cause(self) -> int:
         """Why the node started, as machine.reset_cause() has it; 6 is a supply that sagged."""
-        cause = machine.reset_cause()
-        if cause == POWER_ON and wiring.CHIP in RESET_STATE:
-            if machine.mem32[RESET_STATE[wiring.CHIP]] & 0x3F in SAGGED:
-                return BROWN_OUT
+        from kerbnode.hal import esp32_cause
+
+        cause = esp32_cause.reset_cause()
+        loaded.forget("kerbnode.hal", ("esp32_cause",))
         return cause
 
     def feed(self) -> None:

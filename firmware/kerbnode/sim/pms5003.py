@@ -25,7 +25,7 @@ class Pms5003(Uart):
         self.frozen = False  # its electronics repeat themselves
         self._feel = feel
         self._noise = Noise()
-        self._sent_ms = 0
+        self._sent_ms = clock() if clock else 0  # a host may be up for days
         self._counts = [0] * 6
 
     def read(self) -> "bytes | None":

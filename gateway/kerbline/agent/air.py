@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from kerbline.agent.log_follower import LogFollower
 from kerbline.agent.records import Records
 from kerbline.assets import Registry
-from kerbline.config import Config
+from kerbline.config import Config, Node
 from kerbline.control.air.configured import settings, terms
 from kerbline.control.air.report import DAY_KIND, HOUR_KIND
 from kerbline.control.air.stations import Figure, Stations
@@ -35,6 +36,11 @@ class AirFigures(LogFollower):
         self._stations = Stations(terms(config.air), self._noted.get("stations"))
         if not self._noted:
             self.note()  # with the first of what counts, or a kill would pass it over
+
+    def join(self, nodes: Iterable[Node]) -> None:
+        """These nodes are there from now on; a station may be among them."""
+        self._config = replace(self._config, nodes=tuple(nodes))
+        self._revision = -1
 
     def told(self) -> Mapping[str, Mapping[str, int]]:
         """For the status: how far each station is."""

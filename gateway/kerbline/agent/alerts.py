@@ -26,12 +26,17 @@ class Alerts:
         """What nodes left behind that are in the config no more."""
         await self._tell(self._endings.gone(records.now_ms()), records)
 
+    async def serve(self, nodes: Mapping[str, str], records: Records) -> None:
+        """These are the nodes from now on, with their assets."""
+        self._endings.serve(nodes)
+        await self.begin(records)
+
     async def consider(self, reading: Reading, records: Records) -> None:
         """What is over with a reading of a node."""
         await self._tell(self._endings.take(reading), records)
 
     async def _tell(self, ended: Iterable[Over], records: Records) -> None:
-        for over in ended:
+        for over in list(ended):  # others may come while we wait
             await records.ended(over.asset, over.at_ms, over.values())
         changed = self._endings.changed
         while changed:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Protocol, runtime_checkable
 
-from kerbline.agent.loops import Loops
+from kerbline.agent.light.loops import Loops
 from kerbline.clock import Clock
 from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState
@@ -264,6 +264,11 @@ class Orders:
             sink.tell(submission.result)
             return
         _say_refused(command, submission)
+        if command.operation == "service":  # whoever sent it, and whatever becomes of it
+            log.warning(
+                "command %s: the console of %s is asked for, for %s s, by %s",
+                *(command.id, command.asset, command.arguments["seconds"], command.source),
+            )
         self._open[command.id] = command
         self._sinks[command.id] = sink
         self._follow(command, submission.result)

@@ -17,8 +17,8 @@ from kerbline.store import GroupCommit, Store
 if TYPE_CHECKING:
     from kerbline.agent.air import AirFigures
     from kerbline.agent.assets import Assets
+    from kerbline.agent.city.sinks import North
     from kerbline.agent.figures import Figures
-    from kerbline.agent.sinks import North
     from kerbline.north.sink import Sink
 
 
@@ -58,7 +58,10 @@ class Status:
             "at_ms": now_ms,
             "street_ms": self.clock.street_ms(now_ms),
             "up_s": round(time.monotonic() - self.began_s, 1),
-            "nodes": [asdict(state) for state in self.nodes.states()],
+            "nodes": [
+                asdict(state) | {"record_ms": self.nodes.recorded_ms(state.node)}
+                for state in self.nodes.states()
+            ],
             "lines": [asdict(line.state()) for line in self.lines],
             "sinks": [self._sink(sink) for sink in self.north.sinks],
             "store": {

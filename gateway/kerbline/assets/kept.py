@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from kerbline import durable
 from kerbline.assets import places
 from kerbline.assets.asset import Asset, plain
 from kerbline.assets.faults import AssetsFault
@@ -62,10 +63,8 @@ def write(state_dir: Path, assets: Iterable[Asset]) -> None:
         read(state_dir)
     except AssetsLost:
         path.replace(path.with_suffix(".damaged"))
-    draft = path.with_suffix(".new")
     try:
-        draft.unlink(missing_ok=True)  # of an import that was killed
-        replaced(path, content + b"\n", draft, mode=0o600)
+        durable.replace(path, content + b"\n")
     except OSError as error:
         raise AssetsFault(f"{path}: can't be written: {error.strerror}") from None
 
@@ -85,31 +84,6 @@ def held(state_dir: Path) -> Iterator[None]:
             where = f"{state_dir / FILE_NAME}: another import is under way"
             raise AssetsFault(f"{where}; try again when it is done") from None
         yield
-    finally:
-        os.close(folder)
-
-
-def replaced(path: Path, content: bytes, draft: Path, *, mode: int) -> None:
-    """Put `content` at `path` by way of `draft`, durably, whole or not at all.
-
-    The file belongs to the folder's owner. Raises OSError.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(draft, flags, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            if os.geteuid() == 0:  # with sudo: the gateway's own user must read it
-                owner = path.parent.stat()
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
     finally:
         os.close(folder)
 

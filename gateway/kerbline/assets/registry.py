@@ -6,12 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from kerbline.assets import asset as terms
-from kerbline.assets.asset import IMPLIED, MEASUREMENT, METERS, MODBUS, SERIAL, Asset
+from kerbline.assets.asset import (
+    IMPLIED,
+    MEASUREMENT,
+    METERS,
+    MODBUS,
+    MODBUS_METER,
+    SERIAL,
+    SERIAL_METER,
+    Asset,
+)
 from kerbline.assets.metered import kinds
 from kerbline.config import Config
 
 # They measure a street, nobody's home.
 OPEN_KINDS = frozenset(["streetlight", "air_quality", "air_hour", "air_day"])
+LINES = frozenset([MODBUS, MODBUS_METER, SERIAL, SERIAL_METER])  # of what is no node
 # Ours, of many assets: their "asset" is an area.
 FIGURES = frozenset(["zone_water", "kpi", "water_balance"])
 
@@ -36,6 +46,7 @@ class Registry:
         self._owner = owner
         self._gateway = gateway  # its own alarms are nobody's secret
         self._listed: dict[str, Asset] = {}
+        self.nodes: Mapping[str, str] | None = None  # the asset of each, once some joined or went
         self.revision = 0  # rises whenever other assets may be found here
         self.lost = False  # the list can't be read: what it said of privacy is not known
         self.take(assets)
@@ -47,6 +58,20 @@ class Registry:
         self._zones = _by("zone", self._listed.values())
         self.lost = lost
         self.revision += 1
+
+    def serve(self, nodes: Iterable[tuple[str, str, str]]) -> None:
+        """These nodes are there from now on, beside the lines' devices: id, asset and kind."""
+        found = tuple(nodes)
+        of_lines = {each: kind for each, kind in self._kinds.items() if kind in LINES}
+        kinds = {asset: kind for _, asset, kind in found} | of_lines
+        served = {node: asset for node, asset, _ in found}
+        if (kinds, served) != (self._kinds, self.nodes):
+            self._kinds, self.nodes = kinds, served
+            self.revision += 1
+
+    def kind_of(self, asset_id: str) -> str:
+        """The kind of the device at an asset; "" where there is none."""
+        return self._kinds.get(asset_id, "")
 
     def asset(self, asset_id: str, kind: str = "") -> Asset:
         """The asset of that id; of one that is known no more, `kind` of its reading says what."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from kerbline.boards import assembly, rules, uses
+from kerbline.boards import assembly, limits, rules, uses
 from kerbline.boards.chips import CHIPS, Chip
 from kerbline.boards.drivers import DRIVERS, Driver
 from kerbline.boards.sections import (
@@ -40,6 +40,7 @@ def load(path: Path) -> Board:
     if name is not None and name != path.stem:
         reader.complain(("board", "name"), f"the file is called {path.name}", "rename one of them")
     assembly.check(reader, drivers)
+    limits.check(reader)
     if chip is not None:
         _check_chip(reader, chip, wiring)
     if reader.faults:
@@ -59,6 +60,7 @@ def load(path: Path) -> Board:
         service=file.service,
         sleep=file.sleep,
         energy=file.energy,
+        selftest=file.selftest,
         hil=file.hil,
     )
 

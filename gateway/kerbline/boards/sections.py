@@ -11,6 +11,7 @@ from typing import Annotated
 
 from kerbline.boards.chips import CHIPS, Chip, Pin
 from kerbline.boards.drivers import CHANNEL, DRIVERS, I2C, INSTRUMENTS, PIN_BUSES, SERIAL, Driver
+from kerbline.boards.limits import SelfTest
 from kerbline.boards.uses import Wiring
 from kerbline.config.faults import Complaint, shown
 from kerbline.config.reader import Reader
@@ -195,6 +196,7 @@ class File:
     service: Service | None = None
     sleep: Sleep | None = None
     energy: Energy | None = None
+    selftest: SelfTest = field(default_factory=SelfTest)
     hil: dict[str, str] = field(default_factory=dict)
 
 
@@ -224,6 +226,7 @@ class Board:
     service: Service | None = None
     sleep: Sleep | None = None
     energy: Energy | None = None
+    selftest: SelfTest = field(default_factory=SelfTest)
     hil: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -18,17 +18,27 @@ from kerbline.cli import (
     assets,
     boards,
     city,
+    claims,
+    commission,
     control,
     districts,
+    doctor,
+    firmware,
+    flash,
+    gateway_key,
     leaks,
     light,
     modbus,
     node,
+    permit,
+    replace,
     serial,
+    shell,
     sim,
     status,
     store,
     sun,
+    update,
     why,
 )
 from kerbline.errors import KerblineError
@@ -83,6 +93,8 @@ def check(config: Path) -> int:
         click.echo(f"warning: {doubt}", err=True)
     for line in assets.doubts(loaded):
         click.echo(f"warning: {config}: {line}", err=True)
+    for line in claims.doubts(loaded):
+        click.echo(f"warning: {config}: {line}", err=True)
     units = sum(len(bus.devices) for bus in loaded.buses)
     click.echo(
         f"{config}: good; {len(loaded.nodes)} nodes, {len(loaded.buses)} Modbus buses with {units} "
@@ -123,16 +135,27 @@ app.add_command(air.group)
 app.add_command(assets.group)
 app.add_command(boards.group)
 app.add_command(city.group)
+app.add_command(claims.group)
+app.add_command(commission.group)
 app.add_command(control.group)
+app.add_command(doctor.doctor)
+app.add_command(gateway_key.group)
+app.add_command(firmware.group)
+app.add_command(flash.flash)
+app.add_command(flash.unbrick)
 app.add_command(leaks.group)
 app.add_command(light.group)
 app.add_command(modbus.group)
 app.add_command(node.group)
+app.add_command(permit.permit)
+app.add_command(replace.replace)
 app.add_command(serial.group)
+app.add_command(shell.shell)
 app.add_command(store.group)
 app.add_command(sim.group)
 app.add_command(status.status)
 app.add_command(sun.sun)
+app.add_command(update.group)
 app.add_command(why.why)
 leaks.group.add_command(districts.status)
 leaks.group.add_command(districts.close_valve)

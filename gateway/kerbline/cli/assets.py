@@ -99,8 +99,9 @@ def export(config: Path, *, out: Path | None, form: str | None, everything: bool
 def show(config: Path, ids: tuple[str, ...], *, as_json: bool) -> int:
     """Show assets, all or those named: what they are, where, at which device, how they are kept."""
     from kerbline.assets import kept, registry
+    from kerbline.cli.claims import with_joined
 
-    loaded = _loaded(config)
+    loaded = with_joined(_loaded(config))
     known = registry.empty(loaded)
     known.take(kept.read(loaded.gateway.state_dir))
     assets = {each.id: each for each in known.all()}
@@ -163,7 +164,7 @@ def _content(file: Path) -> bytes:
 
 
 def _keep(out: Path, content: bytes, config: Path, loaded: Config) -> None:
-    from kerbline.assets.kept import replaced
+    from kerbline import durable
     from kerbline.config import paths
 
     target = out.resolve()
@@ -174,7 +175,8 @@ def _keep(out: Path, content: bytes, config: Path, loaded: Config) -> None:
         raise KerblineError(f"{out} is no regular file; name another, or leave out --out")
     if not target.parent.is_dir():
         raise KerblineError(f"{target.parent} is no folder; make it, or name another file")
-    replaced(target, content, target.with_name(f"{target.name}.{os.getpid()}.part"), mode=0o666)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    durable.replace(target, content, mode=0o666, draft=part)
 
 
 def _notes(made: Merged) -> Iterator[str]:

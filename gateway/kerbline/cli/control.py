@@ -14,7 +14,7 @@ from kerbline.cli.moments import Moment
 from kerbline.cli.tables import aligned
 
 if TYPE_CHECKING:
-    from kerbline.agent.replayed_figures import Replayed
+    from kerbline.agent.light.replayed_figures import Replayed
 
 _FILE = click.Path(path_type=Path)
 OURS = "rule-"  # what alarms are called that are replayed: those of [[rule]]
@@ -38,8 +38,8 @@ def replay(config: Path, store: Path | None, from_ms: int, to_ms: int, *, as_jso
     The lamps run their nodes' own code on the motions that were seen and the orders that were
     given. Reads only; a gateway may be running.
     """
-    from kerbline.agent.replayed_night import Span
-    from kerbline.agent.replayed_night import replay as run
+    from kerbline.agent.light.replayed_night import Span
+    from kerbline.agent.light.replayed_night import replay as run
     from kerbline.config import load
     from kerbline.store import FILE_NAME
 

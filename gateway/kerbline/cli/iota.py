@@ -35,13 +35,14 @@ def provision(
 
     Without --services or --devices: both, as one object of "services" and "devices".
     """
-    from kerbline.agent.sinks import secret
+    from kerbline.agent.city.sinks import secret
     from kerbline.assets import kept, registry
+    from kerbline.cli.claims import with_joined
     from kerbline.config import load
     from kerbline.north.iota import provision as made
     from kerbline.north.ngsi_ld.models import city_of
 
-    loaded = load(config)
+    loaded = with_joined(load(config))
     chosen = _chosen(loaded, agent)
     known = registry.empty(loaded)
     known.take(kept.read(loaded.gateway.state_dir))

@@ -14,7 +14,7 @@ from kerbline.cli.tables import aligned
 from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
     from kerbline.control.light.profile import Stored
     from kerbline.control.light.programs import Night
 
@@ -34,7 +34,7 @@ def night(config: Path, on: str | None, lamp: str | None, *, as_json: bool) -> i
     """
     from zoneinfo import ZoneInfo  # it costs a start 20 ms
 
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
     from kerbline.clock import Clock
     from kerbline.config import load
 

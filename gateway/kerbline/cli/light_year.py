@@ -15,7 +15,7 @@ from kerbline.cli.light_night import YEARS, lit
 from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
 
 _FILE = click.Path(path_type=Path)
 WIDTH, LEFT, RIGHT, HEAD, FOOT = 1000, 56, 16, 34, 30
@@ -45,7 +45,7 @@ def year(config: Path, lamp: str, year: int, out: Path | None) -> int:
     Without people, rules and orders, which come over it. The drawing has a column for each night,
     noon above, noon below.
     """
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
     from kerbline.clock import Clock
     from kerbline.config import load
     from kerbline.config.light_checks import watts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kerbline.cli.tables import aligned
 
 if TYPE_CHECKING:
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
     from kerbline.clock import Clock
     from kerbline.config import Config
     from kerbline.control.light.decision import Decision
@@ -284,7 +284,7 @@ def instant(at_ms: int) -> str:
 def _programs(config: Config, clock: Clock) -> LightPrograms | None:
     if config.light is None:
         return None
-    from kerbline.agent.light_programs import LightPrograms
+    from kerbline.agent.light.programs import LightPrograms
 
     return LightPrograms(config, clock)
 

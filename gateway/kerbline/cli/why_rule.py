@@ -33,7 +33,7 @@ class Found:
 
 def look(config: Config, path: Path, name: str, at_ms: int) -> Found:
     """What the store says of a rule until a street time, ms; raises StoreError."""
-    from kerbline.agent.light_rules import version
+    from kerbline.agent.light.rules import version
     from kerbline.control.light.decision import MEMORY, RULE, Decision
     from kerbline.store import decisions as kept
     from kerbline.store.reader import Reader

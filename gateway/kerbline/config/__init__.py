@@ -1,139 +1,91 @@
-"""The config of a gateway: a typed TOML file, and every fault in it at once."""
+"""The config of a gateway: a typed TOML file, and every fault in it at once.
+
+What is asked for here is loaded then: many need the reader or a rule alone.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from kerbline.config import crossings, district, document, light_checks, light_rules, ngsi_ld
-from kerbline.config.air import Air
-from kerbline.config.city_orders import Commands
-from kerbline.config.district import District, Pipes, Planned, Valve
-from kerbline.config.faults import ConfigFault, Fault
-from kerbline.config.iota import Iota
-from kerbline.config.modbus import ModbusBus, ModbusDevice, Register
-from kerbline.config.ngsi_ld import NgsiLd
-from kerbline.config.reader import Reader
-from kerbline.config.sections import (
-    City,
-    Config,
-    Dimming,
-    File,
-    Gateway,
-    Leak,
-    Mqtt,
-    Node,
-    Simulation,
-    Store,
-    Udp,
-)
-from kerbline.config.serial import SerialDevice
-from kerbline.config.tls import Tls
+if TYPE_CHECKING:
+    from kerbline.config.air import Air as Air
+    from kerbline.config.city_orders import Commands as Commands
+    from kerbline.config.district import District as District
+    from kerbline.config.district import Pipes as Pipes
+    from kerbline.config.district import Planned as Planned
+    from kerbline.config.district import Valve as Valve
+    from kerbline.config.faults import ConfigFault as ConfigFault
+    from kerbline.config.faults import Fault as Fault
+    from kerbline.config.iota import Iota as Iota
+    from kerbline.config.modbus import ModbusBus as ModbusBus
+    from kerbline.config.modbus import ModbusDevice as ModbusDevice
+    from kerbline.config.modbus import Register as Register
+    from kerbline.config.ngsi_ld import NgsiLd as NgsiLd
+    from kerbline.config.sections import City as City
+    from kerbline.config.sections import Config as Config
+    from kerbline.config.sections import Dimming as Dimming
+    from kerbline.config.sections import File as File
+    from kerbline.config.sections import Gateway as Gateway
+    from kerbline.config.sections import Leak as Leak
+    from kerbline.config.sections import Mqtt as Mqtt
+    from kerbline.config.sections import Node as Node
+    from kerbline.config.sections import Simulation as Simulation
+    from kerbline.config.sections import Store as Store
+    from kerbline.config.sections import Udp as Udp
+    from kerbline.config.serial import SerialDevice as SerialDevice
+    from kerbline.config.tls import Tls as Tls
+    from kerbline.config.whole import doubts as doubts
+    from kerbline.config.whole import load as load
+    from kerbline.config.whole import paths as paths
 
-__all__ = [
-    "Air",
-    "City",
-    "Commands",
-    "Config",
-    "ConfigFault",
-    "Dimming",
-    "District",
-    "Fault",
-    "File",
-    "Gateway",
-    "Iota",
-    "Leak",
-    "ModbusBus",
-    "ModbusDevice",
-    "Mqtt",
-    "NgsiLd",
-    "Node",
-    "Pipes",
-    "Planned",
-    "Register",
-    "SerialDevice",
-    "Simulation",
-    "Store",
-    "Tls",
-    "Udp",
-    "Valve",
-    "doubts",
-    "load",
-    "paths",
-]
-
-
-def load(path: Path) -> Config:
-    """Read and check a whole config file; raises ConfigFault with every fault in it."""
-    reader, table = document.opened(path)
-    config = reader.section(Config, table)
-    crossings.check(reader)
-    assert isinstance(config, Config)
-    light_checks.check(reader, config.lamp_groups)
-    light_rules.check(reader, config.lamp_groups)
-    config = _with_registers(reader, config, path.absolute().parent)
-    light_rules.check_values(reader, config.buses)
-    district.check_valves(reader, config.buses)
-    config = _with_profiles(reader, config, path.absolute().parent)
-    if reader.faults:
-        raise ConfigFault(reader.faults)
-    return config
+_NAMES = {
+    "air": ("Air",),
+    "city_orders": ("Commands",),
+    "district": (
+        "District",
+        "Pipes",
+        "Planned",
+        "Valve",
+    ),
+    "faults": (
+        "ConfigFault",
+        "Fault",
+    ),
+    "iota": ("Iota",),
+    "modbus": (
+        "ModbusBus",
+        "ModbusDevice",
+        "Register",
+    ),
+    "ngsi_ld": ("NgsiLd",),
+    "sections": (
+        "City",
+        "Config",
+        "Dimming",
+        "File",
+        "Gateway",
+        "Leak",
+        "Mqtt",
+        "Node",
+        "Simulation",
+        "Store",
+        "Udp",
+    ),
+    "serial": ("SerialDevice",),
+    "tls": ("Tls",),
+    "whole": (
+        "doubts",
+        "load",
+        "paths",
+    ),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 
-def _with_registers(reader: Reader, config: Config, base: Path) -> Config:
-    """Modbus devices with the registers of their profiles, judged together with their own."""
-    if not config.buses:
-        return config
-    from kerbline.config import profiles  # only a config with a bus needs them
-
-    folder = reader.accepted.get(("gateway", "profiles"))
-    known = profiles.Profiles(folder if isinstance(folder, Path) else None, base)
-    return replace(config, buses=profiles.resolve(reader, config.buses, known))
-
-
-def _with_profiles(reader: Reader, config: Config, base: Path) -> Config:
-    """Serial devices with the paths of their profiles, each profile looked through."""
-    if reader.faults or not config.serials:
-        return config
-    from kerbline.config import serial_profile  # only a config with such a device needs it
-
-    folder = reader.accepted.get(("gateway", "profiles"))
-    own = folder if isinstance(folder, Path) else None
-    serials = tuple(
-        serial_profile.resolve(reader, device, ("serial", number), base, own)
-        for number, device in enumerate(config.serials)
-    )
-    return replace(config, serials=serials)
-
-
-def doubts(path: Path, now: datetime) -> tuple[Fault, ...]:
-    """What may hinder a gateway with this config, which `load` takes, at `now`."""
-    from kerbline.config import certificates
-
-    reader, table = document.opened(path)
-    reader.section(Config, table)
-    ngsi_ld.doubts(reader)
-    keys = ("ca", "cert", "client_ca")
-    for at, file in list(reader.accepted.items()):
-        if "tls" not in at[-2:-1] or at[-1] not in keys:
-            continue
-        assert isinstance(file, Path)
-        complaint = certificates.doubt(file, now)
-        if complaint is not None:
-            reader.complain(at, complaint.problem, complaint.remedy)
-    return tuple(reader.faults)
-
-
-def paths(section: object) -> Iterator[Path]:
-    """Every file and folder that a config, or a part of it, names."""
-    if isinstance(section, Path):
-        yield section
-    elif isinstance(section, tuple):
-        for each in section:
-            yield from paths(each)
-    elif dataclasses.is_dataclass(section):
-        for field in dataclasses.fields(section):
-            yield from paths(getattr(section, field.name))
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found

@@ -29,7 +29,12 @@ def check(reader: Reader) -> None:
     once(reader, [*own, *_assets(reader)])
     once(
         reader,
-        [*node_lines, *reader.select("modbus", "*", "port"), *reader.select("serial", "*", "port")],
+        [
+            *node_lines,
+            *reader.select("enrolment", "*", "port"),
+            *reader.select("modbus", "*", "port"),
+            *reader.select("serial", "*", "port"),
+        ],
     )
     once(reader, reader.select("serial", "*", "name"))
     once(reader, reader.select("modbus", "*", "name"))

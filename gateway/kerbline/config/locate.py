@@ -87,7 +87,8 @@ class _Walk:
                 path += (self.sizes[path] - 1,)
                 self.note(path)
         self.at = end
-        assert self.took("]]" if opens_element else "]")
+        closed = self.took("]]" if opens_element else "]")
+        assert closed
         return path
 
     def key(self) -> tuple[str, ...]:
@@ -123,7 +124,8 @@ class _Walk:
         for depth in range(1, len(names) + 1):
             self.note(table + names[:depth])
         self.at = end
-        assert self.took("=")
+        equals = self.took("=")
+        assert equals
         self.skip(_SPACE)
         self.value(table + names)
 

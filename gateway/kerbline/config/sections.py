@@ -12,6 +12,8 @@ from typing import Annotated
 
 from kerbline.config.air import Air
 from kerbline.config.district import District
+from kerbline.config.enrolment import EnrolmentLine
+from kerbline.config.firmware import Firmware
 from kerbline.config.iota import Iota
 from kerbline.config.light import (
     Calendar,
@@ -37,6 +39,7 @@ from kerbline.config.rules import (
     SecretFile,
 )
 from kerbline.config.serial import SerialDevice
+from kerbline.config.terms import DEFAULT_BAUD as DEFAULT_BAUD
 from kerbline.config.terms import (
     HOST,
     PORT,
@@ -52,7 +55,6 @@ from kerbline.config.tls import Tls
 from kerbline.operations import OPERATIONS
 
 UDP = "udp"
-DEFAULT_BAUD = 115_200
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +211,14 @@ class Config:
     city: City | None = None
     simulation: Simulation | None = None
     store: Store = field(default_factory=Store)
+    firmware: Firmware | None = None
     mqtt: Mqtt | None = None
     files: Annotated[tuple[File, ...], Key("file")] = ()
     brokers: Annotated[tuple[NgsiLd, ...], Key("ngsi_ld")] = ()
     agents: Annotated[tuple[Iota, ...], Key("iota")] = ()
     udp: Udp | None = None
     nodes: Annotated[tuple[Node, ...], Key("node")] = ()
+    enrolments: Annotated[tuple[EnrolmentLine, ...], Key("enrolment")] = ()
     buses: Annotated[tuple[ModbusBus, ...], Key("modbus")] = ()
     serials: Annotated[tuple[SerialDevice, ...], Key("serial")] = ()
     corridors: Annotated[tuple[Dimming, ...], Key("dimming")] = ()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from kerbline.config.rules import Between, Matching, OneOf
 
+DEFAULT_BAUD = 115_200
 HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,40}"  # labels of DNS, dots between
 HOST = rf"(\[[0-9a-fA-F:.]+\]|{HOST_NAME})"
 PORT = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"

@@ -85,6 +85,17 @@ class Endings:
                 yield Over(name, node.asset, event, now_ms, GONE)
         self._gone.clear()
 
+    def serve(self, nodes: Mapping[str, str]) -> None:
+        """These are the nodes from now on, with their assets; `gone` tells of those that went."""
+        for name, node in list(self._nodes.items()):
+            if nodes.get(name) != node.asset:
+                del self._nodes[name]
+                if node.open:
+                    self._gone[name] = node
+        for name, asset in nodes.items():
+            if name not in self._nodes:
+                self._nodes[name] = _Node(asset)
+
     def saved(self, name: str) -> dict[str, Any]:
         """What has to outlive a restart."""
         node = self._nodes.get(name) or _Node("")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pathlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from kerbline.boards import Board, LinkSettings, check_settings
 from kerbline.boards.chips import Pin
 from kerbline.config import document
-from kerbline.config.faults import Complaint, ConfigFault, shown
+from kerbline.config.faults import Complaint, ConfigFault, Path, shown
+from kerbline.config.reader import Reader
 from kerbline.config.rules import (
     KEY_BYTES,
     Between,
@@ -155,7 +157,7 @@ class NodeSettings:
         return bytes.fromhex(self.key_hex)
 
 
-def load(path: Path, board: Board) -> tuple[NodeSettings, Board]:
+def load(path: pathlib.Path, board: Board) -> tuple[NodeSettings, Board]:
     """The checked settings, and the board with that asset and link alone.
 
     Raises ConfigFault with every fault, at file, line and key.
@@ -164,23 +166,30 @@ def load(path: Path, board: Board) -> tuple[NodeSettings, Board]:
     reader, table = document.opened(path)
     if isinstance(private, Complaint):
         reader.complain((), private.problem, private.remedy)
-    made = reader.section(NodeSettings, table)
+    return checked(reader, table, board)
+
+
+def checked(
+    reader: Reader, table: Mapping[str, object], board: Board, at: Path = ()
+) -> tuple[NodeSettings, Board]:
+    """The same of a table that stands at `at` in the file that `reader` reads."""
+    made = reader.section(NodeSettings, table, at)
     if not reader.faults:
         assert isinstance(made, NodeSettings)
         for name, links in LINKS_OF.items():
             if getattr(made, name) is not None and made.link not in links:
                 problem = f"is nothing for link {made.link!r}"
                 remedy = f"remove it, or write link = {' or '.join(map(repr, links))}"
-                reader.complain((name,), problem, remedy)
+                reader.complain((*at, name), problem, remedy)
         if made.link == "udp":
             if not made.gateway:
-                reader.complain(("gateway",), "is missing", 'write gateway = "host:port"')
+                reader.complain((*at, "gateway"), "is missing", 'write gateway = "host:port"')
             if made.wifi is None:
                 problem, remedy = "is missing", 'write wifi = {ssid = "...", password = "..."}'
-                reader.complain(("wifi",), problem, remedy)
+                reader.complain((*at, "wifi"), problem, remedy)
         if made.position is not None and not _on_earth(made.position):
             problem = "is no place"
-            reader.complain(("position",), problem, "write [latitude, longitude] in degrees")
+            reader.complain((*at, "position"), problem, "write [latitude, longitude] in degrees")
     if reader.faults:
         raise ConfigFault(reader.faults)
     assert isinstance(made, NodeSettings)

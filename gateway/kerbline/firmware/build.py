@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -12,14 +14,18 @@ from pathlib import Path
 from kerbline.boards import Board, source
 from kerbline.errors import KerblineError
 from kerbline.firmware import collect, cross, identity, image, kept
+from kerbwire import manifest
 from kerbwire.messages import MESSAGES_VERSION
 
 IDENTITY_FILE = "build.json"
 IMAGE_FILE = "littlefs.bin"
 SIZES_FILE = "sizes.txt"
-# In a node's file system: two places for its code, of which main.py names the one that runs.
-PLACES = ("a", "b")
+# A node's file system: each file of a build is an object, named by its hash; a slot is a manifest.
+SLOTS = ("slot_a", "slot_b")
+OBJECTS = "o"
 AS_SOURCE = frozenset({collect.START, "boot"})  # the image runs these by name, and only as source
+STARTS = frozenset({"main.py", "boot.py", "choice.mpy", "slots.mpy"})
+RESIDENT = "slots"  # its file system is mounted as long as the node runs
 
 
 class BuildFault(KerblineError):
@@ -65,46 +71,61 @@ class Firmware:
     target: Target
     parts: tuple[Part, ...]
     about: Mapping[str, object]
+    released: bytes = b""  # a release's manifest; without one the tree's own is made
+    names: str = ""  # a line for what a short name of a module stands for
 
     @property
     def files(self) -> dict[str, bytes]:
-        """Every file but main.py and boot.py by its path, as a place on the node holds them."""
-        found = {p.path: p.content for p in self.parts if p.path not in ("main.py", "boot.py")}
-        return found | {IDENTITY_FILE: self.identity}
+        """What a slot holds: every file but the starts, by its path there."""
+        return {part.path: part.content for part in self.parts if part.path not in STARTS}
 
     @property
     def starts(self) -> dict[str, bytes]:
-        """What the image runs by itself: main.py, and boot.py if there is one."""
-        return {p.path: p.content for p in self.parts if p.path in ("main.py", "boot.py")}
+        """What only a cable lays: what the image runs by itself, and what mounts a slot."""
+        return {part.path: part.content for part in self.parts if part.path in STARTS}
+
+    @property
+    def manifest(self) -> bytes:
+        """The slot; a build of the tree has sequence 0, which any release is above."""
+        if self.released:
+            return self.released
+        commit = str(self.about.get("commit", identity.UNKNOWN))
+        made = manifest.Manifest(
+            0, identity.numbers(str(self.about.get("version", "0.0.0"))), self.target.name
+        )
+        made.commit = bytes(4) if commit == identity.UNKNOWN else bytes.fromhex(commit[:8])
+        made.entries = tuple(
+            (path, len(content), manifest.digest(content)) for path, content in self.files.items()
+        )
+        return manifest.encoded(made)
+
+    @property
+    def objects(self) -> dict[str, bytes]:
+        """The files by their place in a node's file system."""
+        return {
+            f"{OBJECTS}/{manifest.digest(content).hex()}": content
+            for content in self.files.values()
+        }
+
+    def layout(self, slot: str = SLOTS[0]) -> dict[str, bytes]:
+        """All that a node's file system gets, by path."""
+        return self.starts | self.objects | {slot: self.manifest}
 
     @property
     def identity(self) -> bytes:
         """The text of build.json."""
         return (json.dumps(self.about, indent=1) + "\n").encode()
 
-    def main_at(self, place: str) -> bytes:
-        """main.py that runs the code at that place; its first line tells which."""
-        return place_line(place) + self.starts["main.py"]
-
     def image(self) -> bytes | None:
-        """The stock file system with this node at the first place; None for a simulated one."""
+        """The stock file system with this node in its first slot; None for a simulated one."""
         partition = image.PARTITIONS.get(self.target.chip)
-        if partition is None:
-            return None
-        files = {f"{PLACES[0]}/{path}": content for path, content in self.files.items()}
-        files |= self.starts | {"main.py": self.main_at(PLACES[0])}
-        return image.made(files, partition.size)
-
-
-def place_line(place: str) -> bytes:
-    """The first line of a node's main.py."""
-    return f'import sys; sys.path.insert(0, "/{place}")\n'.encode()
+        return None if partition is None else image.made(self.layout(), partition.size)
 
 
 def build(target: Target, *, keep: Path | None = None) -> Firmware:
     """Compile all that the board reaches; raises BuildFault, NotCompiled.
 
-    In the folder `keep` are small sources of earlier builds; without one all is made anew.
+    In the folder `keep` is what earlier builds made; without one all is made anew.
     """
     modules = collect.tree()
     commit = identity.commit()
@@ -120,7 +141,8 @@ def build(target: Target, *, keep: Path | None = None) -> Firmware:
         modules[name] = collect.Module(name, text, package=False)
     wanted = collect.needed(modules, target.chip)
     small = kept.together(wanted, keep) if keep else collect.together(wanted)
-    parts = tuple(_parts(small, modules, target))
+    names = small.pop(collect.NAMES)
+    parts = tuple(_parts(small, modules, target, keep))
     about = {
         "version": version,
         "commit": commit.name,
@@ -131,36 +153,50 @@ def build(target: Target, *, keep: Path | None = None) -> Firmware:
         "mpy_cross": cross.version(),
         "files": {part.path: sha256(part.content).hexdigest() for part in parts},
     }
-    return Firmware(target, parts, about)
+    return Firmware(target, parts, about, names=names)
 
 
 def _parts(
-    small: Mapping[str, str], modules: Mapping[str, collect.Module], target: Target
+    small: Mapping[str, str],
+    modules: Mapping[str, collect.Module],
+    target: Target,
+    keep: Path | None,
 ) -> list[Part]:
     stays = collect.resident(small)
+    texts = {modules[name].path: text for name, text in small.items() if name not in AS_SOURCE}
+    given = target.native, cross.version()
+    made = kept.together(texts, keep, _compiled, *given) if keep else _compiled(texts, *given)
     found: list[Part] = []
-    complaints: list[str] = []
     for name, text in sorted(small.items()):
         path = modules[name].path
         if name in AS_SOURCE:
             content = text.encode() + b"\n"
             found.append(Part(f"{path}.py", content, resident=False, source_bytes=len(content)))
             continue
-        made = cross.compile_text(text, f"{path.rpartition('/')[2]}.py", target.native)
-        if made.complaint:
-            complaints.append(f"{path}.py: {made.complaint}")
         size = len(text.encode())
-        found.append(Part(f"{path}.mpy", made.content, name in stays, source_bytes=size))
-    if complaints:
-        raise BuildFault("\n".join(complaints))
+        is_resident = name in stays or name == RESIDENT
+        found.append(Part(f"{path}.mpy", b64decode(made[path]), is_resident, source_bytes=size))
     return found
+
+
+def _compiled(texts: Mapping[str, str], native: str, _version: str) -> dict[str, str]:
+    """Each file of byte code in base64, by its path; raises BuildFault, NotCompiled."""
+
+    def one(path: str) -> cross.Compiled:
+        return cross.compile_text(texts[path], path.rpartition("/")[2], native)
+
+    with ThreadPoolExecutor() as pool:
+        made = dict(zip(texts, pool.map(one, texts), strict=True))
+    complaints = [f"{path}.py: {each.complaint}" for path, each in made.items() if each.complaint]
+    if complaints:
+        raise BuildFault("\n".join(sorted(complaints)))
+    return {path: b64encode(each.content).decode() for path, each in made.items()}
 
 
 def sizes(firmware: Firmware) -> dict[str, int]:
     """What the build costs, by the keys of a board's [budget] that a build can tell."""
     compiled = [part for part in firmware.parts if part.path.endswith(".mpy")]
-    written = [*firmware.files.values(), *firmware.starts.values()]
-    blocks = sum(-(-len(content) // image.BLOCK_BYTES) for content in written)
+    blocks = sum(-(-len(content) // image.BLOCK_BYTES) for content in firmware.layout().values())
     return {
         "resident_mpy_bytes": sum(len(part.content) for part in compiled if part.resident),
         "mpy_bytes": sum(len(part.content) for part in compiled),
@@ -200,6 +236,8 @@ def write(firmware: Firmware, folder: Path, *, to_flash: bool = True) -> None:
     A build that is not `to_flash` has no image; an older one goes too.
     """
     content = {**firmware.starts, **firmware.files, SIZES_FILE: told(firmware).encode()}
+    content[collect.NAMES] = f"{firmware.names}\n".encode()
+    content |= {IDENTITY_FILE: firmware.identity, SLOTS[0]: firmware.manifest}
     whole = firmware.image() if to_flash else None
     if whole is not None:
         content[IMAGE_FILE] = whole

@@ -11,31 +11,41 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kerbline import carried
-from kerbline.firmware.bundle import bundled
+from kerbline.firmware.joined import joined
+from kerbline.firmware.names import shortened
 from kerbline.firmware.shrink import shrunk
-from kerbline.firmware.sources import imports
+from kerbline.firmware.sources import imported, imports
+from kerbline.firmware.trees import Quick, placed, walk
 
 START = "main"
+# What only a cable lays on a node: by itself, for the builds around it change.
+FIXED = (START, "boot", "choice", "slots")
 APP = "kerbnode.app"
 ASSEMBLY = "kerbnode.assembly"
 WIRING = "kerbnode.board"
+SELFTEST = "kerbnode.selftest"  # nothing of the node's own asks for it: a person at the REPL does
+DRIVERS = "kerbnode.drivers."
 IDENTITY = "kerbnode.build"
 HAL = "kerbnode.hal.esp32"
 HOST = "host"  # the chip of a simulated board
 # What is loaded together: the stack while a session lasts, a greeting's code, packing's code.
-WIRE_BUNDLES = (
+WIRE_JOINED = (
     ("kerbwire.node", "kerbwire.seal", "kerbwire.fields"),
     ("kerbwire.handshake",),
     ("kerbwire.batch",),
     ("kerbwire.polled", "kerbwire.discovery"),
     ("kerbwire.schema", "kerbwire.handout"),
+    ("kerbwire.release",),
 )
 # What a wake of a meter loads: the rules of flow, and the chip's sleep.
-SLEEP_BUNDLE = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
+SLEEP_JOINED = ("kerbnode.sleep", "kerbnode.hal.esp32_sleep")
 # What a boot loads, and lets go of again.
-BOOT_BUNDLE = (ASSEMBLY, "kerbnode.identity", "kerbnode.uptake")
+BOOT_JOINED = (ASSEMBLY, "kerbnode.identity", "kerbnode.uptake")
+# What a boot shares with an update, whose parts come and go by themselves: no heap holds them all.
+SHARED = ("kerbnode.standing", "kerbnode.trial", IDENTITY)
 # Its constants are where they are used.
 NEVER_LOADED = frozenset({"kerbwire.limits"})
+NAMES = "names.txt"  # beside the modules: what short names stand for
 NOT_SHIPPED = frozenset({"manifest"})
 
 
@@ -67,28 +77,28 @@ def tree() -> dict[str, Module]:
 
 
 def needed(modules: Mapping[str, Module], chip: str) -> dict[str, str]:
-    """What main.py reaches on that chip, and boot.py; texts by name.
+    """What main.py reaches on that chip, boot.py and the self-test; texts by name.
 
     What only a type checker reads is gone, and so is the other branch of each question for the
     platform, for what every MicroPython has, or for the contacts that end the board's sleep.
     """
     found: dict[str, str] = {}
     sleeps = "\nSLEEP" in modules[WIRING].text if WIRING in modules else False
-    wanted = [START, *({"boot"} & modules.keys())]
+    wanted = [START, *sorted({"boot", SELFTEST} & modules.keys())]
     while wanted:
         name = wanted.pop()
         if name in found or name not in modules:
             continue
         there = _There(chip, sleeps=sleeps).visit(ast.parse(modules[name].text))
-        found[name] = ast.unparse(ast.fix_missing_locations(there))
-        for imported, _ in imports(there):
-            while imported:
-                wanted.append(imported)
-                imported = imported.rpartition(".")[0]
+        found[name] = ast.unparse(placed(there))
+        for taken, _ in imports(there):
+            while taken:
+                wanted.append(taken)
+                taken = taken.rpartition(".")[0]
     return found
 
 
-class _There(ast.NodeTransformer):
+class _There(Quick, ast.NodeTransformer):
     """Leaves of each question that the build knows the answer to the branch that runs."""
 
     def __init__(self, chip: str, *, sleeps: bool):
@@ -125,25 +135,38 @@ class _There(ast.NodeTransformer):
 def together(texts: Mapping[str, str]) -> dict[str, str]:
     """The needed modules as a node gets them: shrunk, in few files, each name kept once.
 
-    The node's own bundle is what is loaded as long as it runs: the app and all that it imports at
-    its top, the chip's hal, and what assembly and wiring put together. What functions import
-    otherwise is loaded on demand and stays by itself.
+    Joined is what is loaded as long as the node runs: the app and all that it imports at its top,
+    the chip's hal, and what assembly and wiring put together. What functions import otherwise is
+    loaded on demand and stays by itself.
     """
-    small = shrunk(texts)
+    fixed = shrunk({name: texts[name] for name in FIXED if name in texts})
+    small = shrunk({name: text for name, text in texts.items() if name not in fixed})
     done: list[str] = []
-    for roots in (*WIRE_BUNDLES, SLEEP_BUNDLE, _resident_roots(small), BOOT_BUNDLE):
+    for roots in (*WIRE_JOINED, SLEEP_JOINED, _resident_roots(small), BOOT_JOINED):
         there = [root for root in roots if root in small]
         if there:
             held = _values(small) if roots[0] in (APP, ASSEMBLY) else ()
-            apart = [*done, *held]
-            small = bundled(small, there, apart=apart)
+            apart = [*done, *held, *SHARED]
+            small = joined(small, there, apart=apart)
             done.append(there[0])
-    small = shrunk(small)
-    return {
+    fixed, _ = shortened(fixed, all_names=False)  # all builds ask for what they have
+    small, names = shortened(shrunk(small), _asked(texts))
+    made = {
         name: text
-        for name, text in small.items()
+        for name, text in {**small, **fixed}.items()
         if text.strip() not in ("", "pass") and name not in NEVER_LOADED
     }
+    return {**made, NAMES: names}
+
+
+def _asked(texts: Mapping[str, str]) -> set[str]:
+    """What a laptop calls by name, the classes that the self-test names to it, and the assets."""
+    found: set[str] = set()
+    for module, text in texts.items():
+        if module in (SELFTEST, WIRING) or module.startswith(DRIVERS):
+            kinds = (ast.ClassDef, ast.FunctionDef)
+            found |= {node.name for node in ast.parse(text).body if isinstance(node, kinds)}
+    return found
 
 
 def _resident_roots(texts: Mapping[str, str]) -> list[str]:
@@ -156,18 +179,20 @@ def _resident_roots(texts: Mapping[str, str]) -> list[str]:
 
 
 def _values(texts: Mapping[str, str]) -> Iterator[str]:
-    """Modules that some code holds as objects: no bundle can take them."""
+    """Modules that some code holds as objects: none can be joined."""
     for text in texts.values():
-        parsed = ast.parse(text)
-        bound = dict(_bound_modules(parsed, texts))
-        used = {id(n.value) for n in ast.walk(parsed) if isinstance(n, ast.Attribute)}
-        for node in ast.walk(parsed):
+        if imported(text).isdisjoint(texts):
+            continue
+        nodes = walk(ast.parse(text))
+        bound = dict(_bound_modules(nodes, texts))
+        used = {id(n.value) for n in nodes if isinstance(n, ast.Attribute)}
+        for node in nodes:
             if isinstance(node, ast.Name) and node.id in bound and id(node) not in used:
                 yield bound[node.id]
 
 
-def _bound_modules(parsed: ast.Module, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(parsed):
+def _bound_modules(nodes: Iterable[ast.AST], texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"

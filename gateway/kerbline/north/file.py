@@ -11,22 +11,17 @@ from pathlib import Path
 
 import orjson
 
+from kerbline import durable
 from kerbline.model import ANCHOR_KIND, Entry, Reading
 from kerbline.store.entries import to_json
 
 _OURS = re.compile(r"[0-9]{13}")
-_MODES = {os.O_RDWR: "r+", os.O_WRONLY: "w"}
 
 
 def lines(entries: Iterable[Entry]) -> list[bytes]:
     """The mapping, pure: one line an entry, as the store has it; our own anchors are left out."""
     wanted = (e for e in entries if not (isinstance(e, Reading) and e.kind == ANCHOR_KIND))
     return [orjson.dumps(to_json(entry), option=orjson.OPT_APPEND_NEWLINE) for entry in wanted]
-
-
-def _opened(path: Path, flags: int) -> FileIO:
-    """A file itself, never what a link of its name leads to; raises OSError."""
-    return FileIO(os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666), _MODES[flags & 3])
 
 
 class Shelf:
@@ -63,7 +58,7 @@ class Shelf:
                 begun_ms, size = max(now_ms, begun_ms + 1), 0
             ends = accumulate(map(len, waiting[1:]), initial=size + len(waiting[0]))
             count = max(1, sum(end <= self._max_bytes for end in ends))
-            self._append(self._path(begun_ms), size, b"".join(waiting[:count]))
+            durable.append(self._path(begun_ms), b"".join(waiting[:count]), mode=0o666)
             waiting = waiting[count:]
             for old in sorted(self._begun())[: -self._keep_files]:
                 self._path(old).unlink()
@@ -79,26 +74,11 @@ class Shelf:
 
     def _mended(self, begun_ms: int) -> int:
         """The size of a file, after what a kill or a power cut left of a line is cut off."""
-        with _opened(self._path(begun_ms), os.O_RDWR) as file:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        with FileIO(os.open(self._path(begun_ms), flags), "r+") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
             if file.read() == b"\n":
                 return size
             file.seek(0)
             return file.truncate(file.read().rfind(b"\n") + 1)
-
-    def _append(self, path: Path, size: int, data: bytes) -> None:
-        with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
-            try:
-                while data:
-                    data = data[file.write(data) :]
-                os.fsync(file.fileno())
-            except OSError:  # a full disk takes a part of a line
-                file.truncate(size)
-                raise
-        if size == 0:  # the name of a new file is to survive, too
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)

@@ -32,7 +32,7 @@ class Privacy:
     """
 
     def __init__(self, registry: Registry, gateway: str, sources: Mapping[str, str]) -> None:
-        """`sources`: the asset of each node; `gateway`'s own numbers are of all its assets."""
+        """`sources`: each node's asset at first; `gateway`'s own numbers are of all its assets."""
         self._registry = registry
         self._sources = sources
         self._open_sources = (gateway, STORE)
@@ -43,7 +43,8 @@ class Privacy:
     def holds(self, what: Entry | NodeState) -> bool:
         """May no sink be told that is told of zones alone?"""
         if isinstance(what, Gap):
-            asset = self._sources.get(what.source)
+            nodes = self._registry.nodes
+            asset = (self._sources if nodes is None else nodes).get(what.source)
             if asset is None:
                 return what.source not in self._open_sources
             return self._holds(asset, "")

@@ -98,3 +98,8 @@ def write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def write_claim(folder: Path, sealed: bytes) -> None:
+    """Gives a node the claim that a technician's laptop has sealed."""
+    write_private(folder / "nvs" / "claim", sealed)

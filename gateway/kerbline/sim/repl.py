@@ -1,8 +1,9 @@
 """A board with a stock ESP32 image, played by MicroPython's Unix port behind a TCP socket.
 
-Its flash is a littlefs image in a file, its UART0 (the REPL) and its UART1 (a node's line) are
-sockets; reset, watchdog and power are this side's. What runs in it is kerbnode's sim/stock.py and,
-after that, whatever its flash holds.
+Its file system is a littlefs image in a file, the flash before that (partition table, otadata,
+apps) another one; its UART0 (the REPL) and its UART1 (a node's line) are sockets; reset, watchdog
+and power are this side's. What runs in it is kerbnode's sim/stock.py and, after that, whatever its
+flash holds.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import pty
 import termios
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kerbline import carried
-from kerbline.sim import children
+from kerbline.sim import bench_chip, children
 
 CHUNK_BYTES = 4096
-FLASH_BYTES = 2 << 20
+OFF = "off"
 POWER_ON, HARD_RESET, WATCHDOG_RESET, SOFT_RESET = 1, 2, 3, 5
 BOOT_NOISE = (
     b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
@@ -31,15 +32,17 @@ BOOT_NOISE = (
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong on UART0; each may be set at any time.
+    """What goes wrong; each may be set at any time.
 
-    `cut_after`: the link is cut after so many bytes towards the board, once; `slow_s`: what each
-    read from the link waits; `noise`: what the ROM says at each reset.
+    `cut_after`: UART0's link is cut after so many bytes towards the board, once; `slow_s`: what
+    each read from that link waits; `noise`: what the ROM says at each reset; `off_at`: the power
+    goes at the last of these events, when those before it have come in that order.
     """
 
     cut_after: int | None = None
     slow_s: float = 0.0
     noise: bytes = BOOT_NOISE
+    off_at: list[str] = field(default_factory=list)
 
 
 class StockBoard:
@@ -53,6 +56,7 @@ class StockBoard:
         self._folder = folder
         self._micropython = micropython
         self._chip = chip
+        self._runs = ""  # the app
         self._child: children.Child | None = None
         self._life: asyncio.Task[None] | None = None
         self._master = -1
@@ -70,6 +74,21 @@ class StockBoard:
         return self._folder / "flash.bin"
 
     @property
+    def apps(self) -> Path:
+        """The flash before it; without the file it is a stock image's, with one app, `factory`."""
+        return self._folder / "apps.bin"
+
+    @property
+    def powered(self) -> bool:
+        """Is it on?"""
+        return self._life is not None
+
+    @property
+    def wiring(self) -> Path:
+        """What is wired to it (`kerbline.sim.wiring`); read at each reset, and may be absent."""
+        return self._folder / "wired.json"
+
+    @property
     def url(self) -> str:
         """UART0."""
         return f"socket://127.0.0.1:{self.port}"
@@ -80,8 +99,11 @@ class StockBoard:
         return f"socket://127.0.0.1:{self.line_port}"
 
     async def __aenter__(self) -> StockBoard:
+        if not self.apps.exists():
+            self.apps.write_bytes(bench_chip.apps(self._chip))
         if not self.flash.exists():
-            self.flash.write_bytes(b"\xff" * FLASH_BYTES)
+            part = bench_chip.partitions(self.apps.read_bytes())["vfs"]
+            self.flash.write_bytes(b"\xff" * part.size)
         (self._folder / "nvs.json").touch(mode=0o600)
         self.port = await self._serve(self._repl)
         self.line_port = await self._serve(self._gateway)
@@ -150,8 +172,9 @@ class StockBoard:
 
     async def _live(self) -> None:
         cause, mode = POWER_ON, "boot"
-        while True:
+        while mode != OFF:
             cause, mode = await self._boot(cause, mode)
+        self._life = None
 
     async def _boot(self, cause: int, mode: str) -> tuple[int, str]:
         """One life of the interpreter; how the next one begins."""
@@ -162,13 +185,17 @@ class StockBoard:
         os.set_blocking(self._master, False)
         os.set_blocking(told, False)
         ends: asyncio.Future[tuple[int, str]] = loop.create_future()
-        script = carried.firmware() / "kerbnode" / "sim" / "stock.py"
-        given = [self.flash, self._folder / "nvs.json", f"/dev/fd/{tell}", self._uart_port]
-        command = [self._micropython, "-X", "heapsize=4M", script, *given, self._chip, cause, mode]
+        if mode == "boot":
+            self._runs = ""
+        given: list[object] = [self.flash, self.apps, self._runs]
+        given += [self._folder / "nvs.json", f"/dev/fd/{tell}", self._uart_port]
+        given += [self._chip, cause, mode, *([self.wiring] if self.wiring.exists() else ())]
+        command = [self._micropython, "-X", "heapsize=4M", "-m", "kerbnode.sim.stock", *given]
         try:
             child = await children.start(
                 [str(part) for part in command],
                 self._folder / "board.log",
+                {"MICROPYPATH": f".frozen:{carried.firmware()}"},
                 terminal=slave,
                 keep=[tell],
             )
@@ -205,13 +232,19 @@ class StockBoard:
             asyncio.get_running_loop().remove_reader(told)
         for line in data.decode().splitlines():
             word, _, rest = line.partition(" ")
+            if self.faults.off_at and line.startswith(self.faults.off_at[0]):
+                self.faults.off_at.pop(0)
+                if not self.faults.off_at and not ends.done():
+                    ends.set_result((POWER_ON, OFF))
             if word == "watchdog":
                 self._watch(int(rest), ends)
             elif word == "feed":
                 self._watch(self._watchdog_ms, ends)
                 continue
-            elif word == "reset" and not ends.done():
-                ends.set_result((HARD_RESET, "boot"))
+            elif word == "image":
+                self._runs = rest.split()[0]
+            elif word in ("reset", "panic") and not ends.done():
+                ends.set_result((HARD_RESET if word == "reset" else WATCHDOG_RESET, "boot"))
             elif word == "soft" and not ends.done():
                 ends.set_result((SOFT_RESET, rest))
             self.events.append(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kerbline.keys.way import Way
 from kerbline.model import Gap, Reading
 from kerbline.store import Anchor
 
@@ -47,4 +48,45 @@ class Noted:
     body: str
 
 
-Arrival = Reading | Gap | Joined | Anchored | Answered | Noted
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What a node says at the start of a session: its build (b"": none) and its message set.
+
+    The next record of its log `epoch` gets `number`.
+    """
+
+    node: str
+    build: bytes
+    messages: int
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """An object that was offered to a node is there, or (not `whole`) was declined."""
+
+    node: str
+    digest: bytes
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Obeyed:
+    """A node's answer to an order of an update; `reason` is empty when it does it."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The sealed claim of a node that is none of ours; nothing is proven."""
+
+    node: str
+    sealed: bytes
+    way: Way
+
+
+UpdateWord = Runs | Carried | Obeyed
+Arrival = Reading | Gap | Joined | Anchored | Answered | Noted | UpdateWord | Claimed

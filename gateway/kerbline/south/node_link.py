@@ -16,18 +16,18 @@ from kerbline.config import Node
 from kerbline.counters import Counters
 from kerbline.keys import KeyFault, NodeKeys
 from kerbline.model import Command, Gap, Key
-from kerbline.operations import OPERATIONS
 from kerbline.south import schemas
-from kerbline.south.arrivals import Answered, Arrival, Joined, Noted
+from kerbline.south.arrivals import Answered, Arrival, Carried, Joined, Noted, Obeyed, Runs
+from kerbline.south.cargo import Cargo, Carrying, Pace
 from kerbline.south.dating import BootClock
+from kerbline.south.node_commands import NodeCommands
 from kerbline.south.node_config import RULE as CONFIG_RULE
 from kerbline.south.node_config import NodeConfig
 from kerbline.south.presence import Presence, diag_text
 from kerbline.south.records import Records
 from kerbwire import messages as m
-from kerbwire.errors import LocalError
 from kerbwire.gateway import GatewaySession
-from kerbwire.limits import BUS, DEFERRED_COMMANDS
+from kerbwire.limits import BUS
 from kerbwire.poller import PolledGateway
 from kerbwire.ranges import RangeSet
 from kerbwire.schema import by_name
@@ -40,14 +40,7 @@ MISFITS = {
     "mac": "its greeting does not fit its key_file",
     "generation": "its key is of another generation than ours",
 }
-# A gateway that begins knows no more than which command the node carried out last. One above it
-# may have been refused there, and is remembered, or be under way still, of the gateway before.
-# So where nothing was carried out since, two that begin must not do so with the same number.
-NUMBERS_APART = 1_000
-APART_BYTES = 2  # of chance above that
-AT_ONCE_MS = 1  # a fade as quick as no step shows, or none
 LAST_CONFIG = (1 << 32) - 1  # a node that states this version takes no newer one
-_NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 
 log = logging.getLogger("kerbline.south")
 
@@ -80,9 +73,11 @@ class NodeLink:
         self._counters = counters
         self._keep_keys = keep_keys
         self._arrive = arrive
-        self._commands: dict[int, Command] = {}  # under way, by their number on the wire
-        self._last_number = 0
+        self._cargo: Cargo | None = None  # an object on its way there
+        self._offered: Cargo | None = None  # the last one, whatever became of it
+        self.losses = 0  # of its line
         self._epoch = held[0]
+        self.address = address  # its connection id, or its place on a bus
         self._info: m.Info | None = None
         self._config_version = 0  # that it has, as far as it told
         self._misfit = ""
@@ -96,6 +91,7 @@ class NodeLink:
             if framing == BUS and address is not None
             else GatewaySession(name, ring, *held, os.urandom, framing, address, known)
         )
+        self._commands = NodeCommands(self.session)
         own = by_name(node.kind)
         assert own is not None  # the config takes no other kind
         self.session.set_class(own.class_id)
@@ -125,6 +121,7 @@ class NodeLink:
         """The line broke."""
         self.session.failed(self._clock.monotonic_ms())
         self.presence.line(there=False)
+        self.losses += 1
 
     def wait_s(self) -> float | None:
         """Seconds until the engine has something to do by itself."""
@@ -143,33 +140,55 @@ class NodeLink:
         self.changed.set()
 
     @property
+    def epoch(self) -> int | None:
+        """Of its log; None while it was never heard."""
+        return self._epoch
+
+    @property
+    def heard_ms(self) -> int:
+        """When it was last heard, monotonic; 0: never."""
+        return self.session.heard_ms
+
+    @property
     def takes_commands(self) -> bool:
         """Is there a session, with room for one more command under way?"""
-        room = len(self._commands) < DEFERRED_COMMANDS
-        return room and self._info is not None and self.session.up
+        return self._commands.have_room
 
     def send(self, command: Command) -> bool:
         """Send a command; False while there is no session or too many are under way."""
-        if self._info is None or not self.session.up:
-            return False
-        if not self._last_number:
-            chance = int.from_bytes(os.urandom(APART_BYTES), "big")
-            self._last_number = self._info.command_id + NUMBERS_APART + chance
-        number = max(self._last_number, self._info.command_id) + 1
-        names = OPERATIONS[command.operation].arguments
-        arguments = tuple(command.whole(name) for name in names or ())
-        try:
-            expires_s = command.expires_at_ms // 1000
-            operation = _NUMBERS[command.operation]
-            self.session.send_command(
-                number, expires_s, operation, arguments, urgent=_is_urgent(command)
-            )
-        except LocalError:
-            return False
-        self._last_number = number
-        self._commands[number] = command
-        self.changed.set()
-        return True
+        return self._changed(went=self._commands.send(command))
+
+    def activate(self, expires_at_ms: int) -> bool:
+        """Order it to start what is staged; False while there is no session, or no room."""
+        return self._changed(went=self._commands.activate(expires_at_ms))
+
+    def _changed(self, *, went: bool) -> bool:
+        if went:
+            self.changed.set()
+        return went
+
+    def carry(self, kind: int, data: bytes, pace: Pace) -> None:
+        """Offer it an object in the place of one before, and give its blocks."""
+        self._let_go()
+        now_ms, changed = self._clock.monotonic_ms, self.changed.set
+        self._cargo = Cargo(self.session, kind, data, pace, now_ms, changed, self._offered)
+        self._offered = self._cargo
+
+    def withdraw(self) -> None:
+        """What was offered is offered no more."""
+        if self._cargo is not None:
+            self._cargo.withdraw()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._cargo is not None:
+            self._cargo.stop()
+            self._cargo = None
+
+    @property
+    def carrying(self) -> Carrying | None:
+        """How far the object is that is on its way there."""
+        return None if self._cargo is None else self._cargo.carrying
 
     async def settle(self) -> None:
         """Take the engine's events; waits where the agent can't take more.
@@ -189,6 +208,8 @@ class NodeLink:
     async def _take(self, event: tuple[Any, ...]) -> None:
         match event:
             case ("RECORD", kind, epoch, rseq, *record):
+                if kind not in (m.EVENT, m.ANCHOR):
+                    self.presence.recorded()
                 for arrival in self._records.take(kind, Key(self.node.id, epoch, rseq), *record):
                     await self._arrive(arrival)
             case ("GAP", epoch, first, last, reason):
@@ -207,6 +228,13 @@ class NodeLink:
             case ("RESULT", number, code, _):
                 reason = "" if code == m.OK else m.RESULT_NAMES.get(code, f"code_{code}")
                 await self._answered(number, reason)
+            case ("WANTED", handle, index) if self._cargo and handle == self._cargo.handle:
+                self._cargo.wanted(index)
+            case ("SENT", handle, whole) if self._cargo and handle == self._cargo.handle:
+                digest = self._cargo.digest
+                self._cargo.ended = True
+                self._let_go()
+                await self._arrive(Carried(self.node.id, digest, whole))
             case ("EXPIRED", number):
                 await self._answered(number, "expired")
             case ("CONFIGURED", version, code):
@@ -265,6 +293,7 @@ class NodeLink:
         if self._info is not None and self._info.firmware != info.firmware:
             self._config.reflashed()
         self._info = info
+        self._commands.begin(info)
         self._misfit = ""
         self.presence.joined(info.firmware)
         log.info("node %s: session up%s", self.node.id, " again" if renewed else "")
@@ -273,6 +302,9 @@ class NodeLink:
         await self._mind_the_log(info)
         for anchored in self._records.begin(info):
             await self._arrive(anchored)
+        await self._arrive(
+            Runs(self.node.id, info.build, info.messages_version, info.epoch, info.next_rseq)
+        )
         await self._arrive(Joined(self.node.id, self.node.asset))
         await self._configured(info.config_version, m.OK)
         self._send_config()
@@ -322,16 +354,13 @@ class NodeLink:
             await self._arrive(Gap(self.node.id, info.epoch, first, last, "store_lost", now_ms))
 
     async def _answered(self, number: int, reason: str) -> None:
-        command = self._commands.pop(number, None)
-        if command is not None:
-            await self._arrive(Answered(command.id, command.asset, reason))
+        match self._commands.answered(number):
+            case True:
+                await self._arrive(Obeyed(self.node.id, reason))
+            case Command() as command:
+                await self._arrive(Answered(command.id, command.asset, reason))
 
     def tell_time(self) -> None:
         """Our clock as it is now, for time offers."""
         offset_ms = self._clock.utc_ms() - self._clock.monotonic_ms()
         self.session.set_utc(offset_ms, UTC_UNCERTAINTY_MS)
-
-
-def _is_urgent(command: Command) -> bool:
-    """Is it light that somebody needs at once? Its fade says so."""
-    return command.operation == "set_level" and command.whole("fade_ms") <= AT_ONCE_MS

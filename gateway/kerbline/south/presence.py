@@ -15,6 +15,7 @@ class Presence:
 
     def __init__(self, node: Node, utc_ms: Callable[[], int]) -> None:
         self.state = NodeState(node.id, node.asset, node.kind, online=False, since_ms=None)
+        self.record_ms: int | None = None  # when a record that it measured last came, real UTC
         self._utc_ms = utc_ms
         self._joined = False
 
@@ -35,6 +36,10 @@ class Presence:
         online = there and self._joined
         if online != self.state.online:
             self.state = replace(self.state, online=online, since_ms=self._utc_ms())
+
+    def recorded(self) -> None:
+        """A record came that the node measured."""
+        self.record_ms = self._utc_ms()
 
     def told(self, values: Mapping[int, int | bytes]) -> None:
         """What a DIAG says; bytes are the board's name and the build's commit."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
 from kerbline.counters import Counters
+from kerbline.keys.way import Way
 from kerbline.ports import Port, PortLost, open_when_there
-from kerbline.south.serial_line import PAUSE_S
+from kerbline.south.serial_line import Pauses
 
 if TYPE_CHECKING:
+    from kerbline.south.door import Door
     from kerbline.south.node_link import NodeLink
     from kerbwire.bus import Bus
 
 log = logging.getLogger("kerbline.south")
 
+CLAIMS_EACH = 3  # of a stranger in a window: noise may have spoilt one
 BITS_PER_BYTE = 10  # with start and stop
 
 
@@ -31,14 +35,21 @@ class SharedLine:
         counters: Counters,
         *,
         calls: bool = False,
+        way: Way | None = None,
+        door: Door | None = None,
     ) -> None:
-        """`calls`: their events are waited for, as those of lamps are that follow people."""
+        """`calls`: their events are waited for, as those of lamps are that follow people.
+
+        `way`: of a line that has no nodes yet; `door`: for nodes that are none of these.
+        """
         from kerbwire.bus import Bus, Place
         from kerbwire.poller import PolledGateway
 
-        node = links[0].node
-        self._links = links
-        self._port, self._baud = node.port, node.baud
+        self.way = way or Way(links[0].node.port, links[0].node.baud, bus=True)
+        self._links = list(links)
+        self._door = door
+        self._claims: Counter[bytes] = Counter()  # of strangers, in this window
+        self._port, self._baud = self.way.port, self.way.baud
         self._clock = clock
         self._counters = counters
         self._changed = asyncio.Event()
@@ -50,10 +61,36 @@ class SharedLine:
         for link in links:
             link.changed = self._changed
 
+    def permit(self, ms: int) -> None:
+        """Nodes that are none of ours may say their claims for so long; 0 ends it."""
+        self._claims.clear()
+        self._bus.enrol(self._now_us(), ms)
+        self._changed.set()
+
+    def add(self, link: NodeLink) -> None:
+        """One more node, which is asked for by name."""
+        from kerbwire.bus import Place
+        from kerbwire.poller import PolledGateway
+
+        assert isinstance(link.session, PolledGateway)
+        self._links.append(link)
+        self._bus.add(Place(link.session, placed=True))
+        link.changed = self._changed
+        self._changed.set()
+
+    def remove(self, link: NodeLink) -> None:
+        """That node has no turn any more."""
+        self._links.remove(link)
+        self._bus.remove(link.node.id.encode())
+        self._changed.set()
+
     async def serve(self) -> None:
         """Serve the nodes for ever, whatever the line does."""
+        pauses = Pauses()
+        loop = asyncio.get_running_loop()
         while True:
             port = await open_when_there(self._port, self._baud)
+            opened_s = loop.time()
             try:
                 await self._pump(port)
             except PortLost as error:
@@ -63,7 +100,7 @@ class SharedLine:
             finally:
                 port.close()
             self._bus.failed()
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(pauses.after(loop.time() - opened_s))
 
     async def _pump(self, port: Port) -> None:
         """Turns out, answers in, events up; ends with PortLost."""
@@ -92,7 +129,7 @@ class SharedLine:
             await asyncio.gather(reading, changing, return_exceptions=True)
 
     async def _settle(self) -> None:
-        for link in self._links:
+        for link in tuple(self._links):
             link.tell_time()
             await link.settle()
         while (event := self._bus.next_event()) is not None:
@@ -108,7 +145,14 @@ class SharedLine:
                 name = node_id.decode() or "somebody"
                 log.warning("bus %s: %s talks out of turn: %s bytes", self._port, name, count)
                 self._counters.count("nodes.babble")
-            case ("UNKNOWN", _):
+            case ("CLAIM", bytes(node_id), bytes(sealed)) if self._door is not None:
+                self._claims[node_id] += self._door.take(node_id, sealed, self.way)
+            case ("UNKNOWN", bytes(node_id)):
+                if self._door is not None:
+                    self._door.stranger(node_id)
+                    enough = self._claims[node_id] >= CLAIMS_EACH
+                    if enough or not self._door.asks(node_id):
+                        self._bus.judged(node_id)
                 self._counters.count("nodes.unknown_node")
             case ("FAULT", code):
                 self._counters.count(f"nodes.{code}")

@@ -14,13 +14,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("kerbline.south")
 
 PAUSE_S = 0.2  # before a line that was just lost is opened again
+LONGEST_PAUSE_S = 5.0  # where it is lost each time as soon as it is open
+BRIEF_S = 1.0
+
+
+class Pauses:
+    """How long it is until a lost line is opened again: a port that hangs up on us is not worn."""
+
+    def __init__(self) -> None:
+        self._next_s = PAUSE_S
+
+    def after(self, open_s: float) -> float:
+        """Seconds, behind a line that was open for so long."""
+        if open_s >= BRIEF_S:
+            self._next_s = PAUSE_S
+        pause_s, self._next_s = self._next_s, min(2 * self._next_s, LONGEST_PAUSE_S)
+        return pause_s
 
 
 async def serve(link: NodeLink) -> None:
     """Serve one node for ever, whatever its line does."""
     node = link.node
+    pauses = Pauses()
+    loop = asyncio.get_running_loop()
     while True:
         port = await open_when_there(node.port, node.baud)
+        opened_s = loop.time()
         try:
             await _pump(link, port)
         except PortLost as error:
@@ -28,7 +47,7 @@ async def serve(link: NodeLink) -> None:
             link.lost()
         finally:
             port.close()
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pauses.after(loop.time() - opened_s))
 
 
 async def _pump(link: NodeLink, port: Port) -> None:

@@ -6,11 +6,11 @@ the database could not take is not given twice, and what is lost of it becomes a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from kerbline import durable
 from kerbline.store.aside import beside
 
 BYTES = 4096  # a block of a file system; some 370 epochs, the oldest go first
@@ -39,10 +39,4 @@ class Begun:
                 break
             text += line
         with suppress(OSError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            file = os.open(self._path, flags, 0o600)
-            try:
-                os.pwrite(file, text.ljust(BYTES), 0)
-                os.fsync(file)
-            finally:
-                os.close(file)
+            durable.place(self._path, text.ljust(BYTES))

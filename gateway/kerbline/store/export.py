@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import orjson
 
+from kerbline import durable
 from kerbline.model import Entry, Gap, Reading
 from kerbline.store.database import StoreError
 from kerbline.store.entries import Garbled, checked, to_json
@@ -88,9 +89,8 @@ class Export:
             else:
                 with part.open("w", encoding="utf-8", newline="") as stream:
                     self._text(stream, form)
-            with part.open("rb") as whole:
-                os.fsync(whole.fileno())
-            part.replace(out)
+            durable.sync(part)
+            durable.settle(part, out)
         finally:
             part.unlink(missing_ok=True)
         return self._written()

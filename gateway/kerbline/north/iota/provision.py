@@ -23,7 +23,7 @@ from kerbline.north.iota.names import device_id
 from kerbline.north.ngsi_ld import models
 from kerbline.north.ngsi_ld.change import GEO, RELATIONSHIP, Attribute, Change
 from kerbline.north.ngsi_ld.city import City
-from kerbline.north.ngsi_ld.devices import Device
+from kerbline.north.ngsi_ld.devices import LINES, Device
 from kerbline.north.ngsi_ld.models import device, kpi
 from kerbline.operations import OPERATIONS
 from kerbwire.schema import by_name
@@ -104,7 +104,8 @@ def commanded(
     An asset that is no entity itself takes them as its device does.
     """
     found: dict[str, tuple[str, tuple[str, ...]]] = {}
-    kinds = {node.asset: node.kind for node in config.nodes}
+    nodes = [each for each in city.devices if each.kind not in LINES]  # with those that joined
+    kinds = {asset: each.kind for each in nodes for asset in each.assets}
     for bus in config.buses:
         for unit in bus.devices:
             if any(each.writable is not None for each in unit.registers):

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from kerbline.assets import Asset, Registry
 from kerbline.north.ngsi_ld.change import GEO, RELATIONSHIP, Attribute
-from kerbline.north.ngsi_ld.devices import Device
+from kerbline.north.ngsi_ld.devices import LINES, Device
 from kerbline.north.ngsi_ld.units import Rule
 
 Choose = Callable[["Device | None", str], "Rule | None"]  # a value's name to its rule
@@ -55,14 +55,32 @@ class City:
         self, registry: Registry, devices: Sequence[Device], choose: Mapping[str, Choose]
     ) -> None:
         self.registry = registry
-        self.devices = tuple(devices)
+        self._devices = tuple(devices)
         self._choose = choose
         self._revision = registry.revision
         self._places: dict[str, Place] = {}
-        self._at: dict[str, list[Device]] = {}
-        for device in self.devices:
-            for asset in device.assets:
-                self._at.setdefault(asset, []).append(device)
+        self._at = _by_asset(self._devices)
+
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Those of the config, less the nodes that went, with those that joined."""
+        self._mind_revision()
+        return self._devices
+
+    def _mind_revision(self) -> None:
+        registry = self.registry
+        if self._revision == registry.revision:
+            return
+        self._revision = registry.revision
+        self._places.clear()
+        if registry.nodes is not None:
+            nodes = [
+                Device(node, registry.kind_of(asset), (asset,))
+                for node, asset in registry.nodes.items()
+            ]
+            lines = [each for each in self._devices if each.kind in LINES]
+            self._devices = (*nodes, *lines)
+            self._at = _by_asset(self._devices)
 
     def urn(self, type_name: str, local: str) -> str:
         """The id of an entity of this city; what no URN may hold is percent-encoded (RFC 8141)."""
@@ -70,9 +88,7 @@ class City:
 
     def place(self, asset_id: str, kind: str = "") -> Place:
         """An asset of the registry, or the one that a reading of that kind implies."""
-        if self._revision != self.registry.revision:
-            self._places.clear()
-            self._revision = self.registry.revision
+        self._mind_revision()
         found = self._places.get(asset_id)
         if found is None:
             asset = self.registry.asset(asset_id, kind)
@@ -85,8 +101,17 @@ class City:
 
     def devices_at(self, asset_id: str) -> Sequence[str]:
         """The ids, as entities, of the devices that serve an asset."""
+        self._mind_revision()
         return [self.urn("Device", device.id) for device in self._at.get(asset_id, ())]
 
     def reference(self, type_name: str, local: str) -> Attribute:
         """A relationship to one entity."""
         return Attribute(self.urn(type_name, local), kind=RELATIONSHIP)
+
+
+def _by_asset(devices: Sequence[Device]) -> dict[str, list[Device]]:
+    found: dict[str, list[Device]] = {}
+    for device in devices:
+        for asset in device.assets:
+            found.setdefault(asset, []).append(device)
+    return found

@@ -7,7 +7,6 @@ few are kept, each tells how many there were.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from kerbline import durable
 from kerbline.north.mapping import rfc3339
 from kerbline.north.ngsi_ld.change import Attribute, Change
 
@@ -173,10 +173,9 @@ class DeadLetters:
         )
 
     def _append(self, data: bytes) -> None:
-        _folder(self.path.parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._whole = False  # a disk that gets full may leave half a line
-        _whole(os.open(self.path, flags, 0o600), data, self.path.parent)
+        durable.folder(self.path.parent)
+        self._whole = False  # what a full disk refuses is of none of its letters
+        durable.append(self.path, data)
         self._whole = True
 
     def _write(self) -> None:
@@ -186,49 +185,9 @@ class DeadLetters:
             orjson.dumps(letter.told(), default=_plain) + b"\n" for letter in self.letters
         )
         self._whole = False
-        replace(self.path, text)
+        durable.folder(self.path.parent)
+        durable.replace(self.path, text)
         self._whole, self._stale = True, 0
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Write a private file whole or not at all, safe from a power cut on return."""
-    _folder(path.parent)
-    beside = path.with_name(path.name + ".new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-    _whole(os.open(beside, flags, 0o600), data, path.parent)
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _folder(path: Path) -> None:
-    if not path.is_dir():
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _hand_over(descriptor, path.parent)
-        finally:
-            os.close(descriptor)
-
-
-def _hand_over(descriptor: int, folder: Path) -> None:
-    """What root makes is its folder's owner's: the gateway's user has to read it."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def _whole(descriptor: int, data: bytes, folder: Path) -> None:
-    try:
-        _hand_over(descriptor, folder)
-        while data:
-            data = data[os.write(descriptor, data) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _plain(value: object) -> object:

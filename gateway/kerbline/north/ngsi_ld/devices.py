@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from kerbline.config import Config, ModbusDevice
 
+LINES = frozenset(["modbus", "serial"])  # kinds of devices that are no nodes
 _NONE: Mapping[str, str] = {}
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
+from kerbline import durable
 from kerbline.north.live import Log, Mark
-from kerbline.north.ngsi_ld.dead_letters import replace
 from kerbline.north.ngsi_ld.newest import Past
 from kerbwire.ranges import RangeSet
 
@@ -40,7 +40,8 @@ class Memory:
             "open": sorted(self.past.open),
             "delivered": [[*log, spans] for log, spans in self.delivered.items()],
         }
-        replace(path, orjson.dumps(text))
+        durable.folder(path.parent)
+        durable.replace(path, orjson.dumps(text))
 
 
 def load(path: Path, platform: str, *, cursor: int) -> Memory:

@@ -137,12 +137,12 @@ class Catalogue:
 def _attributes(
     config: Config, city: City, terms: Terms
 ) -> Iterable[tuple[str, Mapping[str, Register | None]]]:
-    for node in config.nodes:
-        if node.kind == "streetlight" and city.place(node.asset).asset.type == STREETLIGHT:
-            yield (
-                node.asset,
-                {name: None for name in LAMP_ATTRIBUTES if name in terms.lamp_attributes},
-            )
+    lamps = {name: None for name in LAMP_ATTRIBUTES if name in terms.lamp_attributes}
+    lit = [each for each in city.devices if each.kind == "streetlight"]  # with those that joined
+    for served in lit:
+        for asset in served.assets:
+            if city.place(asset).asset.type == STREETLIGHT:
+                yield asset, lamps
     for bus in config.buses:
         for device in bus.devices:
             place = city.place(device.asset)

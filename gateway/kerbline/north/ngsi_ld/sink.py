@@ -96,6 +96,7 @@ class NgsiLdSink:
         self._random = random
         self._counters = counters or Counters()
         self._blocking = blocking
+        self._revision = -1  # of what was told to stand
         self._listened = False  # for as long as every node takes to be heard
         newest_ms = max((each.observed_at_ms for each in latest), default=0)
         begun_ms = max(street_ms(), newest_ms) + FUTURE_MS
@@ -203,7 +204,7 @@ class NgsiLdSink:
         found = [(each, self._models.changes(each)) for each in latest if each.kind != ANCHOR_KIND]
         for _, changes in found:
             self._newest.know(changes)
-        self._present.stand(self._models.standing())
+        self._stand()
         for reading, changes in found:
             if changes:
                 self._present.offer(reading, changes)
@@ -215,13 +216,15 @@ class NgsiLdSink:
         self._listened = True
 
     async def _watch_standing(self) -> None:
-        """Tell what stands otherwise since somebody gave the gateway another list of assets."""
-        known = self._models.revision()
+        """Tell what stands otherwise: there is another list of assets, or a node joined or went."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._models.revision() != known:
-                known = self._models.revision()
-                self._present.stand(self._models.standing())
+            if self._models.revision() != self._revision:
+                self._stand()
+
+    def _stand(self) -> None:
+        self._revision = self._models.revision()
+        self._present.stand(self._models.standing())
 
     async def _bury(self, way: str, found: Sequence[tuple[str, Change]]) -> None:
         if not found:

@@ -1,0 +1,1 @@
+"""The city: the sinks it is told through, and the ways its orders come."""

@@ -1,0 +1,1 @@
+"""Nodes as a fleet: they join and go, are updated and served."""

@@ -1,0 +1,1 @@
+"""Leaks of metered districts: what is heard, found, and told."""

@@ -1,0 +1,82 @@
+"""The nodes that joined by a claim, as the gateway's state folder has them; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kerbline.config import Config, Node
+from kerbline.field.doctor.finding import Finding, fault, good, note, unknown
+from kerbline.keys import KeyFault, KeyRing
+from kerbline.keys.admission import Admission
+from kerbline.keys.ring import KEY_FOLDER
+from kerbline.keys.roster import FOLDER
+
+AGAIN = "bring its claim again: `kerbline claims add CONFIG FILE`, or `kerbline permit CONFIG`"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """`nodes`: all that serve, those of the config too; `names` are the joined ones' ids.
+
+    `troubles`: whole sentences with their remedy. `damaged`: files that nobody can read any more;
+    `lost`: ids whose key is gone. `hidden`: why nothing of it can be read.
+    """
+
+    nodes: Sequence[Node]
+    folder: Path
+    names: Collection[str] = ()
+    troubles: Sequence[str] = field(default_factory=tuple)
+    damaged: Sequence[Path] = field(default_factory=tuple)
+    lost: Sequence[str] = field(default_factory=tuple)
+    hidden: str = ""
+    broken: str = ""
+
+
+def look(config: Config) -> Seen:
+    """What the folder says."""
+    state = config.gateway.state_dir
+    folder = state / FOLDER
+    try:
+        files = [each for each in folder.iterdir() if each.suffix == ".json"]
+    except (FileNotFoundError, NotADirectoryError):
+        files = []
+    except OSError as error:
+        return Seen(config.nodes, folder, hidden=error.strerror or str(error))
+    ring = KeyRing(state / KEY_FOLDER)
+    try:
+        admission = Admission(config, ring, looks_only=True)
+    except KeyFault as error:
+        return Seen(config.nodes, folder, broken=str(error))
+    joined = admission.joined
+    lost = [name for name, each in joined.items() if (ring.tip(name) or "")[:1] != (each.origin,)]
+    return Seen(
+        admission.nodes(),
+        folder,
+        tuple(joined),
+        tuple(admission.troubles()),
+        sorted(each for each in files if each.stem not in joined),
+        lost,
+    )
+
+
+def judge(seen: Seen) -> list[Finding]:
+    """What that means."""
+    if seen.hidden:
+        remedy = "ask as the gateway's own user: sudo -u USER kerbline doctor --config ..."
+        return [unknown("joined_hidden", str(seen.folder), f"can't be read: {seen.hidden}", remedy)]
+    if seen.broken:
+        return [fault("revoked_damaged", str(seen.folder.parent), seen.broken, "see enrolment.md")]
+    found = [
+        fault("claim_damaged", f"node {each.stem}", f"{each}: can't be read any more", AGAIN)
+        for each in seen.damaged
+    ]
+    found += [
+        fault("key_lost", f"node {name}", "it joined, and its key is lost here", AGAIN)
+        for name in seen.lost
+    ]
+    found += [note("joined_left_out", "enrolment", each) for each in seen.troubles]
+    if seen.names:
+        found.append(good("joined", "enrolment", f"{len(seen.names)} nodes joined by a claim"))
+    return found
