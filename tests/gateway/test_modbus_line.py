@@ -40,6 +40,7 @@ from kerbline.south.modbus.framing import (
 from kerbline.south.modbus.line import Pace, RtuLine, TcpLine
 from kerbline.south.modbus.transaction import Job, Priority, Transaction
 from kerbline.south.modbus.unit import Unit
+from tests.descriptors import held, leaked
 
 BAUD = 19_200
 UNITS = {address: Unit(address, 0.5) for address in range(4)}
@@ -477,9 +478,6 @@ def test_plugging_a_hundred_times_leaks_no_descriptor(tmp_path: Path) -> None:
     link = tmp_path / "adapter"
     config = ModbusBus("bus", str(link), (ModbusDevice(1, "unit-1", REGISTERS[:1]),), "rtu", BAUD)
 
-    def descriptors() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
     async def main() -> None:
         opened = asyncio.Event()
 
@@ -489,7 +487,7 @@ def test_plugging_a_hundred_times_leaks_no_descriptor(tmp_path: Path) -> None:
             return port
 
         bus = Bus(config, ManualClock(), Counters(), opening=opening)  # type: ignore[arg-type]
-        before = descriptors()
+        before = held()
         for _ in itertools.repeat(None, 20):
             far, near = os.openpty()
             tty.setraw(near)
@@ -507,7 +505,7 @@ def test_plugging_a_hundred_times_leaks_no_descriptor(tmp_path: Path) -> None:
             with suppress(asyncio.CancelledError):
                 await running
             bus._lost = False
-        assert descriptors() == before
+        assert not leaked(before)
 
     asyncio.run(main())
 

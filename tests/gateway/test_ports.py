@@ -15,6 +15,7 @@ import pytest
 
 from kerbline import ports
 from kerbline.ports import Port, PortLost, open_port, open_when_there
+from tests.descriptors import held, leaked
 
 
 @dataclass
@@ -26,8 +27,10 @@ class Pty:
     path: str
 
     def unplug(self) -> None:
-        for end in (self.far, self.near):
-            with suppress(OSError):
+        """Both ends are closed, once: their numbers are soon somebody else's."""
+        ends, self.far, self.near = (self.far, self.near), -1, -1
+        for end in ends:
+            if end >= 0:
                 os.close(end)
 
 
@@ -43,10 +46,6 @@ def plug() -> Pty:
     tty.setraw(near)
     os.set_blocking(far, False)
     return Pty(far, near, os.ttyname(near))
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def exactly(port: Port, count: int) -> bytes:
@@ -135,15 +134,15 @@ def test_two_masters_can_not_share_a_line(pty: Pty) -> None:
     ],
 )
 def test_a_line_that_does_not_open_says_why_and_which(address: str, why: str) -> None:
-    before = descriptors()
+    before = held()
     with pytest.raises(PortLost, match=f"{address}: .*{why}"):
         asyncio.run(open_port(address))
-    assert descriptors() == before
+    assert not leaked(before)
 
 
 def test_an_unplugged_line_is_lost_for_the_waiting_and_the_next(pty: Pty) -> None:
     async def main() -> None:
-        before = descriptors()
+        before = held()
         port = await open_port(pty.path)
         reading = asyncio.create_task(port.read())
         await asyncio.wait([reading], timeout=0.02)
@@ -155,7 +154,7 @@ def test_an_unplugged_line_is_lost_for_the_waiting_and_the_next(pty: Pty) -> Non
                 use()
         with pytest.raises(PortLost):
             await port.read()
-        assert descriptors() == before - 2  # the pty's own two ends
+        assert not leaked(before)
 
     asyncio.run(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from kerbline.sim import serial as sim
 from kerbline.south.measured import Measured
 from kerbline.south.serial.device import GATHER_S, Device
 from tests import steady
+from tests.descriptors import held, leaked
 from tests.gateway.serial_telegrams import shipped
 from tests.steady import SteadyClock
 
@@ -31,10 +33,6 @@ def quick(name: str, period_s: float) -> Profile:
 
 def config(link: Path, name: str, assets: dict[str, str] | None = None) -> SerialDevice:
     return SerialDevice("it", str(link), name, "asset", assets or {}, report_s=0.0)
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @asynccontextmanager
@@ -195,28 +193,28 @@ def test_garbage_between_telegrams_costs_none(tmp_path: Path) -> None:
 
 
 def test_an_adapter_vanishes_and_is_found_again(tmp_path: Path) -> None:
-    async def main() -> tuple[float, int]:
+    async def main() -> tuple[float, Counter[str]]:
         link = tmp_path / "p1"
         loop = asyncio.get_running_loop()
         async with serving(config(link, "dsmr5"), shipped("dsmr5")) as (device, counters):
             lost = await first(device, lambda each: each.quality == ("port_lost",))
             assert lost.values == {}
             assert (device.state().up, device.state().trouble) == (False, "port_lost")
-            before = 0
+            before: Counter[str] | None = None
             for round_ in range(3):
                 async with living(link, "dsmr5"):
                     plugged_s = loop.time()
                     await first(device, lambda each: "import_t1_wh" in each.values)
                     took_s = loop.time() - plugged_s
-                    after = descriptors()
-                    before = before or after
+                    before = before or held()
+                    more = leaked(before)
                 await first(device, lambda each: each.quality == ("port_lost",))
                 assert counters.totals()["serial.port_lost"] == 2 + round_
-            return took_s, after - before
+            return took_s, more
 
-    took_s, leaked = steady.run(main())
+    took_s, more = steady.run(main())
     assert took_s <= 2.5  # a second of it is the meter's period
-    assert leaked == 0
+    assert not more
 
 
 def test_one_that_does_not_answer_does_not_end_anything(tmp_path: Path) -> None:
