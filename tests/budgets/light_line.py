@@ -205,7 +205,9 @@ class Air:
 
     async def serve(self, links: Sequence[NodeLink]) -> None:
         """The gateway's side."""
-        self._nodes = UdpNodes(links, Counters())
+        self._nodes = UdpNodes(Counters())
+        for link in links:
+            self._nodes.add(link)
         self._nodes.connection_made(cast(asyncio.BaseTransport, self))
         async with asyncio.TaskGroup() as tasks:
             for peer in self._nodes._peers:

@@ -178,8 +178,11 @@ def test_a_node_whose_key_is_lost_here_keeps_no_other_in_the_dark(
 
     async def story() -> None:
         node = PocketNode("sl-1", KEY, framing=DATAGRAM)
-        async with running(config) as asked, talking(node, port):
+        other = PocketNode("sl-2", FRESH, framing=DATAGRAM)
+        async with running(config) as asked, talking(node, port), talking(other, port):
             assert [each["node"] for each in (await asked("status"))["nodes"]] == ["sl-2"]
+            other.make(*VALUES)
+            await drained(other)
             added = await asked("claims-add", sealed=sealed_for(tmp_path, "sl-1", "lamp-1").hex())
             assert not added["unserved"]
             node.make(*VALUES)
@@ -270,7 +273,7 @@ async def renumbered(folder: Path) -> None:
             for node in nodes:
                 await drained(node)
         Admission(config, KeyRing(folder / "state" / "keys")).remove("sl-0", 1_790_000_000)
-        async with running(config), asyncio.timeout(20):
+        async with running(config), asyncio.timeout(LONG_S):
             for node in nodes[:0:-1]:
                 node.make(*VALUES)
                 await node.drained.wait()

@@ -74,7 +74,9 @@ class Network:
         self.counters = Counters()
         self._links = [self._link(n) for n in range(max(indexes) + 1)]
         self._active = [self._links[n] for n in indexes]
-        self.gateway = UdpNodes(self._links, self.counters)
+        self.gateway = UdpNodes(self.counters)
+        for link in self._links:
+            self.gateway.add(link)
         self.gateway.connection_made(cast(asyncio.BaseTransport, self))
 
     def _link(self, index: int) -> NodeLink:

@@ -106,8 +106,10 @@ class Nodes:
                 if config.udp is not None:
                     from kerbline.south.udp import UdpNodes
 
-                    links = [link for link in self._links.values() if link.node.port == UDP]
-                    self._udp = UdpNodes(links, self._counters, self.door)
+                    self._udp = UdpNodes(self._counters, self.door)
+                    for link in self._links.values():
+                        if link.node.port == UDP:
+                            self._udp.add(link)
                     tasks.create_task(self._udp.serve(config.udp.address))
                 await asyncio.get_running_loop().create_future()  # others may join
         finally:
@@ -143,8 +145,8 @@ class Nodes:
             )
         link = self._add(node, known)
         if node.port == UDP:
-            assert self._udp is not None and link.address is not None
-            self._udp.add(link, link.address)
+            assert self._udp is not None
+            self._udp.add(link)
         elif node.bus:
             self._buses[node.port].add(link)
         else:

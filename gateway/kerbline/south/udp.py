@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from kerbline.config.sections import UDP
@@ -38,7 +37,7 @@ Address = tuple[str, int]
 
 
 def connection_id(index: int) -> int:
-    """The connection id of the node with that place in the config."""
+    """The connection id of the node with that place among those on UDP."""
     return 1 + index % CONNECTION_IDS
 
 
@@ -51,12 +50,13 @@ class CannotListen(KerblineError):
 class _Peer:
     """A node and where it is.
 
-    `address` is proven by a tag, `greeting` sent a valid HELLO, `asking` frames of no session.
+    `address` is proven by a tag, `greeting` sent a valid HELLO, `asking` frames of no session;
+    `connection` is the id of its session.
     """
 
-    def __init__(self, link: NodeLink, connection: int) -> None:
+    def __init__(self, link: NodeLink) -> None:
         self.link = link
-        self.connection = connection
+        self.connection = link.address
         self.address: Address | None = None
         self.greeting: Address | None = None
         self.asking: Address | None = None
@@ -71,12 +71,10 @@ class _Peer:
 class UdpNodes(asyncio.DatagramProtocol):
     """The socket's protocol; `serve` runs it."""
 
-    def __init__(
-        self, links: Sequence[NodeLink], counters: Counters, door: Door | None = None
-    ) -> None:
-        """`door`: for nodes that are none of these."""
-        self._peers = [_Peer(link, connection_id(n)) for n, link in enumerate(links)]
-        self._by_node = {peer.link.node.id.encode(): peer for peer in self._peers}
+    def __init__(self, counters: Counters, door: Door | None = None) -> None:
+        """`door`: for nodes that are none of ours."""
+        self._peers: list[_Peer] = []
+        self._by_node: dict[bytes, _Peer] = {}
         self._counters = counters
         self._door = door
         self._strangers: OrderedDict[bytes, Address] = OrderedDict()
@@ -108,10 +106,10 @@ class UdpNodes(asyncio.DatagramProtocol):
         finally:
             transport.close()
 
-    def add(self, link: NodeLink, connection: int) -> None:
-        """One more node, while `serve` runs; it is asked to greet again."""
+    def add(self, link: NodeLink) -> None:
+        """One more node; asked to greet again, if it did while it was none of ours."""
         name = link.node.id.encode()
-        peer = _Peer(link, connection)
+        peer = _Peer(link)
         self._peers.append(peer)
         self._by_node[name] = peer
         self._start(peer)
@@ -124,7 +122,8 @@ class UdpNodes(asyncio.DatagramProtocol):
         peer = self._by_node.pop(node.encode(), None)
         if peer is not None:
             self._peers.remove(peer)
-            self._pumps.pop(node.encode()).cancel()
+            if (pump := self._pumps.pop(node.encode(), None)) is not None:
+                pump.cancel()
 
     def invite(self) -> None:
         """An enrolment window opened: who greeted lately is asked once, each for its greeting."""
