@@ -33,7 +33,7 @@ from kerbline.store import GroupCommit, GroupPolicy, Store
 LAMP = "urn:ngsi-ld:Streetlight:stad:lamp-1"
 OTHER = "urn:ngsi-ld:Streetlight:stad:lamp-2"
 LEVEL, POWER = "illuminanceLevel", "powerState"
-SOON_S = 20.0  # on a machine that is shared
+LONG_S = 60.0
 TOKEN = "a-token-of-ours"
 CONFIG = """\
 [gateway]
@@ -71,8 +71,9 @@ BY_HTTP = """\
 listen = "127.0.0.1:{port}"
 address = "http://127.0.0.1:{port}"
 access_token_file = "city.token"
-answer_s = 2.0
+answer_s = 50.0
 """
+HASTY = BY_HTTP.replace("50.0", "2.0")
 
 
 class Street:
@@ -229,6 +230,7 @@ class Scene:
         self.lives.append(
             Life(config, Store.open(config.gateway.state_dir / "s.db"), listed=self.listed)
         )
+        self.broker.wait_s = LONG_S
         await self.life.start()
         return self.life
 
@@ -241,7 +243,7 @@ class Scene:
         """The present life ends."""
         await self.life.end()
 
-    async def until(self, wanted: Callable[[], bool], within_s: float = SOON_S) -> None:
+    async def until(self, wanted: Callable[[], bool], within_s: float = LONG_S) -> None:
         """Wait for it."""
         async with asyncio.timeout(within_s):
             while not wanted():  # noqa: ASYNC110 - it looks from outside
@@ -323,6 +325,11 @@ def play(scene: Scene, story: Callable[[Scene], Awaitable[None]]) -> Scene:
 
     asyncio.run(whole())
     return scene
+
+
+def moment(ahead_s: float) -> str:
+    """So long from now, as a broker writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ahead_s))
 
 
 def attribute(value: object, **beside: object) -> Mapping[str, object]:

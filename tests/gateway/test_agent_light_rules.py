@@ -53,7 +53,7 @@ severity = "critical"
 text = "the lamp's head is warm"
 """
 BEGIN = "2026-12-18T20:00"
-WAIT_S = 10.0
+WAIT_S = 60.0
 T0_MS = 1_790_000_000_000
 
 

@@ -110,7 +110,7 @@ def test_a_loop_ends_when_it_is_told_so_with_a_motion(tmp_path: Path) -> None:
         loops.consider(told(2, "motion_clear"))
         await asyncio.sleep(0)  # what it waits for has come, and it has not looked yet
         running.cancel()
-        done, _ = await asyncio.wait([running], timeout=2)
+        done, _ = await asyncio.wait([running], timeout=60)
         running.cancel()
         await group.close()
         return bool(done)

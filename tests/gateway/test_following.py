@@ -39,7 +39,7 @@ def test_a_limit_that_ends_amid_reading_leaves_nothing_behind(tmp_path: Path) ->
         cut.cancel()
         await asyncio.wait([cut])
         assert following.cursor < store.head
-        await asyncio.wait_for(following.grew.wait(), 5)
+        await asyncio.wait_for(following.grew.wait(), 60)
         await following.follow(take)
         assert not following.grew.is_set()
         assert following.cursor == store.head

@@ -259,7 +259,7 @@ def test_a_command_reaches_its_lamp_and_is_confirmed_soon(tmp_path: Path) -> Non
 
         told = len(there.answers)
         await there.ask("urn:ngsi-ld:Streetlight:stad:of-away", "set_level", 10)
-        await until(lambda: len(there.answers) > told, 15.0)
+        await until(lambda: len(there.answers) > told)
         assert there.answers[-1][1:] == ("of-away", '{"set_level":"ERROR: EXPIRED"}')
 
     asyncio.run(scene.play(story))

@@ -119,7 +119,7 @@ class Agent:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}") as http:
             headers = SERVICE | {"content-type": "application/json"}
             answer = await http.request(
-                method, path, content=json.dumps(body), headers=headers, timeout=20
+                method, path, content=json.dumps(body), headers=headers, timeout=60
             )
         return answer.status_code
 

@@ -32,7 +32,7 @@ from kerbline.south.modbus.transaction import Priority
 PEERS = Path(__file__).parent / "modbus_peers.py"
 UNIT = 7
 LONG_S = 60.0
-PATIENT_S = 10.0  # of the bus with a server that is a process of its own
+PATIENT_S = 60.0  # of the bus with a server that is a process of its own
 WORDS = 100  # holding and input registers, coils and discrete inputs 0 to 99
 
 HOLDING = Register("setpoint", 10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -22,7 +21,6 @@ from kerbline.sim.ngsi_ld_forward import Forwarder
 from tests.gateway.ngsi_orders_scene import LAMP, LEVEL, POWER, Scene, attribute, opened
 
 AT = f"/ngsi-ld/v1/entities/{LAMP}"
-TARGET_S = 2.0
 TOPIC = "city/gw-1/orders"
 COMMANDS = """\
 ttl_s = 30.0
@@ -120,10 +118,8 @@ def test_what_the_city_writes_at_the_broker_is_done_and_told(tmp_path: Path) -> 
     async def story(scene: Scene, _: Post) -> None:
         (subscription,) = scene.broker.subscriptions.values()
         assert subscription["watchedAttributes"] == [LEVEL, POWER]
-        began_s = time.monotonic()
         await order(scene, 0.3)
         await scene.until(lambda: "OK" in words(scene))
-        assert time.monotonic() - began_s <= TARGET_S
         assert levels(scene) == [30]
         assert words(scene) == ["DELIVERED", "OK"]
         (command,) = scene.life.street.done

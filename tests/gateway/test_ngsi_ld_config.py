@@ -166,7 +166,7 @@ async def delivered(folder: Path, broker: Standin, again: int) -> None:
     (sink,) = made.sinks
     assert isinstance(sink, NgsiLdSink)
     running = asyncio.create_task(sink.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sink.cursor < store.head or not values(broker, 5)[again:]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.cancel()
@@ -324,11 +324,11 @@ def test_the_strict_broker_is_a_command() -> None:
     try:
         assert process.stdout is not None
         url = process.stdout.readline().split()[1]
-        with urlopen(f"{url}/ngsi-ld/v1/entities", timeout=10) as answer:
+        with urlopen(f"{url}/ngsi-ld/v1/entities", timeout=60) as answer:
             assert json.load(answer) == []
         assert process.stdout.readline().endswith("GET /ngsi-ld/v1/entities: 200\n")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

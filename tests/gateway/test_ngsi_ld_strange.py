@@ -16,6 +16,7 @@ from kerbline.north.ngsi_ld.registrar import REGISTRATIONS, Document, NotPut, Re
 from kerbline.north.ngsi_ld.token import Anonymous, FileToken, NoToken
 from kerbline.sim.ngsi_ld import Fault, Request
 from kerbline.sim.ngsi_ld_forward import Forwarder
+from tests import steady
 from tests.gateway.ngsi_ld_scene import Scene, lamp, once, play
 
 A = "urn:ngsi-ld:Streetlight:stad:lamp-1"
@@ -182,7 +183,7 @@ def put(*answers: Fault) -> tuple[Forwarder, Exception | None]:
             await registrar.close()
             await broker.stop()
 
-    return asyncio.run(story())
+    return steady.run(story())
 
 
 @pytest.mark.parametrize("status", [401, 403, 408, 425, 429, 500, 503])

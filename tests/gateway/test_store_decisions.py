@@ -117,7 +117,7 @@ def test_decisions_hold_up_no_reading_and_wait_for_none(tmp_path: Path) -> None:
         assert store.head == 0
         for number in (1, 2, 3):
             await group.put(reading(number))
-        committed = await asyncio.wait_for(group.committed(), 10)
+        committed = await asyncio.wait_for(group.committed(), 60)
         assert len(committed.entries) == 3
         group.stop()
         await committing

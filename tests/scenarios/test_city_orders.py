@@ -1,15 +1,13 @@
 """The city's order, all the way: a broker, the gateway as a process, a node's real firmware.
 
 By PATCH through the broker to our endpoint, and by a notification over MQTT; each to its lamp and
-back within two seconds.
+back; how soon is a benchmark's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,10 +26,9 @@ from kerbline.sim.lines import open_line
 from kerbline.sim.ngsi_ld_forward import Forwarder
 from kerbline.sim.nodes import Node, interpreter, write_private
 from kerbline.sim.street import Street, Ways, write
-from tests.gateway.ngsi_orders_scene import ask
+from tests.gateway.ngsi_orders_scene import ask, moment
 from tests.scenarios.outages import environment
 
-TARGET_S = 2.0
 TRIES = 5
 REPORT_S = 1
 LONG_S = 60.0
@@ -68,10 +65,10 @@ class Rig:
     gateway: children.Child
     folder: Path
 
-    async def write(self, value: object) -> tuple[int, Any]:
+    async def write(self, value: object, **beside: object) -> tuple[int, Any]:
         """An application of the city writes a lamp's level at the broker."""
         host, port = self.broker.url.removeprefix("http://").split(":")
-        body = {"type": "Property", "value": value}
+        body = {"type": "Property", "value": value, **beside}
         return await ask(host, int(port), "PATCH", f"{AT}/attrs/{LEVEL}", body)
 
     def ends(self) -> list[str]:
@@ -136,28 +133,29 @@ async def rig(folder: Path, way: str, port: int, broker: Forwarder) -> AsyncIter
         await broker.stop()
 
 
-def test_a_patch_reaches_the_lamp_and_is_confirmed_in_time(tmp_path: Path) -> None:
+def patient() -> Forwarder:
+    """A broker that waits for as long as an answer may take."""
+    broker = Forwarder()
+    broker.wait_s = LONG_S
+    return broker
+
+
+def test_a_patch_reaches_the_lamp_and_is_confirmed(tmp_path: Path) -> None:
     async def story() -> None:
-        took_s = []
-        async with rig(tmp_path, BY_HTTP, free_port(), Forwarder()) as found:
+        async with rig(tmp_path, BY_HTTP + "answer_s = 50.0\n", free_port(), patient()) as found:
             for number in range(TRIES):
                 level = (11 + 7 * number) / 100
-                began_s = time.monotonic()
                 status, told = await found.write(level)
-                took_s.append(time.monotonic() - began_s)
                 assert status == 204, told
                 await until(lambda: found.lamp() == level)  # noqa: B023
             assert (await found.write(2))[1]["title"] == "out_of_range"
             await found.node.cut_power()
-            began_s = time.monotonic()
-            status, told = await found.write(0.9)
+            status, told = await found.write(0.9, expiresAt=moment(2))
             assert (status, told["title"]) in [(504, "expired"), (502, "expired")], told
-            assert time.monotonic() - began_s < 4 + 1 + TARGET_S
             await until(lambda: len(found.ends()) == TRIES + 1)
             assert sum(each.startswith("OK") for each in found.ends()) == TRIES
             await _without_commands(found)
             assert found.broker.conflicts == []
-        assert statistics.median(took_s) <= TARGET_S
 
     asyncio.run(story())
 
@@ -196,16 +194,13 @@ async def notified(folder: Path) -> AsyncIterator[Rig]:
 
 
 @pytest.mark.skipif(program(BrokerKind.MOSQUITTO) is None, reason="there is no mosquitto here")
-def test_a_notification_reaches_the_lamp_and_is_confirmed_in_time(tmp_path: Path) -> None:
+def test_a_notification_reaches_the_lamp_and_is_confirmed(tmp_path: Path) -> None:
     async def story() -> None:
-        took_s = []
         async with notified(tmp_path) as found:
             for number in range(TRIES):
                 level = (80 - 7 * number) / 100
-                began_s = time.monotonic()
                 assert (await found.write(level))[0] == 204
                 await until(lambda: len(found.ends()) == number + 1)  # noqa: B023
-                took_s.append(time.monotonic() - began_s)
                 assert found.ends()[-1].startswith("OK"), found.ends()
             await found.write("dim")
             await until(lambda: len(found.ends()) == TRIES + 1)
@@ -213,6 +208,5 @@ def test_a_notification_reaches_the_lamp_and_is_confirmed_in_time(tmp_path: Path
             before = found.reports()
             await until(lambda: found.reports() > before + 3)  # they come back, and are no orders
             assert len(found.ends()) == TRIES + 1
-        assert statistics.median(took_s) <= TARGET_S
 
     asyncio.run(story())

@@ -51,6 +51,7 @@ class Forwarder(Standin):
         self.forwarded: list[tuple[str, str, int]] = []  # method, path, and what was answered
         self.system_dates = True  # does it tell modifiedAt where it is asked to?
         self.keeps_dates = True  # an observedAt that was not written with a value stays
+        self.wait_s = FORWARD_S
         self.publish = publish
         self._numbers = count(1)
         self._modified: dict[tuple[str, str], str] = {}
@@ -219,7 +220,8 @@ class Forwarder(Standin):
             relation = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
             headers["link"] = f"<{context}>; {relation}"
         path = quote(unquote(request.path), safe="/:")
-        answer = await _exchange(url.hostname or "", url.port or 80, request, path, headers)
+        there = url.hostname or "", url.port or 80
+        answer = await _exchange(there, request, path, headers, self.wait_s)
         self.forwarded.append((request.method, path, answer.status))
         return answer
 
@@ -278,12 +280,12 @@ def _check_subscription(document: Mapping[str, Any]) -> None:
 
 
 async def _exchange(
-    host: str, port: int, request: Request, path: str, headers: Mapping[str, str]
+    there: tuple[str, int], request: Request, path: str, headers: Mapping[str, str], wait_s: float
 ) -> Answer:
     wire = h11.Connection(h11.CLIENT)
     try:
-        async with asyncio.timeout(FORWARD_S):
-            reader, writer = await asyncio.open_connection(host, port)
+        async with asyncio.timeout(wait_s):
+            reader, writer = await asyncio.open_connection(*there)
             try:
                 head = h11.Request(method=request.method, target=path, headers=[*headers.items()])
                 said = (wire.send(head) or b"") + (
