@@ -36,6 +36,7 @@ class PocketNode:
         schema: Schema = STREETLIGHT,
     ) -> None:
         self.schema = schema
+        self._began_ms = now_ms()
         info = m.Info(schema.hash, boot_id=11, epoch=epoch, firmware=1)
         info.uptime_s = 100
         self._named = (node_id.encode(), 0, key, info, os.urandom, framing)
@@ -45,6 +46,7 @@ class PocketNode:
         self.session = NodeSession(*self._named)
         self.ended = asyncio.Event()  # an object that was offered was taken or refused
         self.anchors: list[tuple[int, int, int, Values]] = []
+        self.events: list[tuple[int, int, int, Values]] = []  # told once each
         self.configs: list[tuple[Any, ...]] = []
         self.records: dict[int, Values] = {}
         self.commands: list[tuple[Any, ...]] = []
@@ -76,6 +78,14 @@ class PocketNode:
         self.session.info.next_rseq += 1
         self.records[number] = values
         self.drained.clear()
+        self.changed.set()
+
+    def tell(self, code: int, value: int = 0) -> None:
+        """An event, now."""
+        info = self.session.info
+        number, uptime_s = info.next_rseq, 100 + (now_ms() - self._began_ms) // 1000
+        info.next_rseq += 1
+        self.events.append((number, 11, uptime_s, (code, value)))
         self.changed.set()
 
     def receive(self, data: bytes) -> None:
@@ -116,18 +126,24 @@ class PocketNode:
         self.records = {n: v for n, v in self.records.items() if n not in self.session.kept}
         if not self.records:
             self.drained.set()
+        self._say()
+        while data := self.session.outgoing(now_ms()):
+            write(data)
+        deadline = self.session.deadline()
+        return 1.0 if deadline is None else max(0.0, (deadline - now_ms()) / 1000)
+
+    def _say(self) -> None:
+        """What the window has room for, in the order in which it is in a hurry."""
         while self.anchors and self.session.window(now_ms()):
             self.session.send_anchor(self.anchors.pop(), now_ms())
+        while self.events and self.session.window(now_ms()):
+            self.session.send_event(self.events.pop(0), now_ms())
         while self.session.window(now_ms()):
             number = next((n for n in self.records if self.session.wants(n)), None)
             if number is None:
                 break
             record = (number, 11, 100 + number, self.records[number])
             self.session.send_report(record, now_ms())
-        while data := self.session.outgoing(now_ms()):
-            write(data)
-        deadline = self.session.deadline()
-        return 1.0 if deadline is None else max(0.0, (deadline - now_ms()) / 1000)
 
     def _permitted(self) -> None:
         """What a node does that was asked for its claim."""

@@ -146,7 +146,7 @@ BAD_LINES = [
     ("[[modbus.device.register]]", "[[x]]", "modbus[1].device[1]: has neither a profile nor"),
     ('lamps = ["lamp-1"]', 'lamps = "lamp-1"', 'dimming[1].lamps: "lamp-1" where a list belongs'),
     ('lamps = ["lamp-1"]', "lamps = [\n\n1]", "40: dimming[1].lamps[1]: 1 where a text belongs"),
-    ('lamps = ["lamp-1"]', 'lamps = ["lamp-2"]', '"lamp-2" is no node\'s asset; write a street'),
+    ('lamps = ["lamp-1"]', 'lamps = ["cabinet-1"]', '"cabinet-1" is no node\'s asset; write a s'),
     ('lamps = ["lamp-1"]', 'lamps = ["meter-1"]', '"meter-1" is a water_meter; write a streetl'),
     ('lamps = ["lamp-1"]', 'lamps = ["lamp-1", "lamp-1"]', "stands at dimming[1].lamps[1], line"),
     ("spacing_m = 30", "ahead = 1", "dimming[1].ahead: is not a key that belongs here"),

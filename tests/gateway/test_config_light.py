@@ -16,14 +16,12 @@ id = "sl-{n}"
 asset = "lamp-{n}"
 kind = "streetlight"
 key_file = "node.key"
-port = "udp"
+port = "/dev/ttyUSB{n}"
 """
 HEAD = """\
 [gateway]
 id = "gw-1"
 state_dir = "state"
-[udp]
-listen = "[::]:5683"
 """ + "".join(NODE.format(n=n) for n in (1, 2, 3))
 LIGHT = """\
 [light]

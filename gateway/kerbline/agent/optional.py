@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kerbline import local_socket
@@ -93,13 +93,15 @@ def receiving(config: Config, orders: Orders, clock: Clock, counters: Counters) 
     return Groups(named, orders, clock, counters, rights(config))
 
 
-def programs(config: Config, clock: Clock, group: GroupCommit) -> LightPrograms | None:
+def programs(
+    config: Config, clock: Clock, group: GroupCommit, kinds: Mapping[str, str]
+) -> LightPrograms | None:
     """Light by the clock, where a config has lamps that are lit by it."""
     if config.light is None:
         return None
     from kerbline.agent.light.programs import LightPrograms
 
-    return LightPrograms(config, clock, group)
+    return LightPrograms(config, clock, group, kinds)
 
 
 def lighting(

@@ -173,7 +173,7 @@ class Orders:
 
     def issue(self, command: Command) -> str:
         """A loop's command: to its node or device now, or not at all; empty where it went."""
-        if refusal := self._street.refusal(command):
+        if refusal := self._unfit(command) or self._street.refusal(command):
             self._log_own(command, CommandState.REJECTED, refusal)
             return refusal
         if not self._street.send(command):
@@ -182,6 +182,13 @@ class Orders:
         if len(self._own) > MAX_OWN:
             del self._own[next(iter(self._own))]
         return ""
+
+    def _unfit(self, command: Command) -> str:
+        """Is it nothing for what its asset is? A node of another kind may have joined for it."""
+        kind = self._kinds.get(command.asset)
+        if kind is None or kind in OPERATIONS[command.operation].kinds:
+            return ""
+        return f"unsupported: {command.operation} on a {kind}"
 
     def is_own(self, command_id: str) -> bool:
         """Is it a loop's, and under way?"""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerbline.agent.assets import Assets
     from kerbline.agent.city.sinks import North
     from kerbline.agent.figures import Figures
+    from kerbline.agent.roll import Roll
     from kerbline.north.sink import Sink
 
 
@@ -44,6 +45,7 @@ class Status:
     assets: Assets | None = None
     figures: Figures | None = None
     air: AirFigures | None = None
+    roll: Roll | None = None
     began_s: float = field(default_factory=time.monotonic)
 
     async def tell(self, _question: Question) -> Answer:
@@ -73,6 +75,7 @@ class Status:
             "assets": None if self.assets is None else self.assets.told(),
             "zones": {} if self.figures is None else self.figures.told(),
             "air": {} if self.air is None else self.air.told(),
+            "control": {} if self.roll is None else self.roll.told(),
             "counters": dict(sorted(self.counters.totals().items())),
         }
 

@@ -20,6 +20,7 @@ from kerbline.agent.light.loops import Loops, plan, remembered
 from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Orders
 from kerbline.agent.records import Records
+from kerbline.agent.roll import Roll
 from kerbline.agent.standing import Standing
 from kerbline.agent.status import Status
 from kerbline.clock import Clock
@@ -88,6 +89,7 @@ class Gateway:
     alerts: Alerts | None
     figured: Figured
     enrolment: Enrolment
+    roll: Roll
     records: Records
 
     def tasks(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -142,6 +144,7 @@ class Gateway:
             self.assets,
             self.figured.figures,
             self.figured.air,
+            self.roll,
         )
         on_site = OnSite(self.bridged.buses, self.bridged.actuators, hears.orders, log.clock)
         registry = self.assets.registry if self.assets else None
@@ -174,9 +177,9 @@ def made(config: Config) -> Gateway:
     north = sinks.made(config, store, group, clock, counters, registry)
     loops = Loops(plan(config), clock, remembered(store), group)
     bridged = devices.made(config, clock, counters)
-    programs = optional.programs(config, clock, group)
-    actuators = Actuators(nodes, bridged.actuators, clock, programs)
     kinds = devices.kinds(config)
+    programs = optional.programs(config, clock, group, kinds)
+    actuators = Actuators(nodes, bridged.actuators, clock, programs)
     rights = optional.rights(config)
     orders = Orders(kinds, store, group, actuators, loops, clock, counters, rights)
     receiving = optional.receiving(config, orders, clock, counters)
@@ -193,6 +196,7 @@ def made(config: Config) -> Gateway:
         optional.leaks(config, registry, store, group, clock),
         optional.air(config, registry, store, group),
     )
+    roll = Roll(config, kinds, loops)
     serving = Serving(
         admission,
         nodes,
@@ -200,6 +204,7 @@ def made(config: Config) -> Gateway:
         group,
         clock,
         kinds,
+        roll=roll,
         registry=registry,
         alerts=alerts,
         programs=programs,
@@ -224,6 +229,7 @@ def made(config: Config) -> Gateway:
         alerts,
         figured,
         enrolment,
+        roll,
         Records(config.gateway.id, epoch, group, inlets, nodes, clock),
     )
 

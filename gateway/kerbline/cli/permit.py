@@ -86,9 +86,12 @@ def told_now(found: Mapping[str, Any], told: set[str]) -> Iterator[str]:
             line = f"{where} - joined, and it talks"
         else:
             line = f"{where} - joined"
-        if line not in told:
-            told.add(line)
-            yield line
+        part_of = ", ".join(each.get("part_of", ()))
+        part = [f"  it takes part: {part_of}"] if part_of else []
+        for text in (line, *part, *(f"  {wrong}" for wrong in each.get("left_out", ()))):
+            if text not in told:
+                told.add(text)
+                yield text
     for text in found["said"]:
         if text not in told:
             told.add(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -45,8 +45,8 @@ class Air:
     own: Annotated[tuple[Threshold, ...], Key("threshold")] = ()
 
 
-def check(reader: Reader) -> None:
-    """What `[air]` says of the devices: its stations have one."""
+def check(reader: Reader, may_join: Callable[[object], bool]) -> None:
+    """What `[air]` says of the devices: its stations have one, or a node may join for them."""
     if not reader.has(("air",)):
         return
     kinds = dict(reader.select("node", "*", "kind"))
@@ -62,7 +62,7 @@ def check(reader: Reader) -> None:
         remedy = 'write stations = ["..."], assets of your [[modbus]] or [[serial]] devices'
         reader.complain(("air",), f"there is no [[node]] of kind {KIND}", remedy)
     for path, asset in (*named, *beside):
-        if asset not in measured:
+        if asset not in measured and not may_join(asset):
             what = "is no asset of a device that measures air"
             reader.complain(path, f"{shown(asset)} {what}", _offer(map(str, measured)))
     law = dict(reader.select("air", "thresholds")).get(("air", "thresholds"))

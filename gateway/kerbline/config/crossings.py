@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 
 from kerbline.config import air, district, faults, iota, ngsi_ld
+from kerbline.config.awaited import joinable
 from kerbline.config.reader import Reader
 from kerbline.config.sections import DEFAULT_BAUD, UDP
 from kerbwire.limits import BUS_NODES
@@ -48,17 +49,18 @@ def check(reader: Reader) -> None:
     once(reader, reader.select("air", "stations", "*"))
     once(reader, reader.select("air", "together", "*"))
     once(reader, reader.select("air", "threshold", "*", "name"))
-    refer(reader, lamps, "streetlight")
+    may_join = joinable(reader)
+    refer(reader, lamps, "streetlight", may_join)
     _along(reader)
-    refer(reader, meters, "water_meter")
+    refer(reader, meters, "water_meter", may_join)
     _udp(reader)
     _framer(reader)
     _tls(reader)
     _personal(reader)
     ngsi_ld.check(reader)
     iota.check(reader)
-    district.check(reader)
-    air.check(reader)
+    district.check(reader, may_join)
+    air.check(reader, may_join)
 
 
 def _assets(reader: Reader) -> Iterable[Found]:
@@ -145,8 +147,10 @@ def once(reader: Reader, found: Iterable[Found], within: int = 0) -> None:
             reader.complain(path, problem, "write another one")
 
 
-def refer(reader: Reader, found: Iterable[Found], kind: str) -> None:
-    """Each value is the asset of a node of that kind."""
+def refer(
+    reader: Reader, found: Iterable[Found], kind: str, may_join: Callable[[object], bool]
+) -> None:
+    """Each value is the asset of a node of that kind, or of one that may join."""
     kinds = dict(reader.select("node", "*", "kind"))
     assets = {
         asset: kinds.get((*path[:-1], "kind"))
@@ -154,7 +158,7 @@ def refer(reader: Reader, found: Iterable[Found], kind: str) -> None:
     }
     fitting = [str(asset) for asset, its_kind in assets.items() if its_kind == kind]
     for path, asset in found:
-        if asset in assets and assets[asset] in (kind, None):
+        if assets[asset] in (kind, None) if asset in assets else may_join(asset):
             continue
         problem = f"is a {assets[asset]}" if asset in assets else "is no node's asset"
         reader.complain(path, f"{faults.shown(asset)} {problem}", _offer(kind, fitting))

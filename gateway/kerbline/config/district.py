@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Annotated
@@ -143,12 +143,12 @@ class District:
         return self.meters or tuple(sorted(name for name in listed if name not in others))
 
 
-def check(reader: Reader) -> None:
+def check(reader: Reader, may_join: Callable[[object], bool]) -> None:
     """Keep a fault for what the keys of a district say of each other and of other sections."""
     assets = {str(asset) for pattern in ASSETS for _, asset in reader.select(*pattern)}
     warmth = reader.select("district", "*", "temperature")
     for path, asset in [*_named(reader, *NAMED), *warmth]:
-        if asset not in assets:
+        if asset not in assets and not may_join(asset):
             remedy = "write the asset of a [[node]], [[serial]] or [[modbus.device]]"
             reader.complain(path, f"{shown(asset)} is measured by nothing here", remedy)
     _apart(reader)

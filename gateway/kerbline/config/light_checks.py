@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from kerbline.config import faults
 from kerbline.config.crossings import once, refer
@@ -14,8 +14,11 @@ from kerbline.config.reader import Reader, hint
 SECTIONS = ("calendar", "control_program", "lamp_group", "lighting_class", "power_cap")
 
 
-def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
-    """Keep a fault for each reference to nothing, and for what can't be carried out."""
+def check(reader: Reader, groups: Iterable[LampGroup], may_join: Callable[[object], bool]) -> None:
+    """Keep a fault for each reference to nothing, and for what can't be carried out.
+
+    `may_join`: may a node join for an asset that nothing has?
+    """
     if not any(reader.has((section,)) for section in SECTIONS):
         return
     if not reader.has(("light",)):
@@ -34,7 +37,7 @@ def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
     for section in SECTIONS:
         if section != "lighting_class":
             once(reader, reader.select(section, "*", "name"))
-    refer(reader, reader.select("lamp_group", "*", "lamps", "*"), KIND)
+    refer(reader, reader.select("lamp_group", "*", "lamps", "*"), KIND, may_join)
     _apart(reader)
     if any(fault.key.startswith("lamp_group") for fault in reader.faults):
         return  # they may hold what is no value

@@ -6,7 +6,7 @@ Each kind of condition is a list of its own below the rule; all of them must hol
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ UP, DOWN = "up", "down"
 CONDITIONS = ("reading", "state", "event", "silence", "time", "sun")
 OF_ASSETS = ("reading", "state", "event", "silence")
 ACTIONS = ("set_level", "release", "notify")
+NODE_KINDS = (KIND, "water_meter", "air_quality")
 DAY_S = 86_400
 
 ValueName = Annotated[
@@ -183,13 +184,19 @@ def alarm(name: str) -> str:
 
 def told_of(rule: Rule, notify: Notify) -> str:
     """Whose alarm it is: that of the first asset that the rule asks, where none is named."""
-    if notify.asset is not None:
-        return notify.asset
-    asked = [each.asset for each in rule.readings]
-    asked += [each.asset for each in rule.states]
-    asked += [each.asset for each in rule.events]
-    asked += [each.asset for each in rule.silences]
-    return asked[0]
+    return asked(rule)[0] if notify.asset is None else notify.asset
+
+
+def asked(rule: Rule) -> list[str]:
+    """The assets of a rule's conditions, in order."""
+    lists = (rule.readings, rule.states, rule.events, rule.silences)
+    return [each.asset for conditions in lists for each in conditions]
+
+
+def own_lamps(rule: Rule) -> tuple[str, ...]:
+    """The lamps that a rule names itself, apart from those of its groups."""
+    action = rule.set_level or rule.release
+    return () if action is None else action.lamps
 
 
 def lamps(groups: Iterable[LampGroup], action: SetLevel | Release) -> tuple[str, ...]:
@@ -201,16 +208,19 @@ def lamps(groups: Iterable[LampGroup], action: SetLevel | Release) -> tuple[str,
     return tuple(named)
 
 
-def check(reader: Reader, groups: Iterable[LampGroup]) -> None:
-    """Keep a fault for each reference to nothing, and for each rule that can do nothing."""
+def check(reader: Reader, groups: Iterable[LampGroup], may_join: Callable[[object], bool]) -> None:
+    """Keep a fault for each reference to nothing, and for each rule that can do nothing.
+
+    `may_join`: may a node join for an asset that nothing has?
+    """
     if not reader.has((SECTION,)):
         return
     count = _count(reader)
     if count > MAX_RULES:
         reader.complain((SECTION, MAX_RULES), f"{count} rules", f"write {MAX_RULES} at most")
     _names_once(reader)
-    _assets(reader)
-    _lamps(reader)
+    _assets(reader, may_join)
+    _lamps(reader, may_join)
     _bounds(reader)
     _light(reader)
     if reader.faults:
@@ -232,12 +242,15 @@ def _names_once(reader: Reader) -> None:
             reader.complain(path, f"{problem} already", "write another one")
 
 
-def _assets(reader: Reader) -> None:
+def _assets(reader: Reader, may_join: Callable[[object], bool]) -> None:
     """Whoever is asked has a device here, and the value or event is one that it tells."""
     kinds = dict(_kinds(reader))
     for path, asset in _asked(reader):
         if asset in kinds:
             _told(reader, path, str(kinds[asset]))
+            continue
+        if may_join(asset):
+            _told(reader, path, *NODE_KINDS)
             continue
         remedy = hint(str(asset), sorted(kinds)) if kinds else "add a [[node]] for it"
         reader.complain(path, f"{shown(asset)} has no device here", remedy)
@@ -262,9 +275,9 @@ def _kinds(reader: Reader) -> Iterator[tuple[str, object]]:
         yield from ((str(asset), "") for _, asset in reader.select(*pattern))
 
 
-def _told(reader: Reader, path: faults.Path, kind: str) -> None:
-    """Of a node it is known what it tells; others tell no events."""
-    if not kind:
+def _told(reader: Reader, path: faults.Path, *kinds: str) -> None:
+    """Of a node it is known what it tells, also where its kind is open; others tell no events."""
+    if not kinds[0]:
         for _, _ in reader.select(*path[:-1], "event"):
             nodes = sorted(asset for asset, its_kind in _kinds(reader) if its_kind)
             reader.complain(path, "only nodes tell of events", hint("", nodes))
@@ -273,9 +286,9 @@ def _told(reader: Reader, path: faults.Path, kind: str) -> None:
 
     here = path[:-1]
     named = reader.accepted.get((*here, "value"))
-    known = values(kind)
+    known = sorted({value for kind in kinds for value in values(kind)})
     if named is not None and named not in known:
-        problem = f"{shown(named)} is no value of a {kind}"
+        problem = f"{shown(named)} is no value of a {' or a '.join(kinds)}"
         reader.complain((*here, "value"), problem, hint(str(named), known))
     event = reader.accepted.get((*here, "event"))
     events = list(m.EVENT_NAMES.values())
@@ -318,13 +331,13 @@ def values(kind: str) -> list[str]:
     )
 
 
-def _lamps(reader: Reader) -> None:
+def _lamps(reader: Reader, may_join: Callable[[object], bool]) -> None:
     kinds = dict(_kinds(reader))
     known = [asset for asset, kind in kinds.items() if kind == KIND]
     groups = [str(name) for _, name in reader.select("lamp_group", "*", "name")]
     for action in ("set_level", "release"):
         for path, lamp in reader.select(SECTION, "*", action, "lamps", "*"):
-            if kinds.get(str(lamp)) != KIND:
+            if kinds.get(str(lamp)) != KIND and not may_join(lamp):
                 what = f"is a {kinds[str(lamp)]}" if kinds.get(str(lamp)) else "is no lamp"
                 remedy = hint(str(lamp), known) if known else f"add a [[node]] of kind {KIND}"
                 reader.complain(path, f"{shown(lamp)} {what}", remedy)

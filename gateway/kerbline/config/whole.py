@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from kerbline.config import crossings, district, document, light_checks, light_rules, ngsi_ld
+from kerbline.config.awaited import joinable
 from kerbline.config.faults import ConfigFault, Fault
 from kerbline.config.reader import Reader
 from kerbline.config.sections import Config
@@ -20,8 +21,9 @@ def load(path: Path) -> Config:
     config = reader.section(Config, table)
     crossings.check(reader)
     assert isinstance(config, Config)
-    light_checks.check(reader, config.lamp_groups)
-    light_rules.check(reader, config.lamp_groups)
+    may_join = joinable(reader)
+    light_checks.check(reader, config.lamp_groups, may_join)
+    light_rules.check(reader, config.lamp_groups, may_join)
     config = _with_registers(reader, config, path.absolute().parent)
     light_rules.check_values(reader, config.buses)
     district.check_valves(reader, config.buses)

@@ -62,6 +62,22 @@ def step(
     return State(lights, flows, claims), Decided(tuple(commands), findings)
 
 
+def replanned(state: State, plan: Plan) -> State:
+    """The state for another plan: a corridor that has other lamps now knows who is about.
+
+    Meters keep what is remembered of them, whether the plan has them or not.
+    """
+    by_lamp = {lamp: light for light in state.lights for lamp in light.corridor.lamps}
+    return replace(state, lights=tuple(_light(each, by_lamp) for each in plan.corridors))
+
+
+def _light(corridor: Corridor, by_lamp: Mapping[str, OnDemand]) -> OnDemand:
+    before = next((by_lamp[lamp] for lamp in corridor.lamps if lamp in by_lamp), None)
+    if before is None:
+        return OnDemand(corridor)
+    return before if before.corridor == corridor else before.with_lamps(corridor)
+
+
 def next_ms(state: State) -> int | None:
     """Street time at which a step without readings may have commands; None: never."""
     times = [light.next_ms() for light in state.lights]

@@ -203,10 +203,11 @@ class Enrolment:
         return told | {"serves": heir is not None and not heir.waits, "unserved": unserved}
 
     def _told(self, joined: Joined) -> dict[str, Any]:
-        """Of one that joined, also why it is not served, and whether an IoT Agent must know it."""
+        """Of one that joined, also its part in control, and whether an IoT Agent must know it."""
         return asdict(joined) | {
             "unserved": self._serving.unserved.get(joined.node_id, ""),
             "provision": bool(self._config.agents),
+            **self._serving.part(joined),
         }
 
     # ------------------------------------------------------------------ what follows

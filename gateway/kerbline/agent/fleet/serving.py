@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kerbline.agent.records import Records
 from kerbline.clock import Clock
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from kerbline.agent.air import AirFigures
     from kerbline.agent.alerts import Alerts
     from kerbline.agent.light.programs import LightPrograms
+    from kerbline.agent.roll import Roll
     from kerbline.assets import Registry
+    from kerbline.keys.roster import Joined
 
 REPLACED, REMOVED = "replaced", "removed"  # reasons of a gap
 
@@ -39,6 +41,7 @@ class Serving:
         clock: Clock,
         kinds: dict[str, str],
         *,
+        roll: Roll | None = None,
         registry: Registry | None = None,
         alerts: Alerts | None = None,
         programs: LightPrograms | None = None,
@@ -54,6 +57,7 @@ class Serving:
         self._group = group
         self._clock = clock
         self._kinds = kinds
+        self._roll = roll
         self._registry = registry
         self._alerts = alerts
         self._programs = programs
@@ -83,6 +87,8 @@ class Serving:
             for node in new:
                 self._serve(node, known[node.id])
         serving = self._nodes.all()
+        if self._roll is not None:
+            self._roll.serve(serving)
         if self._registry is not None:
             self._registry.serve((node.id, node.asset, node.kind) for node in serving)
         if self._air is not None:
@@ -112,6 +118,12 @@ class Serving:
             reason = REPLACED if revocation.by else REMOVED
             now_ms = self._clock.utc_ms()
             await self._records.take(Gap(node_id, epoch, 1, None, reason, now_ms))
+
+    def part(self, joined: Joined) -> dict[str, Any]:
+        """Where its asset takes part in control, and where it can't."""
+        if self._roll is None or joined.waits or joined.node_id in self.unserved:
+            return {"part_of": [], "left_out": []}
+        return self._roll.of(joined.asset)
 
     def gone(self) -> frozenset[str]:
         """Whose keys are revoked, and who is no node of ours."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from kerbline.agent.light.around import Notebook
 from kerbline.clock import Clock
 from kerbline.config import Config, Dimming
+from kerbline.config.awaited import LAMP, METER
 from kerbline.control import arbitration, leak, program
 from kerbline.control.light.corridor import Corridor
 from kerbline.control.moment import Moment
@@ -27,17 +28,24 @@ DATING_MS = 250  # a motion is dated by its arrival, so much after it or less
 
 
 def plan(config: Config) -> program.Plan:
-    """The rules that a config names."""
+    """The rules that a config names, for those of their assets that have a node of the kind."""
+    lamps = frozenset(node.asset for node in config.nodes if node.kind == LAMP)
+    meters = frozenset(node.asset for node in config.nodes if node.kind == METER)
+    leaks = [rule for rule in config.leaks if rule.meter in meters]
     return program.Plan(
-        tuple(_corridor(section) for section in config.corridors),
-        {rule.meter: leak.Rule(rule.meter, rule.continuous_flow_h) for rule in config.leaks},
+        tuple(_corridor(each, lamps) for each in config.corridors if lamps & set(each.lamps)),
+        {rule.meter: leak.Rule(rule.meter, rule.continuous_flow_h) for rule in leaks},
     )
 
 
-def _corridor(section: Dimming) -> Corridor:
+def _corridor(section: Dimming, there: Collection[str] | None = None) -> Corridor:
+    """Its lamps, or those that are there, where they stand: who has no sensor sees nobody."""
+    placed = zip(section.lamps, section.places_m, strict=True)
+    found = [each for each in placed if there is None or each[0] in there]
+    lamps, places_m = zip(*found, strict=True)
     return Corridor(
-        lamps=section.lamps,
-        positions_m=section.places_m,
+        lamps=lamps,
+        positions_m=places_m,
         sensor_range_m=section.sensor_range_m,
         reach_m=section.reach_m,
         full_pct=section.full_pct,
@@ -68,6 +76,12 @@ class Loops:
     state: program.State
     group: Notebook
     _moved: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+
+    def serve(self, plan: program.Plan) -> None:
+        """Another plan from now on; what is known of people and meters stays."""
+        if plan != self.plan:
+            self.plan, self.state = plan, program.replanned(self.state, plan)
+            self._moved.set()
 
     def consider(self, reading: Reading) -> program.Decided:
         """What a reading calls for, at once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from kerbline.agent.light.config import Lamp, lamps, program
 from kerbline.clock import Clock
 from kerbline.config import Config
+from kerbline.config.light import KIND
 from kerbline.control.arbitration import Rank, rank
 from kerbline.control.light.decision import Decision
 from kerbline.control.light.nightly import given
@@ -82,8 +83,16 @@ class Keep(Protocol):
 class LightPrograms:
     """The lamps of a config, night by night."""
 
-    def __init__(self, config: Config, clock: Clock, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        keep: Keep | None = None,
+        kinds: Mapping[str, str] | None = None,
+    ) -> None:
+        """`kinds`: what each asset is that is there; what is no lamp is told nothing."""
         assert config.light is not None
+        self._kinds = {} if kinds is None else kinds
         self._keep = keep
         self._clock = clock
         self._zone = ZoneInfo(config.light.time_zone)
@@ -140,7 +149,7 @@ class LightPrograms:
     def compile(self, fleet: Fleet, night: Night) -> None:
         """Have every lamp's node told what it is to keep of a night."""
         same: dict[tuple[int, str], Told | None] = {}
-        for asset, lamp in self._lamps.items():
+        for asset, lamp in self._fitting():
             name = lamp.calendar.program(night.date)[0] if lamp.calendar else ""
             key = (id(lamp.limits), name)
             if key not in same:
@@ -158,10 +167,16 @@ class LightPrograms:
 
     def joined(self, fleet: Fleet, asset: str) -> None:
         """Another node serves a lamp: it is told what that one is to keep of this night."""
-        lamp = self._lamps.get(asset)
+        lamp = dict(self._fitting()).get(asset)
         if lamp is not None and self._night is not None:
             told = self.told(asset, self._night)
             fleet.configure(asset, values(told.stored if told else None, lamp.clo))
+
+    def _fitting(self) -> Iterator[tuple[str, Lamp]]:
+        """Those of the lamps that are no node of another kind."""
+        for asset, lamp in self._lamps.items():
+            if self._kinds.get(asset, KIND) == KIND:
+                yield asset, lamp
 
     def _note(self, night: Night) -> None:
         """Keep what lamps are given for a night, each plan with all that have it."""
@@ -170,7 +185,7 @@ class LightPrograms:
         at_ms = self._street_s() * 1000
         plans: dict[tuple[int, str], Decision] = {}
         alike: dict[tuple[int, str], list[str]] = {}
-        for asset, lamp in self._lamps.items():
+        for asset, lamp in self._fitting():
             if lamp.calendar is None:
                 continue
             key = (id(lamp.limits), lamp.calendar.name)

@@ -49,6 +49,19 @@ class Follower:
         self._where.edge(lamp, at_ms, is_there)
         self._next_ms = -NEVER_MS
 
+    def succeed(self, before: Follower) -> None:
+        """Take over the lamps of `before`, whose street had others; those that went are let be."""
+        here = {name: lamp for lamp, name in enumerate(self.corridor.lamps)}
+        names = before.corridor.lamps
+        self._told_ms = {
+            here[names[lamp]]: told_ms
+            for lamp, told_ms in before._told_ms.items()
+            if names[lamp] in here
+        }
+        self._full = sum(1 << lamp for lamp in self._told_ms)
+        self._again_ms = min(self._told_ms.values(), default=NEVER_MS) + self._renew_ms
+        self._kept_ms = self._next_ms = -NEVER_MS
+
     def refused(self, lamp: int, now_ms: int) -> None:
         """A raise of `lamp` was not let through: it is said again soon."""
         if lamp in self._told_ms:

@@ -6,6 +6,8 @@ command has a hold, so that a gateway that dies leaves no lamp bright for long, 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from kerbline.control.light.corridor import Corridor
 from kerbline.control.light.following import VERSION, Change, Follower
 from kerbline.control.moment import Moment
@@ -17,6 +19,17 @@ SET_BACK_MS = 5_000  # a clock that was set: what was known is of another time
 EXPIRY_MS = 3_000  # light that comes later than this lights nobody
 QUICK_MS = 1  # the node's quickest rise without a step
 SOURCE = "control/dimming"
+# Motions, for a street that gets other lamps: each costs it 0.5 ms then, and lamps are in a hurry.
+MOST_KEPT, KEPT = 300, 200
+
+
+class _Motion(NamedTuple):
+    """What was told of a lamp's sensor, and when: of `at_ms`, at `now_ms`."""
+
+    now_ms: int
+    lamp: str
+    at_ms: int
+    is_there: bool
 
 
 class OnDemand:
@@ -28,17 +41,36 @@ class OnDemand:
         self._places = {asset: lamp for lamp, asset in enumerate(corridor.lamps)}
         self._sent = 0
         self._latest_ms = 0
+        self._motions: list[_Motion] = []  # of late, and what is still seen
+
+    @property
+    def corridor(self) -> Corridor:
+        """Whose lamps these are."""
+        return self._corridor
+
+    def with_lamps(self, corridor: Corridor) -> OnDemand:
+        """The same street with other lamps: it knows of people what it would, had it these before.
+
+        A lamp that is full stays so, or is let go by the next `commands`.
+        """
+        other = OnDemand(corridor)
+        other._sent, other._latest_ms = self._sent, self._latest_ms
+        for motion in self._motions:
+            if motion.lamp in other._places:
+                other._saw(motion)
+                other._follower.due(motion.now_ms)
+        other._follower.succeed(self._follower)
+        return other
 
     def take(self, reading: Reading, now: Moment) -> None:
         """What a node tells; others than motions of our lamps are passed over."""
         self._mind_clock(now.street_ms)
-        lamp = self._places.get(reading.asset)
         is_there = MOTIONS.get(str(reading.values.get("event")))
-        if lamp is None or is_there is None or reading.kind != "event":
+        if reading.asset not in self._places or is_there is None or reading.kind != "event":
             return
         at_ms = _seen_at_ms(reading, now)
         if not is_there or now.street_ms - at_ms < STALE_MS:
-            self._follower.saw(lamp, at_ms, is_there)
+            self._saw(_Motion(now.street_ms, reading.asset, at_ms, is_there))
 
     def commands(self, now: Moment) -> list[Command]:
         """What is to be commanded now."""
@@ -53,10 +85,24 @@ class OnDemand:
         """Street time at which there may be commands without any motion."""
         return self._follower.next_ms()
 
+    def _saw(self, motion: _Motion) -> None:
+        self._motions.append(motion)
+        if len(self._motions) > MOST_KEPT:
+            self._forget()
+        self._follower.saw(self._places[motion.lamp], motion.at_ms, motion.is_there)
+
+    def _forget(self) -> None:
+        """The oldest, but not that somebody is seen who has not ceased to be."""
+        latest = {motion.lamp: motion for motion in self._motions}
+        oldest, later = self._motions[:-KEPT], self._motions[-KEPT:]
+        seen = [each for each in oldest if each.is_there and latest[each.lamp] is each]
+        self._motions = seen + later
+
     def _mind_clock(self, street_ms: int) -> None:
         """Begin anew where time was set back; lamps fall by themselves when their hold is over."""
         if street_ms < self._latest_ms - SET_BACK_MS:
             self._follower = Follower(self._corridor)
+            self._motions.clear()
             self._latest_ms = street_ms
         self._latest_ms = max(self._latest_ms, street_ms)
 
