@@ -125,6 +125,24 @@ def test_who_follows_an_order_hears_of_it_when_the_disk_has_it(tmp_path: Path) -
     lives(tmp_path / "s.db", story)
 
 
+def test_an_answer_as_soon_as_the_disk_has_it_is_told_behind_its_order(tmp_path: Path) -> None:
+    """Both come from the store's thread while this loop stands still."""
+
+    async def story(life: Life) -> None:
+        life.desk = follower = Following()
+        gate, idle = gate_in(life), threading.Event()
+        await life.order(order())
+        answered = asyncio.create_task(life.orders.answered(Answered("a1", "lamp-1", "")))
+        await asyncio.sleep(0)
+        life.group.begin(idle.set)
+        gate.set()
+        idle.wait()
+        await answered
+        assert follower.moved == [CommandState.DELIVERED, CommandState.OK]
+
+    lives(tmp_path / "s.db", story)
+
+
 async def left(life: Life, kill: Callable[[], Path]) -> None:
     async with slow_disk(life):
         await life.order(order())

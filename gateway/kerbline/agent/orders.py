@@ -126,6 +126,7 @@ class Orders:
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
         self._on_paper = _OnPaper()
         self._gone: asyncio.Queue[tuple[Command, asyncio.Future[Submission]]] = asyncio.Queue()
+        self._unfollowed: dict[str, asyncio.Future[Submission]] = {}  # of these, until it is told
 
     async def resume(
         self, sinks: Sequence[Desk], others: Mapping[str, Asker] | None = None
@@ -169,7 +170,7 @@ class Orders:
                 log.error("command %s is on its way, not entered: %s", command.id, error)
             else:
                 _say_refused(command, submission)
-                self._follow(command, submission.result)
+            self._follow_entered(command)
 
     def issue(self, command: Command) -> str:
         """A loop's command: to its node or device now, or not at all; empty where it went."""
@@ -250,6 +251,7 @@ class Orders:
         submit = self._store.commands.submit
         entry = self._group.begin(submit, command, now_ms, goes=True)
         self._gone.put_nowait((command, entry))
+        self._unfollowed[command.id] = entry
         self._open[command.id] = command
         self._sinks[command.id] = sink
         self._loops.operate(command)
@@ -341,10 +343,16 @@ class Orders:
         await self._enter(result)
         if state is not CommandState.OK and reason != OUTCOME_UNKNOWN:
             await self._release(command.asset)
+        self._follow_entered(command)  # the book has it by now, and `enter` may not have looked
         self._follow(command, result)
         sink = self._sinks.pop(command.id, None)
         if sink is not None:
             sink.tell(result)
+
+    def _follow_entered(self, command: Command) -> None:
+        entry = self._unfollowed.pop(command.id, None)
+        if entry is not None and entry.done() and not entry.exception():
+            self._follow(command, entry.result().result)
 
     def _follow(self, command: Command, result: CommandResult) -> None:
         follower = self._sinks.get(command.id)

@@ -12,7 +12,9 @@ from kerbline.keys import KeyFault
 from kerbline.keys.admission import Admission
 from kerbline.keys.revoked import Revocation
 from kerbline.model import Gap
-from kerbline.south.nodes import Nodes, NoRoom, Past, pasts
+from kerbline.south.lines import NoRoom
+from kerbline.south.nodes import Nodes
+from kerbline.south.past import Past, pasts
 from kerbline.store import GroupCommit, Store
 from kerbline.store.holdings import LAST_NUMBER
 
