@@ -19,6 +19,7 @@ from kerbline.firmware import image
 MIB = 1 << 20
 MAGIC = 0xE9  # esp_image_header_t
 ENTRY_MAGIC = 0x50AA  # esp_partition_info_t
+DESCRIBED, DESCRIPTION_BYTES = 0xABCD5432, 256  # esp_app_desc_t
 TABLE_AT = 0x8000
 APP_AT = 0x1_0000
 FACTORY, OTA_0 = 0x00, 0x10  # app partitions' subtypes
@@ -56,7 +57,9 @@ def bootable(flash: bytes | bytearray, chip: str) -> bool:
     return flash[BOOT_AT[chip]] == flash[APP_AT] == MAGIC
 
 
-def stock_image(chip: str = "esp32", app_bytes: int = 200_000, seed: int = 1) -> bytes:
+def stock_image(
+    chip: str = "esp32", app_bytes: int = 200_000, seed: int = 1, *, version: str = ""
+) -> bytes:
     """What is flashed at the chip's offset: bootloader, table, app, as MicroPython's file.
 
     The app is noise that deflates to two thirds, as the real one does (1.7 MB to 1.1 MB).
@@ -75,17 +78,15 @@ def stock_image(chip: str = "esp32", app_bytes: int = 200_000, seed: int = 1) ->
     whole[: len(boot)] = boot
     at = TABLE_AT - BOOT_AT[chip]
     whole[at : at + len(table)] = table
-    return bytes(whole) + _program(chip, b"".join(body))
+    return bytes(whole) + _program(chip, _described(version, "micropython") + b"".join(body))
 
 
 def app(
     version: str = "", project: str = "micropython", *, chip: str = "esp32", size: int = 1024
 ) -> bytes:
     """An app of some bytes of that description (esp_app_desc_t); the rest is noise of its own."""
-    told = struct.pack("<I12x32s32s", 0xABCD5432, version.encode(), project.encode()).ljust(
-        256, b"\0"
-    )
-    return _program(chip, told + Random(version + project).randbytes(size))
+    noise = Random(version + project).randbytes(size)
+    return _program(chip, _described(version, project) + noise)
 
 
 def apps(
@@ -109,6 +110,12 @@ def apps(
     table = _table(*rows, vfs_bytes=OTA_VFS_BYTES if any(held) else vfs.size)
     whole[TABLE_AT : TABLE_AT + len(table)] = table
     return bytes(whole)
+
+
+def _described(version: str, project: str) -> bytes:
+    """esp_app_desc_t, with which an app begins."""
+    told = struct.pack("<I12x32s32s", DESCRIBED, version.encode(), project.encode())
+    return told.ljust(DESCRIPTION_BYTES, b"\0")
 
 
 def _table(*rows: tuple[int, int, int, int, bytes], vfs_bytes: int) -> bytes:

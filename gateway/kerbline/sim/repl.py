@@ -20,10 +20,17 @@ from typing import Any
 
 from kerbline import carried
 from kerbline.sim import bench_chip, children
+from kerbline.sim.null_modem import NullModem
 
 CHUNK_BYTES = 4096
 OFF = "off"
 POWER_ON, HARD_RESET, WATCHDOG_RESET, SOFT_RESET = 1, 2, 3, 5
+# What the chip says last, by what follows; "dark": no app came up.
+ENDS = {
+    "reset": (HARD_RESET, "boot"),
+    "panic": (WATCHDOG_RESET, "boot"),
+    "dark": (POWER_ON, OFF),
+}
 BOOT_NOISE = (
     b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
     b"entry 0x400805f0\r\n\xff\x00\xfe"
@@ -61,12 +68,11 @@ class StockBoard:
         self._life: asyncio.Task[None] | None = None
         self._master = -1
         self._links: set[asyncio.StreamWriter] = set()
-        self._uart: set[asyncio.StreamWriter] = set()
-        self._gateways: set[asyncio.StreamWriter] = set()
+        self._line = NullModem()
         self._servers: list[asyncio.Server] = []
         self._answers: set[asyncio.Task[None]] = set()
-        self._bite: asyncio.TimerHandle | None = None
-        self._watchdog_ms = 0
+        self._watchdog = _Watchdog(self._bitten)
+        self._ends: asyncio.Future[tuple[int, str]] | None = None  # how this life ends
 
     @property
     def flash(self) -> Path:
@@ -77,6 +83,11 @@ class StockBoard:
     def apps(self) -> Path:
         """The flash before it; without the file it is a stock image's, with one app, `factory`."""
         return self._folder / "apps.bin"
+
+    @property
+    def nvs(self) -> Path:
+        """What is kept there, as JSON."""
+        return self._folder / "nvs.json"
 
     @property
     def powered(self) -> bool:
@@ -104,10 +115,10 @@ class StockBoard:
         if not self.flash.exists():
             part = bench_chip.partitions(self.apps.read_bytes())["vfs"]
             self.flash.write_bytes(b"\xff" * part.size)
-        (self._folder / "nvs.json").touch(mode=0o600)
+        self.nvs.touch(mode=0o600)
         self.port = await self._serve(self._repl)
-        self.line_port = await self._serve(self._gateway)
-        self._uart_port = await self._serve(self._wire)
+        self.line_port = await self._serve(self._line.first)
+        self._uart_port = await self._serve(self._line.second)
         self.power_on()
         return self
 
@@ -115,8 +126,9 @@ class StockBoard:
         await self.cut_power()
         for server in self._servers:
             server.close()
-        for writer in (*self._links, *self._uart, *self._gateways):
+        for writer in self._links:
             writer.close()
+        self._line.close()
         if self._answers:
             await asyncio.wait(self._answers)
 
@@ -141,9 +153,7 @@ class StockBoard:
 
     def bite(self) -> None:
         """The watchdog's time is over now; nothing happens where none runs."""
-        if self._bite is not None:
-            self._bite.cancel()
-            self._bites(self._ends)
+        self._watchdog.bite()
 
     async def happens(self, start: str, seconds: float = 60.0, *, after: int | None = None) -> str:
         """The next event that starts so, from now on or behind `after` events; TimeoutError."""
@@ -184,16 +194,12 @@ class StockBoard:
         told, tell = os.pipe()
         os.set_blocking(self._master, False)
         os.set_blocking(told, False)
-        ends: asyncio.Future[tuple[int, str]] = loop.create_future()
+        ends = self._ends = loop.create_future()
         if mode == "boot":
             self._runs = ""
-        given: list[object] = [self.flash, self.apps, self._runs]
-        given += [self._folder / "nvs.json", f"/dev/fd/{tell}", self._uart_port]
-        given += [self._chip, cause, mode, *([self.wiring] if self.wiring.exists() else ())]
-        command = [self._micropython, "-X", "heapsize=4M", "-m", "kerbnode.sim.stock", *given]
         try:
             child = await children.start(
-                [str(part) for part in command],
+                self._command(tell, cause, mode),
                 self._folder / "board.log",
                 {"MICROPYPATH": f".frozen:{carried.firmware()}"},
                 terminal=slave,
@@ -204,7 +210,7 @@ class StockBoard:
             if mode == "boot":
                 self._say(self.faults.noise)
             loop.add_reader(self._master, self._from_board)
-            loop.add_reader(told, self._told, told, ends)
+            loop.add_reader(told, self._told, told)
             watch = asyncio.create_task(child.process.wait())
             try:
                 both: list[asyncio.Future[Any]] = [ends, watch]
@@ -221,10 +227,18 @@ class StockBoard:
             os.close(told)
             self._master = -1
             if not (ends.done() and ends.result()[0] == SOFT_RESET):
-                self._watch(0)
+                self._watchdog.set(0)
             ends.cancel()
 
-    def _told(self, told: int, ends: asyncio.Future[tuple[int, str]]) -> None:
+    def _command(self, tell: int, cause: int, mode: str) -> list[str]:
+        """What `kerbnode.sim.stock` is given."""
+        given: list[object] = [self.flash, self.apps, self._runs]
+        given += [self.nvs, f"/dev/fd/{tell}", self._uart_port]
+        given += [self._chip, cause, mode, *([self.wiring] if self.wiring.exists() else ())]
+        command = [self._micropython, "-X", "heapsize=4M", "-m", "kerbnode.sim.stock", *given]
+        return [str(part) for part in command]
+
+    def _told(self, told: int) -> None:
         data = b""
         with suppress(BlockingIOError):
             data = os.read(told, CHUNK_BYTES)
@@ -234,36 +248,29 @@ class StockBoard:
             word, _, rest = line.partition(" ")
             if self.faults.off_at and line.startswith(self.faults.off_at[0]):
                 self.faults.off_at.pop(0)
-                if not self.faults.off_at and not ends.done():
-                    ends.set_result((POWER_ON, OFF))
-            if word == "watchdog":
-                self._watch(int(rest), ends)
-            elif word == "feed":
-                self._watch(self._watchdog_ms, ends)
+                if not self.faults.off_at:
+                    self._end(POWER_ON, OFF)
+            if word == "feed":
+                self._watchdog.feed()
                 continue
+            if word == "watchdog":
+                self._watchdog.set(int(rest))
             elif word == "image":
                 self._runs = rest.split()[0]
-            elif word in ("reset", "panic") and not ends.done():
-                ends.set_result((HARD_RESET if word == "reset" else WATCHDOG_RESET, "boot"))
-            elif word == "soft" and not ends.done():
-                ends.set_result((SOFT_RESET, rest))
+            elif word == "soft":
+                self._end(SOFT_RESET, rest)
+            elif word in ENDS:
+                self._end(*ENDS[word])
             self.events.append(line)
 
-    def _watch(self, timeout_ms: int, ends: asyncio.Future[tuple[int, str]] | None = None) -> None:
-        """Set the watchdog anew; 0: none. A soft reset leaves it running, as the chip does."""
-        if self._bite is not None:
-            self._bite.cancel()
-            self._bite = None
-        self._watchdog_ms = timeout_ms
-        if timeout_ms and ends is not None:
-            loop = asyncio.get_running_loop()
-            self._ends = ends
-            self._bite = loop.call_later(timeout_ms / 1000, self._bites, ends)
+    def _end(self, cause: int, mode: str) -> None:
+        """This life is over; the first who says so counts."""
+        if self._ends is not None and not self._ends.done():
+            self._ends.set_result((cause, mode))
 
-    def _bites(self, ends: asyncio.Future[tuple[int, str]]) -> None:
+    def _bitten(self) -> None:
         self.events.append("bitten")
-        if not ends.done():
-            ends.set_result((WATCHDOG_RESET, "boot"))
+        self._end(WATCHDOG_RESET, "boot")
 
     def _from_board(self) -> None:
         with suppress(BlockingIOError, OSError):
@@ -299,27 +306,34 @@ class StockBoard:
             except OSError:
                 return
 
-    async def _gateway(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _pump(reader, writer, self._gateways, self._uart)
 
-    async def _wire(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _pump(reader, writer, self._uart, self._gateways)
+class _Watchdog:
+    """Bites where it is not fed in time. A soft reset leaves it running, as the chip does."""
 
+    def __init__(self, bites: Callable[[], None]) -> None:
+        self._bites = bites
+        self._timeout_ms = 0
+        self._timer: asyncio.TimerHandle | None = None
 
-async def _pump(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    own: set[asyncio.StreamWriter],
-    others: set[asyncio.StreamWriter],
-) -> None:
-    """What arrives goes to the other side, or nowhere where nobody is."""
-    own.add(writer)
-    with suppress(ConnectionError):
-        while data := await reader.read(CHUNK_BYTES):
-            for other in others:
-                other.write(data)
-    own.discard(writer)
-    writer.close()
+    def set(self, timeout_ms: int) -> None:
+        """Anew; 0: none."""
+        self._timeout_ms = timeout_ms
+        self.feed()
+
+    def feed(self) -> None:
+        """Its time begins again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._timeout_ms:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._timeout_ms / 1000, self._bites)
+
+    def bite(self) -> None:
+        """Its time is over now; nothing happens where none runs."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._bites()
 
 
 def _quiet(terminal: int) -> None:
