@@ -13,7 +13,7 @@ from kerbline.sim import virtual_time
 from kerbline.update.campaign import ABSENT_MS, Campaign, Run
 from kerbline.update.states import ENDED, State
 from kerbwire import messages as m
-from tests.scenarios.update_fleet import Fate, Life, Street, inline
+from tests.scenarios.update_fleet import Fate, Life, Street
 
 YEAR_MS = 365 * 86_400_000
 FATES = (Fate(refuses=m.UPDATE_FLASH), Fate(boots_fail=True), Fate(deaf=True), Fate(mute=True))
@@ -77,8 +77,17 @@ def test_in_the_end_each_of_many_is_what_is_said_of_it(tmp_path: Path, seed: int
 
 async def paused_in_between(folder: Path) -> None:
     """Somebody pauses while the disk still takes what another one resumed."""
+    slow: list[object] = []  # writes, of which the next one takes until somebody pauses
+
+    async def waiting(call: Callable[[], object]) -> object:
+        done = call()
+        if slow:
+            slow.clear()
+            updates.turn(Run.PAUSED, "")
+        return done
+
     street = Street(folder, 1, 0)
-    life = Life(street, folder)
+    life = Life(street, folder, waiting)
     updates = life.updates
     life.start()
     street.begin(life, stages=(100,), soak_min=0)
@@ -86,14 +95,7 @@ async def paused_in_between(folder: Path) -> None:
     assert street.nodes["sl-0000"].held, "it is receiving"
     updates.turn(Run.PAUSED, "")
     await asyncio.sleep(5)
-
-    async def slow(call: Callable[[], object]) -> object:
-        updates._waiting = inline
-        done = call()
-        updates.turn(Run.PAUSED, "")
-        return done
-
-    updates._waiting = slow
+    slow.append("next")
     updates.turn(Run.RUNNING, "")
     await asyncio.sleep(5)
     assert campaign_of(life).course.run is Run.PAUSED

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -28,6 +28,7 @@ from kerbwire import messages as m
 from kerbwire.limits import BLOCK_BYTES
 from tests.field import releases
 
+Waiting = Callable[[Callable[[], object]], Awaitable[object]]
 EVENING_MS = 1_790_000_000_000
 OLD = bytes.fromhex("0102030405060708")
 START_S = 6.0  # from an order until a node is heard with what it started
@@ -192,16 +193,21 @@ class ModelNode:
         self.wake()
 
 
+async def inline(call: Callable[[], object]) -> object:
+    """The disk answers at once: in virtual time a thread would have for ever."""
+    return call()
+
+
 class Life:
     """One life of the gateway, from its start to a kill: a `Carrier`, and the campaign's host."""
 
-    def __init__(self, street: Street, state: Path) -> None:
+    def __init__(self, street: Street, state: Path, waiting: Waiting = inline) -> None:
         self.street = street
         self.heard_s: dict[str, float] = {}
         self.voices: dict[str, int] = {}  # when each was last heard, in ms
         self.offers: Counter[str] = Counter()
         self.clock = LoopClock()
-        self.updates = Updates(Journal(state), self, self.clock, whole_parts, inline)
+        self.updates = Updates(Journal(state), self, self.clock, whole_parts, waiting)
         self.updates.resume(Roots(releases.key().root))
         self.task: asyncio.Task[None] | None = None
 
@@ -368,11 +374,6 @@ class Street:
 def whole_parts(bundle: Bundle) -> bytes:
     """As many bytes as a small delta has: the models do not look into them."""
     return bundle.manifest_bytes[:16] * 250
-
-
-async def inline(call: Callable[[], object]) -> object:
-    """The disk answers at once: in virtual time a thread would have for ever."""
-    return call()
 
 
 async def until(
