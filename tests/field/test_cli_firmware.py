@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from kerbline import boards
 from kerbline.bundle import load
 from kerbline.cli import app
 from kerbline.errors import KerblineError
 from kerbline.field.signing.assembly import expiry_s, last_day
+from kerbline.firmware import build, kept
 from tests.field import releases
 from tools.trees import ROOT
 
@@ -60,6 +62,11 @@ def copied(source: Path, to: Path) -> Path:
     return to
 
 
+def small(tree: Path) -> list[str]:
+    """What the builds in that tree keep."""
+    return sorted(file.name for file in (tree / "build" / "small").glob("*.json"))
+
+
 def built(tree: Path, out: Path, *, zone: str, locale: str, mask: int) -> bytes:
     """A release of a tree by its own command line."""
     words = ["build", BOARD, "--sequence", "3", "--expires", "2027-06-30", "--over-budget"]
@@ -81,11 +88,15 @@ def built(tree: Path, out: Path, *, zone: str, locale: str, mask: int) -> bytes:
 
 
 def test_a_release_from_the_tree(here: Path) -> None:
+    file = boards.find(BOARD)
+    build.build(build.of_board(boards.load(file), str(file)), keep=kept.folder())
     one = copied(ROOT, here / "tree")
+    before = small(one)
     first = built(one, here / "one.kerb", zone="UTC", locale="C", mask=0o022)
     two = copied(one, here / "another" / "place")
     second = built(two, here / "two.kerb", zone="Pacific/Apia", locale="tr_TR.UTF-8", mask=0o077)
     assert first == second
+    assert before == small(one) == small(two), "what is kept hangs on a commit, which a copy lacks"
 
     made = run("keygen", "key")
     assert made.status == 0 and f"{here}/state/kerbline/release/" in made.out

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -125,6 +126,22 @@ def test_small_sources_are_kept_by_what_they_were_made_from(tmp_path: Path) -> N
         assert file.read_text() == whole
 
 
+def test_what_is_made_beside_us_is_waited_for(tmp_path: Path) -> None:
+    made: list[int] = []
+    beside = threading.Thread(target=lambda: kept.together({"main": "pass"}, tmp_path, make))
+
+    def make(texts: Mapping[str, str]) -> dict[str, str]:
+        made.append(len(made))
+        if made == [0]:
+            beside.start()
+        return dict(texts)
+
+    assert kept.together({"main": "pass"}, tmp_path, make) == {"main": "pass"}
+    beside.join()
+    assert made == [0]
+    assert len(list(tmp_path.iterdir())) == 1, "the lock is left"
+
+
 def test_only_so_many_small_sources_are_kept(tmp_path: Path) -> None:
     for number in range(kept.MOST_FILES + 3):
         newest = kept.together({"main": f"print({number})"}, tmp_path)
@@ -151,7 +168,8 @@ def test_what_a_node_says_of_its_build() -> None:
     exec((ROOT / "firmware/kerbnode/build.py").read_text(), tree)
     made: dict[str, object] = {}
     numbers = identity.numbers(identity.version())
-    exec(collect.identity(numbers, "a1b2c3d4e5" * 4, "b-esp32", MESSAGES_VERSION), made)
+    text = collect.identity(numbers, "b-esp32", MESSAGES_VERSION)
+    exec(collect.of_commit(text, "a1b2c3d4e5" * 4), made)
     names = {"VERSION", "COMMIT", "BOARD", "WIRE"}
     assert names <= tree.keys() and names <= made.keys()
     assert (tree["VERSION"], tree["WIRE"]) == (numbers, MESSAGES_VERSION)

@@ -25,6 +25,7 @@ SLOTS = ("slot_a", "slot_b")
 OBJECTS = "o"
 AS_SOURCE = frozenset({collect.START, "boot"})  # the image runs these by name, and only as source
 STARTS = frozenset({"main.py", "boot.py", "choice.mpy", "slots.mpy"})
+HOST = "host"  # the chip of a board that is none
 RESIDENT = "slots"  # its file system is mounted as long as the node runs
 
 
@@ -130,18 +131,15 @@ def build(target: Target, *, keep: Path | None = None) -> Firmware:
     modules = collect.tree()
     commit = identity.commit()
     version = identity.version()
-    known = commit.name if commit.name != identity.UNKNOWN else ""
-    generated = {
-        collect.WIRING: target.wiring,
-        collect.IDENTITY: collect.identity(
-            identity.numbers(version), known, target.name, MESSAGES_VERSION
-        ),
-    }
+    which = collect.identity(identity.numbers(version), target.name, MESSAGES_VERSION)
+    generated = {collect.WIRING: target.wiring, collect.IDENTITY: which}
     for name, text in generated.items():
         modules[name] = collect.Module(name, text, package=False)
     wanted = collect.needed(modules, target.chip)
     small = kept.together(wanted, keep) if keep else collect.together(wanted)
     names = small.pop(collect.NAMES)
+    if commit.name != identity.UNKNOWN:
+        small[collect.IDENTITY] = collect.of_commit(small[collect.IDENTITY], commit.name)
     parts = tuple(_parts(small, modules, target, keep))
     about = {
         "version": version,
@@ -165,7 +163,9 @@ def _parts(
     stays = collect.resident(small)
     texts = {modules[name].path: text for name, text in small.items() if name not in AS_SOURCE}
     given = target.native, cross.version()
-    made = kept.together(texts, keep, _compiled, *given) if keep else _compiled(texts, *given)
+    path = modules[collect.IDENTITY].path
+    made = _compiled({path: texts.pop(path)}, *given)  # each commit's is another, the rest is not
+    made |= kept.together(texts, keep, _compiled, *given) if keep else _compiled(texts, *given)
     found: list[Part] = []
     for name, text in sorted(small.items()):
         path = modules[name].path
@@ -255,7 +255,9 @@ def write(firmware: Firmware, folder: Path, *, to_flash: bool = True) -> None:
 
 
 def of_board(board: Board, file: str) -> Target:
-    """What to build for a checked board, whose file is called so in messages."""
+    """What to build for a checked board, whose file is called so in messages; raises BuildFault."""
+    if board.chip.name == HOST:  # choice.py would stop at its `import esp32`
+        raise BuildFault(f"{file}: {board.name} runs on a PC as it is: there is nothing to build")
     budget = {
         each.name: Limit(
             getattr(board.budget, each.name), file, board.reader.line(("budget", each.name))

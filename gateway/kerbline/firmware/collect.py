@@ -47,6 +47,7 @@ SHARED = ("kerbnode.standing", "kerbnode.trial", IDENTITY)
 NEVER_LOADED = frozenset({"kerbwire.limits"})
 NAMES = "names.txt"  # beside the modules: what short names stand for
 NOT_SHIPPED = frozenset({"manifest"})
+NO_COMMIT = bytes(4)  # what a node says that was built from no checkout
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +223,14 @@ def _at_top(body: Iterable[ast.stmt]) -> Iterator[str]:
         yield from (name for name, _ in imports(statement))
 
 
-def identity(version: Sequence[int], commit: str, board: str, wire: int) -> str:
-    """The text of kerbnode/build.py for one build; `commit` in hex, or "" where none is known."""
-    first = bytes.fromhex(commit[:8]) if commit else bytes(4)
+def identity(version: Sequence[int], board: str, wire: int) -> str:
+    """The text of kerbnode/build.py for one build, which `of_commit` makes whole."""
     return (
         f'"""Which build this is."""\n\nVERSION = {tuple(version)}\n'
-        f"COMMIT = {first!r}\nBOARD = {board!r}\nWIRE = {wire}\n"
+        f"COMMIT = {NO_COMMIT!r}\nBOARD = {board!r}\nWIRE = {wire}\n"
     )
+
+
+def of_commit(text: str, commit: str) -> str:
+    """That text, small or not, with the commit, in hex: so all that is before it hangs on none."""
+    return text.replace(repr(NO_COMMIT), repr(bytes.fromhex(commit[:8])))

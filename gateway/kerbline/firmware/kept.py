@@ -6,20 +6,25 @@ not as it was written counts as absent.
 
 from __future__ import annotations
 
+import fcntl
 import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 from kerbline import carried
 from kerbline.firmware import collect
 
 Make = Callable[..., dict[str, str]]
 MOST_FILES = 128  # of some 100 kB each; the oldest go
+PATIENCE_S = 60.0  # far longer than a board takes
+PAUSE_S = 0.02
 
 
 def folder() -> Path:
@@ -40,12 +45,39 @@ def together(
     """
     file = keep / f"{_digest(_maker(), inspect.getsource(make), texts, given)}.json"
     known = _read(file)
-    if known is None:
-        known = make(texts, *given)
-        with suppress(OSError):  # a folder of somebody else's, a full disk
-            _write(file, known)
-            _forget(keep)
+    if known is not None:
+        return known
+    with _alone(file):
+        known = _read(file)
+        if known is None:
+            known = make(texts, *given)
+            with suppress(OSError):  # a folder of somebody else's, a full disk
+                _write(file, known)
+                _forget(keep)
     return known
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Whoever makes the same beside us is waited for; where no lock is to be had both make it."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = file.with_suffix(".lock")
+            held = stack.enter_context(lock.open("w"))
+            stack.callback(lock.unlink, missing_ok=True)
+            end_s = time.monotonic() + PATIENCE_S
+            while not _locked(held) and time.monotonic() < end_s:
+                time.sleep(PAUSE_S)
+        yield
+
+
+def _locked(held: IO[str]) -> bool:
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _digest(*inputs: object) -> str:
@@ -69,13 +101,13 @@ def _read(file: Path) -> dict[str, str] | None:
 
 def _write(file: Path, small: Mapping[str, str]) -> None:
     """At once, so that nobody beside us reads a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(f".{os.getpid()}")
     fresh.write_text(json.dumps((_digest(small), small)))
     fresh.replace(file)
 
 
 def _forget(keep: Path) -> None:
-    files = sorted(keep.iterdir(), key=lambda file: file.stat().st_mtime_ns)
+    there = (file for file in keep.iterdir() if file.suffix != ".lock")
+    files = sorted(there, key=lambda file: file.stat().st_mtime_ns)
     for file in files[:-MOST_FILES]:
         file.unlink(missing_ok=True)

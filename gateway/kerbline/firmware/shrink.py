@@ -360,25 +360,12 @@ def written(tree: ast.AST) -> str:
     mpy-cross makes no tuple of two or three that stand bare: `a, b = c, d` costs no memory, and
     `a, b = (c, d)`, as `ast.unparse` writes it, does.
     """
-    text = ast.unparse(tree)
-    if not any(_tuple(node) for node in walk(tree)):
-        return text
-    lines = [line.encode() for line in text.split("\n")]
-    for node in walk(ast.parse(text)):
-        bare = _tuple(node)
-        if bare is not None and bare.lineno == bare.end_lineno:
-            line = lines[bare.lineno - 1]
-            start, end = bare.col_offset, bare.end_col_offset
-            assert end is not None and line[start : start + 1] == b"("
-            lines[bare.lineno - 1] = line[:start] + line[start + 1 : end - 1] + line[end:]
-    return b"\n".join(lines).decode()
-
-
-def _tuple(node: ast.AST) -> ast.Tuple | None:
-    """What is assigned to several names at once, where that is a tuple of some."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.targets[-1], ast.Tuple):
-        return None
-    return node.value if isinstance(node.value, ast.Tuple) and node.value.elts else None
+    for node in walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[-1], ast.Tuple):
+            given = node.value
+            if isinstance(given, ast.Tuple) and given.elts:
+                node.value = ast.Name(ast.unparse(given)[1:-1], ast.Load())
+    return ast.unparse(tree)
 
 
 def _imported(nodes: Iterable[ast.AST]) -> set[str]:
