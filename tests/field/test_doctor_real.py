@@ -239,8 +239,8 @@ def test_a_real_gateway_is_asked(tmp_path: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         try:
-            while b"waiting for it" not in process.stderr.readline():
-                pass  # its line is not there: it serves by then
+            said = iter(process.stderr)  # its line is not there: it serves by then
+            assert any(b"waiting for it" in line for line in said), "it ended before"
             socket_file = tmp_path / "state" / "status.sock"
             for _ in range(1000):
                 if socket_file.exists():
