@@ -63,13 +63,8 @@ class Bus:
         places: "list[Place]",
         byte_us: int,
         answer_ms: int = ANSWER_MS,
-        *,
-        calls: bool = False,
     ):
-        """`byte_us`: the time of one byte on the line.
-
-        `calls`: somebody waits for events of these nodes, so they are asked of all between turns.
-        """
+        """`byte_us`: the time of one byte on the line."""
         self.stray: dict[int, int] = {}  # bytes outside any window by address, or UNNAMED
         self.polls = 0
         self.repolls = 0
@@ -87,7 +82,7 @@ class Bus:
         self._free_us = 0  # nothing goes out before
         self._keying: list[Place] = []  # greeted, and not confirmed yet
         self._told_us: dict[int, int] = {}
-        self._calls = Calls(calls=calls, places=self._row.places)
+        self._calls = Calls(self._row.places)
         self._rushed = False  # was that what was said last?
         self._invited = False  # or that?
         self._again: tuple[Place, int] | None = None  # who is asked once more, after so many tries
@@ -101,9 +96,13 @@ class Bus:
         """The claim of that node was looked at: it need not come again."""
         self._strangers.judged(node_id)
 
-    def add(self, place: Place) -> None:
-        """One more node, at an address that no other one has."""
+    def add(self, place: Place, *, calls: bool = False) -> None:
+        """One more node, at an address that no other one has.
+
+        `calls`: somebody waits for its events, so all are asked for theirs between turns.
+        """
         self._row.places.append(place)
+        self._calls.wanted = self._calls.wanted or calls
         self._by_address[place.session.address] = place
         self._by_id[place.session.node_id] = place
 

@@ -16,7 +16,6 @@ class Calls:
 
     __slots__ = (
         "_asked",
-        "_calls",
         "_halves",
         "_noise",
         "_places",
@@ -24,12 +23,13 @@ class Calls:
         "_twice",
         "limit_us",
         "next_us",
+        "wanted",
     )
 
-    def __init__(self, *, calls: bool, places: "list[Place]"):
+    def __init__(self, places: "list[Place]"):
         self.next_us = 0
         self.limit_us = 0  # when the one that is under way ends, whatever is heard
-        self._calls = calls
+        self.wanted = False  # does somebody wait for their events?
         self._places = places
         self._asked: tuple[int, int] | None = None  # addresses, first and last
         self._halves: list[tuple[int, int]] = []
@@ -40,7 +40,7 @@ class Calls:
     @property
     def calling(self) -> bool:
         """Are nodes called? Not while one is there that does not know what that is."""
-        if not self._calls or not self._places:
+        if not self.wanted or not self._places:
             return False
         return all([place.session.knows_call for place in self._places])
 

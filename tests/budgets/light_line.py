@@ -23,12 +23,12 @@ from kerbline.config import Node as Section
 from kerbline.control import program
 from kerbline.counters import Counters
 from kerbline.keys import NodeKeys
+from kerbline.keys.way import Way
 from kerbline.model import Command, Reading
 from kerbline.ports import Port
 from kerbline.south.arrivals import Arrival
-from kerbline.south.dating import BootClock
-from kerbline.south.node_config import NodeConfig
 from kerbline.south.node_link import NodeLink
+from kerbline.south.past import Past
 from kerbline.south.rs485 import SharedLine
 from kerbline.south.udp import Address, UdpNodes, connection_id
 from kerbline.store import GroupCommit, GroupPolicy, Store
@@ -37,9 +37,7 @@ from kerbnode import board as wiring
 from kerbnode.drivers.motion import Motion
 from kerbnode.instruments.lamp_head import LampHead
 from kerbwire import cobs
-from kerbwire.catalogue import built_in
 from kerbwire.limits import BUS, BUS_ALL, DATAGRAM
-from kerbwire.ranges import RangeSet
 
 EVENING_MS = 1_797_883_200_000  # 2026-12-21, 20:00 UTC: night in Amsterdam for ten hours
 PLACE = (52.4, 4.9)
@@ -260,7 +258,11 @@ class Bus:
 
     async def serve(self, links: Sequence[NodeLink]) -> None:
         """The gateway's side."""
-        line = SharedLine(links, self._street.clock, Counters(), calls=True)
+        node = links[0].node
+        way = Way(node.port, node.baud, bus=True)
+        line = SharedLine(way, self._street.clock, Counters())
+        for link in links:
+            line.add(link, calls=True)
         await line._pump(cast(Port, self))
 
     async def read(self) -> bytes:
@@ -418,7 +420,7 @@ class Street:
 
     def _follow(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            if not self._links[command.asset].send(command):
+            if not self._links[command.asset].commands.send(command):
                 self.faults.append(f"{command.asset} took no command")
 
     async def _agent(self) -> None:
@@ -440,16 +442,12 @@ class Street:
         return NodeLink(
             node,
             NodeKeys(0, _key(index), None),
-            (None, RangeSet()),
-            BootClock(self.clock, {}),
-            NodeConfig(node, None),
+            Past(),
             self.clock,
             Counters(),
             keep_keys=keep,
             arrive=self._arrived.put,
-            framing=BUS if is_bus else DATAGRAM,
             address=address,
-            known=built_in(),
         )
 
 

@@ -15,15 +15,12 @@ from kerbline.counters import Counters
 from kerbline.keys import NodeKeys
 from kerbline.model import Reading
 from kerbline.south.arrivals import Arrival
-from kerbline.south.dating import BootClock
-from kerbline.south.node_config import NodeConfig
 from kerbline.south.node_link import NodeLink
+from kerbline.south.past import Past
 from kerbline.south.udp import CONNECTION_IDS, Address, UdpNodes, connection_id
 from kerbwire import messages as m
-from kerbwire.catalogue import built_in
 from kerbwire.limits import DATAGRAM
 from kerbwire.node import NodeSession
-from kerbwire.ranges import RangeSet
 from kerbwire.schema import STREETLIGHT
 
 UTC_MS = 1_790_000_000_000
@@ -93,16 +90,12 @@ class Network:
         return NodeLink(
             node,
             NodeKeys(0, bytes([index % 256] * 16), None),
-            (None, RangeSet()),
-            BootClock(self.clock, {}),
-            NodeConfig(node, None),
+            Past(),
             self.clock,
             self.counters,
             keep_keys=keep,
             arrive=arrive,
-            framing=DATAGRAM,
             address=connection_id(index),
-            known=built_in(),
         )
 
     def sendto(self, data: bytes, addr: Address) -> None:

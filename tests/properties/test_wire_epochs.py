@@ -14,14 +14,12 @@ from kerbline.counters import Counters
 from kerbline.keys import NodeKeys
 from kerbline.model import Entry, Gap, Reading
 from kerbline.south.arrivals import Arrival
-from kerbline.south.dating import BootClock
-from kerbline.south.node_config import NodeConfig
 from kerbline.south.node_link import NodeLink
+from kerbline.south.past import Past
 from kerbline.store import Store
 from kerbnode.journal import Journal
 from kerbnode.records import Records
 from kerbwire import messages as m
-from kerbwire.catalogue import built_in
 from kerbwire.limits import STREAM
 from kerbwire.node import NodeSession
 from kerbwire.schema import STREETLIGHT
@@ -72,16 +70,12 @@ class Street:
         self.link = NodeLink(
             node,
             self.ring,
-            self.store.held("sl-1"),
-            BootClock(self.clock, {}),
-            NodeConfig(node, None),
+            Past(self.store.held("sl-1")),
             self.clock,
             Counters(),
             keep_keys=keep,
             arrive=arrive,
-            framing=STREAM,
             address=None,
-            known=built_in(),
         )
         self.link.begin()
 

@@ -234,14 +234,15 @@ def _motion(line: BusLine, index: int) -> None:
 
 def _called(count: int, **options: object) -> BusLine:
     line = _up(count, **options)
-    line.bus._calls._calls = True
+    line.bus._calls.wanted = True
     line.run(200)
     line.said = []
     return line
 
 
 def _calls(line: BusLine) -> int:
-    return len([1 for _, data in line.said if m.CALL == data[-4] and data[-5] == BUS_ALL])
+    """How often somebody spoke to all."""
+    return len([1 for _, data in line.said or () if BUS_ALL in (data[1], data[2])])
 
 
 def test_who_has_an_event_is_heard_between_two_turns() -> None:
@@ -256,6 +257,18 @@ def test_who_has_an_event_is_heard_between_two_turns() -> None:
     assert not [code for node in line.nodes for code in node.faults]
     assert 1000 // (CALL_MS + CALL_PAUSE_MS + 12) < len(line.said) - spent
     assert not line.bus.stray
+
+
+def test_calls_begin_with_the_first_node_whose_events_are_waited_for() -> None:
+    line = _up(2)
+    line.said = []
+    line.run(1000)
+    assert not _calls(line)
+    place = line.bus._row.places[1]
+    line.bus.remove(place.session.node_id)
+    line.bus.add(place, calls=True)
+    line.run(1000)
+    assert _calls(line)
 
 
 def test_those_who_answer_a_call_at_once_are_told_apart() -> None:
@@ -273,7 +286,7 @@ def test_nodes_that_do_not_know_a_call_are_not_called() -> None:
     line.run(50)
     line.said.clear()
     line.run(2000)
-    assert not [1 for _, data in line.said if data[1] == BUS_ALL or data[2] == BUS_ALL]
+    assert not _calls(line)
     _motion(line, 1)
     assert line.run(400, lambda: bool(line.held[1]))
 

@@ -7,7 +7,6 @@ that blocks take no more than their share of a line's time.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,9 +14,6 @@ from hashlib import sha256
 from kerbwire.gateway import GatewaySession
 from kerbwire.limits import BLOCK_BYTES, OBJECT_HASH_BYTES
 
-# One after the other, from any on: a late word of the object before is none of this one, and what a
-# node remembers as done, of a gateway that was killed since, does not stand for an offer anew.
-HANDLES = 256
 BLOCK_ROUND_BYTES = 60  # heads and tag of a block, its WANT, the POLL that asks for that
 SLOW_BLOCK_MS = 250  # a block that takes longer goes over a slow link, whatever its line's rate is
 LONGEST_PAUSE_MS = 60_000  # then; one that was lost in an outage is no measure of the link
@@ -66,19 +62,16 @@ class Cargo:
     def __init__(
         self,
         session: GatewaySession,
+        handle: int,
         kind: int,
         data: bytes,
         pace: Pace,
         now_ms: Callable[[], int],
         changed: Callable[[], None],
-        before: Cargo | None,
     ) -> None:
-        """`changed` is called when there is something to send; `before` was offered last."""
+        """`changed` is called when there is something to send."""
         self.digest = sha256(data).digest()[:OBJECT_HASH_BYTES]
-        self.ended = False  # it went over, was declined or withdrawn
-        self.handle = os.urandom(1)[0]
-        if before is not None:
-            self.handle = (before.handle + before.ended) % HANDLES
+        self._handle = handle
         self._session = session
         self._data = data
         self._pace = pace
@@ -88,7 +81,7 @@ class Cargo:
         self._began: tuple[int, int] | None = None  # the first block that was wanted, and when
         self._given_ms: int | None = None
         self._timer: asyncio.TimerHandle | None = None
-        session.objects.offer(self.handle, kind, self.digest, len(data), BLOCK_BYTES)
+        session.objects.offer(handle, kind, self.digest, len(data), BLOCK_BYTES)
         changed()
 
     @property
@@ -117,14 +110,6 @@ class Cargo:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(wait_ms / 1000, self._give, index, block)
 
-    def withdraw(self) -> None:
-        """It is offered no more; what came of it stays with the node."""
-        self.stop()
-        if not self.ended:
-            self.ended = True
-            self._session.objects.withdraw(self.handle)
-            self._changed()
-
     def stop(self) -> None:
         """No block goes any more until one is wanted."""
         if self._timer is not None:
@@ -134,5 +119,5 @@ class Cargo:
     def _give(self, index: int, block: bytes) -> None:
         self._timer = None
         self._given_ms = self._now_ms()
-        self._session.objects.give(self.handle, index, block)
+        self._session.objects.give(self._handle, index, block)
         self._changed()

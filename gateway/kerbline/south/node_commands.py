@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from kerbline.model import Command
 from kerbline.operations import OPERATIONS
@@ -23,8 +24,10 @@ _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 class NodeCommands:
     """What a session is told to send; `begin` says from where it may number."""
 
-    def __init__(self, session: GatewaySession) -> None:
+    def __init__(self, session: GatewaySession, changed: Callable[[], None]) -> None:
+        """`changed` is called when there is something to send."""
         self._session = session
+        self._changed = changed
         self._carried_out: int | None = None  # the number that the node did last; None: not heard
         self._last_number = 0
         self._under_way: dict[int, Command] = {}  # by their number on the wire
@@ -87,6 +90,7 @@ class NodeCommands:
         except LocalError:
             return 0
         self._last_number = number
+        self._changed()
         return number
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from kerbline.config import Node
 from kerbline.model import NodeState
 from kerbwire import messages as m
+
+log = logging.getLogger("kerbline.south")
 
 
 class Presence:
@@ -44,6 +47,8 @@ class Presence:
     def told(self, values: Mapping[int, int | bytes]) -> None:
         """What a DIAG says; bytes are the board's name and the build's commit."""
         told = {key: diag_text(key, value) for key, value in values.items()}
+        words = ", ".join(f"{m.DIAG_NAMES.get(key, key)} {text}" for key, text in told.items())
+        log.info("node %s: says of itself: %s", self.state.node, words)
         self.state = replace(
             self.state,
             board=told.get(m.DIAG_BOARD, self.state.board),

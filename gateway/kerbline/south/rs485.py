@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kerbline.clock import Clock
@@ -26,40 +25,23 @@ BITS_PER_BYTE = 10  # with start and stop
 
 
 class SharedLine:
-    """The nodes of one port, in the order of their addresses, which begin at 1."""
+    """The nodes of one port, which come and go."""
 
     def __init__(
-        self,
-        links: Sequence[NodeLink],
-        clock: Clock,
-        counters: Counters,
-        *,
-        calls: bool = False,
-        way: Way | None = None,
-        door: Door | None = None,
+        self, way: Way, clock: Clock, counters: Counters, door: Door | None = None
     ) -> None:
-        """`calls`: their events are waited for, as those of lamps are that follow people.
+        """`door`: for nodes that are none of ours."""
+        from kerbwire.bus import Bus
 
-        `way`: of a line that has no nodes yet; `door`: for nodes that are none of these.
-        """
-        from kerbwire.bus import Bus, Place
-        from kerbwire.poller import PolledGateway
-
-        self.way = way or Way(links[0].node.port, links[0].node.baud, bus=True)
-        self._links = list(links)
+        self.way = way
+        self._links: list[NodeLink] = []
         self._door = door
         self._claims: Counter[bytes] = Counter()  # of strangers, in this window
-        self._port, self._baud = self.way.port, self.way.baud
+        self._port, self._baud = way.port, way.baud
         self._clock = clock
         self._counters = counters
         self._changed = asyncio.Event()
-        sessions = [link.session for link in links]
-        # The config names each node's bus: HELLO? by name finds all that a search in slots would.
-        places = [Place(s, placed=True) for s in sessions if isinstance(s, PolledGateway)]
-        byte_us = -(-BITS_PER_BYTE * 1_000_000 // self._baud)
-        self._bus: Bus = Bus(places, byte_us, calls=calls)
-        for link in links:
-            link.changed = self._changed
+        self._bus: Bus = Bus([], -(-BITS_PER_BYTE * 1_000_000 // way.baud))
 
     def permit(self, ms: int) -> None:
         """Nodes that are none of ours may say their claims for so long; 0 ends it."""
@@ -67,14 +49,17 @@ class SharedLine:
         self._bus.enrol(self._now_us(), ms)
         self._changed.set()
 
-    def add(self, link: NodeLink) -> None:
-        """One more node, which is asked for by name."""
+    def add(self, link: NodeLink, *, calls: bool) -> None:
+        """One more node, which is asked for by name: that finds all that a search in slots would.
+
+        `calls`: its events are waited for, as those of a lamp are that follows people.
+        """
         from kerbwire.bus import Place
         from kerbwire.poller import PolledGateway
 
         assert isinstance(link.session, PolledGateway)
         self._links.append(link)
-        self._bus.add(Place(link.session, placed=True))
+        self._bus.add(Place(link.session, placed=True), calls=calls)
         link.changed = self._changed
         self._changed.set()
 

@@ -260,7 +260,7 @@ class Answers:
             "online": online,
             "runs": None if running is None else running.build.hex(),
         }
-        carrying = None if link is None else link.carrying
+        carrying = None if link is None else link.hold.carrying
         if carrying is not None and progress.state in UNDER_WAY:
             told |= {"block": carrying.index, "blocks": carrying.blocks, "left_s": carrying.left_s}
         return told

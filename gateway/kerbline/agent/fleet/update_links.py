@@ -66,7 +66,7 @@ class Links:
     def heard_ms(self, node: str) -> int:
         """When a node was last heard at all, by a clock of its own; 0: never."""
         link = self._nodes.link(node)
-        return 0 if link is None else link.heard_ms
+        return 0 if link is None else link.session.heard_ms
 
     def offer(self, node: str, kind: int, data: bytes) -> None:
         """Offer an object, in the place of one before."""
@@ -75,24 +75,24 @@ class Links:
             line = link.node.port
             if line not in self._paces:
                 self._paces[line] = _pace(link.node, self._firmware)
-            link.carry(kind, data, self._paces[line])
+            link.hold.load(kind, data, self._paces[line])
 
     def drop(self, node: str) -> None:
         """Offer no more what was offered."""
         link = self._nodes.link(node)
         if link is not None:
-            link.withdraw()
+            link.hold.withdraw()
 
     def progress(self, node: str) -> tuple[int, int] | None:
         """The block that was wanted last and how many there are, where something is offered."""
         link = self._nodes.link(node)
-        carrying = None if link is None else link.carrying
+        carrying = None if link is None else link.hold.carrying
         return None if carrying is None else (carrying.index, carrying.blocks)
 
     def activate(self, node: str, expires_at_ms: int) -> bool:
         """Order a node to start what it has staged; False where that can't be sent."""
         link = self._nodes.link(node)
-        return link is not None and link.activate(expires_at_ms)
+        return link is not None and link.commands.activate(expires_at_ms)
 
 
 def made(config: Config, nodes: Nodes, clock: Clock) -> Updates:
