@@ -74,7 +74,9 @@ class BundleFault(KerblineError):
 
     def __init__(self, where: object, reason: str, what: str) -> None:
         super().__init__(f"{where}: {what} [{reason}]; {REASONS[reason]}")
+        self.where = where
         self.reason = reason
+        self.what = what
 
 
 class PackFault(KerblineError):

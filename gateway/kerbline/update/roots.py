@@ -42,4 +42,11 @@ class Roots:
         except BundleFault as fault:
             if fault.reason != "wrong-root" or self.following is None:
                 raise
+            first = fault
+        try:
             return read(self.following)
+        except BundleFault as fault:
+            if fault.reason != "wrong-root":
+                raise
+            both = f"{first.what}, nor by the next one, {self.following}"
+            raise BundleFault(first.where, "wrong-root", both) from None
