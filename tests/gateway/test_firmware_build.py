@@ -234,6 +234,13 @@ def test_an_exceeded_budget_fails_the_build(board_file: Path) -> None:
     assert not stamp.with_name(build.IMAGE_FILE).exists(), "nobody shall flash it"
 
 
+def test_the_simulated_board_is_not_built(tmp_path: Path) -> None:
+    """It would stop at `import esp32`."""
+    done = kerbline(tmp_path, "sim")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "sim runs on a PC as it is: there is nothing to build" in done.stderr
+
+
 def test_a_build_is_kept_until_something_changes(board_file: Path, tmp_path: Path) -> None:
     def built() -> str:
         (told,) = every.build([str(board_file)], tmp_path)

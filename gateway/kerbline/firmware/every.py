@@ -27,11 +27,13 @@ class Told:
 
 
 def build(names: Sequence[str], out: Path) -> Iterator[Told]:
-    """Build these boards, or all that are carried, each into its folder below `out`."""
+    """Build these boards, or all real ones that are carried, each into its folder below `out`."""
     targets = []
     for name in names or boards.names():
         file = boards.find(name)
-        targets.append(building.of_board(boards.load(file), _named(file)))
+        board = boards.load(file)
+        if names or board.chip.name != building.HOST:
+            targets.append(building.of_board(board, _named(file)))
     folders = [out / target.name for target in targets]
     with ProcessPoolExecutor(min(len(targets), os.cpu_count() or 1)) as pool:
         yield from pool.map(_build_one, targets, folders)
