@@ -11,6 +11,7 @@ from typing import Any
 
 from kerbline import boards
 from kerbline.boardtools.loader import ChipFound
+from kerbline.config.awaited import Awaited, Misfit
 from kerbline.field.doctor import board, boot_text, broker, clock, gateway, joined, node, port, usb
 from kerbline.field.doctor.finding import Finding
 from kerbline.north.tls import TlsFiles
@@ -186,6 +187,10 @@ def cases() -> Iterator[Case]:
     yield Case("a node wants to join", "claims.closed", of_gateway({"claims.closed": 3}))
     yield Case("a claim for another gateway", "claims.foreign", of_gateway({"claims.foreign": 1}))
     yield Case("a replaced node still talks", "nodes.revoked", of_gateway({"nodes.revoked": 2}))
+    awaited = Awaited("lamp-17", ("dimming[1]",), "lamp-71")
+    misfit = Misfit("lamp-17", "water_meter", "streetlight", ("dimming[1]",))
+    yield Case("a lamp of the config has not joined", "awaited", of_joined(awaited=(awaited,)))
+    yield Case("a node of another kind joined for it", "wrong_kind", of_joined(misfits=(misfit,)))
     yield Case("a joined node's key is gone", "key_lost", of_joined(lost=("sl-0017",)))
     yield Case("a joined node's file is damaged", "claim_damaged", of_joined(damaged=(CLAIM,)))
     yield Case("another user's gateway", "gateway_hidden", of_gateway(may_ask=False))

@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from kerbline.agent.light.loops import Loops, remembered
+from kerbline.agent.light.loops import Loops, plan, remembered
+from kerbline.agent.roll import Roll
 from kerbline.clock import ManualClock
+from kerbline.config import Config, Gateway, Node
+from kerbline.config import Leak as LeakSection
 from kerbline.control import leak, program
 from kerbline.control.light.corridor import Corridor
 from kerbline.model import Command, Finding, Key, Reading, Value
@@ -116,3 +119,40 @@ def test_a_loop_ends_when_it_is_told_so_with_a_motion(tmp_path: Path) -> None:
         return bool(done)
 
     assert asyncio.run(scenario())
+
+
+class Notes:
+    """Takes what is noted."""
+
+    def save_memory(self, rule: str, asset: str, body: str) -> None:
+        assert (rule, asset) == ("leak", "meter-1")
+        self.body = body
+
+    def note_decision(self, at_ms: int, body: str) -> None:
+        raise AssertionError(body)
+
+
+def test_a_meter_that_joins_is_watched_and_its_past_is_kept_while_it_is_gone() -> None:
+    key = Path("wm-1.key")
+    awaits = Config(Gateway("gw", Path("state")), leaks=(LeakSection("meter-1", 6.0),))
+    kinds: dict[str, str] = {}
+    loops = Loops(plan(awaits), ManualClock(START_MS), program.State(), Notes())
+    roll = Roll(awaits, kinds, loops)
+
+    def at(kind: str, quarters: range) -> list[Finding]:
+        """With a node of that kind for it, or none."""
+        kinds.clear()
+        kinds.update({"meter-1": kind} if kind else {})
+        roll.serve([Node("wm-1", "meter-1", kind, key, "udp")] if kind else [])
+        reads = [read(quarter / 4, 1_000 + 5 * quarter) for quarter in quarters]
+        return [found for each in reads for found in loops.consider(each).findings]
+
+    assert at("", range(4)) == [] and not loops.state.leaks
+    assert [each["asset"] for each in roll.told()["awaited"]] == ["meter-1"]
+    assert at("streetlight", range(4, 8)) == [] and not loops.state.leaks
+    assert [each["wanted"] for each in roll.told()["misfits"]] == ["water_meter"]
+    assert [each.active for each in at("water_meter", range(8, 40))] == [True]
+    assert roll.of("meter-1") == {"part_of": ["leak[1]"], "left_out": []}
+    at("", range(0))
+    assert at("water_meter", range(40, 44)) == [], "it is told, and goes on"
+    assert roll.told() == {"awaited": [], "misfits": []}

@@ -150,5 +150,7 @@ def test_who_is_of_another_kind_is_told_by_the_sections_that_need_it(tmp_path: P
     kinds = {"lamp-1": "streetlight", "lamp-9": "water_meter"}
     (wrong,) = misfits(named(config), kinds)
     assert wrong.where == ("dimming[1]", "lamp_group[1]")
-    assert str(wrong).startswith("lamp-9 is a water_meter, no streetlight: left out of dimming[1]")
+    assert str(wrong).startswith(
+        "lamp-9 is of kind water_meter, not streetlight: left out of dimming[1]"
+    )
     assert not awaited(named(config), kinds)

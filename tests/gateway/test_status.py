@@ -287,3 +287,37 @@ def test_a_zone_is_counted_in_the_time_of_its_street() -> None:
     lines = list(told(found))
     assert lines[0].endswith("1970-01-01 00:01:30 UTC, 1970-01-01 09:00:00 in its street")
     assert " ".join(lines[3].split()) == "dma-4 water told but for the last 2 h 0 min"
+
+
+def test_whom_control_can_not_have_is_told() -> None:
+    """By whose sections, and who may be meant; a gateway without such a word is an older one."""
+    found = {
+        "gateway": "gw-1",
+        "version": "0.1",
+        "at_ms": 90_000,
+        "up_s": 60.0,
+        "nodes": [],
+        "lines": [],
+        "sinks": [],
+        "store": {"used_bytes": 0, "pending": 0, "blocked": "", "given_up": 0},
+        "control": {
+            "awaited": [
+                {"asset": "sl-0042", "where": ["dimming[1]", "rule[2]"], "near": ""},
+                {"asset": "lamp-14", "where": ["dimming[1]"], "near": "lamp-41"},
+            ],
+            "misfits": [
+                {
+                    "asset": "m-1",
+                    "kind": "air_quality",
+                    "wanted": "water_meter",
+                    "where": ["leak[1]"],
+                }
+            ],
+        },
+        "counters": {},
+    }
+    assert list(told(found))[2:] == [
+        "awaited: sl-0042, not joined yet (dimming[1], rule[2])",
+        "awaited: lamp-14, not joined yet (dimming[1]); is lamp-41 meant, which is there?",
+        "CAN'T TAKE PART: m-1 is of kind air_quality, not water_meter: left out of leak[1]",
+    ]

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from kerbline.cli import claims
 from kerbline.config import Config, load
+from kerbline.keys import claim, gateway_key
+from kerbline.keys.claim import Claim
 from kerbwire import messages as m
+from kerbwire.schema import WATER_METER
 from tests.gateway.pocket_node import DATAGRAM, PocketNode
 from tests.gateway.test_permit import LONG_S, Asker, play, running, sealed_for, talking
 from tests.gateway.test_south_nodes import free_udp_port
@@ -42,12 +46,34 @@ continuous_flow_h = 6
 """
 
 
-def config_in(folder: Path) -> tuple[Config, int]:
+LIT = """\
+[light]
+position = [52.37, 4.9]
+[[control_program]]
+name = "evening"
+[[lamp_group]]
+name = "street"
+lamps = ["lamp-1", "lamp-9"]
+program = "evening"
+[[rule]]
+name = "warm"
+[[rule.reading]]
+asset = "lamp-1"
+value = "temperature_c"
+above = 1
+[rule.set_level]
+lamps = ["lamp-9", "lamp-1"]
+level_pct = 80
+hold_s = 900
+"""
+
+
+def config_in(folder: Path, more: str = "") -> tuple[Config, int]:
     port = free_udp_port()
     key_file = folder / "sl-1.key"
     key_file.touch(mode=0o600)
     key_file.write_text(KEYS["sl-1"].hex())
-    (folder / "gateway.toml").write_text(TEXT.format(port=port))
+    (folder / "gateway.toml").write_text(TEXT.format(port=port) + more)
     return load(folder / "gateway.toml"), port
 
 
@@ -112,3 +138,40 @@ def test_a_lamp_that_joins_follows_people_until_it_goes(
 ) -> None:
     caplog.set_level(logging.INFO)
     play(one_street, tmp_path, caplog)
+
+
+async def of_another_kind(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A meter that joins for a lamp is a meter: it is served, and told nothing of light."""
+    config, port = config_in(folder, LIT)
+    first = lamp("sl-1", folder)
+    meter = lamp("sl-9", folder, schema=WATER_METER)
+    told = Claim("sl-9", "lamp-9", "water_meter", KEYS["sl-9"], 0, "udp", 1_780_000_000)
+    meter.sealed = claim.seal(told, gateway_key.load_or_make(folder / "state").public)
+    async with running(config) as asked, talking(first, port), talking(meter, port):
+        await online(asked, "sl-1")
+        await asked("permit", seconds=60, by="x")
+        found = await online(asked, "sl-1", "sl-9")
+        (one,) = (await asked("permit-status"))["joined"]
+        assert one["part_of"] == [] and len(one["left_out"]) == 1
+        (wrong,) = found["control"]["misfits"]
+        assert wrong["where"] == ["dimming[1]", "lamp_group[1]", "rule[1]"]
+        assert [each["asset"] for each in found["control"]["awaited"]] == ["meter-1"]
+        meter.tell(m.EV_MOTION)
+        first.make(30, 245, 1000, 10, 12, 0)
+        async with asyncio.timeout(LONG_S):
+            while not (first.commands and first.configs):  # noqa: ASYNC110 - a node tells nobody
+                await asyncio.sleep(0.02)
+        assert [each[2] for each in first.commands] == [m.OP_SET_LEVEL], "by the rule alone"
+    assert not meter.commands
+    assert not any(m.CONFIG_PROFILE in values for _, values in meter.configs)
+    assert "lamp-9 is of kind water_meter, not streetlight: left out of dimming[1]" in caplog.text
+    doubts = list(claims.doubts(config))
+    assert "awaited: meter-1, not joined yet (leak[1])" in doubts
+    assert [each for each in doubts if each.startswith("lamp-9 is of kind water_meter")]
+
+
+def test_a_node_of_another_kind_takes_no_part(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    play(of_another_kind, tmp_path, caplog)

@@ -20,6 +20,7 @@ from kerbline.errors import KerblineError
 
 if TYPE_CHECKING:
     from kerbline.config import Config
+    from kerbline.config.awaited import Awaited, Misfit
 
 _FILE = click.Path(path_type=Path)
 _CONFIG = click.argument("config", type=_FILE)
@@ -112,6 +113,17 @@ def doubts(config: Config) -> Iterator[str]:
     joined = [each.node_id for each in admission.joined.values() if not each.waits]
     if joined:
         yield f"beside its nodes {len(joined)} joined by a claim: {', '.join(sorted(joined)[:8])}"
+    yield from map(str, unready(replace(config, nodes=admission.nodes())))
+
+
+def unready(config: Config) -> Iterator[Awaited | Misfit]:
+    """Whom sections of control name and can't have; `config` with the nodes that joined."""
+    from kerbline.assets.metered import kinds
+    from kerbline.config.awaited import awaited, misfits, named
+
+    found, there = tuple(named(config)), kinds(config)
+    yield from awaited(found, there)
+    yield from misfits(found, there)
 
 
 def with_joined(config: Config) -> Config:

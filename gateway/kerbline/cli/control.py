@@ -40,10 +40,11 @@ def replay(config: Path, store: Path | None, from_ms: int, to_ms: int, *, as_jso
     """
     from kerbline.agent.light.replayed_night import Span
     from kerbline.agent.light.replayed_night import replay as run
+    from kerbline.cli.claims import with_joined
     from kerbline.config import load
     from kerbline.store import FILE_NAME
 
-    made = load(config)
+    made = with_joined(load(config))
     path = made.gateway.state_dir / FILE_NAME if store is None else store
     found = run(made, path, Span(from_ms, to_ms))
     click.echo(json.dumps(to_json(found)) if as_json else "\n".join(told(found)))

@@ -48,6 +48,7 @@ def told(found: Mapping[str, Any]) -> Iterator[str]:
     yield _store(found["store"])
     if found.get("assets"):
         yield _assets(found["assets"])
+    yield from _control(found.get("control", {}))
     zones = found.get("zones", {}).items()
     yield from _table("zones", [_zone(name, zone, street_ms) for name, zone in zones])
     stations = found.get("air", {}).items()
@@ -136,6 +137,17 @@ def _assets(assets: Mapping[str, Any]) -> str:
     lacking = assets["not_listed"]
     said = f"assets: {assets['listed']:,} in the list"
     return f"{said}; not in it: {', '.join(lacking)}" if lacking else said
+
+
+def _control(control: Mapping[str, Any]) -> Iterator[str]:
+    """Whom its sections name and can't have; of an older gateway nothing is known."""
+    from kerbline.config.awaited import Awaited, Misfit
+
+    for each in control.get("awaited", ()):
+        yield str(Awaited(each["asset"], tuple(each["where"]), each["near"]))
+    for each in control.get("misfits", ()):
+        where = tuple(each["where"])
+        yield f"CAN'T TAKE PART: {Misfit(each['asset'], each['kind'], each['wanted'], where)}"
 
 
 def _zone(name: str, zone: Mapping[str, int], now_ms: int) -> Row:

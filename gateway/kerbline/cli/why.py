@@ -83,10 +83,11 @@ def why(config: Path, alarm: str, at_ms: int | None, *, as_json: bool) -> int:
     Of a lamp, why it has its level; of a rule's name, what it did. From the store, whether the
     gateway runs or not.
     """
+    from kerbline.cli.claims import with_joined
     from kerbline.config import load
     from kerbline.store import FILE_NAME
 
-    made = load(config)
+    made = with_joined(load(config))
     path = made.gateway.state_dir / FILE_NAME
     if any(node.asset == alarm and node.kind == LAMP for node in made.nodes):
         _light(made, path, alarm, at_ms, as_json=as_json)

@@ -66,7 +66,7 @@ class Misfit:
 
     def __str__(self) -> str:
         sections = ", ".join(self.where)
-        return f"{self.asset} is a {self.kind}, no {self.wanted}: left out of {sections}"
+        return f"{self.asset} is of kind {self.kind}, not {self.wanted}: left out of {sections}"
 
 
 def joinable(reader: Reader) -> Callable[[object], bool]:
@@ -113,10 +113,11 @@ def awaited(found: Iterable[Named], kinds: Mapping[str, str]) -> list[Awaited]:
 
 
 def misfits(found: Iterable[Named], kinds: Mapping[str, str]) -> list[Misfit]:
-    """Those whose node is of another kind than their section needs."""
+    """Those whose node is of another kind than their section needs; other devices may do."""
     wrong: dict[tuple[str, str], list[Named]] = {}
     for each in found:
-        if each.kind and kinds.get(each.asset, each.kind) != each.kind:
+        kind = kinds.get(each.asset)
+        if each.kind and kind in light_rules.NODE_KINDS and kind != each.kind:
             wrong.setdefault((each.asset, each.kind), []).append(each)
     return [
         Misfit(asset, kinds[asset], wanted, _sections(by)) for (asset, wanted), by in wrong.items()

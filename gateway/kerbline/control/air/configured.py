@@ -41,7 +41,9 @@ def periods(config: Config) -> Mapping[str, int]:
     stations = dict.fromkeys(config.air.stations or reports)
     if config.air.reference is not None:
         stations[config.air.reference] = None
-    return {each: min(-(-reports.get(each, REPORT_S) // 60), 60) for each in stations}
+    others = {node.asset for node in config.nodes} - reports.keys()  # of another kind
+    found = [each for each in stations if each not in others]
+    return {each: min(-(-reports.get(each, REPORT_S) // 60), 60) for each in found}
 
 
 def settings(config: Config, registry: Registry | None) -> Mapping[str, Setting]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from kerbline.assets.metered import kinds
 from kerbline.config import Config, Node
+from kerbline.config.awaited import Awaited, Misfit, awaited, misfits, named
 from kerbline.field.doctor.finding import Finding, fault, good, note, unknown
 from kerbline.keys import KeyFault, KeyRing
 from kerbline.keys.admission import Admission
@@ -32,6 +34,8 @@ class Seen:
     lost: Sequence[str] = field(default_factory=tuple)
     hidden: str = ""
     broken: str = ""
+    awaited: Sequence[Awaited] = ()  # by sections of control
+    misfits: Sequence[Misfit] = ()
 
 
 def look(config: Config) -> Seen:
@@ -51,6 +55,7 @@ def look(config: Config) -> Seen:
         return Seen(config.nodes, folder, broken=str(error))
     joined = admission.joined
     lost = [name for name, each in joined.items() if (ring.tip(name) or "")[:1] != (each.origin,)]
+    sections, there = tuple(named(config)), kinds(replace(config, nodes=admission.nodes()))
     return Seen(
         admission.nodes(),
         folder,
@@ -58,6 +63,8 @@ def look(config: Config) -> Seen:
         tuple(admission.troubles()),
         sorted(each for each in files if each.stem not in joined),
         lost,
+        awaited=awaited(sections, there),
+        misfits=misfits(sections, there),
     )
 
 
@@ -77,6 +84,14 @@ def judge(seen: Seen) -> list[Finding]:
         for name in seen.lost
     ]
     found += [note("joined_left_out", "enrolment", each) for each in seen.troubles]
+    found += [_awaited(each) for each in seen.awaited]
+    remedy = "commission a node of the right kind for it, or mend its name in these sections"
+    found += [fault("wrong_kind", "control", str(each), remedy) for each in seen.misfits]
     if seen.names:
         found.append(good("joined", "enrolment", f"{len(seen.names)} nodes joined by a claim"))
     return found
+
+
+def _awaited(awaited: Awaited) -> Finding:
+    remedy = "`kerbline permit CONFIG --seconds 60` lets its node in; is its name right?"
+    return note("awaited", "control", str(awaited), remedy)
