@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from kerbline.keys import gateway_key
 from kerbline.sim import bench_chip, wiring
 from kerbline.sim.bench_board import BenchBoard, on_bench
 from tests import in_process
+from tests.field import forked
 
 BOARD = "streetlight-esp32"
 KILLER = Path(__file__).with_name("killed_at.py")
@@ -57,12 +57,14 @@ class Ran:
 class Scene:
     """The folder of a test; `heard` is all that any call has said.
 
-    `code`: whose folders are imported from, where not this tree's.
+    `code`: whose folders are imported from, where not this tree's. `forks`: no call imports
+    anything, which is what most of its time goes into.
     """
 
     folder: Path
     heard: list[str] = field(default_factory=list)
     code: tuple[Path, ...] = ()
+    forks: bool = False
 
     @property
     def places(self) -> Places:
@@ -110,6 +112,8 @@ class Scene:
         `kill_before`: before that change of a file (killed_at.py); `limit_kib`: no file may become
         larger, as on a full disk.
         """
+        if self.forks:
+            return self._run_forked(words, kill_at, kill_before, limit_kib)
         command = [sys.executable, "-m", "kerbline", "commission", *words]
         if kill_before:
             command[1:3] = [str(KILLER), str(self.folder / "state"), kill_before]
@@ -117,22 +121,47 @@ class Scene:
             command = ["sh", "-c", f'ulimit -f {2 * limit_kib}; exec "$@"', "-", *command]
         state = {**os.environ, **self.environment}
         state["PYTHONPATH"] = ":".join([*map(str, self.code), *sys.path])
-        lines = []
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=state, text=True
         ) as process:
-            assert process.stdout is not None and process.stderr is not None
-            for text in process.stdout:
-                self.heard.append(text)
-                if text.startswith("{"):
-                    lines.append(json.loads(text))
-                    if kill_at == (lines[-1]["step"], lines[-1]["state"]):
-                        process.send_signal(signal.SIGKILL)
-                        break
-            error = process.stderr.read()
+            lines, error = self._hear(process, kill_at)
+        return self._ended(process.returncode, lines, error)
+
+    def _run_forked(
+        self,
+        words: Sequence[str],
+        kill_at: tuple[str, str] | None,
+        kill_before: str,
+        limit_kib: int | None,
+    ) -> Ran:
+        killed = (str(self.folder / "state"), kill_before) if kill_before else None
+        limit_bytes = None if limit_kib is None else limit_kib * 1024
+        state = {**os.environ, **self.environment}
+        call = forked.Call(["commission", *words], state, killed, limit_bytes)
+        with forked.running(call) as process:
+            lines, error = self._hear(process, kill_at)
+            status = process.wait()
+        return self._ended(status, lines, error)
+
+    def _hear(
+        self, process: subprocess.Popen[str] | forked.Running, kill_at: tuple[str, str] | None
+    ) -> tuple[list[Mapping[str, Any]], str]:
+        """Its lines to the end, its own or ours; what it complained of."""
+        assert process.stdout is not None and process.stderr is not None
+        lines: list[Mapping[str, Any]] = []
+        for text in process.stdout:
+            self.heard.append(text)
+            if text.startswith("{"):
+                lines.append(json.loads(text))
+                if kill_at == (lines[-1]["step"], lines[-1]["state"]):
+                    process.kill()
+                    break
+        return lines, process.stderr.read()
+
+    def _ended(self, status: int, lines: Sequence[Mapping[str, Any]], error: str) -> Ran:
         self.heard.append(error)
         assert "Traceback" not in error and "a fault of ours" not in error, error
-        return Ran(process.returncode, tuple(lines), error)
+        return Ran(status, tuple(lines), error)
 
     def run_here(self, *words: str) -> Ran:
         """The same in this process, which takes a third of the time."""

@@ -172,7 +172,7 @@ def test_on_a_bad_day_it_goes_on_wherever_it_was_stopped(
     tmp_path: Path, micropython: Path, one_in: int
 ) -> None:
     """A full disk, a cable pulled at 17 %, a key that is gone, a relay that sticks, and kills."""
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, forks=True)
     scene.write()
     keys: set[bytes] = set()
     begun: list[str] = []
@@ -239,7 +239,7 @@ def test_each_link_is_proven_on_the_laptop(tmp_path: Path, micropython: Path, li
 @pytest.mark.nightly
 def test_killed_at_each_change_of_a_file(tmp_path: Path, micropython: Path) -> None:
     """One change further each time: whichever it was, the next call goes on."""
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, forks=True)
     scene.write()
     keys: set[bytes] = set()
     with on_the_bench(tmp_path, micropython) as board:
@@ -316,7 +316,7 @@ def test_a_release_is_laid_and_a_gateway_proves_it(tmp_path: Path, micropython: 
 
 
 def test_another_board_is_named_and_not_mixed_up(tmp_path: Path) -> None:
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, forks=True)
     scene.write()
     port = tmp_path / "ttyUSB0"
     macs = {}
