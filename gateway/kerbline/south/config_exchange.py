@@ -18,6 +18,8 @@ log = logging.getLogger("kerbline.south")
 class ConfigExchange:
     """Sends what `NodeConfig` has due."""
 
+    __slots__ = ("_changed", "_config", "_firmware", "_node_id", "_session", "_version")
+
     def __init__(
         self, node_id: str, config: NodeConfig, session: GatewaySession, changed: Callable[[], None]
     ) -> None:

@@ -19,6 +19,8 @@ class Hold:
     One that was let go before the node had done with it keeps its handle for the next.
     """
 
+    __slots__ = ("_cargo", "_changed", "_handle", "_now_ms", "_session")
+
     def __init__(
         self, session: GatewaySession, now_ms: Callable[[], int], changed: Callable[[], None]
     ) -> None:

@@ -15,6 +15,8 @@ log = logging.getLogger("kerbline.south")
 class KeyKeeping:
     """Has the newest keys stored, again and again; a disk that refuses is told of once."""
 
+    __slots__ = ("_durable", "_newest", "_node_id", "_now_ms", "_refused", "_retry_at_ms", "_store")
+
     def __init__(
         self, node_id: str, store: Callable[[NodeKeys], Awaitable[None]], now_ms: Callable[[], int]
     ) -> None:

@@ -24,6 +24,15 @@ _NUMBERS = {name: number for number, name in m.OP_NAMES.items()}
 class NodeCommands:
     """What a session is told to send; `begin` says from where it may number."""
 
+    __slots__ = (
+        "_activation",
+        "_carried_out",
+        "_changed",
+        "_last_number",
+        "_session",
+        "_under_way",
+    )
+
     def __init__(self, session: GatewaySession, changed: Callable[[], None]) -> None:
         """`changed` is called when there is something to send."""
         self._session = session

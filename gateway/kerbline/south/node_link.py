@@ -73,10 +73,11 @@ class NodeLink:
         self.session = session = _session(node, keys, past, address, known)
         self.presence = Presence(node, clock.utc_ms)
         self.log = NodeLog(node.id, past.held[0], clock.utc_ms)
-        self.commands = NodeCommands(session, self._wake)
-        self.config = ConfigExchange(node.id, NodeConfig(node, past.config), session, self._wake)
-        self.hold = Hold(session, clock.monotonic_ms, self._wake)
-        self._keys = KeyKeeping(node.id, keep_keys, clock.monotonic_ms)
+        now_ms, wake = clock.monotonic_ms, self._wake
+        self.commands = NodeCommands(session, wake)
+        self.config = ConfigExchange(node.id, NodeConfig(node, past.config), session, wake)
+        self.hold = Hold(session, now_ms, wake)
+        self._keys = KeyKeeping(node.id, keep_keys, now_ms)
         boots = BootClock(clock, past.boots, earliest_ms)
         self._records = Records(node, boots, clock, dict(known))
         self._clock = clock

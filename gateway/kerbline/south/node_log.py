@@ -14,6 +14,8 @@ log = logging.getLogger("kerbline.south")
 class NodeLog:
     """`epoch` is the log's own number; None while the node was never heard."""
 
+    __slots__ = ("_node_id", "_utc_ms", "epoch")
+
     def __init__(self, node_id: str, epoch: int | None, utc_ms: Callable[[], int]) -> None:
         self.epoch = epoch
         self._node_id = node_id

@@ -16,6 +16,8 @@ log = logging.getLogger("kerbline.south")
 class Presence:
     """The state of one node: online while its session is heard and its line is open."""
 
+    __slots__ = ("_joined", "_utc_ms", "record_ms", "state")
+
     def __init__(self, node: Node, utc_ms: Callable[[], int]) -> None:
         self.state = NodeState(node.id, node.asset, node.kind, online=False, since_ms=None)
         self.record_ms: int | None = None  # when a record that it measured last came, real UTC
