@@ -26,6 +26,7 @@ from tools.trees import ROOT
 
 FOLDER = ROOT / "docs" / "operate"
 PAGE = (FOLDER / "city.md").read_text(encoding="utf-8")
+LONG_S = 300.0  # a dozen processes begin
 SHOWN = {
     entity["id"]: entity
     for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.M | re.S)
@@ -79,14 +80,14 @@ async def played(folder: Path) -> dict[str, dict[str, Any]]:
         serving = ("sim", "modbus", "lighting-cabinet", "--port", ports["modbus"])
         await start("cabinet.log", [*kerbline, *serving])
         street = await start("street.log", [config.parent / "street.py", config])
-        await until(lambda: "nodes on" in text(street), "street.py")
+        await until(lambda: "nodes on" in text(street), "street.py", LONG_S)
         assert "good; 10 nodes" in await said_by("check", config)
         imported = await said_by("assets", "import", config, config.parent / "assets.csv")
         assert imported.splitlines()[0] in PAGE
         log = await start("gateway.log", [*kerbline, "run", config])
         now = broker.entities.now
         whole = lambda: set(now) >= LISTED and set(SHOWN[LAMP]) <= set(now[LAMP])  # noqa: E731
-        await until(whole, f"the city ({log})")
+        await until(whole, f"the city ({log})", LONG_S)
         assert await running.pop().end() == 0
         assert "entries held back" in PAGE
         assert not [name for name in now if "home" in name or "wm-" in name]

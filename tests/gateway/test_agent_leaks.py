@@ -102,10 +102,10 @@ async def live(
     await settled(group, leaks, store)
     while any(zone._district is None or zone._district.is_due for zone in leaks.zones):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    await asyncio.sleep(0.05)  # it is told by then
+    await told(group, leaks, store)
     if ask is not None:
         await ask(leaks)
-        await asyncio.sleep(0.05)
+        await told(group, leaks, store)
     found = [dict(each) for each in (await leaks.answer({}))["districts"]]
     leaks.note()
     group.stop()
@@ -119,6 +119,13 @@ async def live(
 async def settled(group: GroupCommit, leaks: Leaks, store: Store) -> None:
     while group.pending or leaks._log.cursor < store.head:  # noqa: ASYNC110
         await asyncio.sleep(0.001)
+
+
+async def told(group: GroupCommit, leaks: Leaks, store: Store) -> None:
+    """It has looked by then, and what it told is durable."""
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        await settled(group, leaks, store)
 
 
 def alarms(entries: list[Entry]) -> list[Alarm]:

@@ -91,7 +91,10 @@ async def live(path: Path, tell: int = -1) -> None:
     while clock.utc_ms() < UNTIL_MS + 40 * HOUR_MS:
         clock.advance(HOUR_MS)
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    for _ in range(2):  # it looks, and what it tells is durable
+        await asyncio.sleep(0.1)
+        while group.pending or figures._cursor < store.head:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
     figures.note()
     group.stop()
     await committing

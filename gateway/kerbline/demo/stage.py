@@ -175,13 +175,13 @@ def _witness(*words: str | Path) -> list[str | Path]:
     return _python("-I", witness.__file__, *words)
 
 
-async def until(true: Callable[[], bool], what: str) -> None:
-    """Waits until `true()`; raises StageFault after READY_S."""
+async def until(true: Callable[[], bool], what: str, within_s: float = READY_S) -> None:
+    """Waits until `true()`; raises StageFault after so long."""
     clock = asyncio.get_running_loop().time
-    give_up = clock() + READY_S
+    give_up = clock() + within_s
     while not true():
         if clock() > give_up:
-            raise StageFault(f"{what} did not start within {READY_S:.0f} s")
+            raise StageFault(f"{what} did not start within {within_s:.0f} s")
         await asyncio.sleep(POLL_S)
 
 
