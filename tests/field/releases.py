@@ -62,9 +62,19 @@ class Key:
 @cache
 def key(letter: str = "r") -> Key:
     """The same letter is the same key; only the first run in a checkout takes a second for it."""
-    tree = _tree(ROOT / "build" / "keys" / f"{letter}-{metadata.version('pyhsslms')}", letter)
+    tree = _tree(_kept(letter), letter)
     private = letter.encode() * 32
     return Key(Root(ed25519.public(private), tree.public), tree, private, itertools.count())
+
+
+def copied(letter: str, index: int) -> Key:
+    """A copy of a key on another machine, which is at that index."""
+    own = key(letter)
+    return replace(own, tree=_tree(_kept(letter), letter), indices=itertools.count(index))
+
+
+def _kept(letter: str) -> Path:
+    return ROOT / "build" / "keys" / f"{letter}-{metadata.version('pyhsslms')}"
 
 
 def _tree(kept: Path, letter: str) -> Tree:

@@ -251,7 +251,7 @@ async def declined(scene: Scene, **question: Any) -> str:
 async def refused(folder: Path) -> None:
     scene = Scene(folder)
     following = releases.key("n").root
-    scene.newer(next_root=following)
+    new = scene.newer(next_root=following)
     node = scene.node("sl-1", "udp", framing=DATAGRAM)
     scene.write()
     good = str(folder / "new.kerb")
@@ -261,6 +261,8 @@ async def refused(folder: Path) -> None:
     scene.release("expired.kerb", sequence=9, expires_s=1_000)
     cut = (folder / "new.kerb").read_bytes()[:-700]
     (folder / "cut.kerb").write_bytes(cut)
+    copied = releases.copied("r", new.index).signed(releases.unsigned(sequence=9, version="0.2.0"))
+    (folder / "copied.kerb").write_bytes(copied)
     async with gateway(scene):
         pump = await connect_udp(node, scene.udp)
         await scene.up()
@@ -301,6 +303,9 @@ async def refused(folder: Path) -> None:
             assert code == 0 and "release 0.1.0" in said, said
         code, said = await scene.said_by_itself("resume")
         assert code == 1 and "is aborted already" in said, said
+        said = await declined(scene, bundle=str(folder / "copied.kerb"))
+        assert f"one signature, index {new.index} of root {releases.key().root}" in said
+        assert "release 0.1.0, build" in said and "release 0.2.0, build" in said
         assert KEY.hex() not in scene.log()
         pump.cancel()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerbline.agent.fleet.update_choice import Choice
 from kerbline.agent.fleet.updates import Updates
 from kerbline.assets import Registry
 from kerbline.bundle import Bundle, BundleFault, demand
@@ -18,13 +21,13 @@ from kerbline.south.nodes import Nodes
 from kerbline.update import plan as plans
 from kerbline.update.campaign import Campaign, Course, Run
 from kerbline.update.journal import JournalFault
-from kerbline.update.plan import MINUTE_MS, Member, Plan, PlanFault
+from kerbline.update.plan import MINUTE_MS, Plan, PlanFault
 from kerbline.update.roots import Roots
-from kerbline.update.states import UNDER_WAY, State
+from kerbline.update.signatures import Signatures
+from kerbline.update.states import UNDER_WAY
 from kerbwire.messages import ANCHOR_ZERO_S
 
-LAMP = "streetlight"
-NAMED = 8  # of nodes, in an error
+log = logging.getLogger("kerbline.update")
 
 
 class Answers:
@@ -45,7 +48,8 @@ class Answers:
         self._firmware = config.firmware
         self._updates = updates
         self._nodes = nodes
-        self._registry = registry
+        self._choice = Choice(nodes, registry)
+        self._signatures = Signatures(config.gateway.state_dir)
         self._clock = clock
         self._waiting = waiting
         self._starting = False
@@ -77,22 +81,17 @@ class Answers:
 
     async def _start(self, question: Question) -> Answer:
         path = Path(str(question.get("bundle", "")))
-        stages = plans.stages_of(str(question.get("stages", "1,10,100%")))
-        window = question.get("window")
-        hours = None if window is None else plans.window_of(str(window))
-        soak_min = question.get("soak_min", 30)
-        if not isinstance(soak_min, int) or not 0 <= soak_min <= plans.MOST_SOAK_MIN:
-            raise PlanFault(f"soak: 0 to {plans.MOST_SOAK_MIN} minutes are expected")
-        chosen = self._chosen(question)
+        schedule = _schedule(question)
+        chosen = self._choice.asked(question)
         bundle = await self._waiting(lambda: self._taken(path))
         assert isinstance(bundle, Bundle)
-        members = self._members(bundle, chosen, path)
+        members = self._choice.members(bundle, path, chosen, self._updates.campaign)
         there = {state.node for state in self._nodes.states() if state.online}
-        light = self._config.light
-        expires_s = bundle.about.expires_s
         following = bundle.next_root
         roots = await self._waiting(lambda: Roots.of(self._firmware))
         assert isinstance(roots, Roots)
+        light = self._config.light
+        expires_s = bundle.about.expires_s
         made = Plan(
             version=bundle.about.version,
             build=bundle.build,
@@ -100,26 +99,16 @@ class Answers:
             sequence=bundle.about.sequence,
             began_ms=self._clock.utc_ms(),
             members=tuple(plans.in_order(members, bundle.build, there.__contains__)),
-            stages=stages,
-            soak_min=soak_min,
-            window=hours,
+            stages=schedule.stages,
+            soak_min=schedule.soak_min,
+            window=schedule.window,
             time_zone="" if light is None else light.time_zone,
             expires_ms=1000 * (expires_s + ANCHOR_ZERO_S) if expires_s else 0,
             hands_over_to="" if following is None else str(following),
         )
-        course = Course(at_ms=made.began_ms)
-        await self._updates.start(made, course, bundle)
-        ends = [made.stage_end(stage) for stage in range(len(stages))]
-        return {
-            "version": made.version,
-            "build": made.build.hex(),
-            "board": made.board,
-            "sequence": made.sequence,
-            "nodes": len(made.members),
-            "stages": ends,
-            "silent": sum(each.node not in there for each in made.members),
-            "next_root": made.hands_over_to,
-            "next_root_known": following is None or roots.knows(following),
+        await self._updates.start(made, Course(at_ms=made.began_ms), bundle)
+        return _begun(made, there) | {
+            "next_root_known": following is None or roots.knows(following)
         }
 
     def _taken(self, path: Path) -> Bundle:
@@ -140,80 +129,19 @@ class Answers:
             raise JournalFault(f"{copy}: can't be read again: {error.strerror}") from None
         bundle = Roots.of(self._firmware).loads(data, path)
         demand(bundle, path, now_s=self._clock.utc_ms() // 1000 - ANCHOR_ZERO_S)
+        self._demand_own_signature(bundle, path)
         return bundle
 
-    def _chosen(self, question: Question) -> set[str]:
-        """The nodes that are named by themselves, their assets or their zones; all if none is."""
-        by_asset = {node.asset: node.id for node in self._nodes.all()}
-        nodes = set(by_asset.values())
-        chosen: set[str] = set()
-        asked = False
-        for key, known in (("nodes", {each: each for each in nodes}), ("assets", by_asset)):
-            names = _texts(question, key)
-            asked |= bool(names)
-            lacking = [name for name in names if name not in known]
-            if lacking:
-                raise PlanFault(f"{key}: none of this gateway's: {_some(lacking)}")
-            chosen |= {known[name] for name in names}
-        for zone in _texts(question, "zones"):
-            asked = True
-            if self._registry is None:
-                raise PlanFault("zone: this gateway's config has no [city], so it knows no zones")
-            found = [
-                by_asset[a.id] for a in self._registry.zones().get(zone, ()) if a.id in by_asset
-            ]
-            if not found:
-                zones = _some(sorted(self._registry.zones()))
-                raise PlanFault(f"zone: no node of ours is in {zone!a}; zones: {zones}")
-            chosen |= set(found)
-        if not nodes:
-            raise PlanFault("this gateway has no nodes")
-        return chosen if asked else nodes
-
-    def _members(self, bundle: Bundle, chosen: set[str], path: Path) -> list[Member]:
-        """Those who may take it; a release that all of them would refuse is refused here."""
-        boards = {each.node: each.board for each in self._nodes.states() if each.board}
-        board = bundle.about.board
-        others = sorted(node for node in chosen if boards.get(node, board) != board)
-        if others and len(others) == len(chosen):
-            told = ", ".join(f"{node} is {boards[node]}" for node in others[:NAMED])
-            raise PlanFault(f"{path}: is for board {board}; {told}")
-        before = self._updates.campaign
-        if before is not None and before.plan.build != bundle.build:
-            newer = [
-                node
-                for node in before.fleet.within(State.DONE)
-                if node in chosen and before.plan.sequence >= bundle.about.sequence
-            ]
-            if newer:
-                raise PlanFault(
-                    f"{path}: its sequence {bundle.about.sequence} is not above "
-                    f"{before.plan.sequence}, which {_some(sorted(newer))} confirmed; build it "
-                    "with a higher --sequence"
-                )
-            missed = [
-                node
-                for node in before.fleet.members
-                if node in chosen and before.fleet[node].state is not State.DONE
-            ]
-            if missed and before.plan.hands_over_to == bundle.root.hex():
-                raise PlanFault(
-                    f"{path}: is signed by the next root, which release {before.plan.version} "
-                    f"(sequence {before.plan.sequence}) brings, and that {_some(sorted(missed))} "
-                    "did not confirm; bring it to them first, or name the others with --nodes"
-                )
-        return [
-            Member(node.id, node.port, self._street(node.asset, node.port, node.kind))
-            for node in self._nodes.all()
-            if node.id in chosen
-        ]
-
-    def _street(self, asset: str, line: str, kind: str) -> str:
-        """Whose lamps may not all be restarting: those of a zone, else of a line."""
-        if kind != LAMP:
-            return ""
-        zone = "" if self._registry is None else self._registry.asset(asset).zone
-        return zone or line
+    def _demand_own_signature(self, bundle: Bundle, path: Path) -> None:
+        """A key that was copied brings its successor, and nothing else."""
+        wrong = self._signatures.take(bundle)
+        if wrong and bundle.next_root is None:
+            raise PlanFault(
+                f"{path}: {wrong}; find out who signed which, make a new root, and bring it to "
+                "every node by a release with --next-root"
+            )
+        if wrong:
+            log.warning("a release is taken for its next root alone: %s", wrong)
 
     async def status(self, _question: Question) -> Answer:
         """The campaign as it stands, or the last one, with each node."""
@@ -290,15 +218,35 @@ class Answers:
         }
 
 
-def _texts(question: Question, key: str) -> list[str]:
-    value = question.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise PlanFault(f"{key}: a list of names is expected")
-    return value
+@dataclass(frozen=True, slots=True)
+class _Schedule:
+    """When the nodes of a campaign get its release, as `Plan` has it."""
+
+    stages: tuple[float, ...]
+    soak_min: int
+    window: tuple[int, int] | None
 
 
-def _some(names: Iterable[str]) -> str:
-    """A few of them."""
-    listed = list(names)
-    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
-    return ", ".join(listed[:NAMED]) + more
+def _schedule(question: Question) -> _Schedule:
+    """As it is asked for; raises PlanFault."""
+    stages = plans.stages_of(str(question.get("stages", "1,10,100%")))
+    window = question.get("window")
+    hours = None if window is None else plans.window_of(str(window))
+    soak_min = question.get("soak_min", 30)
+    if not isinstance(soak_min, int) or not 0 <= soak_min <= plans.MOST_SOAK_MIN:
+        raise PlanFault(f"soak: 0 to {plans.MOST_SOAK_MIN} minutes are expected")
+    return _Schedule(stages, soak_min, hours)
+
+
+def _begun(plan: Plan, there: set[str]) -> dict[str, Any]:
+    """What the asker is told of a campaign that begins."""
+    return {
+        "version": plan.version,
+        "build": plan.build.hex(),
+        "board": plan.board,
+        "sequence": plan.sequence,
+        "nodes": len(plan.members),
+        "stages": [plan.stage_end(stage) for stage in range(len(plan.stages))],
+        "silent": sum(each.node not in there for each in plan.members),
+        "next_root": plan.hands_over_to,
+    }
