@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kerbline.config import Config, ConfigFault, load
-from kerbline.config.awaited import awaited, misfits, named
+from kerbline.config.awaited import Awaited, Misfit, awaited, misfits, named
 
 HEAD = """\
 [gateway]
@@ -154,3 +154,13 @@ def test_who_is_of_another_kind_is_told_by_the_sections_that_need_it(tmp_path: P
         "lamp-9 is of kind water_meter, not streetlight: left out of dimming[1]"
     )
     assert not awaited(named(config), kinds)
+
+
+def test_the_page_shows_what_is_said() -> None:
+    page = (Path(__file__).parents[2] / "docs/operate/enrolment.md").read_text()
+    told = [
+        Awaited("lamp-18", ("dimming[1]", "lamp_group[1]")),
+        Awaited("lamp-71", ("dimming[1]",), "lamp-17"),
+        Misfit("meter-3", "streetlight", "water_meter", ("leak[1]",)),
+    ]
+    assert all(f"warning: gateway.toml: {each}\n" in page for each in told)

@@ -175,3 +175,24 @@ def test_a_node_of_another_kind_takes_no_part(
 ) -> None:
     caplog.set_level(logging.INFO)
     play(of_another_kind, tmp_path, caplog)
+
+
+async def by_rule(folder: Path) -> None:
+    """What a rule holds already it holds of who joins, who gets this night's program as well."""
+    config, port = config_in(folder, LIT)
+    first, joins = lamp("sl-1", folder), lamp("sl-9", folder, "lamp-9")
+    first.make(30, 245, 1000, 10, 12, 0)
+    async with running(config) as asked, talking(first, port):
+        async with asyncio.timeout(LONG_S):
+            while not first.commands:  # noqa: ASYNC110 - a node tells nobody
+                await asyncio.sleep(0.02)
+        await asked("permit", seconds=60, by="x")
+        async with talking(joins, port), asyncio.timeout(LONG_S):
+            while not (joins.commands and joins.configs):  # noqa: ASYNC110 - a node tells nobody
+                await asyncio.sleep(0.02)
+    assert [each[2:] for each in joins.commands] == [each[2:] for each in first.commands]
+    assert m.CONFIG_PROFILE in joins.configs[0][1]
+
+
+def test_a_lamp_that_joins_is_held_by_the_rule_that_holds_the_others(tmp_path: Path) -> None:
+    play(by_rule, tmp_path)
