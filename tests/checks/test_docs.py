@@ -104,7 +104,7 @@ def test_commands_and_their_options_exist(page: Path) -> None:
     lines = [f"{name} {rest}" for _, name, rest in KERBLINE.findall(commands(text))]
     for line in [*demo, *lines]:
         name, *words = line.split()
-        command = app.commands.get(name)
+        command = app.get_command(click.Context(app), name)
         while isinstance(command, click.Group) and words and words[0] in command.commands:
             command = command.commands[words.pop(0)]
         assert isinstance(command, click.Command), line

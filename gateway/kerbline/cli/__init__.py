@@ -1,51 +1,40 @@
 """The command `kerbline`: a thin shell that says expected failures in one line and an exit status.
 
-Each command imports what it needs when it runs: the agent starts without the demo's parts.
+Each command is imported when it is asked for, and imports what it needs when it runs: the agent
+starts without the demo's parts.
 """
 
 from __future__ import annotations
 
 import sys
-import traceback
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from kerbline.cli import (
-    air,
-    assets,
-    boards,
-    city,
-    claims,
-    commission,
-    control,
-    districts,
-    doctor,
-    firmware,
-    flash,
-    gateway_key,
-    leaks,
-    light,
-    modbus,
-    node,
-    permit,
-    replace,
-    serial,
-    shell,
-    sim,
-    status,
-    store,
-    sun,
-    update,
-    why,
-)
 from kerbline.errors import KerblineError
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
 
 _FILE = click.Path(path_type=Path)
+# Each command's module here, and what it is called there.
+_ELSEWHERE = {
+    **{
+        name: (name, "group")
+        for name in (
+            *("air", "assets", "boards", "city", "claims", "commission", "control", "firmware"),
+            *("leaks", "light", "modbus", "node", "serial", "sim", "store", "update"),
+        )
+    },
+    **{
+        name: (name, name)
+        for name in ("doctor", "flash", "permit", "replace", "shell", "status", "sun", "why")
+    },
+    "gateway": ("gateway_key", "group"),
+    "unbrick": ("flash", "unbrick"),
+}
 
 
 def main() -> NoReturn:
@@ -71,7 +60,24 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Those of this module, and those elsewhere, imported when one is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All."""
+        return sorted({*super().list_commands(context), *_ELSEWHERE})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The one of that name."""
+        if name in _ELSEWHERE:
+            module, called = _ELSEWHERE[name]
+            found = getattr(import_module(f"{__name__}.{module}"), called)
+            assert isinstance(found, click.Command)
+            return found
+        return super().get_command(context, name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="kerbline", message="kerbline %(version)s")
 @click.option("--debug", is_flag=True, help="Show tracebacks and debug messages.")
 def app(*, debug: bool) -> None:
@@ -86,6 +92,7 @@ def check(config: Path) -> int:
     """Tell every fault in a config file; exit status 2 if there is one."""
     from datetime import UTC, datetime
 
+    from kerbline.cli import assets, claims
     from kerbline.config import doubts, load
 
     loaded = load(config)
@@ -131,37 +138,6 @@ def demo(**options: Any) -> int:  # noqa: ANN401 - each is typed above
     return tell(**options)
 
 
-app.add_command(air.group)
-app.add_command(assets.group)
-app.add_command(boards.group)
-app.add_command(city.group)
-app.add_command(claims.group)
-app.add_command(commission.group)
-app.add_command(control.group)
-app.add_command(doctor.doctor)
-app.add_command(gateway_key.group)
-app.add_command(firmware.group)
-app.add_command(flash.flash)
-app.add_command(flash.unbrick)
-app.add_command(leaks.group)
-app.add_command(light.group)
-app.add_command(modbus.group)
-app.add_command(node.group)
-app.add_command(permit.permit)
-app.add_command(replace.replace)
-app.add_command(serial.group)
-app.add_command(shell.shell)
-app.add_command(store.group)
-app.add_command(sim.group)
-app.add_command(status.status)
-app.add_command(sun.sun)
-app.add_command(update.group)
-app.add_command(why.why)
-leaks.group.add_command(districts.status)
-leaks.group.add_command(districts.close_valve)
-leaks.group.add_command(districts.accept)
-
-
 @app.group()
 def wire() -> None:
     """Look at the protocol's bytes."""
@@ -196,6 +172,8 @@ def decode(capture: BinaryIO, *, keys: Path | None) -> int:
 
 def _say_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What an unexpected exception says: one line, and where to look."""
+    import traceback
+
     while isinstance(error, BaseExceptionGroup):  # what a task met, not the group of tasks
         error = error.exceptions[0]
         kind, trace = type(error), error.__traceback__

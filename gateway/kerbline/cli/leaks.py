@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from kerbline.cli import districts
+
 _FILE = click.Path(path_type=Path)
 _series = click.argument("series", metavar="FILE.npz", type=_FILE)
 _step = click.option(
@@ -22,6 +24,11 @@ _out = click.option("--out", type=_FILE, required=True, help="The alarms, as JSO
 @click.group("leaks")
 def group() -> None:
     """Leaks: how districts are, and how the detectors do on recorded series."""
+
+
+group.add_command(districts.status)
+group.add_command(districts.close_valve)
+group.add_command(districts.accept)
 
 
 @group.group()
