@@ -30,7 +30,6 @@ STEP_MS = 15_000
 STEPS = 8
 WATCHDOG_MS = 30_000
 BOOTS_FAILED = 3
-NO_ACK = 4
 DAMAGED = 19
 PIECE = 256
 DEEP_SLEEP = 4  # machine.reset_cause()
@@ -142,7 +141,7 @@ def _guard(nvs: "Any") -> None:  # noqa: ANN401
         if state is not None:
             state[3] += 1
             if state[3] >= STEPS:
-                _give_up(nvs, state, NO_ACK)
+                _give_up(nvs, state, slots.unconfirmed)
             elif _keep(nvs, state):
                 return
         machine.reset()  # NVS repairs itself then: after a write that failed none is to be trusted

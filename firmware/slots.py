@@ -21,6 +21,7 @@ home = "/"  # where objects and slots lie
 manifest = b""  # of the build that runs
 slot = NONE  # which it is, of two
 trial = False  # it has not confirmed itself
+unconfirmed = 4  # ... and that is told (kerbwire.messages.UPDATE_NAMES): it has heard no gateway
 
 
 class SlotFS:

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import slots
 from kerbnode import build, loaded, nvs, trial
-from kerbnode.standing import State, sequence
+from kerbnode.standing import State, expired, sequence
 from kerbwire import manifest as manifests
 from kerbwire import messages as m
 from kerbwire.errors import RemoteError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kerbnode.app import Node
     from kerbnode.hal.board import Nvs
 
-EPOCH_S = 946_684_800  # 2000-01-01
 BLOCK = 4096
 SPARE_BLOCKS = 16  # for the journal and for littlefs itself
 PIECE = 256
@@ -59,12 +58,11 @@ def judged(node: "Node", path: str) -> "Iterator[int | None]":
         yield m.UPDATE_MALFORMED
         return
     state = State(node.board.nvs)
-    now = node.clock.utc_ms(node.board.monotonic_ms()) if node.clock.trusted else None
     if found.board != build.BOARD:
         yield m.UPDATE_BOARD
     elif found.sequence <= max(state.highest, sequence(slots.manifest)):
         yield m.UPDATE_SEQUENCE
-    elif found.expires_s and now is not None and now // 1000 - EPOCH_S >= found.expires_s:
+    elif expired(node, data):
         yield m.UPDATE_EXPIRED
     else:
         wanted = found.image

@@ -20,8 +20,10 @@ WAKES = 100  # ... so many times, or a campaign that is no more would empty a ce
 WAITED = "w"
 LENGTH = 9
 SEQUENCE_AT = 4  # in a manifest
+EXPIRES_AT = 8
 BOARD_AT = 19
 BUILD_BYTES = 8
+EPOCH_S = 946_684_800  # 2000-01-01
 
 
 class State:
@@ -44,6 +46,14 @@ class State:
 def sequence(manifest: bytes) -> int:
     """Of a build; 0 where there is none."""
     return int.from_bytes(manifest[SEQUENCE_AT : SEQUENCE_AT + 4], "big")
+
+
+def expired(node: "Node", manifest: bytes) -> bool:
+    """May it not be started any more? A node that does not know the time takes it."""
+    clock = node.clock
+    expires_s = int.from_bytes(manifest[EXPIRES_AT : EXPIRES_AT + 4], "big")
+    now = clock.utc_ms(node.board.monotonic_ms()) if expires_s and clock.trusted else None
+    return now is not None and now // 1000 - EPOCH_S >= expires_s
 
 
 def _laid(slot: str) -> int:

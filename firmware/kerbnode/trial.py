@@ -10,7 +10,7 @@ from binascii import unhexlify
 
 import slots
 from kerbnode import loaded, nvs
-from kerbnode.standing import State, follow, sequence, tell
+from kerbnode.standing import State, expired, follow, sequence, tell
 from kerbwire import messages as m
 
 TYPE_CHECKING = False
@@ -53,26 +53,34 @@ def confirm(node: "Node") -> "Iterator[None]":
 async def confirmed(node: "Node") -> None:
     """Confirm, and sweep one step at a time; then this code goes.
 
-    What fails is tried again, by the next ack or by the next update.
+    What fails is tried again, by the next ack or by the next update; choice.py tells it at last.
     """
     try:
         for _ in confirm(node) if slots.trial else ():
             await asyncio.sleep(0)
-    except (MemoryError, OSError):
-        pass
+    except MemoryError:
+        slots.unconfirmed = m.UPDATE_MEMORY
+    except OSError:
+        slots.unconfirmed = m.UPDATE_FLASH
     finally:
         loaded.forget("kerbnode", MODULES)
         loaded.forget("kerbwire", ("manifest",))
 
 
 def activate(node: "Node") -> bool:
-    """The staged build is on trial from the next boot on; False where there is none."""
+    """The staged build is on trial from the next boot on; False where there is none.
+
+    One that has expired meanwhile is told.
+    """
     other = slots.slot ^ 1
     state = State(node.board.nvs)
     staged = read(other)
     if slots.trial or sequence(staged) <= state.highest or lacking(staged):
         return False
     if _unfit(node, other):
+        return False
+    if expired(node, staged):
+        node.tell(m.EV_UPDATE, m.UPDATE_EXPIRED)
         return False
     state.good = slots.slot
     state.trial = other

@@ -483,3 +483,27 @@ def reaches(before: State, after: State) -> bool:
 def test_no_step_leads_out_of_the_table() -> None:
     assert set(STEPS) == set(State)
     assert all(State.DONE in STEPS[state] for state in ENDED - {State.DONE})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (m.UPDATE_MEMORY, "rolled back: the new build had no memory left to confirm itself"),
+        (m.UPDATE_FLASH, "rolled back: the node's flash did not take that the new build stays"),
+    ],
+)
+def test_a_build_that_can_not_confirm_itself_has_failed(value: int, why: str) -> None:
+    one = One()
+    one.trial()
+    one.join()
+    one.tell(value)
+    assert (one.state, one.why) == (State.FAILED, why)
+
+
+def test_a_node_that_finds_the_release_expired_at_its_start_refuses_it() -> None:
+    one = One()
+    one.ordered()
+    one.tell(m.UPDATE_EXPIRED)
+    assert (one.state, one.why) == (State.FAILED, "refused: the release has expired")
+    one.campaign.hearing.answered(NODE, "failed", one.now_ms)
+    assert one.state == State.FAILED

@@ -237,7 +237,7 @@ def lay_files(name: str, sequence: int) -> None:
 
 def boot(store: "Nvs", vfs: object) -> str:
     """Start the chip: the build that runs, whose two files must be of one."""
-    slots.manifest, slots.slot, slots.trial = b"", 255, False
+    slots.manifest, slots.slot, slots.trial, slots.unconfirmed = b"", 255, False, m.UPDATE_NO_ACK
     Timer.made[:] = []
     Esp32.store = store
     held = {name: sys.modules.get(name) for name in ("esp32", "machine", "choice")}

@@ -15,6 +15,7 @@ from kerbline.update.states import (
     ROLLED_BACK,
     STARTING,
     TOO_OLD,
+    UNCONFIRMED,
     UNDER_WAY,
     UNHEARD,
     WORD_LOST,
@@ -116,7 +117,11 @@ class Hearing:
         elif value in (m.UPDATE_TAKEN, m.UPDATE_IMAGE, m.UPDATE_STAGED):
             self._got_on(node, value, now_ms)
         elif value in ROLLED_BACK:
-            self._rolled_back(node, value, now_ms)
+            self._rolled_back(node, WORDS[value], now_ms, no_ack=value == m.UPDATE_NO_ACK)
+        elif value in UNCONFIRMED and self._fleet[node].state is State.TRIAL:
+            self._rolled_back(node, UNCONFIRMED[value], now_ms)
+        elif value == m.UPDATE_EXPIRED and self._fleet[node].state is State.ORDERED:
+            self._refused(node, value, now_ms)
         elif value == m.UPDATE_ORDERED_BACK:
             self._fleet.move(node, State.GIVEN_UP, now_ms, why=WORDS[value])
         elif self._fleet[node].state in UNDER_WAY or self._fleet[node].state is State.STAGED:
@@ -141,14 +146,13 @@ class Hearing:
             self._fleet.move(node, wants, now_ms)
             self.offered.discard(node)
 
-    def _rolled_back(self, node: str, value: int | None, now_ms: int) -> None:
+    def _rolled_back(self, node: str, why: str, now_ms: int, *, no_ack: bool = False) -> None:
         progress = self._fleet[node]
-        why = WORDS[value] if value is not None else "rolled back without saying why"
         if progress.state not in STARTING | {State.DONE}:
             return
         if progress.excused:
             self.again(node, f"{why}, {LINE_AWAY}", now_ms)
-        elif value == m.UPDATE_NO_ACK and node in self._mute and not progress.unheard:
+        elif no_ack and node in self._mute and not progress.unheard:
             self._fleet.note(node, unheard=True)
             self.again(node, f"{why}, {UNHEARD}", now_ms)
         else:
@@ -251,7 +255,7 @@ class Hearing:
         elif state is State.TRIAL and running.build == self._build and quiet_ms >= STAY_MS:
             self._fleet.move(node, State.DONE, now_ms, why=WORD_LOST)
         elif state is State.TRIAL and running.build != self._build and quiet_ms >= BACK_MS:
-            self._rolled_back(node, None, now_ms)
+            self._rolled_back(node, "rolled back without saying why", now_ms)
         elif state is State.ORDERED and quiet_ms >= BACK_MS and self._came_back(node):
             tries = self._fleet[node].tries + 1
             if tries < TRIES:  # the order, or its answer, went with a gateway

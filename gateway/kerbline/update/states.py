@@ -52,6 +52,10 @@ STEPS: Mapping[State, frozenset[State]] = {
 }
 
 ROLLED_BACK = frozenset([m.UPDATE_BOOTS_FAILED, m.UPDATE_NO_ACK])
+UNCONFIRMED: Mapping[int, str] = {  # of a build that runs, and has heard its gateway
+    m.UPDATE_MEMORY: "rolled back: the new build had no memory left to confirm itself",
+    m.UPDATE_FLASH: "rolled back: the node's flash did not take that the new build stays",
+}
 AGAIN = frozenset(  # may go better another time
     [m.UPDATE_FLASH, m.UPDATE_DAMAGED, m.UPDATE_MEMORY, m.UPDATE_CUT]
 )
