@@ -115,6 +115,37 @@ class Order:
 
 def made(wish: Wish, facts: Mapping[str, Any], there: ChipFound) -> Order:
     """Raises KerblineError for what is missing or can't be; `facts` are the job's."""
+    told = _told(wish, facts)
+    file, board = _board(wish, facts, there)
+    table = dict(wish.profile.settings)
+    table.setdefault("link", _only_link(board))
+    place = degrees(told["location"])
+    if place is not None:
+        table["position"] = list(place)
+    cache_folder = _cache_folder()
+    release, root = _release(wish, board, board.chip.name)
+    order = Order(
+        wish=wish,
+        board=board,
+        board_file=file,
+        kind=wish.profile.site.kind or board.about.assets[0],
+        asset=told["asset"],
+        location=told["location"],
+        technician=told["technician"],
+        gateway_public=_gateway_public(wish),
+        root=root,
+        micropython=_stock(wish, board.chip.name, Cache(cache_folder)),
+        release=release,
+        cache_folder=cache_folder,
+        settings_table=table,
+        reader=wish.profile.reader or Reader("options", Path(), {(): 0}),
+    )
+    order.settings(wish.node or "n", NO_KEY)
+    return order
+
+
+def _told(wish: Wish, facts: Mapping[str, Any]) -> dict[str, str]:
+    """What is ASKED, each as it may be; and the node's name may be one."""
     told: dict[str, str] = {}
     for name, (option, key, words) in ASKED.items():
         value = wish.given(name)
@@ -123,51 +154,25 @@ def made(wish: Wish, facts: Mapping[str, Any], there: ChipFound) -> Order:
             also = key or "nothing of it"
             raise CommissionFault("missing", what=words, option=option, key=also)
         told[name] = _text(words, str(value))
-    complaint = get_args(Name)[1].judge(told["asset"])
-    if complaint is not None:
-        raise CommissionFault(
-            "name", what="asset", shown=ascii(told["asset"]), remedy=complaint.remedy
-        )
-    complaint = None if wish.node is None else get_args(NodeId)[1].judge(wish.node)
-    if complaint is not None:
-        raise CommissionFault("name", what="node", shown=ascii(wish.node), remedy=complaint.remedy)
-    board_name = wish.given("board") or facts.get("board")
-    if not board_name:
+    for what, term, shown in (("asset", Name, told["asset"]), ("node", NodeId, wish.node)):
+        complaint = None if shown is None else get_args(term)[1].judge(shown)
+        if complaint is not None:
+            raise CommissionFault("name", what=what, shown=ascii(shown), remedy=complaint.remedy)
+    return told
+
+
+def _board(wish: Wish, facts: Mapping[str, Any], there: ChipFound) -> tuple[Path, Board]:
+    """The file of the board class, which is for a chip as the one that is there."""
+    name = wish.given("board") or facts.get("board")
+    if not name:
         raise CommissionFault("missing", what="the board", option="--board", key="board")
-    file = boards.find(board_name)
+    file = boards.find(name)
     board = boards.load(file)
-    table = dict(wish.profile.settings)
-    table.setdefault("link", _only_link(board))
-    place = degrees(told["location"])
-    if place is not None:
-        table["position"] = list(place)
-    reader = wish.profile.reader or Reader("options", Path(), {(): 0})
-    kind = wish.profile.site.kind or board.about.assets[0]
-    cache_folder = _cache_folder()
-    chip = board.chip.name
-    if chip not in flash_images.BOOT_OFFSETS:
+    if board.chip.name not in flash_images.BOOT_OFFSETS:
         raise CommissionFault("simulated", board=board.name)
-    if there.chip != chip:
+    if there.chip != board.chip.name:
         raise CommissionFault("wrong_chip", there=there.name, board=board.name)
-    release, root = _release(wish, board, chip)
-    order = Order(
-        wish=wish,
-        board=board,
-        board_file=file,
-        kind=kind,
-        asset=told["asset"],
-        location=told["location"],
-        technician=told["technician"],
-        gateway_public=_gateway_public(wish),
-        root=root,
-        micropython=_stock(wish, chip, Cache(cache_folder)),
-        release=release,
-        cache_folder=cache_folder,
-        settings_table=table,
-        reader=reader,
-    )
-    order.settings(wish.node or "n", NO_KEY)
-    return order
+    return file, board
 
 
 def _release(wish: Wish, board: Board, chip: str) -> tuple[build.Firmware | None, bytes]:

@@ -75,23 +75,19 @@ def commission(
                 lock = places.port(wish.port)
                 durable.folder(lock.parent)
                 stack.enter_context(locks.held(lock, "port_taken", port=wish.port))
-            found = bench_side.look(wish.port)
-            _check_fuses(found.chip)
-            mac = found.chip.mac
-            text, figures = _detected(found)
-            teller.tell(Line(DETECT, DONE, text, {**figures, "took_s": _since(began_s)}))
-            _tell_others(places, wish.port, mac, teller)
+            found = _looked(wish.port, teller, began_s)
+            _tell_others(places, wish.port, found.chip.mac, teller)
             if wish.dry_run:
                 _rehearse(wish, places, found, teller, now_ms())
                 return True
-            begun = stack.enter_context(job.opened(places, mac))
+            begun = stack.enter_context(job.opened(places, found.chip.mac))
+            if LAST in begun.steps and not wish.again:
+                _check_bound(wish, begun.facts, begun.steps)
+                teller.tell(Line(DETECT, END, *_ended(begun, SAID["end_before"])))
+                return True
             if LAST in begun.steps:
-                if not wish.again:
-                    _check_bound(wish, begun.facts, begun.steps)
-                    teller.tell(Line(DETECT, END, *_ended(begun, SAID["end_before"])))
-                    return True
-                job.aside(places, mac)
-                begun = stack.enter_context(job.opened(places, mac))
+                job.aside(places, begun.mac)
+                begun = stack.enter_context(job.opened(places, begun.mac))
             work = _prepared(wish, places, begun, found, teller, now_ms, proof_s)
             if work is None:
                 return False
@@ -109,6 +105,15 @@ def commission(
         disk = CommissionFault("disk", path=path, what=what)
         teller.tell(Line(at, FAILED, str(disk), {"code": disk.code}))
         raise disk from None
+
+
+def _looked(port: str, teller: Teller, began_s: float) -> Found:
+    """Which board is there, as long as it can be flashed; it is told."""
+    found = bench_side.look(port)
+    _check_fuses(found.chip)
+    text, figures = _detected(found)
+    teller.tell(Line(DETECT, DONE, text, {**figures, "took_s": _since(began_s)}))
+    return found
 
 
 def _take(step: steps.Step, work: steps.Work, teller: Teller) -> None:
@@ -147,7 +152,7 @@ def _prepared(
     now_ms: Callable[[], int],
     proof_s: float,
 ) -> steps.Work | None:
-    """Everything that can be checked is, and a key that is gone leads to a fresh one."""
+    """What the steps work with, once all that can be checked is; None: somebody did not agree."""
     facts = begun.facts
     wish = wish.with_answers(teller.ask(wish.lacking(facts)))
     told = order.made(wish, facts, found.chip)
@@ -166,28 +171,39 @@ def _prepared(
         teller.warn("resumed", node=node, step=begun.steps[-1])
     elif not teller.agree(f"{found.chip.name} {begun.mac} becomes node {node} at {told.asset}?"):
         return None
+    _learn(wish, work, chain)
+    if "identity" in begun.steps and not begun.has_key and steps.kept_claim(work) is None:
+        teller.warn("key_lost")
+        _begin_a_life(work)
+    return work
+
+
+def _learn(wish: Wish, work: steps.Work, chain: ledger.Chain) -> None:
+    """What the board becomes is a fact of its job from here on."""
+    places, begun, told = work.places, work.job, work.order
     with ledger.locked(places.records):  # two boards at once don't take the same
         order.check_asset(told.asset, begun.mac, places, chain, wish.replaces)
         begun.learn(
             node=_node_id(wish, begun, places, chain),
             port=wish.port,
-            slot=found.slot,
+            slot=work.found.slot,
             board=told.board.name,
             asset=told.asset,
             location=told.location,
             technician=told.technician,
         )
-    if "identity" in begun.steps and not begun.has_key and steps.kept_claim(work) is None:
-        teller.warn("key_lost")
-        begun.learn(
-            life=work.life + 1,
-            delivered=False,
-            delivering=False,
-            claim_sha256=None,
-            gateway_since_ms=None,
-        )
-        begun.undo("identity", "settings", "proof")
-    return work
+
+
+def _begin_a_life(work: steps.Work) -> None:
+    """A key that is gone leads to a fresh one, and whatever hung on it is done again."""
+    work.job.learn(
+        life=work.life + 1,
+        delivered=False,
+        delivering=False,
+        claim_sha256=None,
+        gateway_since_ms=None,
+    )
+    work.job.undo("identity", "settings", "proof")
 
 
 def _node_id(wish: Wish, begun: Job, places: Places, chain: ledger.Chain) -> str:

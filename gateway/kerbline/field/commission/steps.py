@@ -323,7 +323,7 @@ def _deliver(work: Work, made: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row of the table; `changes`: what it leaves behind outside of the job's folder."""
+    """A row of the table: its figures are kept in the job, and a step that has them is done."""
 
     name: str
     do: Callable[[Work], Figures]
