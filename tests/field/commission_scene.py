@@ -23,6 +23,7 @@ from tests.field import forked
 BOARD = "streetlight-esp32"
 KILLER = Path(__file__).with_name("killed_at.py")
 ASSET = "lamp-7"
+MICROPYTHON = "1.31.0"  # of the image that is flashed
 PLACE = "52.3731, 4.8922"
 SITE = """
 technician = "Anna de Vries"
@@ -94,7 +95,7 @@ class Scene:
 
     def write(self, site: str = SITE) -> None:
         """The files that a technician has."""
-        self.image.write_bytes(bench_chip.stock_image())
+        self.image.write_bytes(bench_chip.stock_image(version=MICROPYTHON))
         told = gateway_key.told(self.gateway.public)
         (self.folder / "gateway.pub").write_text(told + "\n")
         self.site.touch(mode=0o600)

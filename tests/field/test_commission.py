@@ -36,7 +36,15 @@ from kerbline.local_socket import SOCKET_FILE, ask
 from kerbline.ports import open_port
 from kerbline.sim.bench_board import BenchBoard
 from tests.field import releases
-from tests.field.commission_scene import ASSET, BOARD, SITE, Scene, on_the_bench, wired
+from tests.field.commission_scene import (
+    ASSET,
+    BOARD,
+    MICROPYTHON,
+    SITE,
+    Scene,
+    on_the_bench,
+    wired,
+)
 from tests.gateway.boards_at_hand import PASSWORD
 from tests.gateway.test_south_nodes import free_udp_port
 
@@ -97,7 +105,10 @@ def assert_whole(scene: Scene, board: BenchBoard, *before: str) -> claim.Claim:
 
 
 def heard_with(told: claim.Claim, board: BenchBoard) -> None:
-    """A gateway that knows no more than the claim gets telemetry."""
+    """The image that was flashed runs; a gateway with no more than the claim gets telemetry."""
+    assert board.stock is not None
+    images = [event for event in board.stock.events if event.startswith("image ")]
+    assert images[-1] == f"image factory {MICROPYTHON}"
 
     async def scenario() -> None:
         port = await open_port(board.line_url)
