@@ -266,11 +266,11 @@ class Campaign:
             if total >= TRANSFERS:
                 break
             line = fleet.members[node].line
+            if busy[line] >= (TRANSFERS_UDP if line == UDP else TRANSFERS_PER_LINE):
+                continue  # asked first: it is so for most
             if not hearing.known(node, now_ms) or hearing.rests(node, now_ms):
                 continue
             if fleet[node].state in UNDER_WAY and now_ms - hearing.joined_ms[node] < FIRST_WORD_MS:
-                continue
-            if busy[line] >= (TRANSFERS_UDP if line == UDP else TRANSFERS_PER_LINE):
                 continue
             busy[line] += 1
             total += 1
