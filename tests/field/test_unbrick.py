@@ -21,6 +21,7 @@ from tests.field.test_flash import kerbline, releases_in
 STOCK = bench_chip.stock_image("esp32", 60_000)
 VFS = image.PARTITIONS["esp32"]
 IMPATIENT_S = 4.0
+PATIENT_S = 60.0  # of a board that answers
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def flashed(folder: Path, micropython: Path, files: dict[str, bytes]) -> Iterato
         yield board
 
 
-def codes(board: BenchBoard) -> list[str]:
-    return [each.code for each in unbrick.look(board.url, IMPATIENT_S)]
+def codes(board: BenchBoard, patience_s: float = PATIENT_S) -> list[str]:
+    return [each.code for each in unbrick.look(board.url, patience_s)]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_sound_node_is_told(tmp_path: Path, micropython: Path) -> None:
 def test_a_bare_board_is_told_and_brought_back(tmp_path: Path, micropython: Path) -> None:
     board = BenchBoard(tmp_path / "board", micropython)
     with on_bench(board):
-        assert codes(board) == ["no_repl"]
+        assert codes(board, IMPATIENT_S) == ["no_repl"]
         board.flash[0x9000:0xF000] = b"\x00" * 0x6000  # an NVS that nothing can read
         cache = Cache(tmp_path / "cache")
         flash_images.replaced(tmp_path / "mp.bin", STOCK)

@@ -103,8 +103,8 @@ async def live(folder: Path, tell: int = -1) -> None:
     clock.advance(HOUR_MS)
     for _ in range(2):  # it looks, and what it tells is delivered
         await asyncio.sleep(0.1)
-        cursors = lambda: [air._cursor, *(sink.cursor for sink in north.sinks)]  # noqa: E731
-        while group.pending or min(cursors()) < store.head:  # noqa: ASYNC110
+        followers = (air._log, *north.sinks)
+        while group.pending or any(each.cursor < store.head for each in followers):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     air.note()
     group.stop()

@@ -91,8 +91,8 @@ def config(folder: Path, text: str = HEAD, port: int = 1) -> Config:
 Configs = list[tuple[int, dict[int, int | bytes]]]
 
 
-async def told(folder: Path, node: PocketNode, table: str) -> Configs:
-    """What CONFIGs a node gets from a gateway that begins at a street time."""
+async def told(folder: Path, node: PocketNode, table: str, count: int = 1) -> Configs:
+    """What CONFIGs a node gets from a gateway that begins at a street time: so many."""
     server = await serve_tcp(node)
     (folder / "clock.json").write_text(table)
     simulated = HEAD + '[simulation]\nclock_table = "clock.json"\n'
@@ -103,11 +103,10 @@ async def told(folder: Path, node: PocketNode, table: str) -> Configs:
         file.unlink()
     async with server:
         running = asyncio.create_task(agent.run(made))
-        for _ in range(100):
-            await asyncio.sleep(0.02)
-            if node.configs:
-                break
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(60):
+            while len(node.configs) < count or not node.session.up:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2 if count else 2.0)
         running.cancel()
         await asyncio.wait([running])
         if node.line is not None:
@@ -119,8 +118,11 @@ async def told(folder: Path, node: PocketNode, table: str) -> Configs:
 async def three_lives(folder: Path) -> list[Configs]:
     """On a Friday, the same day again, and two days later."""
     node = PocketNode("sl-1", KEY)
-    fridays = [at_s("2026-12-18T20:00"), at_s("2026-12-18T21:00"), at_s("2026-12-20T20:00")]
-    return [await told(folder, node, f"[[0, {begin * 1000}, 1e-9]]") for begin in fridays]
+    lives = {"2026-12-18T20:00": 1, "2026-12-18T21:00": 0, "2026-12-20T20:00": 1}
+    return [
+        await told(folder, node, f"[[0, {at_s(begin) * 1000}, 1e-9]]", count)
+        for begin, count in lives.items()
+    ]
 
 
 def test_a_program_reaches_its_node_and_the_node_lives_by_it(tmp_path: Path) -> None:
@@ -160,7 +162,7 @@ class OldNode(PocketNode):
 def test_older_firmware_gets_its_profile_all_the_same(tmp_path: Path) -> None:
     async def life() -> Configs:
         begin = at_s("2026-12-18T20:00")
-        return await told(tmp_path, OldNode("sl-1", KEY), f"[[0, {begin * 1000}, 1e-9]]")
+        return await told(tmp_path, OldNode("sl-1", KEY), f"[[0, {begin * 1000}, 1e-9]]", 2)
 
     (_, refused), (_, taken) = asyncio.run(life())
     assert refused.keys() == {2, 3, 4, 5}

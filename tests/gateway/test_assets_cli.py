@@ -12,12 +12,12 @@ import pytest
 from kerbline.assets import kept
 from kerbline.local_socket import ask
 from tests.gateway.test_assets import config
-from tests.gateway.test_cli import COMMAND, kerbline, running
+from tests.gateway.test_cli import COMMAND, bare_cpu_s, kerbline, running
 
 TABLE = "id,type,lat,lon,zone\nlamp-1,Streetlight,59.3,18.1,z-1\nmeter-1,,,,z-1\n"
 LEAN = '[gateway]\nid = "gw-1"\nstate_dir = "state"\n[city]\nid = "sjoestad"\n'
 LARGE = 10_000
-IMPORT_CPU_S = 2.0
+IMPORT_TIMES = 16  # a bare interpreter: 2 s where that takes 0.12 s
 
 
 @pytest.fixture
@@ -251,4 +251,4 @@ def test_ten_thousand_assets_go_in_within_two_seconds(folder: Path) -> None:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
-    assert used.ru_utime + used.ru_stime < IMPORT_CPU_S
+    assert used.ru_utime + used.ru_stime < IMPORT_TIMES * bare_cpu_s()

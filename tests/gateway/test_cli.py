@@ -19,7 +19,9 @@ from tests.gateway.test_status import until_served
 COMMAND = [sys.executable, "-m", "kerbline"]
 LEAN = '[gateway]\nid = "gw"\nstate_dir = "state"\n'
 LONG_S = 60.0
-START_CPU_S = 1.0  # a Raspberry Pi 4 takes about twice as long, and is to be up in 2 s
+BARE = "import asyncio, sqlite3, ssl, tomllib"
+START_TIMES = 8  # what these take: 1 s where they take 0.12 s; a Raspberry Pi 4 is to be up in 2 s
+TRIES = 3  # the first compiles what nobody ran yet
 
 
 def kerbline(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -110,14 +112,31 @@ def test_a_state_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
     assert "is not a folder; write the path of a folder" in done.stderr
 
 
+def bare_cpu_s() -> float:
+    """What this machine, as busy as it is, takes for an interpreter with what it brings itself."""
+    with subprocess.Popen([sys.executable, "-c", BARE]) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_utime + used.ru_stime
+
+
+def test_the_gateway_starts_fast(tmp_path: Path) -> None:
+    path = tmp_path / "street.toml"
+    path.write_text(LEAN)
+
+    def times() -> float:
+        with running(path) as process:
+            return cpu_s(process.pid) / bare_cpu_s()
+
+    assert any(times() < START_TIMES for _ in range(TRIES))
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_the_gateway_starts_fast_and_stops_in_order(
-    tmp_path: Path, number: signal.Signals, status: int
-) -> None:
+def test_the_gateway_stops_in_order(tmp_path: Path, number: signal.Signals, status: int) -> None:
     path = tmp_path / "street.toml"
     path.write_text(LEAN)
     with running(path) as process:
-        assert cpu_s(process.pid) < START_CPU_S
         process.send_signal(number)
         _, said = process.communicate(timeout=LONG_S)
     assert "Traceback" not in said

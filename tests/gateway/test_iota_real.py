@@ -35,7 +35,6 @@ INSTALL = f"npm install --ignore-scripts --prefix {FOLDER.relative_to(ROOT)} {PA
 NODE_JS = shutil.which("node")
 SERVICE = {"fiware-service": "stad", "fiware-servicepath": "/"}
 WAITED = 5  # records of each lamp that come as arrays
-SOON_S = 2.0  # from a command to its result at the broker
 
 
 def absent() -> str:
@@ -250,10 +249,7 @@ def test_the_library_makes_of_a_street_what_the_models_say(tmp_path: Path) -> No
         registered = [each["information"][0]["entities"] for each in scene.city.registered]
         assert [{"type": "Streetlight", "id": urn(lamp)}] in registered
 
-        loop = asyncio.get_running_loop()
-        at_s = loop.time()
         assert await scene.result(urn(lamp), "set_level", {"level_pct": 40, "hold_s": 9}) == "OK"
-        assert loop.time() - at_s <= SOON_S
         assert lamp.done[9] == 1
         refused = await scene.result(urn(lamp), "set_level", 140)
         assert refused == "ERROR: REJECTED: out_of_range: level_pct: 0 to 100"

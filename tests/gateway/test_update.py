@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from kerbwire.limits import BLOCK_BYTES, DATAGRAM
 from kerbwire.messages import DIAG_BOARD
 from tests import in_process
 from tests.field import releases
+from tests.gateway.test_south_nodes import free_udp_port
 from tests.gateway.updating_node import UpdatingNode, connect_udp, serve_tcp
 
 KEY = bytes(range(16))
@@ -42,12 +42,6 @@ NEW_FILES = releases.with_files(
 )
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 class Scene:
     """A folder with a config, releases, and nodes that run the old one."""
 
@@ -59,7 +53,7 @@ class Scene:
         self.old = self.release("old.kerb", sequence=7, files=OLD_FILES)
         self.nodes: dict[str, UpdatingNode] = {}
         self.ports: dict[str, str] = {}
-        self.udp = free_port()
+        self.udp = free_udp_port()
         self.key = KEY.hex()
 
     def release(self, name: str, **changes: Any) -> Bundle:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from kerbline.agent import STORE_FILE
 from kerbline.config import Config, Gateway, Udp
@@ -68,14 +69,14 @@ async def _street(folder: Path) -> None:
             ports = {each["node_id"]: each["port"] for each in found["joined"]}
             assert ports == {"n-1": line.ends[0], "n-2": line.ends[0], "n-3": "udp"}
             await asked("permit-close")
-            await asyncio.sleep(3.0)
+            await asked.until(all_report, "status")
         before = _readings(folder)
         assert set(before) == {f"asset-{name}" for name in KINDS}
         async with running(config) as asked, asyncio.timeout(LONG_S):  # no window any more
             await asked.until(
                 lambda found: sum(each["online"] for each in found["nodes"]) == 3, "status"
             )
-            await asyncio.sleep(2.0)
+            await asked.until(all_report, "status")
         after = _readings(folder)
         assert all(after[asset] > count for asset, count in before.items()), (before, after)
         assert all(board.crashes == 0 for board in boards)
@@ -83,6 +84,11 @@ async def _street(folder: Path) -> None:
         for board in boards:
             await board.cut_power()
         line.close()
+
+
+def all_report(found: dict[str, Any]) -> bool:
+    """Has each node told a reading in this life of the gateway?"""
+    return len(found["nodes"]) == 3 and all(each["record_ms"] for each in found["nodes"])
 
 
 def _readings(folder: Path) -> dict[str, int]:
