@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def copied(source: Path, to: Path) -> Path:
     """What a release is built from, elsewhere; with what was made small before."""
     to.mkdir(parents=True)
     shutil.copy(source / "pyproject.toml", to)
-    for each in ("firmware", "protocol", "gateway", "boards", "build/small"):
-        if (source / each).is_dir():
-            unwanted = shutil.ignore_patterns("__pycache__", "vectors")
-            shutil.copytree(source / each, to / each, ignore=unwanted)
+    for each in ("firmware", "protocol", "gateway", "boards"):
+        unwanted = shutil.ignore_patterns("__pycache__", "vectors")
+        shutil.copytree(source / each, to / each, ignore=unwanted)
+    (to / "build" / "small").mkdir(parents=True)
+    for kept_file in (source / "build" / "small").glob("*.json"):
+        with suppress(FileNotFoundError):  # the oldest go when somebody else builds
+            shutil.copy(kept_file, to / "build" / "small")
     return to
 
 
