@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kerbline.control.leaks.kept import State, part_of, restore, saved, under
 from kerbline.control.leaks.stands import LARGE, NONE, Standing, Stands
 from kerbline.control.leaks.stands import SAVED as STANDS
-from kerbline.control.leaks.totaliser import NEVER, Register, Totalisers
+from kerbline.control.leaks.totaliser import NEVER, Register, Totalisers, Volumes
 
 Floats = NDArray[np.float64]
 Reads = NDArray[np.uint32]
@@ -89,16 +89,20 @@ class Ledger:
         if stale or not np.isfinite(inflow_l) or present.sum() < ENOUGH * present.size:
             self.totalisers.step(reads, np.zeros_like(present))
             return None
-        steps, self.steps = self.steps, 0
-        mains_l2, self.mains_l2 = self.mains_l2, 0.0
-        volumes = self.totalisers.step(reads, present)
+        entry = self._entry(self.totalisers.step(reads, present), present, known, inflow_l)
+        self.steps, self.mains_l2, self.inflow_l = 0, 0.0, inflow_l
+        self.entries += 1
+        return entry
+
+    def _entry(self, volumes: Volumes, present: Mask, known: Mask, inflow_l: float) -> Entry:
+        """The steps since the last entry as one; what was not read is guessed, and learnt from."""
+        steps = self.steps
         drawn_l = volumes.counts.astype(np.float64)
-        single = volumes.spans == steps
-        late = volumes.spans > steps
-        out = known & (volumes.spans == 0)  # not read, or exchanged
         mean = self.mean.astype(np.float64)
         before = self.stands.before(drawn_l, mean)
-        single &= ~before.caught_up
+        single = (volumes.spans == steps) & ~before.caught_up
+        late = (volumes.spans > steps) | before.caught_up
+        out = known & (volumes.spans == 0)  # not read, or exchanged
         live = single & (~before.stood | (drawn_l > 0))
         weight = mean[live].sum()
         pattern = float(drawn_l[live].sum() / weight) if weight > 0 else 0.0
@@ -108,43 +112,33 @@ class Ledger:
         self._learn(drawn_l, guess_l, mean, pattern, single & ~stands, steps)
 
         carried_l2 = float(self.unknown_l2[out & ~present].sum())
-        dead = self.totalisers.kept.blank >= DEAD_DAYS * self.day_steps
-        past = before.caught_up | (volumes.spans > DEAD_DAYS * self.day_steps)
+        dead_steps = DEAD_DAYS * self.day_steps
+        dead = self.totalisers.kept.blank >= dead_steps
+        past = before.caught_up | (volumes.spans > dead_steps)
         corrected_l = np.where(past, guess_l, drawn_l - self.imputed_l)
-        late |= before.caught_up
-        use_l = float(drawn_l[single].sum() + corrected_l[late].sum() + guess_l[out].sum())
-        likely_l = float(drawn_l[single].sum() + guess_l[late].sum() + guess_l[out].sum())
         doubt = 1 + float(mean[out].sum()) / weight if weight > 0 else 1.0  # the pattern errs, too
         self._impute(guess_l, mean * doubt, pattern, out & ~dead)
+        self.off_l[out] *= self.persists
+        done = present | dead
+        self.imputed_l[done] = self.unknown_l2[done] = 0
         lost = mean[out & dead] * doubt
         still = self.stands.told(before, stands, mean, pattern, self.error_l2)
         unread = np.concatenate([lost, mean[stands & before.large]])
-        rate_sd = np.where(unread > LARGE * still.total, LARGE_RATE_SD, RATE_SD)
-        wander_l = rate_sd * unread * pattern / steps
-        self.off_l[out] *= self.persists
-        done = present | dead
-        self.imputed_l[done] = 0
-        self.unknown_l2[done] = 0
-        flow_l = inflow_l - self.inflow_l
-        self.inflow_l = inflow_l
-        self.entries += 1
-        entered_l = flow_l if flow_l >= 0 else float("nan")
-        unknown_l2 = float(self.unknown_l2.sum())
         drawn = drawn_l[single]
-        square_l2 = float(drawn @ drawn) * known.size / max(drawn.size, 1) / steps
+        flow_l = inflow_l - self.inflow_l
         return Entry(
-            steps,
-            entered_l,
-            use_l,
-            likely_l,
-            square_l2,
-            unknown_l2,
-            carried_l2,
-            int(present.sum()),
-            self.error_l2 * float(lost.sum()),
-            float(wander_l @ wander_l),
-            mains_l2,
-            still,
+            steps=steps,
+            inflow_l=flow_l if flow_l >= 0 else float("nan"),
+            use_l=float(drawn.sum() + corrected_l[late].sum() + guess_l[out].sum()),
+            likely_l=float(drawn.sum() + guess_l[late].sum() + guess_l[out].sum()),
+            square_l2=float(drawn @ drawn) * known.size / max(drawn.size, 1) / steps,
+            unknown_l2=float(self.unknown_l2.sum()),
+            carried_l2=carried_l2,
+            read=int(present.sum()),
+            lost_l2=self.error_l2 * float(lost.sum()),
+            wander_l2=_wander_l2(unread, still.total, pattern / steps),
+            mains_l2=self.mains_l2,
+            still=still,
         )
 
     def forget_inflow(self) -> None:
@@ -195,3 +189,10 @@ class Ledger:
         age = np.minimum(self.totalisers.kept.blank[out], self.day_steps // 2).astype(np.float64)
         rate_l = RATE_SD * mean[out] * pattern
         self.unknown_l2[out] += self.error_l2 * mean[out] + rate_l * rate_l * (2 * age + 1)
+
+
+def _wander_l2(unread: Floats, total: float, rate: float) -> float:
+    """How far means of those who are not read go in days, at `rate` a mean; `total` is of all."""
+    rate_sd = np.where(unread > LARGE * total, LARGE_RATE_SD, RATE_SD)
+    wander_l = rate_sd * unread * rate
+    return float(wander_l @ wander_l)
