@@ -103,9 +103,10 @@ async def live(folder: Path, tell: int = -1) -> None:
     clock.advance(HOUR_MS)
     for _ in range(2):  # it looks, and what it tells is delivered
         await asyncio.sleep(0.1)
-        followers = (air._log, *north.sinks)
-        while group.pending or any(each.cursor < store.head for each in followers):  # noqa: ASYNC110
+        while group.pending or air._cursor < store.head:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+    while any(sink.cursor < store.head for sink in north.sinks):  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
     air.note()
     group.stop()
     await committing
