@@ -35,7 +35,14 @@ class Kept:
         done = self.keeping.keep(self.one.campaign, self.one.now_ms, pressing=pressing)
         return asyncio.run(done)
 
-    @property
+    def owes(self) -> bool:
+        """Is something not durable yet?"""
+        return self.keeping.owes
+
+    def refused(self) -> bool:
+        """By the disk."""
+        return self.keeping.refused
+
     def state(self) -> State | None:
         """Of the node, on the disk."""
         found = self.journal.read()
@@ -55,18 +62,18 @@ def kept(tmp_path: Path) -> Kept:
 
 def test_what_nothing_hangs_on_waits_for_more_and_an_order_does_not(kept: Kept) -> None:
     kept.one.opened()
-    assert kept.keep() and not kept.keeping.owes, "a stage that begins waits for nothing"
+    assert kept.keep() and not kept.owes(), "a stage that begins waits for nothing"
     kept.one.tell(m.UPDATE_TAKEN)
     kept.one.tick()
-    assert kept.keep() and kept.keeping.owes
-    assert kept.state is State.MANIFEST
+    assert kept.keep() and kept.owes()
+    assert kept.state() is State.MANIFEST
     kept.clock.now_ms += KEEP_MS
-    assert kept.keep() and not kept.keeping.owes
-    assert kept.state is State.PARTS
+    assert kept.keep() and not kept.owes()
+    assert kept.state() is State.PARTS
     kept.one.tell(m.UPDATE_STAGED)
     assert kept.one.tick() == [Activate(NODE)]
-    assert kept.keep(pressing=True) and not kept.keeping.owes
-    assert kept.state is State.ORDERED
+    assert kept.keep(pressing=True) and not kept.owes()
+    assert kept.state() is State.ORDERED
 
 
 def test_a_disk_that_refuses_is_said_once_and_gets_all_of_it_later(
@@ -76,8 +83,8 @@ def test_a_disk_that_refuses_is_said_once_and_gets_all_of_it_later(
     file = lines(tmp_path)
     aside = file.rename(file.with_name("aside"))
     assert not kept.keep(pressing=True) and not kept.keep(pressing=True)
-    assert kept.keeping.refused and kept.keeping.owes
+    assert kept.refused() and kept.owes()
     assert caplog.text.count("waits until its progress can be kept") == 1
     aside.rename(file)
-    assert kept.keep(pressing=True) and not kept.keeping.refused
-    assert kept.state is State.MANIFEST
+    assert kept.keep(pressing=True) and not kept.refused()
+    assert kept.state() is State.MANIFEST
