@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from kerbnode.app import Node
     from kerbnode.hal.board import Nvs
 
-BLOCK = 4096
-SPARE_BLOCKS = 16  # for the journal and for littlefs itself
 PIECE = 256
 
 
@@ -73,7 +71,7 @@ def judged(node: "Node", path: str) -> "Iterator[int | None]":
 def _taken(
     store: "Nvs", state: State, data: bytes, wanted: "tuple[int, bytes] | None"
 ) -> "Iterator[int | None]":
-    """All is well with it: is there room, and what does it lack?"""
+    """All is well with it: has the board a place for its image, and what does it lack?"""
     if wanted is not None:
         from kerbnode import image
 
@@ -82,12 +80,6 @@ def _taken(
             yield refusal
             return
     yield from trial.swept()
-    lacks = trial.lacking(data)
-    blocks = SPARE_BLOCKS + sum([2 + size // BLOCK for size, _ in lacks])
-    sizes = os.statvfs(slots.home + "u")
-    if sizes[0] * sizes[3] < BLOCK * blocks:
-        yield m.UPDATE_NO_ROOM
-        return
     if state.good != slots.slot:  # it was not sound: what is staged there must not run untried
         state.good = slots.slot
         state.keep()
@@ -101,14 +93,6 @@ def taken() -> bytes:
     with open(taken_path(), "rb") as file:
         data: bytes = file.read()
     return data
-
-
-def wanted_image() -> "tuple[int, bytes] | None":
-    """The image (size, digest) of what is under way; OSError where it can't be read."""
-    try:
-        return manifests.image(taken())
-    except OSError:
-        return None
 
 
 def applied(store: "Nvs", path: str) -> "Iterator[int | None]":

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 FLUSH_BYTES = 4096
 PIECE = 256
+ENOSPC = 28
+SPARE_BLOCKS = 16  # for the journal, and for what littlefs writes anew before it lets go
 SIGNED_BYTES = 8192 + 2048  # of a signed manifest, at most
-JUDGING = ("build", "staging", "standing", "trial")
 KINDS = (m.OBJECT_UPDATE, m.OBJECT_PARTS, m.OBJECT_IMAGE)
 
 
@@ -170,18 +171,23 @@ class Update:
             coming = Coming(kind, digest, size, block)
         self._coming[handle] = coming  # should it be unreadable, it goes
         held, hashed = coming.held()
+        if kind == m.OBJECT_PARTS:
+            from kerbnode import room
+
+            room.check(size, held * block, SPARE_BLOCKS)
+            loaded.forget("kerbnode", ("room",))
         return objects.accept(handle, held, hashed)  # type: ignore[arg-type]
 
     def _image(self, digest: bytes, size: int, block: int) -> "ComingImage | None":
         """An image, if it is the one of the manifest that is under way; OSError."""
-        from kerbnode import image, staging
+        from kerbnode import room
 
-        wanted = staging.wanted_image()
-        del staging
-        loaded.forget("kerbnode", JUDGING)  # a chip's heap has no room for it beside what comes
-        loaded.forget("kerbwire", ("manifest",))
+        wanted = room.image()
+        loaded.forget("kerbnode", ("room",))
         if wanted is None or wanted != (size, digest[: len(wanted[1])]):
             return None
+        from kerbnode import image
+
         return image.Coming(self._node.board.nvs, wanted[1], size, block)
 
     def _ended(self, coming: "Coming | ComingImage", *, whole: bool) -> None:
@@ -204,7 +210,9 @@ class Update:
         coming = self._coming.pop(handle, None)
         outcome = m.UPDATE_MEMORY
         if isinstance(fault, OSError):
-            outcome = m.UPDATE_NO_ROOM if fault.errno == 28 else m.UPDATE_FLASH
+            outcome = m.UPDATE_FLASH
+            if fault.errno == ENOSPC:
+                outcome = m.UPDATE_NO_ROOM | sum(fault.args[1:]) << m.UPDATE_BITS
             if coming is not None:
                 coming.remove()
         elif coming is not None:  # its blocks are good for another time

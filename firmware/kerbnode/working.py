@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ENOSPC = 28
 NEED_BYTES = 24 * 1024  # what it may take, some to spare, for the heap is in holes
-MODULES = ("build", "update", "working", "resumed", "staging", "standing", "trial", "image")
+MODULES = ("build", "update", "room", "working", "resumed", "staging", "standing", "trial", "image")
 WIRE_MODULES = ("manifest", "release", "lms", "parts")
 
 

@@ -196,7 +196,7 @@ UPDATE_SEQUENCE = 12  # not above what runs
 UPDATE_EXPIRED = 13
 UPDATE_MALFORMED = 14
 UPDATE_PARTS = 15  # made against objects that are not here: send them whole
-UPDATE_NO_ROOM = 16
+UPDATE_NO_ROOM = 16  # above UPDATE_BITS stands how many KiB are lacking
 UPDATE_NO_ROOT = 17  # the node has no release key
 UPDATE_FLASH = 18
 UPDATE_DAMAGED = 19  # an object is not what its name says
@@ -204,6 +204,7 @@ UPDATE_NO_OTA = 20  # it needs another image, and the board has no second place 
 UPDATE_MEMORY = 21  # the heap has no room for it
 UPDATE_CUT = 22  # the node restarted while it judged or applied it
 
+UPDATE_BITS = 8  # of a value, which names it
 UPDATE_NAMES = {
     UPDATE_CONFIRMED: "confirmed",
     UPDATE_STAGED: "staged",

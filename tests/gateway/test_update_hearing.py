@@ -507,3 +507,13 @@ def test_a_node_that_finds_the_release_expired_at_its_start_refuses_it() -> None
     assert (one.state, one.why) == (State.FAILED, "refused: the release has expired")
     one.campaign.hearing.answered(NODE, "failed", one.now_ms)
     assert one.state == State.FAILED
+
+
+def test_how_much_room_is_lacking_is_told() -> None:
+    one = One()
+    one.opened()
+    one.tell(m.UPDATE_TAKEN)
+    one.tick()
+    one.tell(m.UPDATE_NO_ROOM | 84 << m.UPDATE_BITS)
+    why = "refused: no room on the node's flash, which lacks 84 KiB"
+    assert (one.state, one.why) == (State.FAILED, why)

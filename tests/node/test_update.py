@@ -312,12 +312,6 @@ def test_a_line_that_is_cut_costs_no_block_and_a_power_cut_four_kib() -> None:
         assert node.told == [m.UPDATE_STAGED]
 
 
-def test_no_room_is_told_and_leaves_what_runs() -> None:
-    with Pole() as pole:
-        big = updates.files("new", 200_000)
-        refused(pole, release_key.signed(release_key.build(5, big)), m.UPDATE_NO_ROOM)
-
-
 def test_a_next_root_holds_from_the_first_ack_on() -> None:
     following = updates.ROOT[:-1] + b"\x99"
     data = release_key.build(5, NEW, next_root=following)

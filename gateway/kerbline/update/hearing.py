@@ -112,6 +112,7 @@ class Hearing:
             return  # of an earlier try, or said once already
         self.heard_ms[node] = self.moved_ms[node] = now_ms
         self._fleet.note(node, after=(record[0], record[1] + 1))
+        value, more = value % (1 << m.UPDATE_BITS), value >> m.UPDATE_BITS
         if value == m.UPDATE_CONFIRMED:
             self._confirmed(node, now_ms)
         elif value in (m.UPDATE_TAKEN, m.UPDATE_IMAGE, m.UPDATE_STAGED):
@@ -125,7 +126,7 @@ class Hearing:
         elif value == m.UPDATE_ORDERED_BACK:
             self._fleet.move(node, State.GIVEN_UP, now_ms, why=WORDS[value])
         elif self._fleet[node].state in UNDER_WAY or self._fleet[node].state is State.STAGED:
-            self._refused(node, value, now_ms)
+            self._refused(node, value, now_ms, lacks_kib=more)
 
     def _confirmed(self, node: str, now_ms: int) -> None:
         running = self.running.get(node)
@@ -158,8 +159,10 @@ class Hearing:
         else:
             self._fleet.move(node, State.FAILED, now_ms, why=why)
 
-    def _refused(self, node: str, value: int, now_ms: int) -> None:
+    def _refused(self, node: str, value: int, now_ms: int, *, lacks_kib: int = 0) -> None:
         why = WORDS.get(value, f"refused: cause {value}, which this gateway does not know")
+        if value == m.UPDATE_NO_ROOM and lacks_kib:
+            why += f", which lacks {lacks_kib} KiB"
         progress = self._fleet[node]
         if value == m.UPDATE_PARTS and not progress.whole:
             self._fleet.move(node, State.MANIFEST, now_ms, whole=True)
