@@ -18,12 +18,11 @@ from kerbline.agent.light.lamps import Lights
 from kerbline.agent.light.loops import Loops, plan
 from kerbline.agent.light.programs import LightPrograms
 from kerbline.agent.light.rules import LightRules
-from kerbline.agent.orders import Orders
+from kerbline.agent.own_commands import OwnCommands
 from kerbline.agent.records import Records
 from kerbline.clock import Clock
 from kerbline.config import Config, load
 from kerbline.control import program
-from kerbline.counters import Counters
 from kerbline.model import (
     Command,
     CommandResult,
@@ -288,8 +287,8 @@ async def _recorded(made: Config, path: Path, from_ms: int, to_ms: int, seed: in
     street = Street(nodes, programs, from_ms)
     loops = Loops(plan(made), clock, program.State(), group)
     kinds = {node.asset: "streetlight" for node in nodes}
-    orders = Orders(kinds, store, group, street, loops, clock, Counters())
-    lights = Lights(loops, orders, group, clock)
+    own = OwnCommands(kinds, street, group, clock)
+    lights = Lights(loops, own, group, clock)
     rules = LightRules(made, clock, store, group, lights, programs)
     found = cast(Records, Found(group))
     committing = asyncio.create_task(group.run())

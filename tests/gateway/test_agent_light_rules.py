@@ -18,6 +18,7 @@ from kerbline.agent.light.loops import Loops
 from kerbline.agent.light.programs import LightPrograms
 from kerbline.agent.light.rules import LightRules, finding
 from kerbline.agent.orders import Orders
+from kerbline.agent.own_commands import OwnCommands
 from kerbline.agent.records import Records
 from kerbline.cli import app
 from kerbline.clock import ManualClock
@@ -211,7 +212,8 @@ class Line:
         self.orders = Orders(
             kinds, self.store, self.group, self.street, self.loops, self.clock, Counters()
         )
-        self.lights = Lights(self.loops, self.orders, self.group, self.clock)
+        self.own = OwnCommands(kinds, self.street, self.group, self.clock)
+        self.lights = Lights(self.loops, self.own, self.group, self.clock)
 
     def ask(self, level_pct: int, *lamps: str, what: str = BEGINS) -> dict[str, str]:
         """A rule sets a level."""
@@ -304,7 +306,7 @@ def test_what_an_operator_gives_back_is_the_rules_again_at_once(tmp_path: Path) 
         line.clock.advance(at_s(BEGIN) * 1000 - T0_MS)
         rules = LightRules(made, line.clock, line.store, line.group, line.lights, None)
         records = Records("gw-1", 1, line.group, [], MemoryNodes(), line.clock)
-        hears = Hears(line.orders, line.loops, line.lights, rules)
+        hears = Hears(line.orders, line.own, line.loops, line.lights, rules)
         running = asyncio.create_task(rules.run(records))
         await asyncio.sleep(0)
         warm: dict[str, Value] = {"temperature_c": 41}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from kerbline.agent.light.loops import Loops
 from kerbline.agent.orders import Orders
+from kerbline.agent.own_commands import OwnCommands
 from kerbline.clock import ManualClock
 from kerbline.control import program
 from kerbline.counters import Counters
@@ -89,6 +90,7 @@ class Life:
         self.orders = Orders(
             kinds, self.store, group, self.street, self.loops, self.clock, Counters()
         )
+        self.own = OwnCommands(kinds, self.street, group, self.clock)
 
     async def order(self, payload: bytes, *, retained: bool = False, asset: str = "lamp-1") -> None:
         """One message comes in."""
@@ -251,7 +253,7 @@ def test_an_order_that_went_otherwise_says_so_and_a_repeat_is_told_the_same(tmp_
 def test_a_loops_command_is_judged_like_any_other(tmp_path: Path) -> None:
     async def story(life: Life) -> None:
         life.street.never = "out_of_range: speed_hz: 0 to 50"
-        life.orders.issue(control())
+        life.own.issue(control())
         assert life.street.done == []
         life.group.stop()
         await life.group.run()
@@ -266,11 +268,12 @@ def test_of_a_loops_commands_the_book_has_those_that_a_node_refused(tmp_path: Pa
 
     async def story(life: Life) -> None:
         gone = [replace(control(), id=name) for name in ("fine", "bad", "away")]
-        assert [life.orders.issue(each) for each in gone[:2]] == ["", ""]
+        assert [life.own.issue(each) for each in gone[:2]] == ["", ""]
         life.street.room = False
-        assert life.orders.issue(gone[2]) == "unreachable"
-        await life.orders.answered(Answered("fine", "lamp-1", "", "raised: 67 % (class M5)"))
-        await life.orders.answered(Answered("bad", "lamp-1", "busy"))
+        assert life.own.issue(gone[2]) == "unreachable"
+        assert life.own.answered(Answered("fine", "lamp-1", "", "raised: 67 % (class M5)"))
+        assert life.own.answered(Answered("bad", "lamp-1", "busy"))
+        assert not life.own.answered(Answered("bad", "lamp-1", "busy"))
         life.group.stop()
         await life.group.run()
         audits = [life.store.commands.audit(each.id) for each in gone]

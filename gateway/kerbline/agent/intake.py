@@ -9,6 +9,7 @@ from kerbline.agent.actuators import Actuators
 from kerbline.agent.light.lamps import Lights
 from kerbline.agent.light.loops import Loops
 from kerbline.agent.orders import Orders
+from kerbline.agent.own_commands import OwnCommands
 from kerbline.agent.records import Records
 from kerbline.agent.standing import Standing
 from kerbline.model import ANCHOR_KIND, Gap, Reading
@@ -39,6 +40,7 @@ class Hears:
     """Whoever decides something on a reading."""
 
     orders: Orders
+    own: OwnCommands
     loops: Loops
     lights: Lights
     rules: LightRules | None
@@ -58,9 +60,10 @@ class Hears:
 
     async def answered(self, answer: Answered) -> None:
         """A node has answered; an order from outside may have given a lamp back."""
-        is_own = self.orders.is_own(answer.command_id)
+        if self.own.answered(answer):
+            return
         await self.orders.answered(answer)
-        if self.rules is not None and not is_own:
+        if self.rules is not None:
             self.rules.joined(answer.asset)
 
     async def joined(self, asset: str) -> None:
@@ -120,7 +123,9 @@ async def take_polls(
             await records.found_at(measured.findings)
 
 
-async def take_answers(actuators: Actuators, orders: Orders) -> None:
+async def take_answers(actuators: Actuators, hears: Hears) -> None:
     """What commands to devices came to."""
     while True:
-        await orders.answered(await actuators.answered())
+        answer = await actuators.answered()
+        if not hears.own.answered(answer):
+            await hears.orders.answered(answer)

@@ -1,9 +1,9 @@
-"""The way of a command: from the city or a loop of ours to its node, and its result back.
+"""The way of a command: from the city to its node, and its result back.
 
 A command from the city goes once and waits for its node no longer than its expiry. It is in the
 book before it goes; one that is harmless twice need only be in the daybook, which outlives a kill,
-and is in the book before anything is told of it. A loop's command goes now or never; its
-decision is kept elsewhere, and the book gets it only where its node refuses.
+and is in the book before anything is told of it. What our own control commands goes by
+`own_commands`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import takewhile
 from typing import Protocol, runtime_checkable
 
 from kerbline.agent.light.loops import Loops
+from kerbline.agent.own_commands import state_of
 from kerbline.clock import Clock
 from kerbline.counters import Counters
 from kerbline.model import Command, CommandResult, CommandState
@@ -31,14 +32,10 @@ from kerbwire import messages as m
 
 RETRY_S = 0.5
 MAX_OPEN = 1_000  # commands of the city that wait for a node or its answer
-MAX_OWN = 1_000  # of our loops, under way; the oldest is forgotten, its lamp fades by itself
-UNREACHABLE = "unreachable"
 NO_TIME = m.RESULT_NAMES[m.NO_TIME]
 REPEATABLE = frozenset(["expired", "retained"])  # rejections that a copy of a good order gets, too
 
 log = logging.getLogger("kerbline.orders")
-
-_STATE_OF_REASON = {"": CommandState.OK, "expired": CommandState.EXPIRED}
 
 
 class Street(Protocol):
@@ -122,7 +119,6 @@ class Orders:
         self._open: dict[str, Command] = {}  # the city's, by id, until they are final
         self._waiting: set[str] = set()  # of those, not delivered yet
         self._leaving: set[str] = set()  # nor these, which wait for the disk
-        self._own: dict[str, Command] = {}  # our loops', under way
         self._sinks: dict[str, Asker] = {}  # who is to be told of an open command
         self._on_paper = _OnPaper()
         self._gone: asyncio.Queue[tuple[Command, asyncio.Future[Submission]]] = asyncio.Queue()
@@ -172,42 +168,15 @@ class Orders:
                 _say_refused(command, submission)
             self._follow_entered(command)
 
-    def issue(self, command: Command) -> str:
-        """A loop's command: to its node or device now, or not at all; empty where it went."""
-        if refusal := self._unfit(command) or self._street.refusal(command):
-            self._log_own(command, CommandState.REJECTED, refusal)
-            return refusal
-        if not self._street.send(command):
-            return UNREACHABLE
-        self._own[command.id] = command
-        if len(self._own) > MAX_OWN:
-            del self._own[next(iter(self._own))]
-        return ""
-
-    def _unfit(self, command: Command) -> str:
-        """Is it nothing for what its asset is? A node of another kind may have joined for it."""
-        kind = self._kinds.get(command.asset)
-        if kind is None or kind in OPERATIONS[command.operation].kinds:
-            return ""
-        return f"unsupported: {command.operation} on a {kind}"
-
-    def is_own(self, command_id: str) -> bool:
-        """Is it a loop's, and under way?"""
-        return command_id in self._own
-
     async def answered(self, answer: Answered) -> None:
         """A node has answered, or its time was over."""
-        state = _STATE_OF_REASON.get(answer.reason, CommandState.ERROR)
-        own = self._own.pop(answer.command_id, None)
-        if own is not None:
-            if state is not CommandState.OK:
-                self._log_own(own, state, answer.reason)
-        elif (command := self._open.get(answer.command_id)) is None:
+        command = self._open.get(answer.command_id)
+        if command is None:
             return
-        elif answer.reason == NO_TIME:  # its session is young: the node will know the time soon
+        if answer.reason == NO_TIME:  # its session is young: the node will know the time soon
             self._waiting.add(command.id)
         else:
-            await self._settle(command, state, answer.reason or answer.note)
+            await self._settle(command, state_of(answer.reason), answer.reason or answer.note)
 
     async def joined(self, asset: str) -> None:
         """A node is there again: send what waits for it."""
@@ -378,9 +347,6 @@ class Orders:
             await self._group.call(self._store.commands.settle, result)
         except StoreBlocked as error:
             log.error("command %s is %s, not entered: %s", result.command_id, result.state, error)
-
-    def _log_own(self, command: Command, state: CommandState, reason: str) -> None:
-        self._group.log_outcome(command, _result(command, state, reason, self._clock.utc_ms()))
 
 
 def _say_refused(command: Command, submission: Submission) -> None:

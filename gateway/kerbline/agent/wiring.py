@@ -19,6 +19,7 @@ from kerbline.agent.light.lamps import Lights
 from kerbline.agent.light.loops import Loops, plan, remembered
 from kerbline.agent.on_site import OnSite
 from kerbline.agent.orders import Orders
+from kerbline.agent.own_commands import OwnCommands
 from kerbline.agent.records import Records
 from kerbline.agent.roll import Roll
 from kerbline.agent.standing import Standing
@@ -106,7 +107,7 @@ class Gateway:
         )
         yield hears.loops.run(hears.lights.follow)
         yield from self.bridged.running()
-        yield take_answers(self.actuators, hears.orders)
+        yield take_answers(self.actuators, hears)
         for source in self.bridged.sources:
             yield take_polls(source, records, hears, self.standing)
         yield from optional.lighting(self.programs, hears.rules, nodes, records)
@@ -183,7 +184,8 @@ def made(config: Config) -> Gateway:
     rights = optional.rights(config)
     orders = Orders(kinds, store, group, actuators, loops, clock, counters, rights)
     receiving = optional.receiving(config, orders, clock, counters)
-    lights = Lights(loops, orders, group, clock)
+    own = OwnCommands(kinds, actuators, group, clock)
+    lights = Lights(loops, own, group, clock)
     rules = optional.rules(config, clock, store, group, lights, programs)
     updates = optional.updates(config, nodes, clock)
     epoch = store.begin_epoch(clock.utc_ms() // 1000)
@@ -221,7 +223,7 @@ def made(config: Config) -> Gateway:
         assets,
         north,
         city,
-        Hears(orders, loops, lights, rules, updates),
+        Hears(orders, own, loops, lights, rules, updates),
         receiving,
         actuators,
         programs,

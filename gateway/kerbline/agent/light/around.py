@@ -29,7 +29,7 @@ class Memory(Protocol):
 
 
 class Issuer(Protocol):
-    """Who sends what control commands: `kerbline.agent.orders.Orders`."""
+    """Who sends what control commands: `kerbline.agent.own_commands.OwnCommands`."""
 
     def issue(self, command: Command) -> str:
         """To its lamp now, or why not."""

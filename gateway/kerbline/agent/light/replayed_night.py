@@ -18,7 +18,7 @@ from kerbline.agent.light.loops import Loops, plan
 from kerbline.agent.light.programs import LightPrograms
 from kerbline.agent.light.replayed_figures import Replayed, Switchings
 from kerbline.agent.light.rules import LightRules
-from kerbline.agent.orders import UNREACHABLE
+from kerbline.agent.own_commands import UNREACHABLE
 from kerbline.clock import Clock, StreetTable
 from kerbline.config import Config, Node
 from kerbline.config.light_checks import watts
