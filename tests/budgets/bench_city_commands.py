@@ -1,7 +1,8 @@
 """Orders of the city: from its write at the broker to the lamp and back, a node's real firmware.
 
 A strict broker that forwards or notifies, `kerbline run`, a serial line, the firmware in a process
-of its own. By PATCH until its answer; by notification until the broker has the order's end.
+of its own. By PATCH until its answer; by notification until the broker has the order's end; by an
+IoT Agent from its command's publication to the result.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from kerbline.demo.stage import free_port
 from kerbline.sim.ngsi_ld_forward import Forwarder
+from tests.gateway import test_iota_agent as iota
 from tests.scenarios.test_city_orders import BY_HTTP, Rig, notified, rig, until
 from tools.figures import Figure
 
@@ -51,6 +53,25 @@ async def _notified(folder: Path) -> tuple[list[float], int]:
         return took_s, len(found.ends()) - ORDERS
 
 
+async def _commanded(folder: Path) -> list[float]:
+    """Seconds of each command of an IoT Agent."""
+    scene = iota.Scene(folder)
+    took_s: list[float] = []
+
+    async def story(scene: iota.Scene) -> None:
+        there, lamp = scene.there, scene.lamps[0]
+        await scene.nursery.begin(iota.Doom())
+        await scene.online()
+        for number in range(1, ORDERS + 1):
+            value = {"level_pct": 40, "hold_s": number}
+            at_s = await there.ask(iota.urn(lamp), "set_level", value)
+            await until(lambda: len(there.answers) >= number)  # noqa: B023 - waited for here
+            took_s.append(there.answers[-1][0] - at_s)
+
+    await scene.play(story)
+    return took_s
+
+
 def _level(number: int) -> float:
     """Ever lower, so that no report in the midst of a fade is the next order's very value."""
     return (90 - number) / 100
@@ -65,13 +86,17 @@ def figures() -> list[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "a").mkdir()
         (Path(folder) / "b").mkdir()
+        (Path(folder) / "c").mkdir()
         by_patch, conflicts, named = asyncio.run(_patched(Path(folder) / "a"))
         by_mqtt, echoes = asyncio.run(_notified(Path(folder) / "b"))
+        by_agent = asyncio.run(_commanded(Path(folder) / "c"))
     return [
         Figure("order by PATCH, p50", statistics.median(by_patch), "s"),
         Figure("order by PATCH, longest", max(by_patch), "s", TARGET),
         Figure("order by notification, p50", statistics.median(by_mqtt), "s"),
         Figure("order by notification, longest", max(by_mqtt), "s", TARGET),
+        Figure("order by an IoT Agent, p50", statistics.median(by_agent), "s"),
+        Figure("order by an IoT Agent, longest", max(by_agent), "s", TARGET),
         Figure("refused and expired ones told by name, of 3", named, "", ">= 3"),
         Figure("our own values taken for orders", echoes, "", "<= 0"),
         Figure("upserts of what is registered exclusively", conflicts, "", "<= 0"),

@@ -48,7 +48,7 @@ name = "agent"
 host = "127.0.0.1"
 port = {port}
 api_key_file = "iota.key"
-command_ttl_s = 3.0
+command_ttl_s = 8.0
 backoff_max_s = 0.3
 """
 
