@@ -16,6 +16,7 @@ from pathlib import Path
 from kerbline.demo.stage import free_port
 from kerbline.sim.ngsi_ld_forward import Forwarder
 from tests.gateway import test_iota_agent as iota
+from tests.scenarios.nursery import Doom
 from tests.scenarios.test_city_orders import BY_HTTP, Rig, notified, rig, until
 from tools.figures import Figure
 
@@ -60,7 +61,7 @@ async def _commanded(folder: Path) -> list[float]:
 
     async def story(scene: iota.Scene) -> None:
         there, lamp = scene.there, scene.lamps[0]
-        await scene.nursery.begin(iota.Doom())
+        await scene.nursery.begin(Doom())
         await scene.online()
         for number in range(1, ORDERS + 1):
             value = {"level_pct": 40, "hold_s": number}
