@@ -243,6 +243,17 @@ def test_a_window_tells_each_thing_once(
     assert os.linesep not in lines[0]
 
 
+def test_each_of_several_is_told_its_part() -> None:
+    more = {"kind": "streetlight", "port": "udp", "waits": False, "online": True, "unserved": ""}
+    joined = [
+        {"node_id": f"sl-{number}", "asset": f"lamp-{number}", "part_of": ["dimming[1]"]} | more
+        for number in (1, 2)
+    ]
+    lines = list(told_now({"joined": joined, "said": []}, set()))
+    told = [line for line in lines if "dimming[1]" in line]
+    assert told == ["  lamp-1 takes part: dimming[1]", "  lamp-2 takes part: dimming[1]"]
+
+
 def test_nothing_is_changed_behind_a_gateway_that_begins(tmp_path: Path) -> None:
     """It has its store, and no socket yet: what it read of who joined would be out of date."""
     config = written(tmp_path, free_udp_port())

@@ -87,7 +87,7 @@ def told_now(found: Mapping[str, Any], told: set[str]) -> Iterator[str]:
         else:
             line = f"{where} - joined"
         part_of = ", ".join(each.get("part_of", ()))
-        part = [f"  it takes part: {part_of}"] if part_of else []
+        part = [f"  {each['asset']} takes part: {part_of}"] if part_of else []
         for text in (line, *part, *(f"  {wrong}" for wrong in each.get("left_out", ()))):
             if text not in told:
                 told.add(text)
