@@ -53,6 +53,18 @@ async def until_entity(platform: Standin, name: str, relationship: str, other: s
             await asyncio.sleep(0.02)
 
 
+async def until_offline(platform: Standin, name: str) -> None:
+    """A device is told to be away."""
+
+    def away() -> bool:
+        state = platform.entities.now.get(name, {}).get("deviceState", {})
+        return bool(state.get("value") == "offline")
+
+    async with asyncio.timeout(LONG_S):
+        while not away():  # noqa: ASYNC110 - the platform tells nobody
+            await asyncio.sleep(0.02)
+
+
 async def seen_by_all(folder: Path) -> None:
     port = free_udp_port()
     platform = Standin()
@@ -95,8 +107,14 @@ async def seen_by_all(folder: Path) -> None:
                 "status",
             )
             await opened(asked, heir, "lamp-9")
+            await until_offline(platform, f"{device}9")
         with pytest.raises(Declined, match="known: sl-10"):
             await asked("service", node="sl-9", seconds=10)
+        await asked("claims-remove", node="sl-10")
+        platform.entities.now.pop(f"{device}9")
+        await until_offline(platform, f"{device}10")
+    async with running(config):  # who had been told before the end, or had not, is told anew
+        await until_offline(platform, f"{device}9")
     await platform.stop()
 
 

@@ -481,6 +481,14 @@ def test_what_else_is_personal_and_what_is_nobodys(known: Registry, privacy: Pri
     assert not privacy.holds(lamp)
 
 
+def test_a_gap_of_a_node_that_went_is_its_assets(known: Registry, privacy: Privacy) -> None:
+    went = {name: Gap(name, 3, 1, None, "removed", T0_MS) for name in ("sl-1", "sl-2", "wm-2", "x")}
+    known.went = {"sl-1": ("lamp-1", "streetlight"), "sl-2": ("lamp-8", "streetlight")}
+    assert [name for name, gap in went.items() if not privacy.holds(gap)] == ["sl-1", "sl-2"]
+    known.went = {"wm-2": ("home-1", "water_meter"), "x": ("gone", "water_meter")}
+    assert all(map(privacy.holds, went.values()))
+
+
 def test_a_batch_that_cannot_be_read_is_lost_as_a_whole(privacy: Privacy) -> None:
     body = Batch.made(1, T0_MS, everything()).body
     for torn in (body[:-1], body[:-1] + b',{"type":"reading"}]', b"", os.urandom(300)):

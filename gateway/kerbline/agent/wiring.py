@@ -89,6 +89,7 @@ class Gateway:
     standing: Standing
     alerts: Alerts | None
     figured: Figured
+    serving: Serving
     enrolment: Enrolment
     roll: Roll
     records: Records
@@ -116,6 +117,7 @@ class Gateway:
             self.config, self.bridged.buses, self.bridged.serials, clock.utc_ms
         )
         yield attendance.show(nodes, self.north.displays, clock)
+        yield attendance.show(self.serving, self.north.displays, clock)
         yield attendance.show(lines, self.north.entities, clock)
         yield hears.orders.retry()
         yield hears.orders.enter()
@@ -230,6 +232,7 @@ def made(config: Config) -> Gateway:
         standing,
         alerts,
         figured,
+        serving,
         enrolment,
         roll,
         Records(config.gateway.id, epoch, group, inlets, nodes, clock),

@@ -47,6 +47,7 @@ class Registry:
         self._gateway = gateway  # its own alarms are nobody's secret
         self._listed: dict[str, Asset] = {}
         self.nodes: Mapping[str, str] | None = None  # the asset of each, once some joined or went
+        self.went: Mapping[str, tuple[str, str]] = {}  # asset and kind of nodes that were revoked
         self.revision = 0  # rises whenever other assets may be found here
         self.lost = False  # the list can't be read: what it said of privacy is not known
         self.take(assets)

@@ -28,7 +28,8 @@ class Privacy:
 
     An alarm on a personal asset is personal as its readings are: that water runs at night says
     who is at home. So is a node's state, and a gap in the log of a node: both name it. Of a node
-    that the config does not name any more nobody knows whose it was: its gaps are personal.
+    that the config does not name any more, and whose key was not revoked, nobody knows whose it
+    was: its gaps are personal.
     """
 
     def __init__(self, registry: Registry, gateway: str, sources: Mapping[str, str]) -> None:
@@ -46,7 +47,8 @@ class Privacy:
             nodes = self._registry.nodes
             asset = (self._sources if nodes is None else nodes).get(what.source)
             if asset is None:
-                return what.source not in self._open_sources
+                went = self._registry.went.get(what.source)
+                return self._holds(*went) if went else what.source not in self._open_sources
             return self._holds(asset, "")
         return self._holds(what.asset, "" if isinstance(what, Alarm) else what.kind)
 

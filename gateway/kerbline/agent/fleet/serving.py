@@ -11,7 +11,7 @@ from kerbline.config import Node
 from kerbline.keys import KeyFault
 from kerbline.keys.admission import Admission
 from kerbline.keys.revoked import Revocation
-from kerbline.model import Gap
+from kerbline.model import Gap, NodeState
 from kerbline.south.lines import NoRoom
 from kerbline.south.nodes import Nodes
 from kerbline.south.past import Past, pasts
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kerbline.assets import Registry
     from kerbline.keys.roster import Joined
 
+TOLD_S = 7 * 86_400  # for so long a start tells who went, if a kill or a broker's absence hid it
 REPLACED, REMOVED = "replaced", "removed"  # reasons of a gap
 
 log = logging.getLogger("kerbline.enrolment")
@@ -66,6 +67,8 @@ class Serving:
         self._air = air
         self._records: Records | None = None
         self.unserved: dict[str, str] = {}  # why nodes that joined are not served
+        self._left: list[NodeState] = []
+        self._note_left()
 
     async def begin(self, records: Records) -> None:
         """Declare what nodes that went before our start had not delivered."""
@@ -88,6 +91,7 @@ class Serving:
             known = await self._group.call(pasts, self._store, [node.id for node in new])
             for node in new:
                 self._serve(node, known[node.id])
+        self._note_left()
         serving = self._nodes.all()
         if self._roll is not None:
             self._roll.serve(serving)
@@ -129,5 +133,24 @@ class Serving:
 
     def gone(self) -> frozenset[str]:
         """Whose keys are revoked, and who is no node of ours."""
-        ended = {each.node_id for each in self._admission.revoked.all}
-        return frozenset(ended - {node.id for node in self._admission.nodes()})
+        return frozenset(self._ended())
+
+    def states(self) -> list[NodeState]:
+        """As `Attended`: who went is offline."""
+        return self._left
+
+    def _ended(self) -> dict[str, Revocation]:
+        ours = {node.id for node in self._admission.nodes()}
+        every = self._admission.revoked.all
+        return {each.node_id: each for each in every if each.node_id not in ours}
+
+    def _note_left(self) -> None:
+        ended = self._ended().values()
+        if self._registry is not None:
+            self._registry.went = {each.node_id: (each.asset, each.kind) for each in ended}
+        from_s = self._clock.utc_ms() // 1000 - TOLD_S
+        self._left = [
+            NodeState(each.node_id, each.asset, each.kind, online=False, since_ms=1000 * each.at_s)
+            for each in ended
+            if each.at_s >= from_s
+        ]
