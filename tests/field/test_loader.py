@@ -10,6 +10,7 @@ import pytest
 from kerbline.boardtools import connected, loader, usb
 from kerbline.boardtools.loader import Region
 from kerbline.boardtools.loader_link import REMEDIES, LoaderFault
+from kerbline.field import unbrick
 from kerbline.firmware import image
 from kerbline.sim import bench_board, bench_chip
 from kerbline.sim.bench_board import MAC, BenchBoard, on_bench
@@ -175,15 +176,30 @@ def test_a_wrong_chip_is_told_before_a_byte_is_written(tmp_path: Path) -> None:
     assert board.flash == b"\xff" * len(board.flash)
 
 
-@pytest.mark.parametrize("chip", ["esp32", "esp32c3"])
-@pytest.mark.parametrize("what", ["secure_boot", "flash_encryption"])
+@pytest.mark.parametrize(
+    ("chip", "what"),
+    [
+        ("esp32", "secure_boot"),
+        ("esp32", "flash_encryption"),
+        ("esp32c3", "secure_boot"),
+        ("esp32c3", "flash_encryption"),
+        ("esp32c3", "secure_download"),
+    ],
+)
 def test_a_locked_chip_is_told_and_left_alone(tmp_path: Path, chip: str, what: str) -> None:
-    boot, crypt = what == "secure_boot", what == "flash_encryption"
-    board = BenchBoard(tmp_path, chip=chip, secure_boot=boot, encrypted=crypt)
+    boot, crypt, download = (
+        what == lock for lock in ("secure_boot", "flash_encryption", "secure_download")
+    )
+    board = BenchBoard(
+        tmp_path, chip=chip, secure_boot=boot, encrypted=crypt, secure_download=download
+    )
     with on_bench(board):
         assert fault_of(board).code == what
         found = loader.identify(board.url)
+        (looked,) = unbrick.look(board.url, 1.0)
+    assert looked.code == what and looked.remedy == REMEDIES[what]
     assert (found.secure_boot, found.flash_encryption) == (boot, crypt)
+    assert found.secure_download is download
     assert board.flash == b"\xff" * len(board.flash)
 
 
@@ -236,6 +252,8 @@ def test_a_board_that_dies_while_it_is_written_is_told(tmp_path: Path, *, serial
         assert fault_of(board).code == "link_lost"
         if not serial:  # where esptool gives up sooner: it has no lines to pull
             assert fault_of(board).code == "no_answer"
+            board.press_reset()
+            assert loader.write(board.url, regions(files())).found.mac == MAC.hex(":")
 
 
 def test_a_board_without_auto_reset_wants_its_button(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ class ChipFound:
     flash_encryption: bool
     secure_download: bool
 
+    @property
+    def locks(self) -> list[str]:
+        """What keeps our images out, by the code of its fault; the worst first."""
+        every = ("secure_download", "secure_boot", "flash_encryption")
+        return [lock for lock in every if getattr(self, lock)]
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -140,12 +146,8 @@ class Loader:
 
     def _refuse(self, regions: Sequence[Region]) -> None:
         found = self.found
-        if found.secure_download:
-            raise self._link.fault("secure_download", "secure download is on in this chip")
-        if found.secure_boot:
-            raise self._link.fault("secure_boot", "secure boot is on in this chip")
-        if found.flash_encryption:
-            raise self._link.fault("flash_encryption", "flash encryption is on in this chip")
+        for lock in found.locks:
+            raise self._link.fault(lock, locked(lock))
         for each in regions:
             if each.offset % SECTOR_BYTES:
                 raise ValueError(f"{each.offset:#x} is no sector's start")
@@ -264,6 +266,11 @@ def write(
     """Bring the regions into the flash of the board there, prove them and start it."""
     with entered(port, chip, baud) as loader:
         return loader.write(regions, progress, known)
+
+
+def locked(lock: str) -> str:
+    """In words."""
+    return f"{lock.replace('_', ' ')} is on in this chip"
 
 
 def image_chip(data: bytes) -> int | None:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from kerbline.boardtools import BoardFault, connected, loader
-from kerbline.boardtools.loader_link import LoaderFault
+from kerbline.boardtools.loader_link import REMEDIES, LoaderFault
 from kerbline.field.flash import Job, Step, Tell
 
 PATIENCE_S = 12.0  # a start, and a first one formats its file system
@@ -117,6 +117,8 @@ def _by_loader(port: str) -> Finding:
         if fault.code in ("no_port", "permission", "port_busy"):
             raise
         return Finding(fault.code, f"{port}: {fault.cause}", fault.remedy)
+    for lock in found.locks:  # writing would not help: nothing is to be erased
+        return Finding(lock, f"{port}: {loader.locked(lock)}", REMEDIES[lock])
     return Finding(
         "no_repl",
         f"{port}: no REPL answers, but its {found.name} {found.mac} does: MicroPython is missing "

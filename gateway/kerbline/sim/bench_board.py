@@ -53,6 +53,7 @@ class BenchBoard:
         auto_reset: bool = True,
         secure_boot: bool = False,
         encrypted: bool = False,
+        secure_download: bool = False,
     ) -> None:
         """`way`: socket, rfc2217 or serial (a pty); `flash_bytes`: 4 MiB, S3 8 MiB if 0."""
         self.chip, self.mac = chip, mac
@@ -63,7 +64,7 @@ class BenchBoard:
         size = flash_bytes or (8 if chip == "esp32s3" else 4) * bench_chip.MIB
         self._image = Flash(size, self.faults)
         self.stock: StockBoard | None = None
-        self._silicon = Chip(chip, mac, secure_boot=secure_boot, encrypted=encrypted)
+        self._silicon = Chip(chip, mac, secure_boot, encrypted, secure_download)
         self._folder = folder
         self._way = way or ("serial" if serial else "socket")
         self._micropython = micropython
@@ -101,11 +102,11 @@ class BenchBoard:
 
     def strap(self) -> None:
         """BOOT held, EN pressed: the loader. From any thread, as all of these."""
-        self._do("strap")
+        self._press("strap")
 
     def press_reset(self) -> None:
         """EN pressed: boots what is in the flash."""
-        self._do("boot")
+        self._press("boot")
 
     def hang_up(self) -> None:
         """The cable is pulled and put in again; the board has power of its own."""
@@ -120,6 +121,11 @@ class BenchBoard:
                     if event.startswith(start):
                         return event
                 await asyncio.sleep(0.01)
+
+    def _press(self, what: str) -> None:
+        if self.faults.dies:
+            self.faults.deaf = False
+        self._do(what)
 
     def _do(self, what: str) -> None:
         self._loop.call_soon_threadsafe(self._changes.put_nowait, what)

@@ -16,6 +16,10 @@ from esp32_mock_bootloader import protocol, registers, server
 END = b"\xc0"
 ACK_BYTES = 4  # of esptool, for a block of flash that it was sent
 SECURE_BOOT, SECURE_DOWNLOAD = 1, 4  # flags of GET_SECURITY_INFO
+# What a ROM still does where secure download is on.
+DOWNLOAD = {"SYNC", "FLASH_BEGIN", "FLASH_DATA", "FLASH_END", "GET_SECURITY_INFO"}
+DOWNLOAD |= {"FLASH_DEFL_BEGIN", "FLASH_DEFL_DATA", "FLASH_DEFL_END"}
+DOWNLOAD |= {"SPI_ATTACH", "SPI_SET_PARAMS", "CHANGE_BAUDRATE"}
 # RTC watchdog of the chips that esptool resets by it: the register that arms it.
 WATCHDOGS = {"esp32s3": 0x6000_8098, "esp32c3": 0x6000_8090, "esp32c6": 0x600B_1C00}
 
@@ -25,7 +29,7 @@ class Faults:
     """What goes wrong; each may be set at any time.
 
     `cut_after`: the link dies after so many bytes towards the board, once, and is back at once;
-    `dies`: that cut takes the board with it: nothing answers until `press_reset`; `noise`: said
+    `dies`: that cut takes the board with it: nothing answers until its EN is pressed; `noise`: said
     before each answer of the loader; `flip_every`: a bit of each n-th frame for the flash is
     turned; `worn_at`: a byte of the flash that reads 0 whatever is written;
     `brown_out`: its supply gives way as soon as the loader is asked for; `deaf`: no answer at all.
@@ -48,6 +52,7 @@ class Chip:
     mac: bytes
     secure_boot: bool = False
     encrypted: bool = False
+    secure_download: bool = False  # not of an ESP32, which has none
 
     def fuses(self) -> dict[int, int]:
         """Registers that tell MAC, secure boot and flash encryption."""
@@ -195,6 +200,9 @@ class Loader:
 
     def _answer(self, command: int, data: bytes) -> bytes | None:
         """What the board knows better than the mock: its fuses, its flash's size."""
+        if self._chip.secure_download and command not in {protocol.CMD[name] for name in DOWNLOAD}:
+            refused = protocol.ROM_INVALID_MESSAGE
+            return bytes(server.make_response(command, status=1, error=refused))
         if command == protocol.CMD["WRITE_REG"] and len(data) >= 8:
             address, value = struct.unpack_from("<II", data)
             if address == self._rom.SPI_REG_BASE + self._rom.SPI_USR2_OFFS:
@@ -210,6 +218,7 @@ class Loader:
                 return bytes(server.make_response(command, value=known, stub=self.stub))
         elif command == protocol.CMD["GET_SECURITY_INFO"] and not self._rom.USES_MAGIC_VALUE:
             flags = SECURE_BOOT * self._chip.secure_boot
+            flags |= SECURE_DOWNLOAD * self._chip.secure_download
             told = struct.pack("<IB7xII", flags, self._chip.encrypted, self._rom.IMAGE_CHIP_ID, 0)
             head = struct.pack("<BBHI", 1, command, len(told) + 2, 0)
             return bytes(server.slip_encode(head + told + b"\0\0"))

@@ -261,9 +261,8 @@ def _check_board(told: order.Order, begun: Job) -> None:
 
 
 def _check_fuses(chip: ChipFound) -> None:
-    for name in ("secure_download", "secure_boot", "flash_encryption"):
-        if getattr(chip, name):
-            raise CommissionFault("encrypted", what=name.replace("_", " "))
+    for lock in chip.locks:
+        raise CommissionFault("encrypted", what=lock.replace("_", " "))
 
 
 def _detected(found: Found) -> tuple[str, dict[str, Any]]:

@@ -110,14 +110,8 @@ def closed(port: str, board: Board | None) -> Finding:
 
 def chip(found: loader.ChipFound, port: str, board: Board | None) -> Iterator[Finding]:
     """What the loader told of the chip."""
-    locks = (
-        (found.secure_boot, "secure_boot", "secure boot is on in this chip"),
-        (found.flash_encryption, "flash_encryption", "flash encryption is on in this chip"),
-        (found.secure_download, "secure_download", "secure download is on in this chip"),
-    )
-    for is_on, code, what in locks:
-        if is_on:
-            yield fault(code, port, what, REMEDIES[code])
+    for lock in found.locks:
+        yield fault(lock, port, loader.locked(lock), REMEDIES[lock])
     flash = f", {found.flash_bytes >> 20} MiB of flash" if found.flash_bytes else ""
     if board is not None and found.chip != board.chip.name:
         what = f"the chip is an {found.name}, and {board.name} has an {board.chip.name}"
