@@ -19,7 +19,7 @@ from kerbwire.messages import MESSAGES_VERSION
 from tests.gateway import boards_at_hand as at_hand
 from tools.trees import ROOT
 
-MOST_FILES = 41
+MOST_FILES = 42
 MOUNT = """
 import hashlib, os, sys, vfs
 class Ram:
