@@ -65,7 +65,7 @@ def _opened() -> "BinaryIO | None":
     file.seek(NAMES_AT)
     for _ in range(2):  # the board's name, the next root
         file.seek(file.read(1)[0], 1)
-    return file  # type: ignore[return-value]
+    return file  # type: ignore[no-any-return]
 
 
 def _blocks(size: int) -> int:
