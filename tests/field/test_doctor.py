@@ -293,3 +293,12 @@ def test_whatever_answers_at_the_socket_is_no_fault_of_ours(tmp_path: Path, answ
 def test_a_gateway_of_another_version_is_called_so(status: dict[str, object]) -> None:
     found = doctor_cases.of_gateway(status=status)
     assert [each.code for each in found] == ["gateway_version"]
+
+
+def test_who_is_not_looked_at_below_is_not_sent_there() -> None:
+    names = ("mqtt", "ngsi_ld:city", "iota:city")
+    sinks = [{"name": name, "connected": False, "batches_behind": 3} for name in names]
+    found = doctor_cases.of_gateway(status=doctor_cases.STATUS | {"sinks": sinks})
+    told = {each.what.split()[0]: each.remedy for each in found if each.code == "sink_waits"}
+    assert tuple(told) == names
+    assert [name for name, remedy in told.items() if "below" in remedy] == ["mqtt"]

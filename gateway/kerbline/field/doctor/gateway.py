@@ -13,6 +13,7 @@ from kerbline.field.doctor.finding import Finding, fault, good, note, unknown
 from kerbline.field.doctor.joined import AGAIN
 from kerbline.local_socket import SOCKET_FILE, Declined, NotServing, ask
 
+MQTT = "mqtt"  # the sink whose broker is looked at itself
 LEAST_FREE_BYTES = 64 << 20
 ANSWER_S = 10.0
 QUIET_S = 120.0  # a node greets every minute; before that nothing is to be said
@@ -75,7 +76,9 @@ def _answered(seen: Seen, status: Mapping[str, Any], disk: Sequence[Finding]) ->
     for sink in status["sinks"]:
         if not sink["connected"]:
             what = f"{sink['name']} is not connected, {sink['batches_behind']} batches wait"
-            found.append(note("sink_waits", subject, what, "see the broker below"))
+            below = sink["name"] == MQTT
+            remedy = "see the broker below" if below else f"the log tells why: {sink['name']}: ..."
+            found.append(note("sink_waits", subject, what, remedy))
     unheard = [node for node in status["nodes"] if node["since_ms"] is None]
     counters = status["counters"]
     for node in unheard:
