@@ -282,6 +282,20 @@ def test_of_a_loops_commands_the_book_has_those_that_a_node_refused(tmp_path: Pa
     lives(tmp_path / "s.db", story)
 
 
+def test_what_a_node_of_another_kind_is_spared_takes_no_room_in_the_book(tmp_path: Path) -> None:
+    """A rule asks each 30 s: in days the orders of the city would be forgotten, and run twice."""
+
+    async def story(life: Life) -> None:
+        own = OwnCommands({"lamp-1": "water_meter"}, life.street, life.group, life.clock)
+        assert own.issue(control()) == "unsupported: set_level on a water_meter"
+        assert life.street.done == []
+        life.group.stop()
+        await life.group.run()
+        assert life.store.commands.audit("own") == []
+
+    lives(tmp_path / "s.db", story)
+
+
 def test_a_node_with_no_room_gets_it_later(tmp_path: Path) -> None:
     async def story(life: Life) -> None:
         life.street.room = False

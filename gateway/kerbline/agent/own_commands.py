@@ -1,6 +1,7 @@
 """The way of what our own control commands: to its lamp now or never.
 
-The decision is kept elsewhere; the book gets a command only where it was refused.
+The decision is kept elsewhere; the book gets a command only where it went wrong: it may not be, was
+refused, or nobody answered. What is nothing for a node of its kind is told by `roll`, once.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class OwnCommands:
 
     def issue(self, command: Command) -> str:
         """To its node or device now, or not at all; empty where it went, else why not."""
-        if refusal := self._unfit(command) or self._street.refusal(command):
+        if unfit := self._unfit(command):
+            return unfit
+        if refusal := self._street.refusal(command):
             self._enter(command, CommandState.REJECTED, refusal)
             return refusal
         if not self._street.send(command):
