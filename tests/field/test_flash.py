@@ -17,7 +17,8 @@ from kerbline.field.flash import Job, Step
 from kerbline.field.flash_images import Cache, Memory
 from kerbline.firmware import image
 from kerbline.sim import bench_chip
-from kerbline.sim.bench_board import MAC, BenchBoard, on_bench
+from kerbline.sim.bench_board import BenchBoard, on_bench
+from kerbline.sim.repl import MAC
 from kerbwire import manifest
 from tests import in_process
 from tests.field import releases

@@ -13,6 +13,7 @@ VFS = image.PARTITIONS["esp32"]
 OTA = (bench_chip.OTA_0, bench_chip.OTA_0 + 1)
 VERSION = "import sys; print(sys.implementation.version[:3])"
 RUNS = "import esp32; print(esp32.Partition(esp32.Partition.RUNNING).info()[4])"
+WHO = "import machine; print(machine.unique_id().hex(':'))"
 # What `firmware/kerbnode/image.py` does when it takes the other image.
 TURNS = "import esp32; esp32.Partition('ota_1').set_boot()"
 STAYS = "import esp32; esp32.Partition.mark_app_valid_cancel_rollback()"
@@ -28,9 +29,10 @@ def test_the_app_that_was_flashed_runs_and_one_that_is_damaged_does_not(
     tmp_path: Path, micropython: Path
 ) -> None:
     stock = bench_chip.stock_image("esp32", 40_000, version="1.31.0")
-    board = BenchBoard(tmp_path, micropython)
+    board = BenchBoard(tmp_path, micropython, mac=bytes.fromhex("240ac4000233"))
     with on_bench(board):
-        loader.write(board.url, [Region(0x1000, stock)])
+        told = loader.write(board.url, [Region(0x1000, stock)]).found
+        assert asked(board, WHO) == told.mac == "24:0a:c4:00:02:33", "one chip, asked both ways"
         assert asked(board, VERSION) == "(1, 31, 0)"
         damaged = bytearray(stock)
         damaged[-9_000] ^= 1

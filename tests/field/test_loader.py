@@ -13,7 +13,8 @@ from kerbline.boardtools.loader_link import REMEDIES, LoaderFault
 from kerbline.field import unbrick
 from kerbline.firmware import image
 from kerbline.sim import bench_board, bench_chip
-from kerbline.sim.bench_board import MAC, BenchBoard, on_bench
+from kerbline.sim.bench_board import BenchBoard, on_bench
+from kerbline.sim.repl import MAC
 
 SMALL_BYTES = 60_000
 WAYS = pytest.mark.parametrize("serial", [False, True], ids=["socket", "serial"])

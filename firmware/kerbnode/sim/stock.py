@@ -1,15 +1,15 @@
 """A stock ESP32 image on MicroPython's Unix port: `machine`, `esp32`, `network`, littlefs, REPL.
 
-micropython -m kerbnode.sim.stock FLASH APPS RUNS NVS CONTROL UART_PORT CHIP CAUSE MODE [WIRED]
+micropython -m kerbnode.sim.stock FLASH APPS RUNS NVS CONTROL UART_PORT CHIP MAC CAUSE MODE [WIRED]
 
 FLASH is the file of the file system's partition, APPS that of the flash before it (partition
 table, otadata, apps), RUNS the app that runs on after a soft reset; NVS is a file, CONTROL a
 pipe's path on which the chip says what happens to it (the image that starts, reset, panic,
-watchdog, pins), UART_PORT the TCP port of its UART1, CAUSE why it was reset, MODE "boot", or
-"friendly" or "raw" after a soft reset; WIRED is the file of wired.py, and without one nothing is
-wired to the chip. UART0 is the standard input and output, a terminal. At a boot the bootloader
-chooses an app; what runs is this, under that app's version, unless the app is one that does not
-come up. main.py runs unchanged.
+watchdog, pins), UART_PORT the TCP port of its UART1, MAC its address in hex, CAUSE why it was
+reset, MODE "boot", or "friendly" or "raw" after a soft reset; WIRED is the file of wired.py, and
+without one nothing is wired to the chip. UART0 is the standard input and output, a terminal. At a
+boot the bootloader chooses an app; what runs is this, under that app's version, unless the app is
+one that does not come up. main.py runs unchanged.
 
 What is here takes the place of the built-in modules; nothing of ours stays loaded.
 """
@@ -73,9 +73,9 @@ def started(apps: str, kind: str, control: Control, runs: str) -> str:
 
 def main() -> None:
     """One life of the chip, from a reset to the next."""
-    flash_path, apps, runs, nvs_path, control_path, uart, chip, cause, mode = sys.argv[1:10]
-    if len(sys.argv) > 10:
-        Pin.wired = Wired(sys.argv[10])
+    flash_path, apps, runs, nvs_path, control_path, uart, chip, mac, cause, mode = sys.argv[1:11]
+    if len(sys.argv) > 11:
+        Pin.wired = Wired(sys.argv[11])
     for name in [name for name in sys.modules if name.startswith("kerbnode")]:
         del sys.modules[name]  # it must not stand in the node's way
     control = Control(control_path)
@@ -89,7 +89,7 @@ def main() -> None:
     sys.path[:] = ["", ".frozen", "/lib"]
     sys.argv[:] = []
     for name, module in (
-        ("machine", Machine(control, int(cause))),
+        ("machine", Machine(control, int(cause), bytes.fromhex(mac))),
         ("esp32", Esp32()),
         ("network", Network()),
         ("micropython", Interrupts(console)),

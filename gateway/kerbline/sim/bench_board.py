@@ -25,9 +25,8 @@ from typing import Any
 from kerbline.sim import bench_chip, bench_port
 from kerbline.sim.bench_loader import Chip, Faults, Flash, Loader
 from kerbline.sim.bench_running import Running
-from kerbline.sim.repl import StockBoard
+from kerbline.sim.repl import MAC, StockBoard
 
-MAC = bytes.fromhex("240ac4000110")  # as the running board's machine.unique_id()
 SYNC = b"\xc0\x00\x08\x24\x00"
 BABBLE_S = 0.2
 BABBLE = b"invalid header: 0xffffffff\r\n"
@@ -136,7 +135,7 @@ class BenchBoard:
         self._loop = asyncio.get_running_loop()
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._micropython is not None:
-            self.stock = StockBoard(self._folder, self._micropython, self.chip)
+            self.stock = StockBoard(self._folder, self._micropython, self.chip, mac=self.mac)
             await self._stack.enter_async_context(self.stock)
             await self.stock.cut_power()
             self._running = Running(self.stock, self.flash)

@@ -23,6 +23,7 @@ from kerbline.sim import bench_chip, children
 from kerbline.sim.null_modem import NullModem
 
 CHUNK_BYTES = 4096
+MAC = bytes.fromhex("240ac4000110")
 OFF = "off"
 POWER_ON, HARD_RESET, WATCHDOG_RESET, SOFT_RESET = 1, 2, 3, 5
 # What the chip says last, by what follows; "dark": no app came up.
@@ -55,7 +56,9 @@ class Faults:
 class StockBoard:
     """The board; `events` is what its chip has told so far: pins, watchdog, resets."""
 
-    def __init__(self, folder: Path, micropython: Path, chip: str = "esp32") -> None:
+    def __init__(
+        self, folder: Path, micropython: Path, chip: str = "esp32", *, mac: bytes = MAC
+    ) -> None:
         self.faults = Faults()
         self.events: list[str] = []
         self.port = self.line_port = 0
@@ -63,6 +66,7 @@ class StockBoard:
         self._folder = folder
         self._micropython = micropython
         self._chip = chip
+        self._mac = mac
         self._runs = ""  # the app
         self._child: children.Child | None = None
         self._life: asyncio.Task[None] | None = None
@@ -234,7 +238,8 @@ class StockBoard:
         """What `kerbnode.sim.stock` is given."""
         given: list[object] = [self.flash, self.apps, self._runs]
         given += [self.nvs, f"/dev/fd/{tell}", self._uart_port]
-        given += [self._chip, cause, mode, *([self.wiring] if self.wiring.exists() else ())]
+        given += [self._chip, self._mac.hex(), cause, mode]
+        given += [self.wiring] if self.wiring.exists() else []
         command = [self._micropython, "-X", "heapsize=4M", "-m", "kerbnode.sim.stock", *given]
         return [str(part) for part in command]
 

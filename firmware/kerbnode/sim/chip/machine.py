@@ -44,9 +44,10 @@ class Machine:
     RTC = Rtc
     Timer = Timer
 
-    def __init__(self, control: Control, cause: int):
+    def __init__(self, control: Control, cause: int, mac: bytes):
         self._control = control
         self._cause = cause
+        self._mac = mac
         self.mem32 = Memory(cause)
         if Pin.wired and Pin.wired.counts:
             self.Counter = Counter
@@ -67,7 +68,7 @@ class Machine:
         self._control.end("sleep", ms)
 
     def unique_id(self) -> bytes:
-        return b"\x24\x0a\xc4\x00\x01\x10"
+        return self._mac
 
     def freq(self, hz: int = 0) -> int:
         return 160_000_000
