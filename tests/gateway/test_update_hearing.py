@@ -509,6 +509,15 @@ def test_a_node_that_finds_the_release_expired_at_its_start_refuses_it() -> None
     assert one.state == State.FAILED
 
 
+def test_that_it_has_expired_may_come_behind_the_answer_that_it_does_not_start() -> None:
+    one = One()
+    one.ordered()
+    one.campaign.hearing.answered(NODE, "failed", one.now_ms)
+    assert one.state == State.DUE
+    one.tell(m.UPDATE_EXPIRED)
+    assert (one.state, one.why) == (State.FAILED, "refused: the release has expired")
+
+
 def test_how_much_room_is_lacking_is_told() -> None:
     one = One()
     one.opened()

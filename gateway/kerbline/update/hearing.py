@@ -121,12 +121,19 @@ class Hearing:
             self._rolled_back(node, WORDS[value], now_ms, no_ack=value == m.UPDATE_NO_ACK)
         elif value in UNCONFIRMED and self._fleet[node].state is State.TRIAL:
             self._rolled_back(node, UNCONFIRMED[value], now_ms)
-        elif value == m.UPDATE_EXPIRED and self._fleet[node].state is State.ORDERED:
+        elif value == m.UPDATE_EXPIRED and self._was_ordered(node):
             self._refused(node, value, now_ms)
         elif value == m.UPDATE_ORDERED_BACK:
             self._fleet.move(node, State.GIVEN_UP, now_ms, why=WORDS[value])
         elif self._fleet[node].state in UNDER_WAY or self._fleet[node].state is State.STAGED:
             self._refused(node, value, now_ms, lacks_kib=more)
+
+    def _was_ordered(self, node: str) -> bool:
+        """To start; its answer, that it does not, may be here before its word why."""
+        progress = self._fleet[node]
+        return progress.state is State.ORDERED or (
+            progress.state is State.DUE and progress.tries > 0
+        )
 
     def _confirmed(self, node: str, now_ms: int) -> None:
         running = self.running.get(node)

@@ -36,7 +36,9 @@ OPEN = frozenset(State) - ENDED
 # What may follow what; anything else that a node says is of another time and changes nothing.
 STEPS: Mapping[State, frozenset[State]] = {
     State.WAITING: frozenset([State.DUE, State.DONE, State.SKIPPED]),
-    State.DUE: frozenset([State.MANIFEST, State.DONE, State.SKIPPED, State.GIVEN_UP]),
+    State.DUE: frozenset(  # failed: its word of the last try comes behind its answer
+        [State.MANIFEST, State.DONE, State.SKIPPED, State.GIVEN_UP, State.FAILED]
+    ),
     State.MANIFEST: (UNDER_WAY | ENDED | {State.STAGED, State.DUE}) - {State.MANIFEST},
     State.PARTS: (UNDER_WAY | ENDED | {State.STAGED, State.DUE}) - {State.PARTS},
     State.IMAGE: (UNDER_WAY | ENDED | {State.STAGED, State.DUE}) - {State.IMAGE},
